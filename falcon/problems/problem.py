@@ -1,0 +1,61 @@
+"""Problem: the paper's task description D with its tests T and reference solutions.
+
+One immutable record whatever the benchmark. Loaders (one a file beside this one) turn
+foreign formats into it; nothing downstream looks at a benchmark's own format again.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from falcon.suite import Suite
+
+
+class Split(StrEnum):
+    """What a problem may be used for. ``valid`` and ``test`` are held out of training."""
+
+    DEMO = "demo"
+    TRAIN = "train"
+    VALID = "valid"
+    TEST = "test"
+
+
+HELD_OUT = frozenset({Split.VALID, Split.TEST})
+
+
+class Difficulty(StrEnum):
+    """The three levels of APPS, used for every benchmark."""
+
+    INTRODUCTORY = "introductory"
+    INTERVIEW = "interview"
+    COMPETITION = "competition"
+
+
+class Problem(BaseModel):
+    """One coding problem.
+
+    ``id`` is unique over all sources ("builtin/running-total", "humaneval/12").
+    ``starter`` is code the answer starts from (a signature, HumanEval's prompt) or "".
+    ``examples`` are visible to the model and are part of ``statement`` already.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    split: Split
+    difficulty: Difficulty
+    statement: str = Field(min_length=1)
+    entry_point: str = ""
+    starter: str = ""
+    examples: str = ""
+    tests: Suite
+    solutions: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    @property
+    def uses_stdin(self) -> bool:
+        """Whether the program reads standard input and prints its answer."""
+        return self.tests.kind == "stdin"

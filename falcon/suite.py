@@ -1,0 +1,72 @@
+"""Tests of a problem as data: cases to call, text to feed, or trusted test code.
+
+Shared by ``falcon.problems`` (which reads them) and ``falcon.sandbox`` (which judges by
+them), so that neither has to know the other. It holds no logic beyond validation.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Call(_Frozen):
+    """One call of the entry point and the value it must return."""
+
+    args: tuple[Any, ...] = ()
+    expected: Any = None
+
+
+class Run(_Frozen):
+    """One run of a program: the text on standard input and the text expected back."""
+
+    stdin: str = ""
+    expected: str = ""
+
+
+class CallSuite(_Frozen):
+    """Calls of ``entry_point`` compared by value. ``atol`` loosens float comparison."""
+
+    kind: Literal["call"] = "call"
+    entry_point: str
+    calls: tuple[Call, ...] = Field(min_length=1)
+    atol: float = 0.0
+
+
+class StdinSuite(_Frozen):
+    """Runs of a whole program compared by what it prints."""
+
+    kind: Literal["stdin"] = "stdin"
+    runs: tuple[Run, ...] = Field(min_length=1)
+
+
+class CodeSuite(_Frozen):
+    """Trusted Python test code, as benchmarks ship it.
+
+    Either ``asserts`` (statements, one test each; MBPP) or ``check`` (code that defines
+    ``check(candidate)``; HumanEval). ``setup`` runs before them, on the trusted side.
+    ``prelude`` is code that belongs before the candidate (imports of the prompt, say).
+    """
+
+    kind: Literal["code"] = "code"
+    entry_point: str = ""
+    asserts: tuple[str, ...] = ()
+    check: str = ""
+    setup: str = ""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> CodeSuite:
+        if bool(self.asserts) == bool(self.check):
+            raise ValueError("a code suite has either `asserts` or `check`, and not both")
+        if self.check and not self.entry_point:
+            raise ValueError("`check` needs `entry_point`")
+        return self
+
+
+Suite = Annotated[CallSuite | StdinSuite | CodeSuite, Field(discriminator="kind")]
+"""Any of the three forms; pydantic tells them apart by ``kind``."""
