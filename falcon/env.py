@@ -1,0 +1,82 @@
+"""The environment every process of the pipeline runs in, set in one place.
+
+Applied before anything heavy is imported, by the command line and by ``python -m tasks``.
+A variable the user has set is left as it is. It creates no folders and starts nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+_FIXED = {
+    "ANONYMIZED_TELEMETRY": "False",
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLI_PROMPT": "false",
+    # A slow disk makes the first start of Prefect's own server take longer than its default.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_API_REQUEST_TIMEOUT": "30",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    # An outage of the tracking server is spooled, so waiting minutes for it gains nothing.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+_MARKS = ("params.yaml", "dvc.yaml")
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The workspace: the nearest folder from ``start`` upward that holds params.yaml and dvc.yaml.
+
+    ``start`` itself (default: the working folder) when there is none.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if all((folder / mark).is_file() for mark in _MARKS):
+            return folder
+    return here
+
+
+def state_dir(root: Path) -> Path:
+    """Folder of everything a run leaves behind that is no result: databases, indices, markers."""
+    return root / "state"
+
+
+def defaults(root: Path) -> dict[str, str]:
+    """Variables and the values they get where the user has set none. Paths are absolute."""
+    state = state_dir(root.resolve())
+    values = dict(_FIXED)
+    values["MLFLOW_TRACKING_URI"] = f"sqlite:///{state / 'mlflow.db'}"
+    values["PREFECT_HOME"] = str(state / "prefect")
+    return values
+
+
+def apply(root: Path | None = None, env: MutableMapping[str, str] | None = None) -> Path:
+    """Set the defaults in ``env`` (the process's own by default) and give the workspace.
+
+    With PREFECT_API_URL set the user's own Prefect profile is in charge and PREFECT_HOME
+    is left alone. MLFLOW_RUN_ID is dropped: it would send every stage into one run. The
+    folder of the running interpreter goes first on PATH, so that ``dvc`` and the stage
+    commands are those of this installation.
+    """
+    target = os.environ if env is None else env
+    place = find_root() if root is None else root.resolve()
+    for name, value in defaults(place).items():
+        if name == "PREFECT_HOME" and target.get("PREFECT_API_URL"):
+            continue
+        target.setdefault(name, value)
+    target.pop("MLFLOW_RUN_ID", None)
+    scripts = str(Path(sys.executable).absolute().parent)
+    path = target.get("PATH", "")
+    if path.split(os.pathsep)[0] != scripts:
+        target["PATH"] = os.pathsep.join(filter(None, (scripts, path)))
+    return place
