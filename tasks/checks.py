@@ -1,0 +1,189 @@
+"""Checks: Great Expectations on what a stage made, with a report of our own.
+
+Suites are built in code (``suites.py``) and the number of expectations evaluated is
+asserted: a stored suite silently loses custom ones. A frame without rows is refused, for
+nearly every expectation holds on it. Data Docs carry run times, so they go to ``state/``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from falcon.errors import UserError
+
+
+class GateFailed(UserError):
+    """A stage's result broke a critical expectation; later stages must not use it."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One expectation: on what, whether it held, and what was seen."""
+
+    table: str
+    name: str
+    severity: str
+    passed: bool
+    expected: dict[str, Any]
+    observed: dict[str, Any]
+
+    def __str__(self) -> str:
+        column = self.expected.get("column", "")
+        seen = ", ".join(f"{key} {value}" for key, value in self.observed.items())
+        wanted = ", ".join(f"{k} {v}" for k, v in self.expected.items() if k != "column")
+        return f"{self.table}{'.' if column else ''}{column}: {self.name} ({wanted}) saw {seen}"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All checks of a stage."""
+
+    stage: str
+    checks: tuple[Check, ...]
+
+    @property
+    def failures(self) -> list[Check]:
+        """Critical expectations that did not hold."""
+        return [c for c in self.checks if not c.passed and c.severity == "critical"]
+
+    @property
+    def warnings(self) -> list[Check]:
+        """Other expectations that did not hold."""
+        return [c for c in self.checks if not c.passed and c.severity != "critical"]
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was checked and nothing critical failed."""
+        return bool(self.checks) and not self.failures
+
+    def as_json(self) -> dict[str, Any]:
+        """The report without times or ids, so that equal results are equal files."""
+        return {
+            "stage": self.stage,
+            "passed": self.passed,
+            "evaluated": len(self.checks),
+            "failures": [str(c) for c in self.failures],
+            "warnings": [str(c) for c in self.warnings],
+            "checks": [asdict(c) for c in self.checks],
+        }
+
+    def as_markdown(self) -> str:
+        """A table for people."""
+        rows = [
+            f"| {'ok' if c.passed else c.severity} | {c.table} | {c.expected.get('column', '')} "
+            f"| {c.name} | {', '.join(f'{k} {v}' for k, v in c.observed.items())} |"
+            for c in self.checks
+        ]
+        head = "|  | table | column | expectation | seen |\n|---|---|---|---|---|\n"
+        return f"### {self.stage}: {'passed' if self.passed else 'failed'}\n\n{head}" + "\n".join(
+            rows
+        )
+
+    def raise_if_failed(self) -> None:
+        """Raises GateFailed naming the first failures."""
+        if self.passed:
+            return
+        told = "; ".join(str(c) for c in self.failures[:3]) or "nothing was checked"
+        raise GateFailed(
+            f"{self.stage}: {len(self.failures)} critical checks failed: {told}.",
+            hint=f"All of them: outputs/{self.stage}/checks.json, state/data_docs/{self.stage}.",
+        )
+
+
+def validate(
+    stage: str,
+    tables: Mapping[str, pd.DataFrame],
+    suites: Mapping[str, Sequence[Any]],
+    *,
+    docs: Path | None = None,
+) -> CheckReport:
+    """Evaluate every expectation of ``suites[name]`` on ``tables[name]``.
+
+    Raises GateFailed for a table without rows and RuntimeError when Great Expectations
+    evaluated fewer expectations than it was given. Writes Data Docs into ``docs``.
+    """
+    for name, table in tables.items():
+        if table.empty:
+            raise GateFailed(f"{stage}: table `{name}` has no rows, so nothing can be checked.")
+    if set(tables) != set(suites):
+        raise RuntimeError(f"{stage}: tables {sorted(tables)} but suites {sorted(suites)}")
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    source = context.data_sources.add_pandas(stage)
+    if docs is not None:
+        context.add_data_docs_site(site_name="folder", site_config=_site(docs))
+    checks: list[Check] = []
+    for name, table in tables.items():
+        suite = gx.ExpectationSuite(name=f"{stage}.{name}", expectations=list(suites[name]))
+        batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
+        definition = gx.ValidationDefinition(
+            name=f"{stage}.{name}", data=batch, suite=context.suites.add(suite)
+        )
+        result = context.validation_definitions.add(definition).run(
+            batch_parameters={"dataframe": table}, result_format="SUMMARY"
+        )
+        if len(result.results) != len(suites[name]):
+            raise RuntimeError(
+                f"{stage}.{name}: {len(suites[name])} expectations given, "
+                f"{len(result.results)} evaluated"
+            )
+        found = [_check(name, each) for each in result.results]
+        checks.extend(sorted(found, key=lambda c: (c.name, str(c.expected))))
+    if docs is not None:
+        context.build_data_docs(site_names=["folder"])
+    return CheckReport(stage, tuple(checks))
+
+
+def _site(folder: Path) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "class_name": "SiteBuilder",
+        "store_backend": {
+            "class_name": "TupleFilesystemStoreBackend",
+            "base_directory": str(folder.absolute()),
+        },
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
+
+
+_SEEN = ("observed_value", "unexpected_count", "partial_unexpected_list")
+
+
+def _check(table: str, result: Any) -> Check:
+    config = result.expectation_config
+    observed = {key: _plain(result.result[key]) for key in _SEEN if key in result.result}
+    if not result.success and not observed:
+        details = result.exception_info or {}
+        first = next((v for v in details.values() if isinstance(v, dict)), details)
+        observed = {"error": str(first.get("exception_message"))}
+    return Check(
+        table=table,
+        name=str(config.type).removeprefix("expect_"),
+        severity=str(config.severity.value),
+        passed=bool(result.success),
+        expected={k: _plain(v) for k, v in config.kwargs.items() if k != "batch_id"},
+        observed=observed,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """JSON-able, finite, and short."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(each) for each in list(value)[:10]]
+    if isinstance(value, (bool, int, float)) or value is None:
+        return value
+    return str(value)[:200]

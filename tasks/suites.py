@@ -1,0 +1,171 @@
+"""Suites: what must hold of each stage's results, as Great Expectations expectations.
+
+One function a stage. Everything costly (judging, comparing embeddings) was done before and
+is a column or a fact by now; here are only the bounds. Numbers that may be missing are
+checked for presence too, for a bound says nothing of a missing value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from falcon.config import GateSettings
+from falcon.feedback.reward import TERMS
+from falcon.problems.problem import Difficulty, Split
+from falcon.sandbox.verdict import Outcome
+
+Suites = dict[str, list[Any]]
+
+
+def _present(column: str, severity: str = "critical") -> Any:
+    import great_expectations.expectations as gxe
+
+    return gxe.ExpectColumnValuesToNotBeNull(column=column, severity=severity)
+
+
+def _between(column: str, low: float | None, high: float | None, severity: str = "critical") -> Any:
+    import great_expectations.expectations as gxe
+
+    return gxe.ExpectColumnValuesToBeBetween(
+        column=column, min_value=low, max_value=high, severity=severity
+    )
+
+
+def _among(column: str, values: Sequence[Any], severity: str = "critical") -> Any:
+    import great_expectations.expectations as gxe
+
+    return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(values), severity=severity)
+
+
+def _rows(least: int = 1) -> Any:
+    import great_expectations.expectations as gxe
+
+    return gxe.ExpectTableRowCountToBeBetween(min_value=least, severity="critical")
+
+
+def _unique(column: str) -> Any:
+    import great_expectations.expectations as gxe
+
+    return gxe.ExpectColumnValuesToBeUnique(column=column, severity="critical")
+
+
+def prepare() -> Suites:
+    """Problems: schema, gradable, no duplicate, nothing of the benchmarks in training."""
+    import great_expectations.expectations as gxe
+
+    return {
+        "problems": [
+            _rows(2),
+            _present("id"),
+            _unique("id"),
+            _among("split", [s.value for s in Split]),
+            _among("difficulty", [d.value for d in Difficulty]),
+            gxe.ExpectColumnValueLengthsToBeBetween(
+                column="statement", min_value=1, severity="critical"
+            ),
+            _present("tests"),
+            _between("solutions", 0, None),
+            _among("reference_passes", [True]),
+            _among("empty_fails", [True]),
+            _between("leaks", 0, 0),
+            _between("duplicates", 0, 0),
+        ],
+        "facts": [
+            _between("train", 1, None),
+            _between("demo", 0, None),
+            _between("judging_faults", 0, 0),
+        ],
+    }
+
+
+def seed() -> Suites:
+    """Memory: usable vectors, demonstrations that pass, nothing held out."""
+    return {
+        "memory": [
+            _rows(),
+            _present("problem_id"),
+            _among("split", [Split.DEMO.value, Split.TRAIN.value]),
+            _among("held_out", [False]),
+            _among("outcome", [o.value for o in Outcome if o is not Outcome.SANDBOX_ERROR]),
+            _present("score"),
+        ],
+        "facts": [
+            _among("vectors_finite", [True]),
+            _between("vector_sizes", 1, 1),
+            _between("demonstrations_passing", 1, None),
+            _among("references_pass", [True]),
+        ],
+    }
+
+
+def rollout(gate: GateSettings) -> Suites:
+    """Rollouts: every reward in range, faults and tampering rare, verdicts not all of a kind."""
+    bounded = [_between(name, -1.0, 2.0) for name in ("style", "complexity")]
+    return {
+        "rollouts": [
+            _rows(),
+            _present("problem_id"),
+            _among("outcome", [o.value for o in Outcome]),
+            _present("reward"),
+            _among("rewards_finite", [True]),
+            _between("reward", -100.0, 100.0),
+            _between("coarse", -1.0, 1.0),
+            *bounded,
+            _between("tokens", 0, None),
+        ],
+        "facts": [
+            _between("fault_rate", 0.0, gate.max_fault_rate),
+            _between("tamper_rate", 0.0, gate.max_tamper_rate, "warning"),
+            _between("outcomes", 2, None, "warning"),
+            _between("syntax_rate", 0.0, 0.95, "warning"),
+            _between("empty_rate", 0.0, 0.5, "warning"),
+        ],
+    }
+
+
+def train(gate: GateSettings, columns: Sequence[str]) -> Suites:
+    """Curves: every figure finite; tampering rare; as many steps as were asked for."""
+    return {
+        "curves": [
+            _rows(),
+            _unique("step"),
+            _among("finite", [True]),
+            *(_between(c, 0.0, gate.max_tamper_rate) for c in columns if c == "tamper_rate"),
+        ],
+        "facts": [
+            _among("all_steps", [True]),
+            _among("adapter_saved", [True]),
+            _among("adapter_finite", [True]),
+            _among("memory_grew", [True], "warning"),
+        ],
+    }
+
+
+def benchmark(policies: Sequence[str]) -> Suites:
+    """Samples: every problem scored by every policy, and none of it our fault."""
+    return {
+        "samples": [
+            _rows(),
+            _present("problem_id"),
+            _among("policy", list(policies)),
+            _among("outcome", [o.value for o in Outcome if o is not Outcome.SANDBOX_ERROR]),
+        ],
+        "facts": [
+            _among("all_scored", [True]),
+            _between("faults", 0, 0),
+            _among("scores_finite", [True]),
+        ],
+    }
+
+
+def gate() -> Suites:
+    """The decision itself: every check was looked at and every hash compared."""
+    return {
+        "reasons": [_rows(), _present("name"), _present("said"), _among("passed", [True, False])],
+        "facts": [_between("stages", 5, 5), _among("scores_read", [True])],
+    }
+
+
+REWARD_TERMS = TERMS
+"""Columns of rollouts.parquet that hold reward terms (null where a term does not apply)."""
