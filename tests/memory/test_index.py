@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from falcon.memory import HashEncoder, LongTermMemory, text_of
+from falcon.memory.encoder import Vectors
+from falcon.memory.index import IndexState, VectorIndex
+from falcon.sandbox.verdict import Outcome
+
+
+class CountingEncoder(HashEncoder):
+    """A hash encoder that remembers which texts it was asked for."""
+
+    def __init__(self, dim: int = 64) -> None:
+        super().__init__(dim)
+        self.asked: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        self.asked += texts
+        return super().encode(texts)
+
+
+def state_of(folder: Path) -> IndexState:
+    return IndexState.model_validate_json((folder / "state.json").read_text())
+
+
+def index_of(filled: Path) -> Path:
+    return filled.parent / "memory.index"
+
+
+def recalled(filled: Path, encoder: HashEncoder, task: str = "Task 3", k: int = 4):
+    with LongTermMemory.open(filled, encoder) as memory:
+        return memory.recall(task, k=k, min_similarity=-1)
+
+
+def random_tasks(rng: np.random.Generator, n: int) -> list[str]:
+    words = [f"word{i}" for i in range(300)]
+    return [" ".join(rng.choice(words, size=12)) for _ in range(n)]
+
+
+def test_recall_agrees_with_exact_search(folder: Path, encoder: HashEncoder, make) -> None:
+    rng = np.random.default_rng(0)
+    tasks = random_tasks(rng, 600)
+    told = [make(i, task=task) for i, task in enumerate(tasks)]
+    rows = encoder.encode([text_of(e) for e in told]).astype(np.float64)
+    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+        memory.append(told)
+        queries = random_tasks(rng, 40)
+        answers = memory.recall_many(queries, k=10, min_similarity=-1)
+        for query, hits in zip(queries, answers, strict=True):
+            cosines = rows @ encoder.encode([query])[0].astype(np.float64)
+            best = np.lexsort((np.arange(600), -np.round(cosines, 6)))[:10]
+            assert [h.experience.origin.step for h in hits] == best.tolist()
+            assert [h.similarity for h in hits] == pytest.approx(cosines[best].tolist())
+        assert memory.recall(queries[0], k=10, min_similarity=-1) == answers[0]
+
+
+def test_threshold_k_and_exclusion(folder: Path, encoder: HashEncoder, make) -> None:
+    same = "Reverse the words of a sentence."
+    told = [make(i, problem="builtin/same", task=same) for i in range(30)]
+    told += [make(i, problem="builtin/other", task="Sum the even numbers.") for i in range(30, 33)]
+    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+        memory.append(told)
+        top = memory.recall(same, k=5, min_similarity=0.5)
+        assert [h.experience.origin.step for h in top] == [0, 1, 2, 3, 4]
+        rest = memory.recall(same, k=50, min_similarity=-1, exclude={"builtin/same"})
+        assert [h.experience.origin.step for h in rest] == [30, 31, 32]
+        assert memory.recall(same, k=5, min_similarity=0.5, exclude={"builtin/same"}) == []
+        assert memory.recall(same, k=0, min_similarity=-1) == []
+
+
+def test_many_excluded_texts_do_not_crowd_out_the_rest(folder: Path, encoder, make) -> None:
+    task = "Find the longest common prefix of the strings."
+    near = [
+        make(i, problem="builtin/near", task=task, outcome=Outcome.RUNTIME_ERROR, error="name",
+             message=f"name 'v{i}' is not defined")
+        for i in range(200)
+    ]  # fmt: skip
+    far = make(999, problem="builtin/far", task="Sum numbers.")
+    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+        memory.append([*near, far])
+        hits = memory.recall(task, k=3, min_similarity=-1, exclude=["builtin/near"])
+        assert [h.experience.origin.step for h in hits] == [999]
+
+
+def test_feedback_is_part_of_what_is_searched(folder: Path, encoder, make) -> None:
+    told = [
+        make(0, problem="p", task="Do it.", outcome=Outcome.RUNTIME_ERROR, error="name",
+             message="name 'total' is not defined"),
+        make(1, problem="p", task="Do it."),
+    ]  # fmt: skip
+    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+        memory.append(told)
+        hits = memory.recall("name 'total' is not defined", k=2, min_similarity=-1)
+        assert [h.experience.origin.step for h in hits] == [0, 1]
+        assert hits[0].similarity > hits[1].similarity + 0.1
+
+
+def test_what_was_appended_is_found_and_only_new_texts_are_embedded(filled: Path, make) -> None:
+    encoder = CountingEncoder()
+    with LongTermMemory.open(filled, encoder, writable=True) as memory:
+        memory.recall("Task 1", k=1, min_similarity=-1)
+        encoder.asked.clear()
+        memory.append([make(40), make(41), make(42, task=make(40).task)])
+        (hit,) = memory.recall(make(41).task, k=1, min_similarity=-1)
+        assert hit.experience == make(41)
+        assert encoder.asked == [text_of(make(40)), text_of(make(41)), make(41).task]
+
+
+def test_an_index_that_fits_is_used_as_it_is(filled: Path) -> None:
+    expected = recalled(filled, HashEncoder())
+    before = state_of(index_of(filled))
+    encoder = CountingEncoder()
+    assert recalled(filled, encoder) == expected
+    assert encoder.asked == ["Task 3"]
+    assert state_of(index_of(filled)) == before
+
+
+@pytest.mark.parametrize("damage", ["all", "state", "vectors", "garbage"])
+def test_a_lost_or_broken_index_is_made_again(filled: Path, encoder, damage: str) -> None:
+    expected = recalled(filled, encoder)
+    index = index_of(filled)
+    generation = next(index.glob("generation-*"))
+    if damage == "all":
+        shutil.rmtree(index)
+    elif damage == "state":
+        (index / "state.json").write_text("{")
+    elif damage == "vectors":
+        shutil.rmtree(generation)
+    else:
+        (generation / "chroma.sqlite3").write_bytes(b"not a database" * 100)
+    assert recalled(filled, encoder) == expected
+    assert len(list(index.glob("generation-*"))) == 1
+
+
+def test_another_encoder_rebuilds_the_index(filled: Path, encoder) -> None:
+    recalled(filled, encoder)
+    wide = recalled(filled, HashEncoder(32))
+    state = state_of(index_of(filled))
+    assert (state.encoder, state.dim, state.records) == ("hash-32", 32, 12)
+    shutil.rmtree(index_of(filled))
+    assert recalled(filled, HashEncoder(32)) == wide
+
+
+def test_an_index_of_another_log_is_rebuilt_and_known_vectors_are_kept(
+    filled: Path, tmp_path: Path, encoder, make
+) -> None:
+    recalled(filled, encoder)
+    other = tmp_path / "other"
+    counting = CountingEncoder()
+    told = [make(i) for i in (5, 3, 90)]
+    with LongTermMemory.open(other, counting, writable=True, index=index_of(filled)) as memory:
+        memory.append(told)
+        hits = memory.recall("Task 3", k=9, min_similarity=-1)
+    assert {h.experience.origin.step for h in hits} == {3, 5, 90}
+    assert counting.asked == [text_of(make(90)), "Task 3"]
+
+
+def test_a_longer_log_of_the_same_beginning_only_adds(filled: Path, tmp_path, encoder, make):
+    recalled(filled, encoder)
+    before = state_of(index_of(filled))
+    with LongTermMemory.open(filled, encoder) as memory:
+        memory.copy_to(tmp_path / "next")
+    counting = CountingEncoder()
+    with LongTermMemory.open(
+        tmp_path / "next", counting, writable=True, index=index_of(filled)
+    ) as memory:
+        memory.append([make(77)])
+        memory.recall("Task 77", k=1, min_similarity=-1)
+    assert counting.asked == [text_of(make(77)), "Task 77"]
+    after = state_of(index_of(filled))
+    assert (after.generation, after.records) == (before.generation, 13)
+
+
+def test_vectors_written_before_a_crash_and_not_marked_do_no_harm(filled, encoder, make) -> None:
+    expected = recalled(filled, encoder)
+    index = VectorIndex(index_of(filled), encoder)
+    index.add({"0" * 32: "a text of a record that never reached the log"})
+    index.close()
+    assert recalled(filled, encoder) == expected
+
+
+def test_an_index_in_use_elsewhere_is_left_alone(filled: Path, encoder) -> None:
+    expected = recalled(filled, encoder)
+    holder = VectorIndex(index_of(filled), encoder)
+    state = state_of(index_of(filled))
+    second = VectorIndex(index_of(filled), encoder)
+    assert (holder.private, second.private) == (False, True)
+    place = second.folder
+    second.close()
+    assert not place.exists()
+    assert recalled(filled, encoder) == expected
+    assert state_of(index_of(filled)) == state
+    holder.close()
+
+
+def test_an_empty_memory_recalls_nothing(folder: Path, encoder) -> None:
+    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+        assert memory.recall("anything", k=3, min_similarity=-1) == []
