@@ -1,0 +1,84 @@
+"""Feedback: verdict and text of a program become rewards with spans, one reward a file."""
+
+from falcon.feedback.adaptive import adaptive_reward, adaptive_value
+from falcon.feedback.assess import assess_group, error_counts
+from falcon.feedback.ast_match import ast_match
+from falcon.feedback.coarse import COARSE, coarse_reward
+from falcon.feedback.complexity import complexity_reward, static_complexity
+from falcon.feedback.composite import composite, unit_test_value
+from falcon.feedback.dataflow_match import data_flow, dataflow_match
+from falcon.feedback.error_types import (
+    ERROR_TYPES,
+    SpanClass,
+    error_line,
+    error_of,
+    error_type,
+    span_class,
+)
+from falcon.feedback.facts import Facts, facts_of
+from falcon.feedback.judge import (
+    Judge,
+    RecordedJudge,
+    Scores,
+    StaticJudge,
+    code_key,
+    make_judge,
+)
+from falcon.feedback.negative import negative_reward, negative_sum
+from falcon.feedback.reward import TERMS, Feedback, Reward, Span
+from falcon.feedback.spans import (
+    first_occurrence,
+    line_count,
+    line_span,
+    token_rewards,
+    whole_span,
+)
+from falcon.feedback.style import static_style, style_reward
+from falcon.feedback.token_offsets import decoded, token_offsets
+from falcon.feedback.tripwires import tripwires
+
+__all__ = [
+    "COARSE",
+    "ERROR_TYPES",
+    "TERMS",
+    "Facts",
+    "Feedback",
+    "Judge",
+    "RecordedJudge",
+    "Reward",
+    "Scores",
+    "Span",
+    "SpanClass",
+    "StaticJudge",
+    "adaptive_reward",
+    "adaptive_value",
+    "assess_group",
+    "ast_match",
+    "coarse_reward",
+    "code_key",
+    "complexity_reward",
+    "composite",
+    "data_flow",
+    "dataflow_match",
+    "decoded",
+    "error_counts",
+    "error_line",
+    "error_of",
+    "error_type",
+    "facts_of",
+    "first_occurrence",
+    "line_count",
+    "line_span",
+    "make_judge",
+    "negative_reward",
+    "negative_sum",
+    "span_class",
+    "static_complexity",
+    "static_style",
+    "style_reward",
+    "token_offsets",
+    "token_rewards",
+    "tripwires",
+    "unit_test_value",
+    "whole_span",
+]

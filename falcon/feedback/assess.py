@@ -1,0 +1,80 @@
+"""Assessment: verdicts and judge's scores of all programs for one task become Feedback.
+
+The samples of a task are assessed together because N_e of eq. 9 counts over them. Nothing
+is run here; the verdicts are given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from falcon.config import FeedbackSettings
+from falcon.feedback.adaptive import adaptive_reward
+from falcon.feedback.coarse import coarse_reward
+from falcon.feedback.complexity import complexity_reward
+from falcon.feedback.error_types import error_line, error_of, error_type
+from falcon.feedback.judge import Judge
+from falcon.feedback.negative import negative_reward
+from falcon.feedback.reward import Feedback
+from falcon.feedback.style import style_reward
+from falcon.feedback.tripwires import tripwires
+from falcon.sandbox.verdict import Outcome, Verdict
+
+
+def error_counts(verdicts: Sequence[Verdict], settings: FeedbackSettings) -> dict[str, float]:
+    """N_e of eq. 9 over one task's samples: raw, or as a share of those that got a verdict.
+
+    Sandbox faults are neither errors nor samples.
+    """
+    kinds = [error_type(v) for v in verdicts if v.outcome is not Outcome.SANDBOX_ERROR]
+    counts = Counter(kind for kind in kinds if kind)
+    scale = len(kinds) if settings.negative_counts == "share" and kinds else 1
+    return {kind: count / scale for kind, count in counts.items()}
+
+
+def assess_group(
+    programs: Sequence[str],
+    verdicts: Sequence[Verdict],
+    *,
+    settings: FeedbackSettings,
+    judge: Judge,
+    error_share: Mapping[str, float],
+    references: Sequence[str] = (),
+    examples: str = "",
+) -> list[Feedback]:
+    """Feedback on all samples of one task, in their order.
+
+    ``error_share`` is P_e of eq. 9 by error type. The first reference is what the judge
+    compares with. A sandbox fault gives Feedback without rewards. Raises ValueError when
+    programs and verdicts differ in number, and what the judge raises.
+    """
+    if len(programs) != len(verdicts):
+        raise ValueError(f"{len(programs)} programs but {len(verdicts)} verdicts")
+    counts = error_counts(verdicts, settings)
+    reference = references[0] if references else ""
+    found = []
+    for program, verdict in zip(programs, verdicts, strict=True):
+        if verdict.outcome is Outcome.SANDBOX_ERROR:
+            found.append(Feedback(error_message=verdict.detail))
+            continue
+        scores = judge.score(program, reference)
+        by = f"{judge.name}-{judge.version}"
+        error = error_of(verdict)
+        rewards = (
+            coarse_reward(verdict, program, settings.adaptive),
+            adaptive_reward(verdict, program),
+            complexity_reward(program, scores.complexity, f"{by}, {scores.complexity_reason}"),
+            style_reward(program, scores.style, f"{by}, {scores.style_reason}"),
+            negative_reward(verdict, program, counts, error_share),
+        )
+        found.append(
+            Feedback(
+                rewards=rewards,
+                error_type=error_type(verdict),
+                error_line=error_line(verdict, program),
+                error_message=error.message if error and not verdict.passed else "",
+                tripwires=tripwires(program, examples),
+            )
+        )
+    return found

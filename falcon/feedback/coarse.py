@@ -1,0 +1,36 @@
+"""Coarse reward: how a program ended (eq. 7), as in CodeRL.
+
+With ``adaptive: replace`` the value for a pass or a failure is left to the error term,
+whose ends are the same 1.0 and -0.3; the coarse term then has no span.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from falcon.feedback.reward import Reward
+from falcon.feedback.spans import whole_span
+from falcon.sandbox.verdict import Verdict
+
+COARSE = {"pass": 1.0, "failure": -0.3, "runtime": -0.6, "syntax": -1.0}
+"""R_coarse of eq. 7 by outcome class."""
+
+
+def coarse_reward(
+    verdict: Verdict, program: str, adaptive: Literal["replace", "add"] = "replace"
+) -> Reward:
+    """R_coarse over the whole program (S = 0, E = T).
+
+    Raises ValueError for a sandbox fault, which has no reward.
+    """
+    kind = verdict.outcome.coarse
+    if kind == "fault":
+        raise ValueError("a sandbox fault has no reward")
+    value = COARSE[kind]
+    reason = f"{kind} ({verdict.outcome}): {value:.1f}"
+    span = whole_span(program)
+    if adaptive == "replace" and kind in ("pass", "failure"):
+        return Reward(
+            term="coarse", value=value, span=None, reason=f"{reason}, left to the error term"
+        )
+    return Reward(term="coarse", value=value, span=span, reason=reason)

@@ -1,0 +1,79 @@
+"""Complexity reward: how simple a program is for what it does.
+
+The static judge starts at 2 and takes off for branches (McCabe), nesting, loops in loops,
+slow calls in loops, and length; with a reference, loops and length are held against its.
+Only the syntax tree counts: the score is the same however the program is laid out. Actual
+running time is not looked at.
+"""
+
+from __future__ import annotations
+
+import math
+
+from falcon.feedback.facts import Facts
+from falcon.feedback.reward import Reward
+from falcon.feedback.spans import whole_span
+from falcon.feedback.style import HIGH, LOW
+
+_SHORT = 8
+"""Nodes of the shortest function that does something (``return a + b``)."""
+
+
+def static_complexity(facts: Facts, reference: Facts | None = None) -> tuple[float, str]:
+    """Complexity in [-1, 2], high for simple programs, and the reason with the numbers.
+
+    A program without effort, or one that cannot be analysed, scores -1. One shorter than
+    ``return a + b`` scores 0.5 at most, unless the reference is as short.
+    """
+    if facts.fault:
+        return LOW, facts.fault
+    known = reference if reference is not None and not reference.fault else None
+    losses = {
+        f"cyclomatic {facts.cyclomatic}": _cyclomatic(facts, known),
+        f"nesting {facts.nesting}": _over(facts.nesting, 0.05, 3, 0.25, 1.0),
+        f"loop depth {facts.loop_depth}": _loops(facts, known),
+        f"slow calls in loops {facts.slow_in_loop}": min(0.6, 0.3 * facts.slow_in_loop),
+        f"dead statements {facts.dead_statements}": min(0.6, 0.15 * facts.dead_statements),
+        f"{facts.nodes} nodes" + (f" to {known.nodes}" if known else ""): _length(facts, known),
+    }
+    value = HIGH - math.fsum(losses.values())
+    parts = [f"-{loss:.2f} {name}" for name, loss in losses.items() if loss >= 0.005]
+    if facts.nodes < _SHORT and not (known and facts.nodes >= known.nodes / 2):
+        value = min(value, 0.5)
+        parts.append(f"at most 0.50 with {facts.nodes} nodes")
+    value = max(LOW, min(HIGH, value))
+    return value, "2.00 " + ", ".join(parts) if parts else "2.00, nothing to simplify"
+
+
+def _over(count: int, each: float, free: int, more: float, most: float) -> float:
+    """``each`` for every one, ``more`` for every one beyond ``free``, ``most`` in all."""
+    return min(most, each * count + more * max(0, count - free))
+
+
+def _cyclomatic(facts: Facts, reference: Facts | None) -> float:
+    free = max(5, reference.cyclomatic if reference else 0) - 1
+    return _over(facts.cyclomatic - 1, 0.03, free, 0.1, 1.5)
+
+
+def _loops(facts: Facts, reference: Facts | None) -> float:
+    """Loops in loops: a little each, much beyond the reference (without one: beyond two)."""
+    free = max(1, reference.loop_depth) if reference else 2
+    return _over(max(0, facts.loop_depth - 1), 0.15, free - 1, 0.35, 1.5)
+
+
+def _length(facts: Facts, reference: Facts | None) -> float:
+    small = min(0.2, 0.0005 * facts.nodes)
+    if reference is None:
+        return small + min(1.0, 0.002 * max(0, facts.nodes - 150))
+    ratio = facts.nodes / max(_SHORT, reference.nodes)
+    return small + (min(1.5, 0.5 * math.log2(ratio / 1.5)) if ratio > 1.5 else 0.0)
+
+
+def complexity_reward(program: str, score: float, reason: str) -> Reward:
+    """The complexity term over the whole program; ``score`` is a judge's, in [-1, 2]."""
+    return Reward(
+        term="complexity",
+        value=score,
+        span=whole_span(program),
+        reason=f"complexity {score:.2f}: {reason}",
+    )

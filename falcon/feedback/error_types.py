@@ -1,0 +1,176 @@
+"""Error types, and which part of a program an error speaks of.
+
+The names are those under which the memories count errors (e of eq. 9). The span classes
+follow RLTF's fine-grained table (U_ignore, U_line, U_global), restated for the messages
+of current CPython. Unlike RLTF, lines come by number from the sandbox, so errors raised
+while the program loads keep their line too. Nothing here looks at how often an error
+occurred; that is the memories' part.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+from typing import Literal
+
+from falcon.feedback.spans import line_count, line_span
+from falcon.sandbox.verdict import ErrorInfo, Outcome, Verdict
+
+ERROR_TYPES = (
+    "syntax",
+    "indentation",
+    "name",
+    "type",
+    "index",
+    "key",
+    "value",
+    "attribute",
+    "zero-division",
+    "import",
+    "eof",
+    "recursion",
+    "timeout",
+    "memory",
+    "assertion",
+    "other-runtime",
+    "wrong-answer",
+)
+"""Every value :func:`error_type` can take besides ""."""
+
+SpanClass = Literal["ignore", "line", "whole"]
+
+_BY_EXCEPTION = {
+    "NameError": "name",
+    "TypeError": "type",
+    "IndexError": "index",
+    "KeyError": "key",
+    "ValueError": "value",
+    "AttributeError": "attribute",
+    "ZeroDivisionError": "zero-division",
+    "ImportError": "import",
+    "EOFError": "eof",
+    "RecursionError": "recursion",
+    "MemoryError": "memory",
+    "AssertionError": "assertion",
+    "IndentationError": "indentation",
+    "SyntaxError": "syntax",
+}
+_FOREIGN = {"JSONDecodeError": "value", "TimeoutException": "timeout"}
+
+# RLTF's messages, each with what CPython 3.10 and later says instead.
+_SYNTAX_IGNORED = (
+    "inconsistent use of tabs",
+    "unindent does not match",
+    "eof while scanning triple-quoted",
+    "unterminated triple-quoted",
+    "duplicate argument",
+    "import * only allowed at module level",
+)
+_SYNTAX_WHOLE_AT_END = (
+    "unexpected eof",
+    "invalid syntax",
+    "eol while scanning string",
+    "unterminated string literal",
+    "was never closed",
+    "expected ':'",
+)
+_NAMED_IN_IMPORT = re.compile(r"cannot import name '?(\w+)|No module named '?([\w.]+)")
+
+
+def error_of(verdict: Verdict) -> ErrorInfo | None:
+    """The error behind the verdict's outcome: its own, else that of the first such case."""
+    if verdict.error is not None:
+        return verdict.error
+    return next(
+        (c.error for c in verdict.cases if c.error is not None and c.outcome is verdict.outcome),
+        None,
+    )
+
+
+def _of_exception(name: str) -> str:
+    """Error type of an exception class; a built-in subclass counts as its ancestor."""
+    short = name.rpartition(".")[2]
+    if short in _FOREIGN:
+        return _FOREIGN[short]
+    known = getattr(builtins, short, None)
+    if isinstance(known, type) and issubclass(known, BaseException):
+        for ancestor in known.__mro__:
+            if ancestor.__name__ in _BY_EXCEPTION:
+                return _BY_EXCEPTION[ancestor.__name__]
+    return "other-runtime"
+
+
+def error_type(verdict: Verdict) -> str:
+    """The one of :data:`ERROR_TYPES` a verdict counts as; "" for a pass and for our own fault."""
+    error = error_of(verdict)
+    match verdict.outcome:
+        case Outcome.PASS | Outcome.SANDBOX_ERROR:
+            return ""
+        case Outcome.WRONG_ANSWER | Outcome.UNSERIALISABLE | Outcome.PROTOCOL_VIOLATION:
+            return "wrong-answer"
+        case Outcome.SYNTAX_ERROR:
+            found = _of_exception(error.type) if error else "syntax"
+            return found if found == "indentation" else "syntax"
+        case Outcome.TIMEOUT:
+            return "timeout"
+        case Outcome.MEMORY:
+            return "memory"
+        case Outcome.RUNTIME_ERROR:
+            return _of_exception(error.type) if error else "other-runtime"
+        case _:
+            return "other-runtime"
+
+
+def error_line(verdict: Verdict, program: str) -> int:
+    """Line of the program the error is at, from 1; 0 when it is unknown or out of range.
+
+    A failed import whose line was not reported is put at the first line that names it.
+    """
+    error = error_of(verdict)
+    if error is None or error_type(verdict) == "":
+        return 0
+    if error.line and line_span(program, error.line) is not None:
+        return error.line
+    named = _NAMED_IN_IMPORT.search(error.message)
+    if named is None:
+        return 0
+    name = re.escape(named[1] or named[2])
+    found = re.search(rf"(?m)^.*\b{name}\b", program)
+    return line_count(program[: found.end()]) if found else 0
+
+
+def _syntax_class(error: ErrorInfo, program: str) -> SpanClass:
+    message = error.message.lower()
+    if any(part in message for part in _SYNTAX_IGNORED):
+        return "ignore"
+    last = error.line >= line_count(program.rstrip())
+    if last and any(part in message for part in _SYNTAX_WHOLE_AT_END):
+        return "whole"
+    return "line"
+
+
+def span_class(verdict: Verdict, program: str) -> SpanClass:
+    """Which part of the program an error speaks of (RLTF, table of fine-grained feedback).
+
+    ``whole`` for time-outs, recursion and memory without a line; ``line`` for every error
+    with a known, non-blank line; ``ignore`` for passes, wrong answers, plain RuntimeError,
+    deaths without an exception, and errors whose line is unknown.
+    """
+    kind = error_type(verdict)
+    if kind in ("", "wrong-answer"):
+        return "ignore"
+    if kind in ("timeout", "recursion"):
+        return "whole"
+    error = error_of(verdict)
+    if error is None or verdict.outcome in (Outcome.SIGNAL, Outcome.PREMATURE_EXIT):
+        return "whole" if kind == "memory" else "ignore"
+    if error.type.rpartition(".")[2] == "RuntimeError" or verdict.outcome is Outcome.OUTPUT_LIMIT:
+        return "ignore"
+    if verdict.outcome is Outcome.SYNTAX_ERROR:
+        found = _syntax_class(error, program)
+        if found != "line":
+            return found
+    span = line_span(program, error_line(verdict, program))
+    if span is not None and program[span.start : span.end].strip():
+        return "line"
+    return "whole" if kind == "memory" else "ignore"

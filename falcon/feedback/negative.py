@@ -1,0 +1,59 @@
+"""Negative reward: errors this task keeps making and the memory knows well (eq. 9).
+
+The paper's sum runs over all error types; for one program the summand of its own error
+is taken, located where the error is (RLTF's fine-grained slot). Counting is not done here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from falcon.feedback.error_types import error_line, error_type, span_class
+from falcon.feedback.reward import Reward, Span
+from falcon.feedback.spans import line_span, whole_span
+from falcon.sandbox.verdict import Outcome, Verdict
+
+
+def _weight(name: str, table: Mapping[str, float], kind: str) -> float:
+    value = float(table.get(kind, 0.0))
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{name} of `{kind}` is {value}: it must be finite and not negative")
+    return value
+
+
+def negative_sum(n: Mapping[str, float], p: Mapping[str, float]) -> float:
+    """R_negative = -sum_e N_e * P_e, over the types in both mappings (absent: 0).
+
+    Raises ValueError for a negative or non-finite number.
+    """
+    return 0.0 - math.fsum(_weight("N", n, kind) * _weight("P", p, kind) for kind in n)
+
+
+def negative_reward(
+    verdict: Verdict, program: str, n: Mapping[str, float], p: Mapping[str, float]
+) -> Reward:
+    """-N_e * P_e of the program's own error type e, on the text that error speaks of.
+
+    ``n`` is the count, or share of the task's samples, of each error type; ``p`` the
+    long-term share. A type in neither counts 0. Without a span (value still reported) for
+    wrong answers and errors without a known place. Raises ValueError for a sandbox fault
+    and for a negative or non-finite number.
+    """
+    if verdict.outcome is Outcome.SANDBOX_ERROR:
+        raise ValueError("a sandbox fault has no reward")
+    kind = error_type(verdict)
+    if not kind:
+        return Reward(term="negative", value=0.0, span=None, reason="no error")
+    count, share = _weight("N", n, kind), _weight("P", p, kind)
+    value = 0.0 - count * share
+    place = span_class(verdict, program)
+    span: Span | None = None
+    where = "no place in the text"
+    if place == "whole":
+        span, where = whole_span(program), "whole program"
+    elif place == "line":
+        line = error_line(verdict, program)
+        span, where = line_span(program, line), f"line {line}"
+    reason = f"{kind}: -N * P = -{count:.4g} * {share:.4g} = {value:.4g}, {where}"
+    return Reward(term="negative", value=value, span=span, reason=reason)

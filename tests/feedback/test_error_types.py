@@ -1,0 +1,139 @@
+"""Error types and the part of the program an error speaks of."""
+
+from __future__ import annotations
+
+import pytest
+
+from falcon.feedback import ERROR_TYPES, error_line, error_type, span_class
+from falcon.sandbox.verdict import CaseResult, ErrorInfo, Outcome, Verdict
+
+
+def ended(outcome: Outcome, kind: str = "", line: int = 0, message: str = "m") -> Verdict:
+    error = ErrorInfo(type=kind, line=line, message=message) if kind else None
+    return Verdict(outcome=outcome, error=error)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "exception", "expected"),
+    [
+        (Outcome.SYNTAX_ERROR, "SyntaxError", "syntax"),
+        (Outcome.SYNTAX_ERROR, "IndentationError", "indentation"),
+        (Outcome.SYNTAX_ERROR, "TabError", "indentation"),
+        (Outcome.SYNTAX_ERROR, "ValueError", "syntax"),
+        (Outcome.SYNTAX_ERROR, "", "syntax"),
+        (Outcome.RUNTIME_ERROR, "NameError", "name"),
+        (Outcome.RUNTIME_ERROR, "UnboundLocalError", "name"),
+        (Outcome.RUNTIME_ERROR, "TypeError", "type"),
+        (Outcome.RUNTIME_ERROR, "IndexError", "index"),
+        (Outcome.RUNTIME_ERROR, "KeyError", "key"),
+        (Outcome.RUNTIME_ERROR, "ValueError", "value"),
+        (Outcome.RUNTIME_ERROR, "UnicodeDecodeError", "value"),
+        (Outcome.RUNTIME_ERROR, "json.decoder.JSONDecodeError", "value"),
+        (Outcome.RUNTIME_ERROR, "AttributeError", "attribute"),
+        (Outcome.RUNTIME_ERROR, "ZeroDivisionError", "zero-division"),
+        (Outcome.RUNTIME_ERROR, "ModuleNotFoundError", "import"),
+        (Outcome.RUNTIME_ERROR, "EOFError", "eof"),
+        (Outcome.RUNTIME_ERROR, "RecursionError", "recursion"),
+        (Outcome.RUNTIME_ERROR, "MemoryError", "memory"),
+        (Outcome.RUNTIME_ERROR, "AssertionError", "assertion"),
+        (Outcome.RUNTIME_ERROR, "StopIteration", "other-runtime"),
+        (Outcome.RUNTIME_ERROR, "MyError", "other-runtime"),
+        (Outcome.RUNTIME_ERROR, "print", "other-runtime"),
+        (Outcome.RUNTIME_ERROR, "", "other-runtime"),
+        (Outcome.TIMEOUT, "", "timeout"),
+        (Outcome.MEMORY, "", "memory"),
+        (Outcome.SIGNAL, "", "other-runtime"),
+        (Outcome.PREMATURE_EXIT, "", "other-runtime"),
+        (Outcome.OUTPUT_LIMIT, "", "other-runtime"),
+        (Outcome.WRONG_ANSWER, "", "wrong-answer"),
+        (Outcome.UNSERIALISABLE, "", "wrong-answer"),
+        (Outcome.PROTOCOL_VIOLATION, "", "wrong-answer"),
+        (Outcome.PASS, "", ""),
+        (Outcome.SANDBOX_ERROR, "OSError", ""),
+    ],
+)
+def test_every_ending_has_its_error_type(outcome: Outcome, exception: str, expected: str) -> None:
+    assert error_type(ended(outcome, exception)) == expected
+    assert expected == "" or expected in ERROR_TYPES
+
+
+def test_every_outcome_is_classified() -> None:
+    for outcome in Outcome:
+        kind = error_type(ended(outcome))
+        assert (kind == "") == (outcome in (Outcome.PASS, Outcome.SANDBOX_ERROR))
+
+
+def test_error_is_taken_from_the_case_that_decided() -> None:
+    cases = (
+        CaseResult(outcome=Outcome.WRONG_ANSWER, error=ErrorInfo(type="X", line=9)),
+        CaseResult(outcome=Outcome.RUNTIME_ERROR, error=ErrorInfo(type="KeyError", line=2)),
+    )
+    verdict = Verdict(outcome=Outcome.RUNTIME_ERROR, cases=cases)
+    assert error_type(verdict) == "key"
+    assert error_line(verdict, "a\nb[0]\n") == 2
+
+
+THREE = "def f(x):\n    y = x[9]\n    return y"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected"),
+    [
+        (ended(Outcome.PASS), "ignore"),
+        (ended(Outcome.WRONG_ANSWER), "ignore"),
+        (ended(Outcome.SANDBOX_ERROR, "OSError", 1), "ignore"),
+        (ended(Outcome.RUNTIME_ERROR, "IndexError", 2), "line"),
+        (ended(Outcome.RUNTIME_ERROR, "IndexError", 0), "ignore"),
+        (ended(Outcome.RUNTIME_ERROR, "IndexError", 40), "ignore"),
+        (ended(Outcome.RUNTIME_ERROR, "RuntimeError", 2), "ignore"),
+        (ended(Outcome.RUNTIME_ERROR, "RecursionError", 2), "whole"),
+        (ended(Outcome.RUNTIME_ERROR, "MemoryError", 2), "line"),
+        (ended(Outcome.MEMORY), "whole"),
+        (ended(Outcome.TIMEOUT), "whole"),
+        (ended(Outcome.SIGNAL), "ignore"),
+        (ended(Outcome.PREMATURE_EXIT, "SystemExit", 2), "ignore"),
+        (ended(Outcome.OUTPUT_LIMIT), "ignore"),
+        (ended(Outcome.SYNTAX_ERROR, "SyntaxError", 2, "invalid syntax"), "line"),
+        (ended(Outcome.SYNTAX_ERROR, "SyntaxError", 3, "invalid syntax"), "whole"),
+        (ended(Outcome.SYNTAX_ERROR, "SyntaxError", 3, "'(' was never closed"), "whole"),
+        (ended(Outcome.SYNTAX_ERROR, "SyntaxError", 3, "'return' outside function"), "line"),
+        (ended(Outcome.SYNTAX_ERROR, "IndentationError", 3, "unexpected indent"), "line"),
+        (
+            ended(Outcome.SYNTAX_ERROR, "IndentationError", 2, "unindent does not match any outer"),
+            "ignore",
+        ),
+        (
+            ended(Outcome.SYNTAX_ERROR, "TabError", 2, "inconsistent use of tabs and spaces"),
+            "ignore",
+        ),
+        (
+            ended(
+                Outcome.SYNTAX_ERROR, "SyntaxError", 2, "unterminated triple-quoted string literal"
+            ),
+            "ignore",
+        ),
+        (ended(Outcome.SYNTAX_ERROR, "SyntaxError", 1, "duplicate argument 'x'"), "ignore"),
+    ],
+)
+def test_span_class_follows_the_table(verdict: Verdict, expected: str) -> None:
+    assert span_class(verdict, THREE) == expected
+
+
+def test_failed_import_without_a_line_is_put_where_it_is_named() -> None:
+    program = "x = 1\r\nfrom math import nothere\r\nprint(nothere)"
+    verdict = ended(
+        Outcome.RUNTIME_ERROR,
+        "ImportError",
+        0,
+        "cannot import name 'nothere' from 'math' (unknown location)",
+    )
+    assert error_line(verdict, program) == 2
+    assert span_class(verdict, program) == "line"
+    absent = ended(Outcome.RUNTIME_ERROR, "ModuleNotFoundError", 0, "No module named 'zzz'")
+    assert error_line(absent, program) == 0
+    assert span_class(absent, program) == "ignore"
+
+
+def test_error_on_a_blank_line_has_no_place() -> None:
+    verdict = ended(Outcome.RUNTIME_ERROR, "KeyError", 2)
+    assert span_class(verdict, "a = 1\n   \nb = 2") == "ignore"
