@@ -15,11 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from falcon.config import Settings, load_settings
 from falcon.env import find_root
 from falcon.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STAGES = ("prepare", "seed", "rollout", "train", "benchmark", "gate")
 """The stages in their order."""
@@ -141,3 +144,13 @@ def settings_hash(settings: Settings) -> str:
     """sha256 of the resolved settings without the tracking section, 16 hex digits."""
     tree = settings.model_dump(mode="json", exclude={"tracking"})
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table whole: temporary name, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    frame.to_parquet(temporary, index=False)
+    with temporary.open("rb") as handle:
+        os.fsync(handle.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,37 @@
+"""``python -m tasks STAGE``: run one stage. What ``dvc.yaml`` calls."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+from falcon.env import apply
+
+USAGE = "usage: python -m tasks STAGE"
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code: 0 done, 2 a fault of the user's, 3 a failed check, 130 or 143 interrupted."""
+    apply()
+    from falcon.errors import UserError
+    from tasks.stage import run_stage
+    from tasks.workspace import STAGES
+
+    try:
+        if len(arguments) != 1:
+            raise UserError(f"{USAGE}.", hint=f"Stages: {', '.join(STAGES)}.")
+        run_stage(arguments[0])
+    except UserError as fault:
+        if os.environ.get("FALCON_DEBUG") == "1":
+            traceback.print_exc()
+        sys.stderr.write(f"falcon: {fault}\n")
+        return fault.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("falcon: interrupted\n")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,129 @@
+"""Prepare: read the sources, judge every reference, look for leaks and duplicates.
+
+Whatever is wrong with the data is a column of the checked table and so shows up with the
+problem's id. Nothing is repaired or left out silently.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tasks import suites
+from tasks.checks import validate
+from tasks.stage import Stage, StageResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from falcon.problems.problem import Problem
+    from falcon.sandbox.verdict import Verdict
+
+
+def body(stage: Stage) -> StageResult:
+    """Writes ``problems.parquet``: problems of the sources, in their splits."""
+    from falcon.memory.encoder import make_encoder
+    from falcon.problems import (
+        find_duplicates,
+        find_leaks,
+        load_benchmark,
+        load_sources,
+        write_problems,
+    )
+    from falcon.problems.problem import HELD_OUT
+
+    settings, data = stage.settings, stage.space.data
+    problems = load_sources(settings.data, data)
+    known = {p.id for p in problems}
+    benchmark = [
+        p
+        for name in settings.benchmark.suites
+        for p in load_benchmark(name, data)
+        if p.id not in known
+    ]
+    start = time.perf_counter()
+    verdicts = _judge(stage, problems)
+    judged = time.perf_counter() - start
+    training = [p for p in problems if p.split not in HELD_OUT]
+    held_out = [p for p in problems if p.split in HELD_OUT] + benchmark
+    leaks = find_leaks(
+        training,
+        held_out,
+        ngram=settings.data.leak_ngram,
+        similarity=settings.data.leak_similarity,
+        encode=make_encoder(settings.memory.encoder).encode,
+    )
+    duplicates = find_duplicates(problems)
+    table = _table(problems, verdicts, leaks, duplicates)
+    facts = _facts(problems, verdicts)
+    write_problems(stage.out / "problems.parquet", problems)
+    report = validate(
+        "prepare", {"problems": table, "facts": _row(facts)}, suites.prepare(), docs=stage.docs
+    )
+    metrics: dict[str, float] = {
+        **facts,
+        "problems": len(problems),
+        "benchmark_problems": len(benchmark),
+        "leaks": len(leaks),
+        "duplicates": len(duplicates),
+        "time/execution_s": judged,
+    }
+    return StageResult(metrics, report)
+
+
+def _row(facts: dict[str, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame([facts])
+
+
+def _judge(stage: Stage, problems: Sequence[Problem]) -> dict[str, list[Verdict]]:
+    """By problem id: the verdict on the empty program, then on each reference solution."""
+    from falcon.sandbox import Program, Sandbox
+
+    programs = [Program(code, p.tests) for p in problems for code in ("", *p.solutions)]
+    with (
+        Sandbox(stage.settings.sandbox) as sandbox,
+        stage.monitor.progress("judging references", len(programs)) as bar,
+    ):
+        verdicts = iter(sandbox.judge_all(programs, progress=lambda *_: bar.advance()))
+    return {p.id: [next(verdicts) for _ in range(1 + len(p.solutions))] for p in problems}
+
+
+def _table(
+    problems: Sequence[Problem],
+    verdicts: dict[str, list[Verdict]],
+    leaks: Sequence[Any],
+    duplicates: Sequence[tuple[str, str]],
+) -> pd.DataFrame:
+    import pandas as pd
+
+    leaked = Counter(leak.train_id for leak in leaks)
+    twice = Counter(second for _, second in duplicates)
+    return pd.DataFrame(
+        {
+            "id": p.id,
+            "source": p.source,
+            "split": p.split.value,
+            "difficulty": p.difficulty.value,
+            "statement": p.statement,
+            "tests": p.tests.kind,
+            "solutions": len(p.solutions),
+            "reference_passes": all(v.passed for v in verdicts[p.id][1:]),
+            "empty_fails": not verdicts[p.id][0].passed,
+            "leaks": leaked[p.id],
+            "duplicates": twice[p.id],
+        }
+        for p in problems
+    )
+
+
+def _facts(problems: Sequence[Problem], verdicts: dict[str, list[Verdict]]) -> dict[str, int]:
+    from falcon.problems.problem import Split
+    from falcon.sandbox.verdict import Outcome
+
+    splits = Counter(p.split for p in problems)
+    faults = sum(v.outcome is Outcome.SANDBOX_ERROR for each in verdicts.values() for v in each)
+    return {**{s.value: splits[s] for s in Split}, "judging_faults": faults}

@@ -1,0 +1,149 @@
+"""Train: meta-reinforcement learning of the adapter, resumed where it was interrupted.
+
+Checkpoints lie in ``state/checkpoints/train/KEY``; KEY is made of everything training
+depends on, so a checkpoint of other settings or other data is never gone on with. A
+training that ended well leaves no checkpoint behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from falcon.config import Settings
+from tasks import suites
+from tasks.checks import CheckReport, validate
+from tasks.seed import open_memory
+from tasks.stage import Stage, StageResult
+from tasks.workspace import Workspace, path_md5, replaced_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEPT = 2
+"""Interrupted trainings whose checkpoints are kept."""
+
+SECTIONS = ("seed", "policy", "sampling", "sandbox", "feedback", "memory", "train")
+
+
+def checkpoints(space: Workspace, settings: Settings) -> Path:
+    """Where this training keeps its checkpoints."""
+    inputs = {
+        "settings": settings.model_dump(mode="json", include=set(SECTIONS)),
+        "problems": path_md5(space.output("prepare") / "problems.parquet"),
+        "memory": path_md5(space.output("rollout") / "memory"),
+    }
+    key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+    return space.state / "checkpoints" / "train" / key
+
+
+def resume_id(space: Workspace, settings: Settings) -> str | None:
+    """The MLflow run of the interrupted training, or None when there is none.
+
+    With FALCON_FRESH=1 (a forced run) what is left of an earlier training is removed first.
+    """
+    from falcon.training import saved_run_id
+
+    place = checkpoints(space, settings)
+    if os.environ.get("FALCON_FRESH") == "1":
+        shutil.rmtree(place, ignore_errors=True)
+    return (saved_run_id(place) or None) if place.is_dir() else None
+
+
+def done(space: Workspace, settings: Settings) -> None:
+    """Remove the checkpoints of this training, and the oldest of others."""
+    place = checkpoints(space, settings)
+    shutil.rmtree(place, ignore_errors=True)
+    others = sorted(place.parent.glob("*"), key=lambda p: p.stat().st_mtime, reverse=True)
+    for old in others[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def body(stage: Stage) -> StageResult:
+    """Writes ``policy/`` (adapter and tokenizer), ``memory/`` and ``curves.csv``."""
+    from falcon.memory import make_encoder
+    from falcon.problems import read_problems
+    from falcon.training import train
+
+    space, settings = stage.space, stage.settings
+    problems = read_problems(space.output("prepare") / "problems.parquet")
+    source = space.output("rollout") / "memory"
+    encoder = make_encoder(settings.memory.encoder)
+    place = checkpoints(space, settings)
+    place.mkdir(parents=True, exist_ok=True)
+    with open_memory(
+        stage.out / "memory", encoder, space.state, writable=True, copy_of=source
+    ) as memory:
+        before = len(memory)
+        result = train(
+            settings,
+            problems,
+            memory=memory,
+            out=stage.out,
+            checkpoints=place,
+            monitor=stage.monitor,
+            run_id=stage.run.id,
+        )
+        size = len(memory)
+        stage.run.tags({"memory.digest": memory.digest()})
+    policy = _in_place(result.policy, stage.out / "policy")
+    curves = _in_place(result.curves, stage.out / "curves.csv")
+    stage.artifacts += [curves, policy]
+    report = check(stage, curves, policy, grown=size > before)
+    metrics = {**result.metrics, "experiences": float(size), "added": float(size - before)}
+    return StageResult(metrics, report)
+
+
+def _in_place(made: Path, wanted: Path) -> Path:
+    if made.resolve() == wanted.resolve():
+        return wanted
+    if made.is_dir():
+        with replaced_folder(wanted) as fresh:
+            shutil.copytree(made, fresh, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(made, wanted)
+    return wanted
+
+
+def check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckReport:
+    """The data checks of a training: finite curves, all steps, an adapter of finite weights."""
+    import pandas as pd
+
+    frame = pd.read_csv(curves)
+    facts = {
+        "all_steps": len(frame) == stage.settings.train.steps,
+        "adapter_saved": (policy / "adapter_model.safetensors").is_file(),
+        "adapter_finite": _finite_weights(policy / "adapter_model.safetensors"),
+        "memory_grew": grown,
+    }
+    tables = {"curves": finite_rows(frame), "facts": pd.DataFrame([facts])}
+    suite = suites.train(stage.settings.gate, list(frame.columns))
+    return validate("train", tables, suite, docs=stage.docs)
+
+
+def finite_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with a column that says whether a step's losses and rewards are finite.
+
+    Losses and rewards of every step must be there; others (validation) may be missing at
+    some steps, but never infinite.
+    """
+    numbers = frame.select_dtypes("number")
+    needed = [
+        c for c in numbers if c == "loss" or c == "reward" or c.endswith(("/loss", "/reward"))
+    ]
+    finite = ~np.isinf(numbers).any(axis=1) & numbers[needed].notna().all(axis=1)
+    return frame.assign(finite=finite)
+
+
+def _finite_weights(file: Path) -> bool:
+    from safetensors.numpy import load_file
+
+    if not file.is_file():
+        return False
+    return all(bool(np.isfinite(tensor).all()) for tensor in load_file(file).values())
