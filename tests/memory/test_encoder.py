@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -53,10 +54,21 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         make_encoder(str(tmp_path))
 
 
+def test_a_hub_model_that_is_not_here_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **_: asked.append(given))
+    with pytest.raises(UserError, match="not on this machine"):
+        make_encoder("nobody/absent-model")
+    assert asked == []
+
+
 @pytest.mark.model
-def test_a_hub_model_that_is_not_here_is_not_fetched() -> None:
+def test_a_folder_that_is_no_model_is_the_users_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "modules.json").write_text(
+        '[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]'
+    )
     with pytest.raises(UserError, match="cannot be loaded"):
-        make_encoder("nobody/absent-model").encode(["x"])
+        make_encoder(str(tmp_path)).encode(["x"])
 
 
 @pytest.mark.model

@@ -27,7 +27,7 @@ def judge(program: str, suite: Suite) -> Verdict:
         try:
             right = scope[suite.entry_point](*call.args) == call.expected
             cases.append(CaseResult(outcome=Outcome.PASS if right else Outcome.WRONG_ANSWER))
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001 - whatever a program raises is its verdict
             error = ErrorInfo(type=type(fault).__name__, message=str(fault))
             cases.append(CaseResult(outcome=Outcome.RUNTIME_ERROR, error=error))
     worst = next((c for c in cases if c.outcome is not Outcome.PASS), cases[0])
