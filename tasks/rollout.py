@@ -87,7 +87,7 @@ def check(stage: Stage, frame: pd.DataFrame, shares: dict[str, float]) -> CheckR
 
     judged = frame[frame["outcome"] != "sandbox_error"].copy()
     terms = [c for c in ("reward", *suites.REWARD_TERMS) if c in judged]
-    judged["rewards_finite"] = ~np.isinf(judged[terms].astype(float)).any(axis=1)
+    judged["rewards_finite"] = list(~np.isinf(judged[terms].to_numpy(dtype=float)).any(axis=1))
     facts: dict[str, Any] = {
         "fault_rate": shares["fault_rate"],
         "tamper_rate": shares["tamper_rate"],

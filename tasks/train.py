@@ -21,7 +21,7 @@ from tasks import suites
 from tasks.checks import CheckReport, validate
 from tasks.seed import open_memory
 from tasks.stage import Stage, StageResult
-from tasks.workspace import Workspace, path_md5, replaced_folder
+from tasks.workspace import Workspace, path_md5, replaced_folder, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ def _in_place(made: Path, wanted: Path) -> Path:
         with replaced_folder(wanted) as fresh:
             shutil.copytree(made, fresh, dirs_exist_ok=True)
     else:
-        shutil.copyfile(made, wanted)
+        write_text(wanted, made.read_text(encoding="utf-8"))
     return wanted
 
 
@@ -134,10 +134,10 @@ def finite_rows(frame: pd.DataFrame) -> pd.DataFrame:
     some steps, but never infinite.
     """
     numbers = frame.select_dtypes("number")
-    needed = [
-        c for c in numbers if c == "loss" or c == "reward" or c.endswith(("/loss", "/reward"))
-    ]
-    finite = ~np.isinf(numbers).any(axis=1) & numbers[needed].notna().all(axis=1)
+    names = [str(column) for column in numbers]
+    needed = [n for n in names if n in ("loss", "reward") or n.endswith(("/loss", "/reward"))]
+    values = numbers.to_numpy(dtype=float)
+    finite = ~np.isinf(values).any(axis=1) & ~np.isnan(numbers[needed].to_numpy(float)).any(axis=1)
     return frame.assign(finite=finite)
 
 

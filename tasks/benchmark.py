@@ -1,0 +1,86 @@
+"""Benchmark: the untrained model, the trained one and the model in service, scored alike."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks import suites
+from tasks.checks import CheckReport, validate
+from tasks.rollout import mix
+from tasks.scores import read_scores
+from tasks.seed import open_memory
+from tasks.stage import Stage, StageResult
+from tasks.workspace import Workspace, write_parquet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TIMES = ("cpu_s", "wall_s")
+
+
+def champion(space: Workspace) -> tuple[Path | None, dict[str, Any]]:
+    """Adapter of the model in service and what is known of it; (None, {}) when there is none."""
+    folder = space.carried / "champion"
+    card = folder / "champion.json"
+    if not card.is_file():
+        return None, {}
+    return folder / "adapter", dict(json.loads(card.read_text(encoding="utf-8")))
+
+
+def body(stage: Stage) -> StageResult:
+    """Writes ``scores.json``, ``samples.parquet`` and ``report.html``."""
+    import pandas as pd
+
+    from falcon.evaluation import run_benchmark
+    from falcon.memory import make_encoder
+
+    space, settings = stage.space, stage.settings
+    policies: dict[str, Path | None] = {"base": None, "trained": space.output("train") / "policy"}
+    adapter, card = champion(space)
+    if adapter is not None:
+        policies["champion"] = adapter
+        stage.run.tags({"champion.version": card.get("version", "")})
+    encoder = make_encoder(settings.memory.encoder)
+    with open_memory(space.output("train") / "memory", encoder, space.state) as memory:
+        result = run_benchmark(
+            settings,
+            data_dir=space.data,
+            memory=memory,
+            policies=policies,
+            out=stage.out,
+            monitor=stage.monitor,
+        )
+    samples = stage.out / "samples.parquet"
+    frame = pd.read_parquet(samples)
+    if any(column in frame for column in TIMES):
+        write_parquet(samples, frame.drop(columns=[c for c in TIMES if c in frame]))
+    shares = {
+        f"{policy}/{key}": value
+        for policy in policies
+        for key, value in mix(frame[frame["policy"] == policy]).items()
+    }
+    stage.artifacts += [stage.out / "scores.json", stage.out / "report.html"]
+    report = check(stage, frame, list(policies))
+    return StageResult({**shares, **result.metrics}, report)
+
+
+def check(stage: Stage, frame: pd.DataFrame, policies: list[str]) -> CheckReport:
+    """The data checks of a benchmark: nothing left out, nothing our fault, scores that are numbers."""
+    import pandas as pd
+
+    scores = read_scores(stage.out / "scores.json")
+    scored = {p: set(frame.loc[frame["policy"] == p, "problem_id"]) for p in policies}
+    everything = set(frame["problem_id"])
+    numbers = [
+        score.pass_rate.mean for suite in scores.policies.values() for score in suite.values()
+    ]
+    facts = {
+        "all_scored": bool(everything) and all(found == everything for found in scored.values()),
+        "faults": int((frame["outcome"] == "sandbox_error").sum()),
+        "scores_finite": bool(numbers) and all(math.isfinite(n) for n in numbers),
+    }
+    tables = {"samples": frame, "facts": pd.DataFrame([facts])}
+    return validate("benchmark", tables, suites.benchmark(policies), docs=stage.docs)
