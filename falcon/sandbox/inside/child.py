@@ -1,0 +1,154 @@
+"""The process that runs one program. Nothing it says is believed beyond plain data.
+
+It gets compiled code and arguments by its own socket and answers each request with one
+frame: a kind, the request's nonce, and a body. It holds no expected value and no test.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import marshal
+import os
+import random
+import sys
+import threading
+import types
+from typing import Any
+
+from . import codec, frames
+
+CHANNEL = 60
+SOURCE_NAME = "<program>"
+HELLO, LOADED, DONE = b"H", b"L", b"D"
+VALUE, ERROR, UNSERIALISABLE, TOO_LARGE = b"V", b"E", b"U", b"O"
+_write, _exit, _flush = frames.write, os._exit, sys.stdout.flush
+_dumps, _encode, _decode = json.dumps, codec.encode, codec.decode
+_reserve: list[bytearray] = []
+
+
+def _report(fault: BaseException) -> bytes:
+    """Type, last line within the program and message of an exception, as JSON."""
+    line, trace = 0, fault.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == SOURCE_NAME:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    if line == 0 and isinstance(fault, SyntaxError) and fault.filename == SOURCE_NAME:
+        line = fault.lineno or 0
+    # The frames hold what filled the memory; without them there is room to answer.
+    fault.__traceback__ = None
+    try:
+        message = str(fault)[:400]
+    except BaseException:  # noqa: BLE001  a program's own __str__ may do anything
+        message = ""
+    return _dumps({"type": type(fault).__name__[:80], "line": line, "message": message}).encode(
+        "ascii", "replace"
+    )
+
+
+def _answer(kind: bytes, nonce: bytes, body: bytes = b"") -> None:
+    _write(CHANNEL, kind + nonce + body)
+
+
+def _fail(nonce: bytes, fault: BaseException) -> None:
+    _reserve.clear()
+    _answer(ERROR, nonce, _report(fault))
+
+
+def _call(space: dict[str, Any], request: bytes) -> None:
+    nonce = request[:8]
+    job = json.loads(request[8:])
+    arguments = _decode(job["a"], budget=False)
+    named = _decode(job["k"], budget=False)
+    before = _encode(arguments, budget=False) if job["w"] else ""
+    try:
+        target = space.get(job["f"])
+        if target is None:
+            raise NameError(f"name '{job['f']}' is not defined")  # noqa: TRY301
+        value = target(*arguments, **named)
+    except BaseException as fault:  # noqa: BLE001  SystemExit and KeyboardInterrupt count too
+        _fail(nonce, fault)
+        return
+    try:
+        text = _encode(value)
+        after = _encode(arguments) if job["w"] else ""
+    except codec.Unserialisable as fault:
+        _answer(UNSERIALISABLE, nonce, str(fault).encode("utf-8", "replace"))
+    except codec.TooLarge as fault:
+        _answer(TOO_LARGE, nonce, str(fault).encode("utf-8", "replace"))
+    except BaseException as fault:  # noqa: BLE001  code of the value's own class may run
+        _fail(nonce, fault)
+    else:
+        changed = after if after != before else ""
+        _answer(VALUE, nonce, len(text).to_bytes(4, "big") + text.encode() + changed.encode())
+
+
+def _serve_calls(space: dict[str, Any]) -> None:
+    while True:
+        try:
+            request = frames.read(CHANNEL)
+        except frames.Closed:
+            return
+        if not request:
+            _answer(DONE, b"\0" * 8)
+            return
+        _call(space, request)
+
+
+def _finish_program() -> None:
+    """What the interpreter does at its end: other threads, exit functions, output."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    if sys.__stdout__ is not None and sys.__stdout__ is not sys.stdout:
+        sys.__stdout__.flush()
+
+
+def _run_whole(code: types.CodeType, space: dict[str, Any], nonce: bytes) -> None:
+    try:
+        try:
+            exec(code, space)  # noqa: S102
+        except SystemExit as fault:
+            if fault.code not in (None, 0):
+                raise
+        _finish_program()
+    except BaseException as fault:  # noqa: BLE001
+        _flush()
+        _fail(nonce, fault)
+    else:
+        _answer(DONE, nonce)
+
+
+def _load(code: types.CodeType, space: dict[str, Any], nonce: bytes) -> bool:
+    try:
+        exec(code, space)  # noqa: S102
+    except BaseException as fault:  # noqa: BLE001
+        _fail(nonce, fault)
+        return False
+    _answer(LOADED, nonce)
+    return True
+
+
+def main(channel: int, stdin: int, stdout: int) -> None:
+    """Run the job that comes by ``channel`` and exit. Never returns."""
+    os.dup2(channel, CHANNEL, inheritable=False)
+    os.dup2(stdin, 0)
+    os.dup2(stdout, 1)
+    os.closerange(3, CHANNEL)
+    os.closerange(CHANNEL + 1, 64)
+    try:
+        _write(CHANNEL, HELLO)
+        job = json.loads(frames.read(CHANNEL))
+        code = marshal.loads(frames.read(CHANNEL))  # noqa: S302  from the compile helper
+        nonce = bytes.fromhex(job["nonce"])
+        module = types.ModuleType(job["module"])
+        sys.modules[job["module"]] = module
+        _reserve.append(bytearray(1 << 20))
+        random.seed(0)
+        if job["module"] == "__main__":
+            _run_whole(code, module.__dict__, nonce)
+        elif _load(code, module.__dict__, nonce):
+            _serve_calls(module.__dict__)
+    finally:
+        _exit(0)

@@ -1,0 +1,303 @@
+"""Judges one program by one suite: the trusted half, in the slot's worker.
+
+Compiles, starts children, compares what they return. A child that dies is replaced, so
+that one crash does not decide the other tests; after a timeout the rest count as timeouts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from . import child as inner
+from . import codec, compiler, oracle
+from .childproc import Child, Limits
+from .compare import same_text, same_value
+from .helpers import Fault, Helper, Server
+
+Case = dict[str, Any]
+MAX_SOURCE = 1 << 20
+MAX_RESPAWNS = 64
+COMPILE_SECONDS, ORACLE_SECONDS = 2.0, 10.0
+_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+def clean_error(raw: Any, lines: int) -> dict[str, Any]:
+    """What the untrusted side said of an error: bounded, escaped, its line within the source."""
+    raw = raw if isinstance(raw, dict) else {}
+    kind, line, message = raw.get("type"), raw.get("line"), raw.get("message")
+    known = isinstance(kind, str) and _TYPE.fullmatch(kind)
+    inside = type(line) is int and 0 < line <= lines
+    text = message if isinstance(message, str) else ""
+    text = "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text[:200]
+    )
+    return {
+        "type": kind if known else "Exception",
+        "line": line if inside else 0,
+        "message": text[:200],
+    }
+
+
+class Judge:
+    """The judgement of one program. ``helper(name)`` gives the slot's running helpers."""
+
+    def __init__(self, helper: Callable[[str], Any], limits: Limits, source: str) -> None:
+        self.helper, self.limits, self.source = helper, limits, source
+        self.lines = source.count("\n") + 1
+        self.cpu = 0.0
+        self.respawns = 0
+        self.code, self.zygote = b"", "slim"
+
+    def run(self, suite: dict[str, Any]) -> tuple[list[Case], Case | None]:
+        """Cases of the suite, or none and the syntax error that precedes them all."""
+        failure = self._compile()
+        if failure:
+            return [], failure
+        if suite["kind"] == "call":
+            return self._calls(suite), None
+        if suite["kind"] == "stdin":
+            return self._runs(suite), None
+        return self._code(suite), None
+
+    # Compiling
+
+    def _compile(self) -> Case | None:
+        if len(self.source) > MAX_SOURCE:
+            return self._syntax({"type": "SyntaxError", "message": "more than 1 MiB of source"})
+        for attempt in (1, 2):
+            server: Server = self.helper("compiler")
+            server.begin()
+            try:
+                server.send(self.source.encode("utf-8", "surrogatepass"))
+                answer = server.receive(COMPILE_SECONDS)
+            except Fault:
+                self.helper("compiler:drop")
+                if attempt == 2:
+                    return self._syntax({"type": "SyntaxError", "message": "it ends the compiler"})
+                continue
+            except TimeoutError:
+                self.helper("compiler:drop")
+                return {"outcome": "timeout", "error": {"type": "CompileTimeout", "message": ""}}
+            kind, self.code = answer[:1], answer[1:]
+            if kind == compiler.FATAL:
+                self.helper("compiler:drop")
+            if kind in (compiler.BAD, compiler.FATAL):
+                return self._syntax(json.loads(self.code))
+            self.zygote = "numpy" if kind == compiler.NUMPY_CODE else "slim"
+            break
+        return None
+
+    def _syntax(self, error: Case) -> Case:
+        return {"outcome": "syntax_error", "error": clean_error(error, self.lines)}
+
+    # Children
+
+    def _child(self, feed: bytes | None = None) -> Child:
+        zygote: Helper = self.helper(self.zygote)
+        return Child(zygote, self.limits, self.cpu, feed)
+
+    def _end(self, running: Child) -> None:
+        running.finish()
+        self.cpu += running.cpu
+
+    def _failure(self, frame: bytes | None, running: Child) -> Case:
+        """The case that an answer other than a value, or an end without one, stands for."""
+        if frame is None:
+            outcome, error = running.ended or ("premature_exit", None)
+            return {"outcome": outcome, "error": error and clean_error(error, self.lines)}
+        kind, body = frame[:1], frame[9:]
+        if kind == inner.ERROR:
+            try:
+                error = clean_error(json.loads(body[:8192]), self.lines)
+            except (ValueError, RecursionError):
+                return self._violation("garbled error")
+            memory = error["type"] == "MemoryError"
+            return {"outcome": "memory" if memory else "runtime_error", "error": error}
+        note = {"type": "Result", "message": body[:200].decode("utf-8", "replace")}
+        if kind == inner.UNSERIALISABLE:
+            return {"outcome": "unserialisable_result", "error": clean_error(note, 0)}
+        if kind == inner.TOO_LARGE:
+            return {"outcome": "output_limit", "error": clean_error(note, 0)}
+        return self._violation("unknown answer")
+
+    @staticmethod
+    def _violation(what: str) -> Case:
+        return {"outcome": "protocol_violation", "error": {"type": "Protocol", "message": what}}
+
+    def _load(self) -> tuple[Child, Case | None]:
+        """A child with the program loaded, or with the case its loading ended in."""
+        running = self._child()
+        nonce = running.start(self.code, "solution")
+        frame = running.next_frame()
+        if frame is not None and frame[1:9] != nonce:
+            return running, self._violation("an answer to another question")
+        if frame is None or frame[:1] != inner.LOADED:
+            return running, self._failure(frame, running)
+        running.begin_test()
+        return running, None
+
+    def _answer(self, running: Child, nonce: bytes) -> tuple[bytes, Case | None]:
+        frame = running.next_frame()
+        running.begin_test()
+        if frame is not None and frame[1:9] != nonce:
+            return b"", self._violation("an answer to another question")
+        if frame is None or frame[:1] != inner.VALUE:
+            return b"", self._failure(frame, running)
+        return frame[9:], None
+
+    # Call suites
+
+    def _calls(self, suite: dict[str, Any]) -> list[Case]:
+        cases: list[Case] = []
+        calls = suite["calls"]
+        while len(cases) < len(calls):
+            running, broken = self._load()
+            try:
+                if broken:
+                    # Loading fails alike every time: all tests that are left end so.
+                    return cases + [broken] * (len(calls) - len(cases))
+                stop = self._batch(running, suite, calls[len(cases) :], cases)
+            finally:
+                self._end(running)
+            self.respawns += 1
+            if stop or self.respawns > MAX_RESPAWNS:
+                cases += [cases[-1]] * (len(calls) - len(cases))
+        return cases
+
+    def _batch(
+        self, running: Child, suite: dict[str, Any], calls: list[Any], cases: list[Case]
+    ) -> bool:
+        """Judge calls until the child is of no more use; True: do not start another."""
+        nonces = [secrets.token_bytes(8) for _ in calls]
+        none = codec.encode({})
+        for nonce, call in zip(nonces, calls, strict=True):
+            body = {"f": suite["entry_point"], "a": call["args"], "k": none, "w": False}
+            running.send(nonce + json.dumps(body).encode())
+        for nonce, call in zip(nonces, calls, strict=True):
+            body_bytes, case = self._answer(running, nonce)
+            if case is None:
+                case = self._compared(body_bytes, call, suite["atol"])
+            cases.append(case)
+            if case["outcome"] == "timeout":
+                return True
+            if running.ended is not None or case["outcome"] == "protocol_violation":
+                return False
+        return False
+
+    def _compared(self, body: bytes, call: dict[str, Any], atol: float) -> Case:
+        size = int.from_bytes(body[:4], "big")
+        try:
+            got = codec.decode(body[4 : 4 + size])
+        except codec.Malformed as fault:
+            return self._violation(str(fault)[:100])
+        expected = codec.decode(call["expected"], budget=False)
+        try:
+            right = same_value(expected, got, atol)
+        except RecursionError:
+            right = False
+        return {"outcome": "pass" if right else "wrong_answer"}
+
+    # Whole programs
+
+    def _runs(self, suite: dict[str, Any]) -> list[Case]:
+        cases: list[Case] = []
+        for run in suite["runs"]:
+            if cases and cases[-1]["outcome"] == "timeout":
+                cases.append(cases[-1])
+                continue
+            running = self._child(run["stdin"].encode("utf-8", "surrogateescape"))
+            try:
+                cases.append(self._one_run(running, run["expected"]))
+            finally:
+                self._end(running)
+        return cases
+
+    def _one_run(self, running: Child, expected: str) -> Case:
+        nonce = running.start(self.code, "__main__")
+        frame = running.next_frame()
+        failure: Case | None = None
+        if frame is not None and frame[1:9] != nonce:
+            failure = self._violation("an answer to another question")
+            running.kill("protocol_violation")
+        elif frame is not None and frame[:1] != inner.DONE:
+            failure = self._failure(frame, running)
+        while running.next_frame() is not None:
+            failure = self._violation("more than one ending")
+        if failure:
+            return failure
+        ended = running.ended or ("premature_exit", None)
+        output = bytes(running.pipes.output) if running.pipes else b""
+        same = same_text(expected, output.decode("utf-8", "replace"))
+        # Its exit status is worth nothing, so os._exit(0) after the right output is fine.
+        if ended[0] == "premature_exit" and running.status == 0 and (same or frame is not None):
+            return {"outcome": "pass" if same else "wrong_answer"}
+        return {"outcome": ended[0], "error": ended[1] and clean_error(ended[1], self.lines)}
+
+    # Test code
+
+    def _code(self, suite: dict[str, Any]) -> list[Case]:
+        server: Server = self.helper("oracle")
+        server.begin()
+        server.send(json.dumps(suite).encode())
+        cases: list[Case] = []
+        session = _Session(self)
+        try:
+            while True:
+                frame = server.receive(ORACLE_SECONDS)
+                kind, body = frame[:1], frame[1:]
+                if kind == oracle.CALL:
+                    server.send(session.call(json.loads(body)))
+                elif kind == oracle.CASE:
+                    cases.append(json.loads(body))
+                elif kind == oracle.BROKEN:
+                    raise Fault(f"the tests cannot run: {body.decode('utf-8', 'replace')}")
+                else:
+                    break
+        except TimeoutError:
+            # A test that will not end on what it was given: the program's answer is to blame.
+            self.helper("oracle:drop")
+            cases.append({"outcome": "timeout", "error": {"type": "TestTimeout", "message": ""}})
+        finally:
+            session.close()
+        if not cases:
+            raise Fault("the tests asserted nothing")
+        return cases
+
+
+class _Session:
+    """The child behind the oracle's stubs, replaced when it dies."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+        self.running: Child | None = None
+        self.dead: Case | None = None
+
+    def call(self, request: dict[str, Any]) -> bytes:
+        """Put one call to the program; the oracle's reply frame."""
+        if self.dead is None and self.running is None:
+            self.running, self.dead = self.judge._load()
+        if self.dead is not None or self.running is None:
+            return inner.ERROR + json.dumps(self.dead).encode()
+        nonce = secrets.token_bytes(8)
+        self.running.begin_test()
+        self.running.send(nonce + json.dumps({**request, "w": True}).encode())
+        body, case = self.judge._answer(self.running, nonce)
+        if case is None:
+            return inner.VALUE + body
+        gone = self.running.ended is not None or case["outcome"] == "protocol_violation"
+        self.judge.respawns += gone
+        if case["outcome"] == "timeout" or self.judge.respawns > MAX_RESPAWNS:
+            self.dead = case
+        if gone:
+            self.close()
+        return inner.ERROR + json.dumps(case).encode()
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        if self.running is not None:
+            running, self.running = self.running, None
+            self.judge._end(running)

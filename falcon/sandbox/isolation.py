@@ -1,0 +1,126 @@
+"""What this machine can confine a program with, found by trying to get out.
+
+Versions and feature flags lie (an unshare that succeeds and a mount that is then denied, a
+Landlock ABI without its scopes), so each level is started for real and canary programs try
+what it must refuse.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from falcon.config import SandboxSettings
+from falcon.errors import UserError
+from falcon.sandbox.inside import linux
+from falcon.sandbox.program import suite_message
+from falcon.sandbox.slot import Slot, SlotFault
+from falcon.suite import Call, CallSuite
+
+LAYERS = {"L3": (), "L2": ("namespaces",), "L1": ("namespaces", "landlock")}
+"""Layers a level goes without."""
+
+_PRELUDE = """
+import ctypes, os, signal, socket, sys
+def refused(action, *args):
+    try:
+        action(*args)
+    except OSError:
+        return True
+    return False
+"""
+_CANARIES = {
+    "honest": "def canary(): return True",
+    "network socket": "def canary(): return refused(socket.socket)",
+    "fork": "def canary(): return refused(os.fork)",
+    "exec": "def canary(): return refused(os.execv, '/bin/true', ['true'])",
+    "write to the host": "def canary(): return refused(open, '/var/tmp/falcon-canary', 'w')",
+    "read /etc/passwd": "def canary(): return refused(open, '/etc/passwd')",
+    "list the host's root": "def canary(): return 'root' not in (os.listdir('/') if not "
+    "refused(os.listdir, '/') else [])",
+    "change its limits": "import resource\ndef canary():\n"
+    "    soft = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+    "    try: resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))\n"
+    "    except (OSError, ValueError): return True\n    return False",
+    "ptrace": "def canary(): return ctypes.CDLL(None).ptrace(0, 0, 0, 0) == -1",
+    "become root": "def canary(): return os.getuid() != 0 and refused(os.setuid, 0)",
+    "signal others": "def canary():\n"
+    "    refused(os.kill, os.getppid(), signal.SIGTERM)\n    return True",
+    "environment": "def canary(): return set(os.environ) <= {'PATH','HOME','LANG',"
+    "'OPENBLAS_NUM_THREADS'}",
+}
+_READING = ("read /etc/passwd", "list the host's root")
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """The best level here. ``reasons`` says why each better level is not to be had."""
+
+    level: str
+    missing: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+def escaped(slot: Slot, level: str) -> list[str]:
+    """Canaries that got out of a running slot. Raises SlotFault."""
+    suite = CallSuite(entry_point="canary", calls=(Call(expected=True),))
+    message: dict[str, Any] = {"suite": suite_message(suite)}
+    out = []
+    for name, body in _CANARIES.items():
+        if level == "L1" and name in _READING:
+            continue
+        verdict = slot.judge(json.dumps({**message, "code": _PRELUDE + body}).encode())
+        if verdict["outcome"] != "pass":
+            out.append(f"{name} ({verdict['outcome']})")
+    return out
+
+
+def _try(level: str) -> str:
+    """Empty when the level holds, else why not."""
+    try:
+        slot = Slot(SandboxSettings(workers=1, retries=0), level)
+    except SlotFault as fault:
+        return str(fault)
+    try:
+        out = escaped(slot, level)
+    except SlotFault as fault:
+        return str(fault)
+    finally:
+        slot.close()
+    return f"canaries escaped: {', '.join(out)}" if out else ""
+
+
+@functools.cache
+def probe() -> Isolation:
+    """The best isolation level of this machine, by trial; level L0 when there is none.
+
+    Takes some tenths of a second the first time and is remembered for the process.
+    """
+    if not linux.supported():
+        reason = "only Linux on x86_64 is supported so far"
+        return Isolation("L0", ("namespaces", "landlock", "seccomp"), (reason,))
+    reasons = []
+    for level, missing in LAYERS.items():
+        reason = _try(level)
+        if not reason:
+            return Isolation(level, missing, tuple(reasons))
+        reasons.append(f"{level}: {reason}")
+    return Isolation("L0", ("namespaces", "landlock", "seccomp"), tuple(reasons))
+
+
+def require(isolation: Isolation, settings: SandboxSettings) -> str:
+    """The level to run at. Raises UserError at L0, and at L1 without ``allow_weak``."""
+    why = "; ".join(isolation.reasons)
+    if isolation.level == "L0":
+        raise UserError(
+            f"Programs cannot be run safely on this machine ({why}).",
+            hint="Use Linux 5.13 or later on x86_64, or a container that allows seccomp.",
+        )
+    if isolation.level == "L1" and not settings.allow_weak:
+        raise UserError(
+            f"Only isolation level L1 is to be had here: host files stay readable ({why}).",
+            hint="Set sandbox.allow_weak: true to accept that.",
+        )
+    return isolation.level

@@ -1,0 +1,150 @@
+"""Sandbox: a pool of slots that judges programs, in order, healing itself.
+
+One daemon thread a slot owns one worker process. Nothing of a program is looked at here.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from types import TracebackType
+
+from falcon.config import SandboxSettings
+from falcon.sandbox.isolation import LAYERS, probe, require
+from falcon.sandbox.program import Program, suite_message
+from falcon.sandbox.slot import Slot, SlotFault
+from falcon.sandbox.verdict import Outcome, Verdict
+
+_Job = tuple[bytes, "Future[Verdict]"]
+
+
+class Sandbox:
+    """Runs untrusted programs at the best isolation level of the machine.
+
+    Raises UserError where programs cannot be run safely. Use it as a context manager, or
+    call :meth:`close`. Safe to use from several threads.
+    """
+
+    def __init__(self, settings: SandboxSettings, *, level: str = "") -> None:
+        """``level`` forces a weaker level than the machine's best (for tests)."""
+        self.settings = settings
+        self._level = level or require(probe(), settings)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"sandbox-{i}", daemon=True)
+            for i in range(settings.workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def isolation(self) -> str:
+        """Level programs run at: L3, L2 or L1."""
+        return self._level
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Layers of L3 that this level goes without."""
+        return LAYERS[self._level]
+
+    def judge(self, program: Program) -> Verdict:
+        """The verdict on one program."""
+        return self.judge_all([program])[0]
+
+    def judge_all(
+        self, programs: Sequence[Program], progress: Callable[[int], None] | None = None
+    ) -> list[Verdict]:
+        """Verdicts in the order given. ``progress`` hears the number done, in this thread.
+
+        Raises UserError for a suite whose values are not plain data, before any is run.
+        """
+        if self._closed:
+            raise RuntimeError("the sandbox is closed")
+        suites: dict[int, str] = {}
+        messages = []
+        for program in programs:
+            key = id(program.suite)
+            if key not in suites:
+                suites[key] = json.dumps(suite_message(program.suite))
+            text = f'{{"code": {json.dumps(program.code)}, "suite": {suites[key]}}}'
+            messages.append(text.encode())
+        futures: list[Future[Verdict]] = [Future() for _ in programs]
+        for message, future in zip(messages, futures, strict=True):
+            self._jobs.put((message, future))
+        try:
+            self._watch(futures, progress)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+        return [future.result() for future in futures]
+
+    @staticmethod
+    def _watch(futures: list[Future[Verdict]], progress: Callable[[int], None] | None) -> None:
+        pending = set(futures)
+        while pending:
+            _, pending = wait(pending, return_when=FIRST_COMPLETED if progress else "ALL_COMPLETED")
+            if progress:
+                progress(len(futures) - len(pending))
+
+    def _serve(self) -> None:
+        slot: Slot | None = None
+        try:
+            while (job := self._jobs.get()) is not None:
+                message, future = job
+                if not future.set_running_or_notify_cancel():
+                    continue
+                try:
+                    slot, verdict = self._judge(slot, message)
+                    future.set_result(verdict)
+                except BaseException as fault:  # noqa: BLE001  handed to the waiting caller
+                    future.set_exception(fault)
+        finally:
+            if slot is not None:
+                slot.close()
+
+    def _judge(self, slot: Slot | None, message: bytes) -> tuple[Slot | None, Verdict]:
+        fault = ""
+        for _ in range(self.settings.retries + 1):
+            try:
+                if slot is None:
+                    slot = Slot(self.settings, self._level)
+                raw = slot.judge(message)
+            except SlotFault as broken:
+                fault = str(broken)
+                if slot is not None:
+                    slot.close()
+                slot = None
+                continue
+            return slot, self._verdict(raw)
+        return None, Verdict(
+            outcome=Outcome.SANDBOX_ERROR, isolation=self._level, detail=fault[:500]
+        )
+
+    def _verdict(self, raw: dict[str, object]) -> Verdict:
+        return Verdict.model_validate({**raw, "isolation": self._level})
+
+    def close(self) -> None:
+        """End every slot and its processes. Programs still queued are judged first."""
+        if self._closed:
+            return
+        self._closed = True
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,35 @@
+"""Program: one piece of untrusted source and the tests it is to be judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from falcon.suite import CallSuite, CodeSuite, Suite
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Source text as a model wrote it, and its suite. Neither is changed by judging."""
+
+    code: str
+    suite: Suite
+
+
+def suite_message(suite: Suite) -> dict[str, object]:
+    """The suite as the worker reads it. Raises UserError for values that are not plain data."""
+    from falcon.errors import UserError
+    from falcon.sandbox.inside import codec
+
+    if not isinstance(suite, CallSuite):
+        return suite.model_dump(mode="json") if isinstance(suite, CodeSuite) else suite.model_dump()
+    calls = []
+    for number, call in enumerate(suite.calls, 1):
+        try:
+            args = codec.encode(list(call.args), budget=False)
+            calls.append({"args": args, "expected": codec.encode(call.expected, budget=False)})
+        except codec.Unserialisable as fault:
+            raise UserError(
+                f"Call {number} of `{suite.entry_point}` holds a {fault}, which is not plain data.",
+                hint="Use None, numbers, text, bytes, lists, tuples, sets and dicts.",
+            ) from None
+    return {"kind": "call", "entry_point": suite.entry_point, "calls": calls, "atol": suite.atol}

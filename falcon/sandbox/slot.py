@@ -1,0 +1,119 @@
+"""Slot: the trainer's handle of one worker process.
+
+Started, used and ended by one and the same thread, because the worker is killed by the
+kernel when that thread ends. Speaks frames of JSON; knows nothing of verdicts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from falcon.config import SandboxSettings
+
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from inside import worker; "
+    "worker.start(sys.argv[2], int(sys.argv[3]))"
+)
+_START_SECONDS = 60.0
+
+
+class SlotFault(Exception):
+    """The worker could not start, ended, or fell silent."""
+
+
+def packages() -> list[str]:
+    """Folders of the third-party packages a program may import."""
+    spec = find_spec("numpy")
+    return [str(Path(spec.origin).resolve().parent)] if spec and spec.origin else []
+
+
+def _config(settings: SandboxSettings, level: str) -> dict[str, Any]:
+    return {
+        "level": level,
+        "packages": packages(),
+        "memory_mib": settings.memory_mib,
+        "cpu_each": settings.cpu_seconds,
+        "cpu_seconds": max(settings.total_cpu_seconds, settings.cpu_seconds),
+        "output_bytes": settings.output_kib << 10,
+        "retries": settings.retries,
+        "trainer": os.getpid(),
+    }
+
+
+class Slot:
+    """One running worker at ``level``. Raises SlotFault when it cannot be had."""
+
+    def __init__(self, settings: SandboxSettings, level: str) -> None:
+        total = max(settings.total_cpu_seconds, settings.cpu_seconds)
+        # Beyond any honest judgement: respawns and retries at twenty times the budget.
+        self._patience = 60 + 20 * total * (settings.retries + 1)
+        self._sock, theirs = socket.socketpair()
+        config = json.dumps(_config(settings, level))
+        argv = [sys.executable, "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _BOOT]
+        argv += [str(Path(__file__).parent), config, str(theirs.fileno())]
+        try:
+            self.process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={"PYTHONHASHSEED": "0"},
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as fault:
+            self._sock.close()
+            raise SlotFault(f"the worker could not be started: {fault}") from None
+        finally:
+            theirs.close()
+        try:
+            hello = json.loads(self._receive(_START_SECONDS))
+            if "fault" in hello:
+                raise SlotFault(hello["fault"])
+        except SlotFault:
+            self.close()
+            raise
+
+    def judge(self, message: bytes) -> dict[str, Any]:
+        """Send one program and wait for its verdict. Raises SlotFault."""
+        try:
+            self._sock.settimeout(60)
+            self._sock.sendall(struct.pack("!I", len(message)) + message)
+        except OSError as fault:
+            raise SlotFault(f"the worker is gone: {fault}") from None
+        verdict = json.loads(self._receive(self._patience))
+        return dict(verdict)
+
+    def _receive(self, patience: float) -> bytes:
+        self._sock.settimeout(patience)
+        return self._exactly(struct.unpack("!I", self._exactly(4))[0])
+
+    def _exactly(self, size: int) -> bytes:
+        parts = []
+        while size:
+            try:
+                part = self._sock.recv(min(size, 1 << 18))
+            except OSError as fault:
+                raise SlotFault(f"the worker fell silent: {fault}") from None
+            if not part:
+                raise SlotFault("the worker ended")
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """End the worker and, with it, every process of the slot."""
+        self._sock.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
