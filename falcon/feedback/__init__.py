@@ -1,6 +1,7 @@
 """Feedback: verdict and text of a program become rewards with spans, one reward a file."""
 
 from falcon.feedback.adaptive import adaptive_reward, adaptive_value
+from falcon.feedback.analysis import facts_of
 from falcon.feedback.assess import assess_group, error_counts
 from falcon.feedback.ast_match import ast_match
 from falcon.feedback.coarse import COARSE, coarse_reward
@@ -15,7 +16,7 @@ from falcon.feedback.error_types import (
     error_type,
     span_class,
 )
-from falcon.feedback.facts import Facts, facts_of
+from falcon.feedback.facts import Facts
 from falcon.feedback.judge import (
     Judge,
     RecordedJudge,
@@ -25,6 +26,7 @@ from falcon.feedback.judge import (
     make_judge,
 )
 from falcon.feedback.negative import negative_reward, negative_sum
+from falcon.feedback.offsets import decoded, token_offsets
 from falcon.feedback.reward import TERMS, Feedback, Reward, Span
 from falcon.feedback.spans import (
     first_occurrence,
@@ -34,7 +36,6 @@ from falcon.feedback.spans import (
     whole_span,
 )
 from falcon.feedback.style import static_style, style_reward
-from falcon.feedback.token_offsets import decoded, token_offsets
 from falcon.feedback.tripwires import tripwires
 
 __all__ = [

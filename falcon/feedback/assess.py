@@ -59,13 +59,13 @@ def assess_group(
             found.append(Feedback(error_message=verdict.detail))
             continue
         scores = judge.score(program, reference)
-        by = f"{judge.name}-{judge.version}"
+        by = f"by {judge.name}-{judge.version}"
         error = error_of(verdict)
         rewards = (
             coarse_reward(verdict, program, settings.adaptive),
             adaptive_reward(verdict, program),
-            complexity_reward(program, scores.complexity, f"{by}, {scores.complexity_reason}"),
-            style_reward(program, scores.style, f"{by}, {scores.style_reason}"),
+            complexity_reward(program, scores.complexity, f"{by}: {scores.complexity_reason}"),
+            style_reward(program, scores.style, f"{by}: {scores.style_reason}"),
             negative_reward(verdict, program, counts, error_share),
         )
         found.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from falcon.feedback.facts import parse
+from falcon.feedback.analysis import parse
 
 
 def _subtrees(tree: ast.AST, known: dict[tuple[object, ...], int]) -> list[int]:

@@ -42,7 +42,7 @@ def static_complexity(facts: Facts, reference: Facts | None = None) -> tuple[flo
         value = min(value, 0.5)
         parts.append(f"at most 0.50 with {facts.nodes} nodes")
     value = max(LOW, min(HIGH, value))
-    return value, "2.00 " + ", ".join(parts) if parts else "2.00, nothing to simplify"
+    return value, "2.00 " + ", ".join(parts) if parts else "nothing to simplify"
 
 
 def _over(count: int, each: float, free: int, more: float, most: float) -> float:
@@ -75,5 +75,5 @@ def complexity_reward(program: str, score: float, reason: str) -> Reward:
         term="complexity",
         value=score,
         span=whole_span(program),
-        reason=f"complexity {score:.2f}: {reason}",
+        reason=f"complexity {score:.2f} {reason}",
     )

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from falcon.feedback.facts import parse
+from falcon.feedback.analysis import parse
 
 Edge = tuple[str, str, tuple[str, ...]]
 """Variable, relation (``comes_from`` or ``computed_from``), sources; names normalised."""

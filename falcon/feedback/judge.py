@@ -16,8 +16,8 @@ from typing import Protocol
 
 from falcon.config import FeedbackSettings
 from falcon.errors import UserError
+from falcon.feedback.analysis import MAX_CHARACTERS, facts_of, parse
 from falcon.feedback.complexity import static_complexity
-from falcon.feedback.facts import MAX_CHARACTERS, facts_of, parse
 from falcon.feedback.style import HIGH, LOW, static_style
 
 

@@ -2,8 +2,8 @@
 
 Lines are counted as CPython counts them (``\\r\\n``, ``\\r`` and ``\\n`` end a line; form
 feed and Unicode separators do not). ``first_occurrence`` is RLTF's matching by text, kept
-for comparison: it takes the first line that contains the text, whichever was meant. Token
-offsets themselves are in :mod:`falcon.feedback.token_offsets`.
+for comparison: it takes the first line that contains the text, whichever was meant. How
+``token_offsets`` finds a token's characters is in :mod:`falcon.feedback.offsets`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from falcon.feedback.offsets import token_offsets
 from falcon.feedback.reward import Reward, Span
+
+__all__ = [
+    "first_occurrence",
+    "line_count",
+    "line_span",
+    "token_offsets",
+    "token_rewards",
+    "whole_span",
+]
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 

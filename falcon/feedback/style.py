@@ -92,7 +92,7 @@ def static_style(facts: Facts, reference: Facts | None = None) -> tuple[float, s
             times = f" x{count}" if count > 1 else ""
             parts.append(f"-{loss:.2f} {issue}{times}")
     value = max(LOW, min(HIGH, value))
-    return value, "2.00 " + ", ".join(parts) if parts else "2.00, no issue"
+    return value, "2.00 " + ", ".join(parts) if parts else "no issue"
 
 
 def style_reward(program: str, score: float, reason: str) -> Reward:
@@ -101,5 +101,5 @@ def style_reward(program: str, score: float, reason: str) -> Reward:
         term="style",
         value=score,
         span=whole_span(program),
-        reason=f"style {score:.2f}: {reason}",
+        reason=f"style {score:.2f} {reason}",
     )

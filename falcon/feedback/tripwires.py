@@ -11,7 +11,8 @@ import re
 import textwrap
 from functools import lru_cache
 
-from falcon.feedback.facts import MAX_CHARACTERS, Facts, facts_of
+from falcon.feedback.analysis import MAX_CHARACTERS, facts_of
+from falcon.feedback.facts import Facts
 
 _MODULES = {
     "ctypes": "ctypes",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from falcon.feedback import decoded, token_offsets
-from falcon.feedback.token_offsets import byte_offsets
+from falcon.feedback.offsets import byte_offsets
 
 TEXT = 'def f(x):\n    return "héé🙂 日本語"\n\n\nprint( f( 1 ) )\n'
 
