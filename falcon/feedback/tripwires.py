@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import ast
 import re
-import textwrap
 from functools import lru_cache
 
-from falcon.feedback.analysis import MAX_CHARACTERS, facts_of
+from falcon.feedback.analysis import MAX_CHARACTERS, facts_of, parse
 from falcon.feedback.facts import Facts
 
 _MODULES = {
@@ -151,18 +150,21 @@ def _in_tree(facts: Facts) -> set[str]:
 
 @lru_cache(maxsize=256)
 def _examples(examples: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Lines of the examples without spaces, and the literals worth recognising in them."""
-    lines = [line.strip().removeprefix(">>>").strip() for line in examples.split("\n")]
-    solid = frozenset("".join(line.split()) for line in lines if len(line) >= 10)
+    """Lines of the examples that are tests, without spaces, and the literals worth recognising in them."""
+    solid: set[str] = set()
     literals: set[str] = set()
-    for line in lines:
-        try:
-            tree = ast.parse(textwrap.dedent(line))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+    for raw in examples.split("\n"):
+        line = raw.strip().removeprefix(">>>").strip()
+        tree = parse(line)[0]
+        if tree is None or not tree.body:
             continue
+        first = tree.body[0]
+        tested = isinstance(first, ast.Expr) and isinstance(first.value, (ast.Call, ast.Compare))
+        if len(line) >= 10 and (tested or isinstance(first, ast.Assert)):
+            solid.add("".join(line.split()))
         constants = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
         literals |= {repr(value) for value in constants if _telling(value)}
-    return solid, frozenset(literals)
+    return frozenset(solid), frozenset(literals)
 
 
 def _telling(value: object) -> bool:

@@ -64,3 +64,8 @@ def test_table_of_the_examples() -> None:
     assert "example-table" in tripwires(f"def scale(n):\n    return {{{rows}}}[n]\n", EXAMPLES)
     assert tripwires("def scale(n):\n    return 37 * n\n", EXAMPLES) == ()
     assert tripwires(GOOD_SUM, EXAMPLES) == ()
+
+
+def test_a_signature_in_the_examples_is_no_test() -> None:
+    shown = "def scale(n):\n    return n\n\n" + EXAMPLES
+    assert tripwires("def scale(n):\n    return n * 37\n", shown) == ()
