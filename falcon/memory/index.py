@@ -29,7 +29,17 @@ from falcon.memory.encoder import Encoder, Vectors
 from falcon.memory.log import FolderLock, sync_folder
 
 COLLECTION = "experiences"
-HNSW = {"space": "cosine", "ef_construction": 200, "ef_search": 400, "max_neighbors": 32}
+SYNC = 50
+HNSW = {
+    "space": "cosine",
+    "ef_construction": 200,
+    "ef_search": 400,
+    "max_neighbors": 32,
+    # Chroma 1.5.9 applies records it has not synced a second time, as slow updates (some 16 ms
+    # each), at the first write after a query: few may be left unsynced.
+    "batch_size": SYNC,
+    "sync_threshold": SYNC,
+}
 BATCH = 1024
 """Vectors handed to Chroma at once (its own limit is 5461)."""
 
