@@ -31,26 +31,43 @@ class CodeGenerator(PythonModel):
     def predict(self, context, model_input, params=None):
         """Programs for the prompts, in their order.
 
-        ``params``: max_new_tokens, temperature (0: greedy), top_p, seed.
+        A prompt is a task in words, as in training. ``params``: max_new_tokens, temperature
+        (0: greedy), top_p, seed.
         """
-        from falcon.policy.serve import complete
+        from falcon.policy.generate import Sampling, generate
+        from falcon.policy.prompt import STOP, encode, extract
 
-        given = {
-            "max_new_tokens": 256,
-            "temperature": 0.0,
-            "top_p": 1.0,
-            "seed": 0,
-            **(params or {}),
-        }
-        prompts = [str(each) for each in model_input["prompt"]]
-        return complete(
+        given = {"max_new_tokens": 256, "temperature": 0.0, "top_p": 1.0, "seed": 0, **(params or {})}
+        problems = [_problem(str(each)) for each in model_input["prompt"]]
+        made = generate(
             self.policy,
-            prompts,
-            max_new_tokens=int(given["max_new_tokens"]),
-            temperature=float(given["temperature"]),
-            top_p=float(given["top_p"]),
+            [encode(self.policy.tokenizer, problem, "", self.max_prompt_tokens) for problem in problems],
+            samples=1,
+            sampling=Sampling(
+                temperature=float(given["temperature"]),
+                top_p=float(given["top_p"]),
+                max_new_tokens=int(given["max_new_tokens"]),
+                batch_size=16,
+                stop=STOP,
+            ),
             seed=int(given["seed"]),
         )
+        return [extract(each[0].text, problem).program for each, problem in zip(made, problems)]
+
+
+def _problem(task):
+    """A task of a user's as a problem; it has no tests, so a statement that always holds."""
+    from falcon.problems.problem import Difficulty, Problem, Split
+    from falcon.suite import CodeSuite
+
+    return Problem(
+        id="request",
+        source="request",
+        split=Split.TEST,
+        difficulty=Difficulty.INTRODUCTORY,
+        statement=task,
+        tests=CodeSuite(asserts=("assert True",)),
+    )
 
 
 set_model(CodeGenerator())

@@ -75,18 +75,6 @@ class CheckReport:
             "checks": [asdict(c) for c in self.checks],
         }
 
-    def as_markdown(self) -> str:
-        """A table for people."""
-        rows = [
-            f"| {'ok' if c.passed else c.severity} | {c.table} | {c.expected.get('column', '')} "
-            f"| {c.name} | {', '.join(f'{k} {v}' for k, v in c.observed.items())} |"
-            for c in self.checks
-        ]
-        head = "|  | table | column | expectation | seen |\n|---|---|---|---|---|\n"
-        return f"### {self.stage}: {'passed' if self.passed else 'failed'}\n\n{head}" + "\n".join(
-            rows
-        )
-
     def raise_if_failed(self) -> None:
         """Raises GateFailed naming the first failures."""
         if self.passed:
@@ -96,6 +84,18 @@ class CheckReport:
             f"{self.stage}: {len(self.failures)} critical checks failed: {told}.",
             hint=f"All of them: outputs/{self.stage}/checks.json, state/data_docs/{self.stage}.",
         )
+
+
+def report_markdown(report: Mapping[str, Any]) -> str:
+    """A report (``checks.json``) as a table for people."""
+    rows = [
+        f"| {'ok' if c['passed'] else c['severity']} | {c['table']} | {c['expected'].get('column', '')} "
+        f"| {c['name']} | {', '.join(f'{k} {v}' for k, v in c['observed'].items())} |"
+        for c in report["checks"]
+    ]
+    head = "|  | table | column | expectation | seen |\n|---|---|---|---|---|\n"
+    state = "passed" if report["passed"] else "failed"
+    return f"### {report['stage']}: {state}\n\n{head}" + "\n".join(rows)
 
 
 def validate(

@@ -30,13 +30,20 @@ _RUNNING = re.compile(r"^Running stage '")
 _RESTORED = re.compile(r"^Stage '.*' is cached - skipping run")
 
 
-class StageFailed(RuntimeError):
-    """A stage's command failed; ``code`` is DVC's exit code."""
+class StageFailed(UserError):
+    """A stage's command failed. ``cause`` is the command's exit code, DVC's own where unknown."""
 
-    def __init__(self, stage: str, code: int, last_line: str) -> None:
+    exit_code = 1
+
+    def __init__(self, stage: str, cause: int, told: str) -> None:
         self.stage = stage
-        self.code = code
-        super().__init__(f"stage `{stage}` failed (exit {code}): {last_line}")
+        self.cause = cause
+        super().__init__(f"stage `{stage}` failed (exit {cause}): {told}")
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether trying again is of no use: settings, data or a failed check are to blame."""
+        return self.cause in (2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -151,13 +158,18 @@ def repro(
     words = command("repro", "--single-item", *(["--force"] if force else []), stage)
     code, lines = _stream(root, words, environment(root, env), look)
     if code:
-        raise StageFailed(stage, code, _telling(lines))
+        raise StageFailed(stage, _cause(lines, code), _telling(lines))
     return Repro(stage, how[-1])
+
+
+def _cause(lines: list[str], code: int) -> int:
+    found = (re.search(r"exited with (-?\d+)", line) for line in reversed(lines))
+    return next((int(match.group(1)) for match in found if match), code)
 
 
 def _telling(lines: list[str]) -> str:
     told = [line.strip() for line in lines if line.strip()]
-    ours = [line for line in told if line.startswith("falcon:")]
+    ours = [line.removeprefix("falcon: ") for line in told if line.startswith("falcon:")]
     errors = [line for line in told if line.startswith("ERROR")]
     return (ours or errors or told or ["it said nothing"])[-1]
 

@@ -169,10 +169,9 @@ def closing(run: TrackedRun) -> Iterator[None]:
     try:
         yield
         status = "FINISHED"
-    except (KeyboardInterrupt, Killed):
-        status = "KILLED"
-        raise
     except BaseException as fault:
+        if not isinstance(fault, Exception):  # interrupts and termination are no exceptions
+            status = "KILLED"
         run.tags({"error": f"{type(fault).__name__}: {fault}"[:1000]})
         raise
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +72,26 @@ class Workspace:
     def settings(self) -> Settings:
         """Resolved ``params.yaml``."""
         return load_settings(self.root / "params.yaml")
+
+
+def set_profile(space: Workspace, name: str) -> bool:
+    """Make ``name`` the active profile in ``params.yaml``; True when it was another one.
+
+    DVC reads the profile from the file, so it is changed there and the rest is left as it
+    is. Raises UserError for an unknown profile.
+    """
+    file = space.root / "params.yaml"
+    load_settings(file, name)
+    text = file.read_text(encoding="utf-8")
+    line = re.compile(r"^(profile:[ \t]*)([\w.-]+)", re.MULTILINE)
+    found = line.search(text)
+    if found is None:
+        write_text(file, f"profile: {name}\n{text}")
+    elif found.group(2) != name:
+        write_text(file, line.sub(rf"\g<1>{name}", text, count=1))
+    else:
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

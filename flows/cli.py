@@ -1,0 +1,124 @@
+"""Commands of the pipeline, plugged into ``falcon`` by the entry point ``falcon.commands``.
+
+Prefect, MLflow and DVC are imported inside the commands: most of ``falcon`` works without
+waiting for them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from falcon.errors import UserError
+
+_out = Console()
+
+Profile = Annotated[
+    str, typer.Option(help="Make this profile of params.yaml the active one first.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
+
+
+def run(
+    profile: Profile = "",
+    force: Force = False,
+    carry_on: Annotated[
+        bool, typer.Option(help="Start from the last run's memory even if nothing has changed.")
+    ] = False,
+) -> None:
+    """Run the whole pipeline: what is out of date, then the gate's decision."""
+    from flows.report import show
+    from flows.training import train
+    from tasks.workspace import Workspace
+
+    show(Workspace.here(), train(profile=profile, force=force, carry_on=carry_on), _out)
+
+
+def stage(name: str, profile: Profile = "", force: Force = False) -> None:
+    """Run one stage by DVC, as `dvc repro -s NAME` does."""
+    from tasks import dvc
+    from tasks.workspace import STAGES, Workspace, set_profile
+
+    if name not in STAGES:
+        raise UserError(f"unknown stage `{name}`.", hint=f"Stages: {', '.join(STAGES)}.")
+    space = Workspace.here()
+    if profile:
+        set_profile(space, profile)
+    env = {"FALCON_FRESH": "1" if force else "0"}
+    done = dvc.repro(space.root, name, force=force, env=env, on_line=_say)
+    _out.print(f"{name}: {done.how}")
+
+
+def _say(line: str) -> None:
+    _out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def benchmark(force: Force = False) -> None:
+    """Score the present policies against the model in service, and decide again."""
+    from flows.benchmark import benchmark as flow
+
+    flow(force=force)
+
+
+def schedule(
+    cron: Annotated[str, typer.Option(help="When: minute hour day month weekday.")] = "0 3 * * 1",
+    timezone: Annotated[str, typer.Option(help="Time zone of the schedule.")] = "UTC",
+    name: Annotated[str, typer.Option(help="Name of the deployment.")] = "weekly",
+    port: Annotated[
+        int, typer.Option(help="Port of the Prefect server started if none runs.")
+    ] = 4200,
+) -> None:
+    """Run the pipeline on a schedule, from this process, until interrupted."""
+    from flows.server import running
+
+    with running(port) as url:
+        _out.print(f"Prefect: {url.removesuffix('/api')}   (stop with Ctrl-C)", highlight=False)
+        from flows.deployment import serve
+
+        serve(cron, timezone, name)
+
+
+def promote(
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Promote although the gate refused; kept on record.")
+    ] = False,
+) -> None:
+    """Put the trained model into service, if the gate passed."""
+    from flows.promotion import promote_now
+
+    version = promote_now(approve)
+    _out.print(f"version {version.number} is in service")
+
+
+def rollback() -> None:
+    """Put the previous model back into service."""
+    from flows.promotion import open_registry
+
+    _out.print(f"version {open_registry().rollback().number} is in service again")
+
+
+def ui(port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5000) -> None:
+    """Show runs, plots and models: an MLflow server on loopback, until interrupted."""
+    from flows.server import port_free
+    from tasks.workspace import Workspace
+
+    space = Workspace.here()
+    if not port_free(port):
+        raise UserError(f"port {port} is in use.", hint=f"falcon ui --port {port + 1}")
+    _out.print(f"MLflow:    http://127.0.0.1:{port}   (stop with Ctrl-C)", highlight=False)
+    _out.print("Prefect:   prefect server start; or the address that `falcon schedule` prints")
+    _out.print(f"Data docs: {space.state / 'data_docs'}/STAGE/index.html", highlight=False)
+    done = subprocess.run([str(space.root / "mlflow" / "server.sh"), str(port)], check=False)
+    if done.returncode not in (0, 130, -2, 143, -15):
+        raise UserError(f"the MLflow server ended (exit {done.returncode}).")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    for command in (run, stage, benchmark, schedule, promote, rollback, ui):
+        app.command()(command)

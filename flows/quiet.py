@@ -1,0 +1,29 @@
+"""Quiet: a fault of the user's is one line in Prefect's logs, not a traceback."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from falcon.errors import UserError
+
+LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+
+
+class _OneLine(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        fault = record.exc_info[1] if record.exc_info else None
+        if isinstance(fault, UserError):
+            record.exc_info = None
+            record.exc_text = None
+        return True
+
+
+def install() -> None:
+    """Cut the tracebacks of UserErrors in flow and task logs, unless FALCON_DEBUG=1."""
+    if os.environ.get("FALCON_DEBUG") == "1":
+        return
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, _OneLine) for each in logger.filters):
+            logger.addFilter(_OneLine())

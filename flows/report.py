@@ -1,0 +1,121 @@
+"""Report: what a pipeline run came to, for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tasks.scores import Interval, Score, Scores, read_scores
+from tasks.workspace import Workspace
+
+KINDS = ("generation", "execution", "training")
+"""Kinds of work that stages time by themselves (metrics ``time/KIND_s``)."""
+
+POLICIES = ("base", "champion", "trained")
+
+
+def show(space: Workspace, result: dict[str, Any], console: Console | None = None) -> None:
+    """Print scores, times, the decision with its reasons, and where to look further."""
+    out = console or Console()
+    out.print()
+    out.print(score_table(read_scores(space.output("benchmark") / "scores.json")))
+    out.print(time_table(result))
+    _decision(out, result)
+    _places(out, space)
+
+
+def _interval(value: Interval) -> str:
+    return f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+def _number(value: float | Interval | None) -> str:
+    if value is None:
+        return "-"
+    return _interval(value) if isinstance(value, Interval) else f"{value:.3f}"
+
+
+def _mix(score: Score) -> str:
+    most = sorted(score.verdicts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {share:.0%}" for name, share in most[:4] if share > 0)
+
+
+def score_table(scores: Scores) -> Table:
+    """Policies side by side on every suite."""
+    table = Table(title="Benchmarks", title_justify="left")
+    for name in (
+        "suite",
+        "policy",
+        "pass@1 (interval)",
+        "reward",
+        "style",
+        "complexity",
+        "verdicts",
+    ):
+        table.add_column(name)
+    present = [p for p in POLICIES if p in scores.policies]
+    for suite in scores.policies["trained"]:
+        for policy in present:
+            score = scores.policies[policy].get(suite)
+            if score is None:
+                continue
+            figures = (score.reward, score.style, score.complexity)
+            table.add_row(
+                f"{suite} ({score.n})" if policy == present[0] else "",
+                policy,
+                _interval(score.pass_rate),
+                *(_number(value) for value in figures),
+                _mix(score),
+                end_section=policy == present[-1],
+            )
+    return table
+
+
+def shares(result: dict[str, Any]) -> dict[str, float]:
+    """Seconds by kind of work; what no stage timed (loading, data, MLflow, DVC) is orchestration."""
+    kinds = dict.fromkeys(KINDS, 0.0)
+    for told in result["stages"].values():
+        for kind in KINDS:
+            kinds[kind] += float(told["time"].get(f"{kind}_s", 0.0))
+    return {**kinds, "orchestration": max(0.0, result["seconds"] - sum(kinds.values()))}
+
+
+def time_table(result: dict[str, Any]) -> Table:
+    """Time of each stage, and the share of each kind of work."""
+    table = Table(title=f"Time: {result['seconds']:.0f} s in all", title_justify="left")
+    for name in ("stage", "", "seconds"):
+        table.add_column(name, justify="right" if name == "seconds" else "left")
+    for stage, told in result["stages"].items():
+        table.add_row(stage, told["how"], f"{told['seconds']:.1f}")
+    parts = [f"{kind} {s / max(result['seconds'], 1e-9):.0%}" for kind, s in shares(result).items()]
+    table.caption = ", ".join(parts)
+    table.caption_justify = "left"
+    return table
+
+
+def _decision(out: Console, result: dict[str, Any]) -> None:
+    passed = result["decision"] == "passed"
+    opponent = result["opponent"]
+    against = f"version {opponent['version']}" if opponent["version"] else "the untrained model"
+    style = "bold green" if passed else "bold yellow"
+    out.print(f"\nGate: {result['decision']} (against {against})", style=style)
+    for reason in result["reasons"]:
+        mark, colour = ("ok", "green") if reason["passed"] else ("no", "red")
+        out.print(f"  {mark}  {reason['name']}: {reason['said']}", style=colour, markup=False)
+    if result["promoted"]:
+        out.print(f"Version {result['version']} is in service (alias champion).")
+    else:
+        why = f": {result['not_promoted']}" if result["not_promoted"] else ""
+        text = f"Version {result['version']} is registered as challenger, not in service{why}"
+        out.print(text, markup=False)
+
+
+def _places(out: Console, space: Workspace) -> None:
+    out.print("\nLook at")
+    out.print("  runs, plots, models   falcon ui    (MLflow on http://127.0.0.1:5000)")
+    for name, path in (
+        ("report page", space.output("benchmark") / "report.html"),
+        ("data docs", space.state / "data_docs" / "prepare" / "index.html"),
+    ):
+        out.print(f"  {name:<21} {path.relative_to(space.root)}", markup=False, highlight=False)
