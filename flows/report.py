@@ -10,8 +10,13 @@ from rich.table import Table
 from tasks.scores import Interval, Score, Scores, read_scores
 from tasks.workspace import Workspace
 
-KINDS = ("generation", "execution", "training")
-"""Kinds of work that stages time by themselves (metrics ``time/KIND_s``)."""
+KINDS = {
+    "generate": "generation",
+    "execute": "execution",
+    "recall": "memory and feedback",
+    "feedback": "memory and feedback",
+}
+"""Work that stages time by themselves (metrics ``time/KIND``) and its name; others are training."""
 
 POLICIES = ("base", "champion", "trained")
 
@@ -74,10 +79,11 @@ def score_table(scores: Scores) -> Table:
 
 def shares(result: dict[str, Any]) -> dict[str, float]:
     """Seconds by kind of work; what no stage timed (loading, data, MLflow, DVC) is orchestration."""
-    kinds = dict.fromkeys(KINDS, 0.0)
+    kinds: dict[str, float] = {}
     for told in result["stages"].values():
-        for kind in KINDS:
-            kinds[kind] += float(told["time"].get(f"{kind}_s", 0.0))
+        for kind, seconds in told["time"].items():
+            name = KINDS.get(kind, "training")
+            kinds[name] = kinds.get(name, 0.0) + float(seconds)
     return {**kinds, "orchestration": max(0.0, result["seconds"] - sum(kinds.values()))}
 
 

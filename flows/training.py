@@ -117,7 +117,7 @@ def train(profile: str = "", force: bool = False, carry_on: bool = False) -> dic
         result = _stages(space, settings, parent, force)
         result |= _publish(space, settings, tracker, parent)
         result |= {"parent": parent.id, "seconds": time.monotonic() - start, "data": version}
-        parent.metrics({"time/pipeline_s": result["seconds"]})
+        parent.metrics({"time/pipeline": result["seconds"]})
     create_markdown_artifact(summary(result), key="falcon-result")
     return result
 
@@ -140,7 +140,7 @@ def record(space: Workspace, parent: TrackedRun, stage: str, told: dict[str, Any
     """A stage's metrics on the parent, with whether it ran and the run that made its results."""
     metrics = read_json(space.output(stage) / "metrics.json")
     numbers = {f"{stage}/{k}": v for k, v in metrics.items() if isinstance(v, (int, float))}
-    parent.metrics({**numbers, f"time/{stage}_s": told["seconds"]})
+    parent.metrics({**numbers, f"time/{stage}": told["seconds"]})
     parent.tags({f"stage.{stage}": told["how"], f"run.{stage}": told["run_id"]})
 
 

@@ -68,7 +68,7 @@ def body(stage: Stage) -> StageResult:
         "benchmark_problems": len(benchmark),
         "leaks": len(leaks),
         "duplicates": len(duplicates),
-        "time/execution_s": judged,
+        "time/execute": judged,
     }
     return StageResult(metrics, report)
 
@@ -88,7 +88,14 @@ def _judge(stage: Stage, problems: Sequence[Problem]) -> dict[str, list[Verdict]
         Sandbox(stage.settings.sandbox) as sandbox,
         stage.monitor.progress("judging references", len(programs)) as bar,
     ):
-        verdicts = iter(sandbox.judge_all(programs, progress=lambda *_: bar.advance()))
+        shown = 0
+
+        def show(done: int) -> None:
+            nonlocal shown
+            bar.advance(done - shown)
+            shown = done
+
+        verdicts = iter(sandbox.judge_all(programs, progress=show))
     return {p.id: [next(verdicts) for _ in range(1 + len(p.solutions))] for p in problems}
 
 

@@ -16,7 +16,6 @@ from tasks.workspace import write_parquet
 if TYPE_CHECKING:
     import pandas as pd
 
-    from falcon.problems.problem import Problem
 
 TIMES = ("cpu_s", "wall_s")
 """Columns that differ from run to run whatever was done; kept out of DVC's outputs."""
@@ -29,11 +28,7 @@ def body(stage: Stage) -> StageResult:
     from falcon.rollout import roll_out
 
     space, settings = stage.space, stage.settings
-    problems = choose(
-        read_problems(space.output("prepare") / "problems.parquet"),
-        settings.rollout.problems,
-        settings.seed,
-    )
+    problems = read_problems(space.output("prepare") / "problems.parquet")
     folder = stage.out / "memory"
     source = space.output("seed") / "memory"
     encoder = make_encoder(settings.memory.encoder)
@@ -52,22 +47,11 @@ def body(stage: Stage) -> StageResult:
     return StageResult(metrics, report)
 
 
-def choose(problems: list[Problem], n: int, seed: int) -> list[Problem]:
-    """``n`` train problems (0: all), drawn by ``seed`` and in the order of their ids."""
-    from falcon.problems.problem import Split
-
-    pool = sorted((p for p in problems if p.split is Split.TRAIN), key=lambda p: p.id)
-    if not n or n >= len(pool):
-        return pool
-    chosen = np.random.default_rng(seed).choice(len(pool), size=n, replace=False)
-    return [pool[int(i)] for i in sorted(chosen)]
-
-
 def mix(frame: pd.DataFrame) -> dict[str, float]:
-    """Verdict mix as ``verdict/OUTCOME`` shares, with fault, tamper and pass rates."""
+    """Verdict mix as ``outcome/OUTCOME`` shares, with fault, tamper and pass rates."""
     n = max(len(frame), 1)
     shares = {
-        f"verdict/{outcome}": count / n
+        f"outcome/{outcome}": count / n
         for outcome, count in frame["outcome"].value_counts().items()
     }
     tripped = frame["tripped"].map(bool) if "tripped" in frame else frame["outcome"] == ""
@@ -92,7 +76,7 @@ def check(stage: Stage, frame: pd.DataFrame, shares: dict[str, float]) -> CheckR
         "fault_rate": shares["fault_rate"],
         "tamper_rate": shares["tamper_rate"],
         "outcomes": int(frame["outcome"].nunique()),
-        "syntax_rate": shares.get("verdict/syntax_error", 0.0),
+        "syntax_rate": shares.get("outcome/syntax_error", 0.0),
         "empty_rate": float((frame["program"].str.strip() == "").mean()) if len(frame) else 1.0,
     }
     tables = {"rollouts": judged, "facts": pd.DataFrame([facts])}

