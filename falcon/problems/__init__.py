@@ -1,0 +1,24 @@
+"""Problems: what is trained and scored on, from every source in one form."""
+
+from falcon.problems.duplicates import find_duplicates
+from falcon.problems.fault import ProblemFault
+from falcon.problems.leaks import Leak, find_leaks
+from falcon.problems.problem import HELD_OUT, Difficulty, Problem, Split
+from falcon.problems.sources import inspect_file, load_benchmark, load_sources
+from falcon.problems.table import read_problems, write_problems
+
+__all__ = [
+    "HELD_OUT",
+    "Difficulty",
+    "Leak",
+    "Problem",
+    "ProblemFault",
+    "Split",
+    "find_duplicates",
+    "find_leaks",
+    "inspect_file",
+    "load_benchmark",
+    "load_sources",
+    "read_problems",
+    "write_problems",
+]

@@ -1,0 +1,83 @@
+"""ProblemFault: one thing wrong with a problem file, named by file, row and field.
+
+Readers collect faults instead of stopping at the first; this module turns a list of them
+into the one line a user sees. It decides nothing about what is a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from falcon.errors import UserError
+
+SHOWN = 20
+"""Faults named in one line; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemFault:
+    """What is wrong in ``file`` at ``row`` (line, or position in an array, from 1; 0: the
+    whole file) and ``field`` (dotted path; "": the whole row)."""
+
+    file: Path
+    row: int
+    field: str
+    message: str
+
+    @property
+    def place(self) -> str:
+        """Row and field in words, without the file."""
+        parts = [f"row {self.row}" if self.row else "", f"`{self.field}`" if self.field else ""]
+        return ", ".join(part for part in parts if part)
+
+    def __str__(self) -> str:
+        where = ", ".join(part for part in (str(self.file), self.place) if part)
+        return f"{where}: {self.message}"
+
+
+def refuse(path: Path, faults: Sequence[ProblemFault]) -> None:
+    """Raise one UserError that names up to ``SHOWN`` faults and their number; none: return."""
+    if not faults:
+        return
+    named = [f"{f.place}: {f.message}" if f.place else f.message for f in faults[:SHOWN]]
+    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    raise UserError(
+        f"{path}: {count}: {'; '.join(named)}{more}.",
+        hint=f"`falcon problems check {path}` lists them all.",
+    )
+
+
+_WORDS = {
+    "missing": "the field is missing",
+    "extra_forbidden": "there is no such field",
+    "union_tag_not_found": "`kind` is missing",
+}
+
+
+def validation_faults(file: Path, row: int, error: ValidationError) -> list[ProblemFault]:
+    """The faults pydantic found in one row."""
+    faults = []
+    for each in error.errors(include_url=False):
+        kind, loc = each["type"], [str(part) for part in each["loc"]]
+        # The tag of the suite's form is no field of the file.
+        field = ".".join(
+            p for i, p in enumerate(loc) if not (i and loc[i - 1] == "tests" and p in _TAGS)
+        )
+        message = _WORDS.get(kind, each["msg"].removeprefix("Value error, "))
+        if kind == "too_short":
+            message = "no tests" if loc[0].startswith("test") else "it is empty"
+        elif kind == "value_error" and "either `asserts` or `check`" in message:
+            given = each["input"] if isinstance(each["input"], dict) else {}
+            message = message if given.get("asserts") or given.get("check") else "no tests"
+        elif kind == "enum":
+            message = f"unknown {loc[-1]} {each['input']!r:.60}; {message[0].lower()}{message[1:]}"
+        faults.append(ProblemFault(file, row, field, message))
+    return faults
+
+
+_TAGS = frozenset({"call", "stdin", "code"})

@@ -1,0 +1,130 @@
+"""Leaks: a training problem that gives a held-out one away.
+
+Two signs: a run of words shared by statements or by solutions (never across the two), and
+statements whose embeddings are near. Time grows with the amount of text for the first and
+with the product of the counts, in blocks, for the second.
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from falcon.problems.normal import code_text, statement_words, words
+from falcon.problems.problem import Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Vectors = np.ndarray[Any, np.dtype[Any]]
+
+BOILERPLATE = 5
+"""A run of words in more held-out problems than this belongs to the form, not to a problem."""
+_BLOCK = 1024
+_LEAST = 4
+_TELLING = 3
+_COMMON = frozenset(word.lower() for word in (*keyword.kwlist, *dir(builtins)))
+
+Encode = Callable[[Sequence[str]], "Vectors"]
+"""Texts to vectors [texts, dim]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """One training problem too near to one held-out problem.
+
+    ``evidence`` is the shared run of words, or the cosine in words; ``cosine`` is a number
+    for kind "embedding" only.
+    """
+
+    train_id: str
+    held_out_id: str
+    kind: Literal["ngram", "embedding"]
+    evidence: str
+    cosine: float | None = None
+
+
+def _grams(problem: Problem, size: int) -> Iterator[tuple[str, str]]:
+    """(place, run of ``size`` words). A shorter statement is one run as a whole."""
+    statement = statement_words(problem.statement)
+    if _LEAST <= len(statement) < size:
+        yield "whole", " ".join(statement)
+    texts = [("statement", statement)]
+    texts += [("solution", words(code_text(code))) for code in problem.solutions]
+    for place, found in texts:
+        for start in range(len(found) - size + 1):
+            run = found[start : start + size]
+            if place == "statement" or _is_telling(run):
+                yield place, " ".join(run)
+
+
+def _is_telling(run: Sequence[str]) -> bool:
+    """Whether a run of code is more than an idiom like two nested loops over ranges."""
+    return len({word for word in run if len(word) > 1 and word not in _COMMON}) >= _TELLING
+
+
+def _shared_runs(
+    train: Sequence[Problem], held_out: Sequence[Problem], size: int
+) -> Iterator[Leak]:
+    owners: dict[tuple[str, str], list[int]] = {}
+    for position, problem in enumerate(held_out):
+        for gram in dict.fromkeys(_grams(problem, size)):
+            owners.setdefault(gram, []).append(position)
+    for problem in train:
+        found: dict[int, str] = {}
+        for gram in _grams(problem, size):
+            holders = owners.get(gram, ())
+            if len(holders) <= BOILERPLATE:
+                for position in holders:
+                    found.setdefault(position, gram[1])
+        for position in sorted(found):
+            yield Leak(problem.id, held_out[position].id, "ngram", found[position])
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    import numpy as np
+
+    rows = np.array(vectors, dtype=np.float32)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return rows
+
+
+def _near(
+    train: Sequence[Problem], held_out: Sequence[Problem], similarity: float, encode: Encode
+) -> Iterator[Leak]:
+    import numpy as np
+
+    theirs = _unit(encode([p.statement for p in held_out]))
+    for start in range(0, len(train), _BLOCK):
+        part = train[start : start + _BLOCK]
+        ours = _unit(encode([p.statement for p in part]))
+        # The last bits of a product may fall below 1 for equal texts.
+        cosines = np.clip(ours @ theirs.T, -1.0, 1.0)
+        for a, b in zip(*np.nonzero(cosines >= similarity - 1e-6), strict=True):
+            cosine = float(cosines[a, b])
+            text = f"cosine {cosine:.3f}"
+            yield Leak(part[a].id, held_out[b].id, "embedding", text, cosine)
+
+
+def find_leaks(
+    train: Sequence[Problem],
+    held_out: Sequence[Problem],
+    *,
+    ngram: int,
+    similarity: float,
+    encode: Encode | None,
+) -> list[Leak]:
+    """Pairs of a training and a held-out problem that are too near, in order of ``train``.
+
+    ``ngram`` words in a row of statements or of solutions (runs in more than
+    ``BOILERPLATE`` held-out problems and runs of code without three names of its own do not
+    count; statements shorter than ``ngram`` words count when equal), or statements of cosine >= ``similarity`` (without ``encode`` left
+    out). At most one leak a pair and kind.
+    """
+    leaks = list(_shared_runs(train, held_out, ngram))
+    if encode is not None and train and held_out:
+        leaks += _near(train, held_out, similarity, encode)
+    return leaks

@@ -1,0 +1,113 @@
+"""Normal forms of statements and programs, for finding the same problem twice.
+
+Purely textual and syntactic: no model, nothing is run.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from falcon.problems.reference import parse
+
+_WORD = re.compile(r"[^\W\d_]\w*")
+_IMPORT = re.compile(r"^\s*(from\s+[\w.]+\s+import\b.*|import\s+[\w.]+.*)$", re.MULTILINE)
+
+
+def words(text: str) -> list[str]:
+    """Words in lower case, numbers and signs left out."""
+    return _WORD.findall(text.lower())
+
+
+def statement_words(statement: str) -> list[str]:
+    """Words of a statement without its import lines, which many prompts share."""
+    return words(_IMPORT.sub("", statement))
+
+
+class _Strip(ast.NodeTransformer):
+    """Takes out docstrings, imports and annotations."""
+
+    def visit_Import(self, node: ast.Import) -> None:
+        return None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        return None
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        self.generic_visit(node)
+        if node.value is None:
+            return None
+        return ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node)
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                names.add(node.name)
+            case ast.arg():
+                names.add(node.arg)
+            case ast.Name(ctx=ast.Store()):
+                names.add(node.id)
+            case ast.ExceptHandler(name=str(name)):
+                names.add(name)
+    return names
+
+
+class _Rename(ast.NodeTransformer):
+    """Numbers the program's own names in order of appearance; foreign names stay."""
+
+    def __init__(self, bound: set[str]) -> None:
+        self._bound = bound
+        self._numbers: dict[str, str] = {}
+
+    def _new(self, name: str) -> str:
+        if name not in self._bound:
+            return name
+        return self._numbers.setdefault(name, f"_{len(self._numbers)}")
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                node.name = self._new(node.name)
+            case ast.arg():
+                node.arg = self._new(node.arg)
+            case ast.Name():
+                node.id = self._new(node.id)
+            case ast.ExceptHandler(name=str(name)):
+                node.name = self._new(name)
+        return super().generic_visit(node)
+
+
+def code_text(code: str) -> str:
+    """A program without docstrings, comments, imports and annotations; as it is if broken."""
+    try:
+        tree = parse(code)
+        return ast.unparse(ast.fix_missing_locations(_Strip().visit(tree)))
+    except (SyntaxError, RecursionError):
+        return code
+
+
+def code_shape(code: str) -> str:
+    """A program's syntax tree with its own names numbered: equal for renamed copies.
+
+    Builtins, attributes and constants keep their names and values. "" if it does not parse.
+    """
+    try:
+        tree = _Strip().visit(parse(code))
+        return ast.dump(_Rename(_bound(tree)).visit(tree))
+    except (SyntaxError, RecursionError):
+        return ""

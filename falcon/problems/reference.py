@@ -1,0 +1,100 @@
+"""Reference solutions as syntax: do they parse, do they define what the tests call.
+
+Nothing is run here; running is the sandbox's business.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from falcon.problems.fault import ProblemFault
+from falcon.problems.problem import Problem
+
+
+def parse(code: str) -> ast.Module:
+    """Syntax tree of a program. Raises SyntaxError for everything Python cannot read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(code)
+    except (ValueError, RecursionError, MemoryError) as fault:
+        raise SyntaxError(str(fault) or type(fault).__name__) from None
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements that run at module level, those inside if, try, with and loops included."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.While):
+            for part in ("body", "orelse", "finalbody"):
+                yield from _statements(getattr(node, part, []))
+
+
+def defined_functions(tree: ast.Module) -> set[str]:
+    """Names of the functions defined at module level."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in _statements(tree.body) if isinstance(node, kinds)}
+
+
+def defined_names(tree: ast.Module) -> set[str]:
+    """Every name bound at module level: functions, classes, assignments, imports."""
+    names = defined_functions(tree)
+    for node in _statements(tree.body):
+        if isinstance(node, ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            names |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and _stored(n)}
+    return names
+
+
+def _stored(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Store)
+
+
+def called_function(statement: str, defined: set[str]) -> str:
+    """The outermost function that ``statement`` calls and ``defined`` holds, else "".
+
+    Raises SyntaxError when the statement does not parse.
+    """
+    for node in ast.walk(parse(statement)):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in defined
+        ):
+            return node.func.id
+    return ""
+
+
+def reference_faults(file: Path, row: int, problem: Problem) -> list[ProblemFault]:
+    """Faults of a problem's references and of the name its tests call."""
+    faults = []
+    tests = problem.tests
+    called = "" if tests.kind == "stdin" else tests.entry_point
+    if called and problem.entry_point and called != problem.entry_point:
+        faults.append(
+            ProblemFault(
+                file,
+                row,
+                "tests.entry_point",
+                f"`{called}` is not the problem's entry_point `{problem.entry_point}`",
+            )
+        )
+    wanted = called or ("" if tests.kind == "stdin" else problem.entry_point)
+    for number, code in enumerate(problem.solutions):
+        field = f"solutions.{number}"
+        try:
+            tree = parse(code)
+        except SyntaxError as fault:
+            at = f" (line {fault.lineno}: {fault.msg})" if fault.lineno else f" ({fault.msg})"
+            faults.append(ProblemFault(file, row, field, f"the reference does not parse{at}"))
+            continue
+        if wanted and wanted not in defined_names(tree):
+            message = f"the reference does not define the entry point `{wanted}`"
+            faults.append(ProblemFault(file, row, field, message))
+    return faults

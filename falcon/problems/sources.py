@@ -1,0 +1,175 @@
+"""Sources and benchmarks by name: which file, which loader, which splits.
+
+A source is trained on, a benchmark is only ever scored on. Whatever is wrong with a file
+is one UserError that names all of it; a file is never read in part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from falcon.config import DataSettings
+from falcon.errors import UserError
+from falcon.problems.fault import ProblemFault, refuse
+from falcon.problems.humaneval import packaged_file, parse_humaneval
+from falcon.problems.mbpp import hub_rows, parse_mbpp
+from falcon.problems.own import Parsed, parse_own
+from falcon.problems.problem import Difficulty, Problem, Split
+from falcon.problems.reference import reference_faults
+from falcon.problems.rows import Row, form_of, misplaced, read_rows
+
+BUILTIN = "problems.jsonl"
+"""File name of FALCON's own problems inside the data folder."""
+
+_PULL = "Get it with `dvc pull`."
+_PATH = "Give the path of an existing file."
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_PARSERS: dict[str, Callable[[Path, list[Row]], Parsed]] = {
+    "own": parse_own,
+    "mbpp": parse_mbpp,
+    "sanitized": parse_mbpp,
+    "humaneval": parse_humaneval,
+}
+
+Inspected = tuple[list[Problem], list[ProblemFault]]
+"""The problems that could be read, and everything that is wrong with the file."""
+
+
+def _twice(file: Path, problems: list[tuple[int, Problem]]) -> list[ProblemFault]:
+    first: dict[str, int] = {}
+    faults = []
+    for row, problem in problems:
+        if problem.id in first:
+            message = f"duplicate id `{problem.id}` (first in row {first[problem.id]})"
+            faults.append(ProblemFault(file, row, "id", message))
+        first.setdefault(problem.id, row)
+    return faults
+
+
+def _parse(file: Path, rows: list[Row], form: str) -> Inspected:
+    problems, faults = _PARSERS[form](file, rows)
+    faults += _twice(file, problems)
+    for row, problem in problems:
+        faults += reference_faults(file, row, problem)
+    return [problem for _, problem in problems], faults
+
+
+def inspect_file(path: Path, *forms: str, missing: str = _PATH) -> Inspected:
+    """Read a file of one of ``forms`` (own, mbpp, sanitized, humaneval; none: any of them).
+
+    Returns all faults instead of raising the first, in order of rows. Raises UserError
+    when the file cannot be read at all.
+    """
+    allowed = forms or tuple(_PARSERS)
+    rows, faults = read_rows(path, missing=missing)
+    wrong = misplaced(path, rows, *allowed)
+    if wrong:
+        return [], wrong
+    found = form_of(rows[0][1]) if rows else ""
+    problems, more = _parse(path, rows, found or allowed[0])
+    return problems, sorted(faults + more, key=lambda fault: fault.row)
+
+
+def _load(path: Path, *forms: str, missing: str = _PATH) -> list[Problem]:
+    problems, faults = inspect_file(path, *forms, missing=missing)
+    refuse(path, faults)
+    return problems
+
+
+def _load_builtin(data_dir: Path) -> list[Problem]:
+    return _load(data_dir / BUILTIN, "own", missing=_PULL)
+
+
+def _load_mbpp(name: str) -> list[Problem]:
+    path = Path(name).expanduser()
+    looks_like_file = path.suffix in {".json", ".jsonl", ".gz"}
+    if path.exists() or looks_like_file or not _HUB.fullmatch(name):
+        return _load(path, "mbpp", "sanitized")
+    problems, faults = _parse(path, hub_rows(name), "mbpp")
+    refuse(path, faults)
+    return problems
+
+
+def _split_name(name: str, setting: str) -> tuple[str, str]:
+    kind, colon, path = name.partition(":")
+    if colon and not path:
+        raise UserError(f"`{setting}`: `{name}` names no file.", hint=f"Write {kind}:PATH.")
+    return kind, path
+
+
+def _load_source(name: str, data_dir: Path) -> list[Problem]:
+    kind, path = _split_name(name, "data.sources")
+    if name == "builtin":
+        return _load_builtin(data_dir)
+    if kind == "mbpp" and path:
+        return _load_mbpp(path)
+    if kind == "jsonl" and path:
+        return _load(Path(path).expanduser(), "own", "sanitized")
+    if kind == "humaneval":
+        raise UserError(
+            f"`data.sources`: `{name}` is a benchmark and is never trained on.",
+            hint="Put it under `benchmark.suites`.",
+        )
+    raise UserError(
+        f"`data.sources`: there is no source `{name}`.",
+        hint="Valid: builtin, mbpp:PATH, jsonl:PATH.",
+    )
+
+
+def load_sources(data: DataSettings, data_dir: Path) -> list[Problem]:
+    """Problems of all ``data.sources``, in that order, whatever their split.
+
+    ``data.difficulties`` filters all but the test split. Relative paths count from the
+    working folder. Raises UserError for an unknown source or difficulty, a malformed file
+    and an id that two sources share.
+    """
+    for level in data.difficulties:
+        if level not in set(Difficulty):
+            raise UserError(
+                f"`data.difficulties`: there is no difficulty `{level}`.",
+                hint=f"Valid: {', '.join(Difficulty)}.",
+            )
+    origin: dict[str, str] = {}
+    problems = []
+    for name in data.sources:
+        for problem in _load_source(name, data_dir):
+            if problem.id in origin:
+                raise UserError(
+                    f"`data.sources`: `{problem.id}` is in `{origin[problem.id]}` and in `{name}`.",
+                    hint="Name one of the two.",
+                )
+            origin[problem.id] = name
+            problems.append(problem)
+    return [p for p in problems if p.split is Split.TEST or p.difficulty in data.difficulties]
+
+
+def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
+    """The test problems of one benchmark, in file order.
+
+    ``humaneval`` (the installed package), ``humaneval:PATH``, ``builtin`` (its test split)
+    or ``mbpp:PATH`` (tasks 11 to 510). Raises UserError for an unknown name, a malformed
+    file and a file without test problems.
+    """
+    kind, path = _split_name(name, "benchmark.suites")
+    if name == "builtin":
+        problems = _load_builtin(data_dir)
+    elif name == "humaneval":
+        problems = _load(packaged_file(), "humaneval")
+    elif kind == "humaneval":
+        problems = _load(Path(path).expanduser(), "humaneval")
+    elif kind == "mbpp" and path:
+        problems = _load_mbpp(path)
+    else:
+        raise UserError(
+            f"`benchmark.suites`: there is no benchmark `{name}`.",
+            hint="Valid: humaneval, humaneval:PATH, builtin, mbpp:PATH.",
+        )
+    test = [problem for problem in problems if problem.split is Split.TEST]
+    if not test:
+        raise UserError(
+            f"`benchmark.suites`: `{name}` holds no problem of the test split.",
+            hint="Name a file that does.",
+        )
+    return test
