@@ -1,0 +1,359 @@
+"""Benchmark: policies scored alike on held-out problems, every sample kept.
+
+The prompt, the extraction and the sandbox are those of training; what is trained is what is
+measured. The bare backbone gets no adapter and no memory. Work is done in chunks and goes
+on where it was interrupted. Nothing is trained and nothing is added to a memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from falcon.errors import UserError
+from falcon.evaluation.chunks import ChunkStore, Row, digest, write_whole
+from falcon.evaluation.report import write_report
+from falcon.evaluation.scores import flat_metrics, score_samples
+from falcon.monitor import Monitor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from falcon.config import Settings
+    from falcon.memory import LongTermMemory
+    from falcon.policy.generate import Sampling
+    from falcon.problems.problem import Problem
+    from falcon.rollout import Attempt, Workbench
+
+BASE = "base"
+"""The policy that is the backbone as it was: no adapter, no memory."""
+
+_NUMBERS = ("reward", "test_reward", "coarse", "error", "style", "complexity", "negative")
+"""Columns that are absent for a sample the sandbox could not judge."""
+
+_MESSAGE = 300
+"""Characters kept of an error message."""
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What a benchmark found. ``metrics`` has times (seconds, ``time/...``), the others not."""
+
+    scores: dict[str, Any]
+    comparisons: dict[str, Any]
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    policy: str
+    suite: str
+    problems: tuple[Problem, ...]
+    seed: int
+    key: str
+
+
+@dataclass
+class _Suites:
+    """Problems scored and those left out because their task is longer than a prompt may be."""
+
+    problems: dict[str, list[Problem]] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+
+def run_benchmark(
+    settings: Settings,
+    *,
+    data_dir: Path,
+    memory: LongTermMemory | None,
+    policies: Mapping[str, Path | None],
+    out: Path,
+    work: Path,
+    monitor: Monitor,
+    curves: pd.DataFrame | None = None,
+) -> BenchmarkResult:
+    """Score ``policies`` (name -> adapter folder; ``base``: None) on ``benchmark.suites``.
+
+    Writes ``samples.parquet``, ``scores.json`` and ``report.html`` into ``out``. ``work``
+    holds chunks of an unfinished run and is emptied of them at the end. ``memory`` is
+    recalled from where ``memory.at`` says so, by every policy but ``base``. ``curves`` (a
+    column ``step`` and metrics) are drawn in the report. Raises UserError for an unknown
+    suite, an absent adapter or a suite without any problem that fits.
+    """
+    import pandas as pd
+
+    started = time.perf_counter()
+    digests = {name: _adapter_digest(name, folder) for name, folder in policies.items()}
+    same = _same_as(digests)
+    suites = _load_suites(settings, data_dir)
+    plan = _plan(settings, suites, {n: d for n, d in digests.items() if n not in same}, memory)
+    store = ChunkStore(work)
+    times = _fill(settings, plan, store, policies, memory, monitor)
+    rows = _rows(plan, store, suites, list(policies), same)
+    frame = pd.DataFrame(rows)
+    frame = frame.astype(dict.fromkeys(_NUMBERS, "float64"))  # also where all are absent
+    about = {
+        name: {"adapter_digest": digests[name], "memory": _recalls(settings, name, memory)}
+        for name in policies
+    }
+    scored = score_samples(
+        frame,
+        about=about,
+        suites=list(suites.problems),
+        confidence=settings.gate.confidence,
+        seed=settings.seed,
+    )
+    scores = {**_head(settings, memory, suites), **scored}
+    _write(frame, scores, curves, out)
+    store.clear()
+    times["time/benchmark_s"] = time.perf_counter() - started
+    return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored) | times)
+
+
+# -- what is to be done ----------------------------------------------------------------
+
+
+def suite_names(suites: Sequence[str]) -> list[str]:
+    """Short names of ``benchmark.suites``: "mbpp" for "mbpp:PATH", with the file's stem when two share one."""
+    plain = [suite.partition(":")[0] for suite in suites]
+    return [
+        name if plain.count(name) == 1 else f"{name}-{Path(suite.partition(':')[2]).stem}"
+        for name, suite in zip(plain, suites, strict=True)
+    ]
+
+
+def _load_suites(settings: Settings, data_dir: Path) -> _Suites:
+    from falcon.policy.backbone import load_tokenizer
+    from falcon.policy.prompt import fits
+    from falcon.problems import load_benchmark
+    from falcon.rollout import spread
+
+    tokenizer = load_tokenizer(settings.policy.model)
+    found = _Suites()
+    listed = settings.benchmark.suites
+    for name, suite in zip(suite_names(listed), listed, strict=True):
+        chosen = spread(load_benchmark(suite, data_dir), settings.benchmark.limit)
+        short = [p for p in chosen if fits(tokenizer, p, settings.policy.max_prompt_tokens)]
+        if not short:
+            raise UserError(
+                f"benchmark.suites: no problem of {suite} fits into a prompt.",
+                hint="Raise policy.max_prompt_tokens.",
+            )
+        found.problems[name] = short
+        kept = {p.id for p in short}
+        found.left_out[name] = [p.id for p in chosen if p.id not in kept]
+    return found
+
+
+def _adapter_digest(name: str, folder: Path | None) -> str:
+    """Digest of an adapter's weights file; "" for the bare backbone."""
+    if folder is None:
+        return ""
+    try:
+        data = (folder / "adapter_model.safetensors").read_bytes()
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder}: no adapter of the {name} policy there.", hint="Run the train stage."
+        ) from None
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def _same_as(digests: Mapping[str, str]) -> dict[str, str]:
+    """Policies that are another one before them, weight for weight -> that one; never ``base``."""
+    first: dict[str, str] = {}
+    return {
+        name: first[found]
+        for name, found in digests.items()
+        if name != BASE and first.setdefault(found, name) != name
+    }
+
+
+def _recalls(settings: Settings, policy: str, memory: LongTermMemory | None) -> bool:
+    m = settings.memory
+    return policy != BASE and memory is not None and m.top_k > 0 and m.at in ("eval", "both")
+
+
+def _plan(
+    settings: Settings,
+    suites: _Suites,
+    digests: Mapping[str, str],
+    memory: LongTermMemory | None,
+) -> list[_Chunk]:
+    """Chunks of one batch each, long tasks first so that a batch holds prompts of like length."""
+    from falcon import __version__
+    from falcon.policy.prompt import VERSION
+
+    b = settings.benchmark
+    basis = {
+        "version": __version__,
+        "prompt": VERSION,
+        "policy": settings.policy.model_dump(mode="json"),
+        "sandbox": settings.sandbox.model_dump(mode="json", exclude={"workers"}),
+        "feedback": settings.feedback.model_dump(mode="json"),
+        "memory": settings.memory.model_dump(mode="json"),
+        "memory_digest": memory.digest() if memory is not None else "",
+        "sampling": b.model_dump(mode="json", exclude={"suites", "limit"}),
+    }
+    width = max(1, b.batch_size // b.samples)
+    chunks = []
+    for policy, adapter in digests.items():
+        recalls = _recalls(settings, policy, memory)
+        for suite, problems in suites.problems.items():
+            order = sorted(problems, key=lambda p: (-len(p.statement), p.id))
+            for first in range(0, len(order), width):
+                part = tuple(order[first : first + width])
+                ids = [p.id for p in part]
+                # The same random numbers for every policy: the comparison is paired.
+                seed = int(digest([settings.seed, suite, ids])[:15], 16)
+                told = [p.model_dump(mode="json") for p in part]
+                key = digest([basis, adapter, recalls, seed, told])
+                chunks.append(_Chunk(policy, suite, part, seed, key))
+    return chunks
+
+
+# -- doing it --------------------------------------------------------------------------
+
+
+def _sampling(settings: Settings, stop: tuple[str, ...]) -> Sampling:
+    from falcon.policy.generate import Sampling
+
+    b = settings.benchmark
+    temperature, top_p = (0.0, 1.0) if b.samples == 1 else (b.temperature, b.top_p)
+    return Sampling(temperature, top_p, b.max_new_tokens, b.batch_size, stop)
+
+
+def _fill(
+    settings: Settings,
+    plan: Sequence[_Chunk],
+    store: ChunkStore,
+    policies: Mapping[str, Path | None],
+    memory: LongTermMemory | None,
+    monitor: Monitor,
+) -> dict[str, float]:
+    """Make the chunks that are missing; seconds spent by kind. The model is loaded only if needed."""
+    missing = [chunk for chunk in plan if chunk.key not in store]
+    if not missing:
+        return {}
+    from falcon.feedback import make_judge
+    from falcon.policy.adapter import load_adapter
+    from falcon.policy.policy import Policy
+    from falcon.rollout import Workbench
+    from falcon.sandbox import Sandbox
+
+    policy = Policy.load(settings.policy, seed=settings.seed)
+    with Sandbox(settings.sandbox) as sandbox:
+        bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
+        for name in dict.fromkeys(chunk.policy for chunk in missing):
+            mine = [chunk for chunk in missing if chunk.policy == name]
+            folder = policies[name]
+            if folder is not None:
+                load_adapter(policy.bank, folder)
+            _run_chunks(bench, mine, store, memory, folder is not None, monitor)
+        return bench.clock.read()
+
+
+def _run_chunks(
+    bench: Workbench,
+    chunks: Sequence[_Chunk],
+    store: ChunkStore,
+    memory: LongTermMemory | None,
+    use_adapter: bool,
+    monitor: Monitor,
+) -> None:
+    from falcon.rollout import stops_of, uniform_share
+
+    settings = bench.settings
+    samples = settings.benchmark.samples
+    # One P_error of eq. 9 for all policies, or their composite rewards could not be compared.
+    share = memory.error_share() if memory is not None else uniform_share()
+    total = sum(len(chunk.problems) for chunk in chunks)
+    with monitor.progress(f"benchmark {chunks[0].policy}", total) as bar:
+        for chunk in chunks:
+            recalls = _recalls(settings, chunk.policy, memory)
+            groups = bench.attempt(
+                chunk.problems,
+                samples=samples,
+                sampling=_sampling(settings, stops_of(bench.policy)),
+                seed=chunk.seed,
+                memory=memory if recalls else None,
+                phase="eval",
+                use_adapter=use_adapter,
+                error_share=share,
+                monitor=monitor,
+            )
+            store.write(chunk.key, [_row(chunk.suite, a) for group in groups for a in group])
+            bar.advance(len(chunk.problems))
+
+
+def _row(suite: str, attempt: Attempt) -> Row:
+    """One attempt as stored. Times are left out: the table is to depend on its inputs alone."""
+    from falcon.policy.prompt import VERSION
+    from falcon.rollout import attempt_row
+
+    row = {k: v for k, v in attempt_row(attempt).items() if k not in ("split", "cpu_s")}
+    faulty = not attempt.judged
+    return {
+        "suite": suite,
+        **row,
+        "reward": None if faulty else attempt.reward,
+        "test_reward": None if faulty else attempt.test_reward,
+        "prompt_version": VERSION,
+        "completion": attempt.completion.text,
+        "finished": attempt.completion.finished,
+        "error_message": attempt.feedback.error_message[:_MESSAGE],
+    }
+
+
+# -- results ---------------------------------------------------------------------------
+
+
+def _rows(
+    plan: Sequence[_Chunk],
+    store: ChunkStore,
+    suites: _Suites,
+    policies: Sequence[str],
+    same: Mapping[str, str],
+) -> list[Row]:
+    """All samples by policy, suite, problem (the suite's order) and sample."""
+    made: dict[str, list[Row]] = {}
+    for chunk in plan:
+        made.setdefault(chunk.policy, []).extend(store.read(chunk.key))
+    places = [(s, p.id) for s, problems in suites.problems.items() for p in problems]
+    place = {key: position for position, key in enumerate(places)}
+    rows = []
+    for policy in policies:
+        mine = made[same.get(policy, policy)]
+        mine = sorted(mine, key=lambda r: (place[r["suite"], r["problem_id"]], r["sample"]))
+        rows += [{"policy": policy, **row} for row in mine]
+    return rows
+
+
+def _head(settings: Settings, memory: LongTermMemory | None, suites: _Suites) -> dict[str, Any]:
+    from falcon.policy.prompt import VERSION
+
+    b = settings.benchmark
+    return {
+        "prompt_version": VERSION,
+        "memory_digest": memory.digest() if memory is not None else "",
+        "confidence": settings.gate.confidence,
+        "decoding": "greedy" if b.samples == 1 else f"sampled, T {b.temperature}, top-p {b.top_p}",
+        "model": settings.policy.model,
+        "left_out": suites.left_out,
+    }
+
+
+def _write(
+    frame: pd.DataFrame, scores: dict[str, Any], curves: pd.DataFrame | None, out: Path
+) -> None:
+    packed = io.BytesIO()
+    frame.to_parquet(packed, index=False)
+    write_whole(out / "samples.parquet", packed.getvalue())
+    text = json.dumps(scores, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    write_whole(out / "scores.json", text.encode())
+    write_report(scores, frame, curves, out / "report.html")

@@ -1,0 +1,63 @@
+"""Chunks: pieces of a benchmark kept on disk until all are there.
+
+A chunk is the judged samples of a few problems by one policy, one JSON file named by a
+digest of everything its contents depend on. A run that was interrupted finds the chunks it
+has made and makes the rest. It knows neither models nor suites.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def digest(value: Any) -> str:
+    """sha256 (32 hex digits) of plain data, independent of the order of keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name, force it to the disk and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(temporary, path)
+
+
+class ChunkStore:
+    """Chunks in a folder, by key. Only files named ``chunk-*.json`` there are touched."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"chunk-{key}.json"
+
+    def __contains__(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def read(self, key: str) -> list[Row]:
+        """The rows of a chunk. Raises FileNotFoundError for one that was never made."""
+        rows: list[Row] = json.loads(self._path(key).read_bytes())
+        return rows
+
+    def write(self, key: str, rows: Iterable[Row]) -> None:
+        """Keep a chunk; it is there whole or not at all."""
+        write_whole(self._path(key), json.dumps(list(rows), allow_nan=False).encode())
+
+    def clear(self) -> None:
+        """Remove every chunk, those of earlier settings too, and the folder when it is empty."""
+        for path in (*self.folder.glob("chunk-*.json"), *self.folder.glob(".chunk-*.json.*")):
+            path.unlink()
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()

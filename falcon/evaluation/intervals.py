@@ -1,0 +1,102 @@
+"""Intervals and paired tests over problems: how far a score can be trusted.
+
+Problems are the units that are drawn again: samples of one problem are not independent.
+Nothing here knows of policies or suites.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+RESAMPLES = 2000
+_ROWS = 200
+"""Resamples drawn at a time; bounds memory for suites of thousands of problems."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with the ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def _means(values: NDArray[np.float64], resamples: int, seed: int) -> NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    found = []
+    for first in range(0, resamples, _ROWS):
+        rows = min(_ROWS, resamples - first)
+        found.append(values[rng.integers(len(values), size=(rows, len(values)))].mean(axis=1))
+    return np.concatenate(found)
+
+
+def bootstrap(
+    values: ArrayLike, *, confidence: float = 0.95, seed: int = 0, resamples: int = RESAMPLES
+) -> Interval:
+    """Mean of ``values`` [problems] with its percentile bootstrap interval.
+
+    The same values and seed give the same interval. Raises ValueError for no values or for
+    values that are not finite.
+    """
+    v = np.asarray(values, dtype=np.float64)
+    if v.ndim != 1 or not len(v):
+        raise ValueError("an interval needs one value for each of at least one problem")
+    if not np.isfinite(v).all():
+        raise ValueError("an interval needs finite values")
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(_means(v, resamples, seed), [tail, 1 - tail])
+    return Interval(float(v.mean()), float(low), float(high))
+
+
+def paired_bootstrap(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Mean of ``first - second`` over the same problems, in the same order, with its interval.
+
+    Raises ValueError when the two differ in length, and as :func:`bootstrap`.
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"{a.shape} and {b.shape} values cannot be paired")
+    return bootstrap(a - b, confidence=confidence, seed=seed, resamples=resamples)
+
+
+def wilson(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:
+    """A proportion with Wilson's score interval (Wilson 1927), which holds near 0 and 1 too.
+
+    Raises ValueError for no trials or for more successes than trials.
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"{successes} of {trials} is no proportion")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = successes / trials
+    scale = 1 + z * z / trials
+    middle = (share + z * z / (2 * trials)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    low = 0.0 if successes == 0 else max(0.0, middle - half)
+    high = 1.0 if successes == trials else min(1.0, middle + half)
+    return Interval(share, low, high)
+
+
+def mcnemar(wins: int, losses: int) -> float:
+    """Two-sided p of the exact McNemar test: ``wins`` against ``losses`` is a fair coin's doing.
+
+    ``wins`` and ``losses`` are problems that only the first or only the second solved; 1
+    without either. Raises ValueError for negative counts.
+    """
+    if wins < 0 or losses < 0:
+        raise ValueError(f"{wins} wins and {losses} losses are no counts")
+    n = wins + losses
+    tail = sum(math.comb(n, i) for i in range(min(wins, losses) + 1))
+    return min(1.0, 2 * tail / (1 << n))

@@ -1,0 +1,163 @@
+"""Plots of the report as SVG text that takes the colours of the page around it.
+
+Text stays text and the ink of axes is ``currentColor``, so one drawing serves light and
+dark. Equal input gives equal bytes (no dates, no random ids).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from falcon.evaluation.scores import CLASSES, judged
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_INK = "#010203"
+"""Stands for the page's own ink; replaced by ``currentColor``."""
+
+POLICY_COLOURS = ("#8792a2", "#2f7fd6", "#d98324", "#8a5cc7", "#3b9c8f")
+CLASS_COLOURS = dict(zip(CLASSES, ("#3f9e63", "#e0a93b", "#d9703a", "#b5405d"), strict=True))
+_LINES = 6
+"""Curves of one panel; more cannot be told apart."""
+
+
+def colours(policies: Sequence[str]) -> dict[str, str]:
+    """A colour for each policy, by position."""
+    return {p: POLICY_COLOURS[i % len(POLICY_COLOURS)] for i, p in enumerate(policies)}
+
+
+@contextmanager
+def _figure(width: float, height: float, salt: str) -> Iterator[Figure]:
+    """A figure of inches, drawn without a display and independent of the user's matplotlibrc."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    style = {
+        "svg.hashsalt": salt,
+        "svg.fonttype": "none",
+        "font.family": ["sans-serif"],
+        "font.size": 10,
+        **dict.fromkeys(
+            ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK
+        ),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+    }
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(style)
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def _svg(figure: Figure) -> str:
+    text = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    return svg.replace("<svg", '<svg role="img"', 1)
+
+
+def pass_bars(scores: Mapping[str, Any], suites: Sequence[str]) -> str:
+    """pass@1 with its interval, a group a suite, a bar a policy."""
+    policies = list(scores["policies"])
+    colour = colours(policies)
+    width = 0.8 / len(policies)
+    with _figure(max(4.0, 1.6 + 1.3 * len(suites)), 3.0, "pass") as figure:
+        axes = figure.add_subplot()
+        for i, policy in enumerate(policies):
+            found = [scores["policies"][policy]["suites"][s]["pass@1"] for s in suites]
+            value = np.array([100 * (f["value"] or 0.0) for f in found])
+            low = np.array([100 * (f["low"] or 0.0) for f in found])
+            high = np.array([100 * (f["high"] or 0.0) for f in found])
+            at = np.arange(len(suites)) + (i - (len(policies) - 1) / 2) * width
+            axes.bar(at, value, 0.92 * width, color=colour[policy], label=policy)
+            errors = np.maximum([value - low, high - value], 0)
+            axes.errorbar(at, value, errors, fmt="none", ecolor=_INK, elinewidth=1, capsize=3)
+        axes.set_xticks(range(len(suites)), list(suites))
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("pass@1, %")
+        figure.legend(loc="outside upper center", ncols=len(policies))
+        return _svg(figure)
+
+
+def verdict_bars(scores: Mapping[str, Any], suites: Sequence[str]) -> str:
+    """Shares of the outcome classes of eq. 7, a bar a policy and suite."""
+    pairs = [(s, p) for s in suites for p in scores["policies"]]
+    with _figure(6.4, 0.9 + 0.34 * len(pairs), "verdicts") as figure:
+        axes = figure.add_subplot()
+        left = np.zeros(len(pairs))
+        for name in CLASSES:
+            share = np.array(
+                [
+                    100 * (scores["policies"][p]["suites"][s]["verdicts"][name] or 0.0)
+                    for s, p in pairs
+                ]
+            )
+            axes.barh(range(len(pairs)), share, 0.75, left, color=CLASS_COLOURS[name], label=name)
+            left += share
+        axes.set_yticks(range(len(pairs)), [f"{s}: {p}" for s, p in pairs])
+        axes.invert_yaxis()
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("% of programs")
+        figure.legend(loc="outside upper center", ncols=len(CLASSES))
+        return _svg(figure)
+
+
+def quality_histograms(frame: pd.DataFrame, policies: Sequence[str]) -> str:
+    """Style and complexity of all judged programs, each from -1 to 2."""
+    good = judged(frame)
+    colour = colours(policies)
+    edges = np.linspace(-1, 2, 25)
+    with _figure(7.0, 2.8, "quality") as figure:
+        for axes, column in zip(
+            figure.subplots(1, 2, sharey=True), ("style", "complexity"), strict=True
+        ):
+            for policy in policies:
+                values = good.loc[good["policy"] == policy, column].to_numpy(dtype=float)
+                share = np.histogram(values, edges)[0] * (100 / max(len(values), 1))
+                axes.stairs(share, edges, color=colour[policy], linewidth=1.6, label=policy)
+            axes.set_xlabel(column)
+        figure.axes[0].set_ylabel("% of programs")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(policies))
+        return _svg(figure)
+
+
+def learning_curves(curves: pd.DataFrame) -> str:
+    """Metrics over training steps, a panel a group ("reward/tests" is of group "reward").
+
+    Columns without two numbers or without a group, and times, are not drawn; "" when none is.
+    """
+    groups: dict[str, list[str]] = {}
+    for column in map(str, curves.columns):
+        group, slash, _ = column.partition("/")
+        if slash and group != "time" and curves[column].notna().sum() > 1:
+            groups.setdefault(group, []).append(column)
+    if not groups or "step" not in curves:
+        return ""
+    rows = (len(groups) + 1) // 2
+    with _figure(7.4, 2.5 * rows, "curves") as figure:
+        for i, (group, columns) in enumerate(groups.items()):
+            axes = figure.add_subplot(rows, 2, i + 1)
+            for column in columns[:_LINES]:
+                known = curves[["step", column]].dropna()
+                label = column.partition("/")[2]
+                axes.plot(known["step"], known[column], linewidth=1.4, label=label)
+            axes.set_title(group, fontsize=10)
+            axes.legend(fontsize=7)
+            if i >= len(groups) - 2:
+                axes.set_xlabel("step")
+        return _svg(figure)

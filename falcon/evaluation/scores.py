@@ -1,0 +1,199 @@
+"""Scores: from the table of judged samples to ``scores.json``.
+
+Means with intervals for each policy and suite, and paired comparisons of policies over the
+same problems. Samples that the sandbox failed to judge are counted and left out. Reads a
+table and returns plain data; nothing is generated, run or written here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from falcon.evaluation.intervals import Interval, bootstrap, mcnemar, paired_bootstrap, wilson
+from falcon.evaluation.pass_at_k import pass_at_k, reported_ks
+from falcon.problems.problem import Difficulty
+from falcon.sandbox.verdict import Outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+POOLED = "pooled"
+"""All suites of a comparison together, every problem with the same weight."""
+
+CLASSES = ("pass", "failure", "runtime", "syntax")
+"""The outcome classes of eq. 7."""
+
+TERMS = {"reward": "test_reward", "style": "style", "complexity": "complexity"}
+"""Name in the scores -> column of the samples."""
+
+DIGITS = 6
+
+
+def rounded(value: float) -> float:
+    """Six decimals and no negative zero: equal on every machine where it can be."""
+    return round(float(value), DIGITS) + 0.0
+
+
+def judged(frame: pd.DataFrame) -> pd.DataFrame:
+    """The samples that have a verdict."""
+    return frame[frame["outcome"] != Outcome.SANDBOX_ERROR.value]
+
+
+def _interval(found: Interval | None, name: str) -> dict[str, float | None]:
+    if found is None:
+        return {name: None, "low": None, "high": None}
+    return {name: rounded(found.value), "low": rounded(found.low), "high": rounded(found.high)}
+
+
+def _by_problem(frame: pd.DataFrame, column: str) -> pd.Series[float]:
+    """Mean of a column over each problem's samples, by problem id in the table's order."""
+    return frame.groupby("problem_id", sort=False)[column].mean()
+
+
+def _solved(frame: pd.DataFrame) -> pd.DataFrame:
+    """Samples ``n`` and passes ``c`` of each problem."""
+    passed = frame["outcome"] == Outcome.PASS.value
+    groups = passed.groupby(frame["problem_id"], sort=False)
+    return groups.size().to_frame("n").assign(c=groups.sum().astype(int))
+
+
+class Scorer:
+    """Turns samples into scores with one confidence level and one seed for all intervals."""
+
+    def __init__(self, *, confidence: float, seed: int) -> None:
+        self.confidence = confidence
+        self.seed = seed
+
+    def _mean(self, values: Any) -> Interval | None:
+        v = np.asarray(values, dtype=np.float64)
+        return bootstrap(v, confidence=self.confidence, seed=self.seed) if len(v) else None
+
+    def passes(self, frame: pd.DataFrame, k: int) -> dict[str, float | None]:
+        """pass@k over problems with at least k judged samples.
+
+        One sample a problem is a proportion and gets Wilson's interval; several get the
+        bootstrap over problems.
+        """
+        counts = _solved(frame)
+        counts = counts[counts["n"] >= k]
+        if counts.empty:
+            return _interval(None, "value")
+        if (counts["n"] == 1).all():
+            found = wilson(int(counts["c"].sum()), len(counts), confidence=self.confidence)
+            return _interval(found, "value")
+        return _interval(self._mean(pass_at_k(counts["n"], counts["c"], k)), "value")
+
+    def suite(self, frame: pd.DataFrame) -> dict[str, Any]:
+        """Scores of one policy on one suite, from its rows of the samples table."""
+        good = judged(frame)
+        coarse = good["outcome"].map(lambda o: Outcome(o).coarse)
+        levels = [d for d in Difficulty if (good["difficulty"] == d.value).any()]
+        most = int(frame.groupby("problem_id").size().max()) if len(frame) else 0
+        return {
+            "problems": int(good["problem_id"].nunique()),
+            "samples": len(good),
+            **{f"pass@{k}": self.passes(good, k) for k in reported_ks(most)},
+            "by_difficulty": {
+                level.value: {
+                    "problems": int(part["problem_id"].nunique()),
+                    "pass@1": self.passes(part, 1),
+                }
+                for level in levels
+                for part in [good[good["difficulty"] == level.value]]
+            },
+            "verdicts": {
+                name: rounded((coarse == name).mean()) if len(good) else None for name in CLASSES
+            },
+            **{
+                name: _interval(self._mean(_by_problem(good, column)), "mean")
+                for name, column in TERMS.items()
+            },
+            "faults": len(frame) - len(good),
+            "tampered": int(good["tripped"].sum()),
+            "tokens": rounded(good["tokens"].mean()) if len(good) else None,
+        }
+
+    def compare(self, first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
+        """Paired differences, first minus second, over the problems judged for both.
+
+        Wins and losses are problems of which one policy solved a greater share of samples.
+        """
+        a, b = judged(first), judged(second)
+        counts = [_solved(part) for part in (a, b)]
+        rates = [part["c"] / part["n"] for part in counts]
+        ids = [i for i in rates[0].index if i in rates[1].index]
+        x, y = (np.asarray(r.loc[ids], dtype=np.float64) for r in rates)
+        wins, losses = int((x > y).sum()), int((x < y).sum())
+        found: dict[str, Any] = {
+            "problems": len(ids),
+            "pass_rate": {
+                **self._difference(x, y),
+                "wins": wins,
+                "losses": losses,
+                "p_mcnemar": rounded(mcnemar(wins, losses)),
+            },
+        }
+        for name, column in TERMS.items():
+            x, y = (
+                np.asarray(_by_problem(part, column).loc[ids], dtype=np.float64) for part in (a, b)
+            )
+            found[name] = self._difference(x, y)
+        return found
+
+    def _difference(self, x: Any, y: Any) -> dict[str, float | None]:
+        if not len(x):
+            return _interval(None, "difference")
+        found = paired_bootstrap(x, y, confidence=self.confidence, seed=self.seed)
+        return _interval(found, "difference")
+
+
+def score_samples(
+    frame: pd.DataFrame,
+    *,
+    about: dict[str, dict[str, Any]],
+    suites: Sequence[str],
+    confidence: float,
+    seed: int,
+) -> dict[str, Any]:
+    """``policies`` and ``comparisons`` of ``scores.json``.
+
+    ``about`` says of each policy what goes beside its suites (digest, whether it recalls).
+    The trained policy is compared with every other one.
+    """
+    scorer = Scorer(confidence=confidence, seed=seed)
+    rows = {p: frame[frame["policy"] == p] for p in about}
+    policies = {
+        p: {**known, "suites": {s: scorer.suite(rows[p][rows[p]["suite"] == s]) for s in suites}}
+        for p, known in about.items()
+    }
+    comparisons = {}
+    for other in about:
+        if other == "trained" or "trained" not in about:
+            continue
+        x, y = rows["trained"], rows[other]
+        comparisons[f"trained-{other}"] = {
+            **{s: scorer.compare(x[x["suite"] == s], y[y["suite"] == s]) for s in suites},
+            POOLED: scorer.compare(x, y),
+        }
+    return {"policies": policies, "comparisons": comparisons}
+
+
+def flat_metrics(scores: dict[str, Any]) -> dict[str, float]:
+    """The figures of a run for a tracker: "humaneval/trained/pass@1", "pooled/trained-base/reward"."""
+    found: dict[str, float | None] = {}
+    for policy, known in scores["policies"].items():
+        for suite, s in known["suites"].items():
+            at = f"{suite}/{policy}"
+            found |= {f"{at}/{k}": v["value"] for k, v in s.items() if k.startswith("pass@")}
+            found |= {f"{at}/{name}": s[name]["mean"] for name in TERMS}
+            found |= {f"{at}/{name}": s[name] for name in ("faults", "tampered", "tokens")}
+    for pair, by_suite in scores["comparisons"].items():
+        for suite, s in by_suite.items():
+            for name in ("pass_rate", *TERMS):
+                found[f"{suite}/{pair}/{name}"] = s[name]["difference"]
+            found[f"{suite}/{pair}/p_mcnemar"] = s["pass_rate"]["p_mcnemar"]
+    return {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}
