@@ -33,8 +33,8 @@ _PARSERS: dict[str, Callable[[Path, list[Row]], Parsed]] = {
     "humaneval": parse_humaneval,
 }
 
-Inspected = tuple[list[Problem], list[ProblemFault]]
-"""The problems that could be read, and everything that is wrong with the file."""
+Inspected = Parsed
+"""The problems that could be read with their row numbers, and all that is wrong with the file."""
 
 
 def _twice(file: Path, problems: list[tuple[int, Problem]]) -> list[ProblemFault]:
@@ -53,7 +53,7 @@ def _parse(file: Path, rows: list[Row], form: str) -> Inspected:
     faults += _twice(file, problems)
     for row, problem in problems:
         faults += reference_faults(file, row, problem)
-    return [problem for _, problem in problems], faults
+    return problems, faults
 
 
 def inspect_file(path: Path, *forms: str, missing: str = _PATH) -> Inspected:
@@ -75,7 +75,7 @@ def inspect_file(path: Path, *forms: str, missing: str = _PATH) -> Inspected:
 def _load(path: Path, *forms: str, missing: str = _PATH) -> list[Problem]:
     problems, faults = inspect_file(path, *forms, missing=missing)
     refuse(path, faults)
-    return problems
+    return [problem for _, problem in problems]
 
 
 def _load_builtin(data_dir: Path) -> list[Problem]:
@@ -89,7 +89,7 @@ def _load_mbpp(name: str) -> list[Problem]:
         return _load(path, "mbpp", "sanitized")
     problems, faults = _parse(path, hub_rows(name), "mbpp")
     refuse(path, faults)
-    return problems
+    return [problem for _, problem in problems]
 
 
 def _split_name(name: str, setting: str) -> tuple[str, str]:

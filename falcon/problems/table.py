@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = ("id", "source", "split", "difficulty", "entry_point", "statement", "row")
-_HINT = "Make it anew with `falcon run --until prepare`."
+_HINT = "Make it anew with `falcon stage prepare`."
 
 
 def _row(problem: Problem) -> str:

@@ -1,0 +1,160 @@
+"""``falcon problems``: look at problems and check files of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from falcon import env
+from falcon.config import Settings, load_settings
+from falcon.errors import UserError
+from falcon.problems.fault import ProblemFault
+from falcon.problems.problem import Problem
+from falcon.problems.sources import inspect_file, load_benchmark, load_sources
+
+app = typer.Typer(help="Look at problems, and check files of them.", no_args_is_help=True)
+
+
+def _settings(root: Path) -> Settings:
+    params = root / "params.yaml"
+    return load_settings(params) if params.is_file() else Settings()
+
+
+def _load(name: str, settings: Settings, data_dir: Path) -> list[Problem]:
+    """All problems of one source, or of a benchmark where only that can be read."""
+    if name.partition(":")[0] == "humaneval":
+        return load_benchmark(name, data_dir)
+    return load_sources(settings.data.model_copy(update={"sources": (name,)}), data_dir)
+
+
+def _size(problem: Problem) -> int:
+    tests = problem.tests
+    if tests.kind == "call":
+        return len(tests.calls)
+    return len(tests.runs) if tests.kind == "stdin" else max(1, len(tests.asserts))
+
+
+def _pad(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+@app.command("list")
+def list_(
+    source: Annotated[
+        str,
+        typer.Option(help="builtin, mbpp:PATH, jsonl:PATH or humaneval; default: data.sources."),
+    ] = "",
+) -> None:
+    """One line a problem: id, split, difficulty, form and number of tests."""
+    root = env.find_root()
+    settings = _settings(root)
+    names = (source,) if source else settings.data.sources
+    problems = [p for name in names for p in _load(name, settings, root / "data")]
+    if not problems:
+        typer.echo("no problems", err=True)
+        return
+    rows = [(p.id, p.split, p.difficulty, p.tests.kind, str(_size(p))) for p in problems]
+    for line in _pad([("ID", "SPLIT", "DIFFICULTY", "TESTS", "NUMBER"), *rows]):
+        typer.echo(line)
+
+
+def _find(wanted: str, settings: Settings, data_dir: Path) -> Problem:
+    names = [*settings.data.sources]
+    names += [suite for suite in settings.benchmark.suites if suite not in names]
+    # The source that the id names first: others may not be on this machine.
+    names.sort(key=lambda name: name.partition(":")[0] != wanted.partition("/")[0])
+    known: list[str] = []
+    for name in names:
+        for problem in _load(name, settings, data_dir):
+            if problem.id == wanted:
+                return problem
+            known.append(problem.id)
+    near = difflib.get_close_matches(wanted, known, n=3)
+    hint = f"Near: {', '.join(near)}." if near else "`falcon problems list` shows them."
+    raise UserError(f"There is no problem `{wanted}` in {', '.join(names)}.", hint=hint)
+
+
+@app.command()
+def show(
+    problem_id: Annotated[str, typer.Argument(metavar="ID", help="For example humaneval/0.")],
+) -> None:
+    """Print one problem: statement, starter, tests and reference solutions."""
+    root = env.find_root()
+    problem = _find(problem_id, _settings(root), root / "data")
+    head = f"{problem.id}  {problem.split}  {problem.difficulty}"
+    typer.echo(f"{head}  {' '.join(problem.tags)}".rstrip())
+    parts = [("", problem.statement)]
+    if problem.starter and problem.starter != problem.statement:
+        parts.append(("starter", problem.starter))
+    parts.append((f"tests ({problem.tests.kind})", _tests_text(problem)))
+    parts += [(f"reference {n}", code) for n, code in enumerate(problem.solutions, start=1)]
+    for title, text in parts:
+        typer.echo(f"\n--- {title}\n{text.rstrip()}" if title else f"\n{text.rstrip()}")
+
+
+def _tests_text(problem: Problem) -> str:
+    tests = problem.tests
+    if tests.kind == "call":
+        return "\n".join(
+            f"{tests.entry_point}({', '.join(map(repr, call.args))}) -> {call.expected!r}"
+            for call in tests.calls
+        )
+    if tests.kind == "stdin":
+        return "\n".join(f"{run.stdin!r} -> {run.expected!r}" for run in tests.runs)
+    return "\n".join(part for part in (tests.setup, *tests.asserts, tests.check) if part)
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(help="A file of problems, of any form that is read.")],
+    run: Annotated[bool, typer.Option(help="Run the reference solutions in the sandbox.")] = True,
+) -> None:
+    """List everything that is wrong with a file; exit code 1 if anything is."""
+    problems, faults = inspect_file(path)
+    broken = {fault.row for fault in faults}
+    whole = [(row, problem) for row, problem in problems if row not in broken]
+    if run and whole:
+        faults = faults + _judge(path, whole)
+    for fault in sorted(faults, key=lambda each: each.row):
+        typer.echo(str(fault))
+    if faults:
+        typer.echo(f"{len(faults)} fault(s)", err=True)
+        raise typer.Exit(1)
+    done = "references pass" if run else "references not run"
+    typer.echo(f"{path}: {len(problems)} problems, {done}")
+
+
+def _judge(path: Path, problems: Sequence[tuple[int, Problem]]) -> list[ProblemFault]:
+    """Faults of references that do not pass, and of tests that the empty program passes."""
+    from falcon.sandbox import Program, Sandbox
+
+    cases = [
+        (row, problem, number, code)
+        for row, problem in problems
+        for number, code in enumerate(("", *problem.solutions))
+    ]
+    with Sandbox(_settings(env.find_root()).sandbox) as sandbox:
+        verdicts = sandbox.judge_all([Program(code, p.tests) for _, p, _, code in cases])
+    faults = []
+    for (row, problem, number, _), verdict in zip(cases, verdicts, strict=True):
+        if number == 0:
+            if verdict.passed:
+                faults.append(
+                    ProblemFault(path, row, "tests", f"`{problem.id}`: the empty program passes")
+                )
+            continue
+        if verdict.passed:
+            continue
+        told = f": {verdict.error.type}: {verdict.error.message}" if verdict.error else ""
+        tally = f", {verdict.n_pass} of {len(verdict.cases)} tests pass" if verdict.cases else ""
+        message = f"`{problem.id}`: the reference ends in {verdict.outcome}{tally}{told}"
+        faults.append(ProblemFault(path, row, f"solutions.{number - 1}", message))
+    return faults
