@@ -80,7 +80,7 @@ def escaped(slot: Slot, level: str) -> list[str]:
 def _try(level: str) -> str:
     """Empty when the level holds, else why not."""
     try:
-        slot = Slot(SandboxSettings(workers=1, retries=0), level)
+        slot = Slot(SandboxSettings.model_validate({"retries": 0}), level)
     except SlotFault as fault:
         return str(fault)
     try:
@@ -101,7 +101,7 @@ def probe() -> Isolation:
     if not linux.supported():
         reason = "only Linux on x86_64 is supported so far"
         return Isolation("L0", ("namespaces", "landlock", "seccomp"), (reason,))
-    reasons = []
+    reasons: list[str] = []
     for level, missing in LAYERS.items():
         reason = _try(level)
         if not reason:

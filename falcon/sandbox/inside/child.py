@@ -65,7 +65,7 @@ def _call(space: dict[str, Any], request: bytes) -> None:
     try:
         target = space.get(job["f"])
         if target is None:
-            raise NameError(f"name '{job['f']}' is not defined")  # noqa: TRY301
+            raise NameError(f"name '{job['f']}' is not defined")
         value = target(*arguments, **named)
     except BaseException as fault:  # noqa: BLE001  SystemExit and KeyboardInterrupt count too
         _fail(nonce, fault)

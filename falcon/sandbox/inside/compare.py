@@ -36,14 +36,14 @@ def _same_number(expected: Any, got: Any, atol: float) -> bool:
     if expected == got:
         return True
     if isinstance(expected, complex) or isinstance(got, complex):
-        return abs(expected - got) <= atol
+        return bool(abs(expected - got) <= atol)
     if isinstance(expected, float) and isinstance(got, float):
         if math.isnan(expected) and math.isnan(got):
             return True
     elif not (isinstance(expected, float) or isinstance(got, float)):
         return False
     try:
-        return abs(expected - got) <= atol and atol > 0
+        return bool(abs(expected - got) <= atol and atol > 0)
     except OverflowError:
         return False
 

