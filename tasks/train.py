@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 KEPT = 2
 """Interrupted trainings whose checkpoints are kept."""
 
-SECTIONS = ("seed", "policy", "sampling", "sandbox", "feedback", "memory", "train")
+UNUSED = ("profile", "rollout", "benchmark", "gate", "tracking")
+"""Sections that training does not depend on."""
 
 
 def checkpoints(space: Workspace, settings: Settings) -> Path:
     """Where this training keeps its checkpoints."""
     inputs = {
-        "settings": settings.model_dump(mode="json", include=set(SECTIONS)),
+        "settings": settings.model_dump(mode="json", exclude=set(UNUSED)),
         "problems": path_md5(space.output("prepare") / "problems.parquet"),
         "memory": path_md5(space.output("rollout") / "memory"),
     }

@@ -1,0 +1,190 @@
+"""The stages as DVC runs them: what runs again, what does not, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+import pandas as pd
+import pytest
+import yaml
+from pipeline_workspace import enter, problem, sh, write_data
+
+from tasks import dvc
+from tasks.stage import read_marker
+from tasks.workspace import Workspace, path_md5, set_profile
+
+
+@pytest.mark.flow
+def test_prepare_and_seed_run_once_and_again_only_when_something_changed(
+    space: Workspace,
+) -> None:
+    for stage in ("prepare", "seed"):
+        assert dvc.repro(space.root, stage).how == "ran"
+    checks = json.loads((space.output("prepare") / "checks.json").read_text())
+    assert checks["passed"]
+    assert checks["evaluated"] == len(checks["checks"]) == 15
+    frame = pd.read_parquet(space.output("prepare") / "problems.parquet")
+    assert len(frame) == 8
+    seeded = json.loads((space.output("seed") / "metrics.json").read_text())
+    assert seeded["experiences"] >= 5
+    assert (space.state / "data_docs" / "prepare" / "index.html").is_file()
+    # DVC's hashes are what path_md5 computes, for files and for folders.
+    locked = dvc.lock(space.root)
+    for stage in ("prepare", "seed"):
+        for out in locked[stage]["outs"]:
+            assert path_md5(space.root / out["path"]) == out["md5"]
+    first = read_marker(space, "seed")
+    assert first["run_id"]
+
+    assert dvc.repro(space.root, "seed").how == "up to date"
+    assert read_marker(space, "seed") == first
+    params = space.root / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("top_k: 3", "top_k: 2"))
+    assert dvc.repro(space.root, "prepare").how == "up to date"
+    assert dvc.repro(space.root, "seed").how == "ran"
+    second = read_marker(space, "seed")
+    assert second["run_id"] not in ("", first["run_id"])
+    params.write_text(before)
+    assert dvc.repro(space.root, "seed").how == "restored"
+    assert read_marker(space, "seed")["run_id"] in (first["run_id"], second["run_id"])
+
+
+@pytest.mark.flow
+def test_a_reference_that_fails_and_a_leak_stop_the_pipeline(space: Workspace) -> None:
+    problems = [problem(i, s) for i, s in enumerate(("demo", "train", "train", "test"))]
+    problems[1]["solutions"] = ["def largest_1(x):\n    return 0\n"]
+    problems[2]["statement"] = problems[3]["statement"] = "copy " + " ".join(
+        f"word{i}" for i in range(20)
+    )
+    write_data(space.data, problems)
+    dvc.run(space.root, "add", "data")
+    with pytest.raises(dvc.StageFailed, match="reference_passes") as caught:
+        dvc.repro(space.root, "prepare")
+    assert caught.value.cause == 3
+    assert caught.value.hopeless
+    docs = space.state / "data_docs" / "prepare" / "index.html"
+    assert docs.is_file()
+    from tasks.tracking import Tracker
+
+    tracker = Tracker(space.settings(), space)
+    runs = tracker.client.search_runs([tracker.experiment_id()])
+    assert [run.info.status for run in runs] == ["FAILED"]
+    report = json.loads((space.output("prepare") / "checks.json").read_text())
+    failed = {c["expected"].get("column") for c in report["checks"] if not c["passed"]}
+    assert {"reference_passes", "leaks"} <= failed
+
+
+@pytest.mark.flow
+def test_a_stage_that_is_terminated_is_killed_on_record(space: Workspace) -> None:
+    code = (
+        "import os, signal, sys, tasks.prepare, tasks.stage\n"
+        "def body(stage):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    raise SystemExit('not reached')\n"
+        "tasks.prepare.body = body\n"
+        "tasks.stage.run_stage('prepare')\n"
+    )
+    done = sh(space.root, sys.executable, "-c", code)
+    assert done.returncode == 143, done.stderr
+    from tasks.tracking import Tracker
+
+    tracker = Tracker(space.settings(), space)
+    runs = tracker.client.search_runs([tracker.experiment_id()])
+    assert [run.info.status for run in runs] == ["KILLED"]
+    assert not list((space.state / "active").glob("*.json"))
+
+
+def test_every_parameter_of_dvc_yaml_is_in_every_profile(shared: Workspace) -> None:
+    stages = yaml.safe_load((shared.root / "dvc.yaml").read_text())["stages"]
+    params = yaml.safe_load((shared.root / "params.yaml").read_text())
+    assert set(params["profiles"]) == {"quick", "full", "gpu"}
+
+    def has(tree: object, path: str) -> bool:
+        for part in path.split("."):
+            if not isinstance(tree, dict) or part not in tree:
+                return False
+            tree = tree[part]
+        return True
+
+    for name, stage in stages.items():
+        for key in stage["params"]:
+            for profile in params["profiles"]:
+                assert has(params, key.replace("${profile}", profile)), (name, key, profile)
+        # A section that is followed is followed in the profile too, and the other way round.
+        sections = {key.split(".")[0] for key in stage["params"] if not key.startswith("profiles.")}
+        sections -= {"profile", "seed"}
+        profiled = {key.split(".")[-1] for key in stage["params"] if key.startswith("profiles.")}
+        assert sections == profiled, name
+
+
+def test_every_file_dependency_of_dvc_yaml_exists(shared: Workspace) -> None:
+    stages = yaml.safe_load((shared.root / "dvc.yaml").read_text())["stages"]
+    made = {
+        next(iter(out)) if isinstance(out, dict) else out
+        for stage in stages.values()
+        for kind in ("outs", "metrics", "plots")
+        for out in stage.get(kind, [])
+    }
+    for name, stage in stages.items():
+        for dependency in stage["deps"]:
+            assert dependency in made or (shared.root / dependency).exists(), (name, dependency)
+
+
+def test_switching_the_profile_changes_one_word(shared: Workspace) -> None:
+    file = shared.root / "params.yaml"
+    before = file.read_text()
+    try:
+        assert set_profile(shared, "gpu")
+        assert file.read_text() == before.replace("profile: quick #", "profile: gpu #", 1)
+        assert not set_profile(shared, "gpu")
+        assert shared.settings().sandbox.workers == 12
+    finally:
+        file.write_text(before)
+
+
+def test_changed_data_is_not_filed_under_the_old_version(
+    shared: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(shared, monkeypatch)
+    from falcon.errors import UserError
+
+    version = dvc.ensure_data(shared.root)
+    assert version.endswith(".dir")
+    extra = shared.data / "extra.txt"
+    extra.write_text("x")
+    try:
+        with pytest.raises(UserError, match="differs from data.dvc"):
+            dvc.ensure_data(shared.root)
+    finally:
+        extra.unlink()
+
+
+def test_data_comes_back_from_the_remote_in_the_repository(space: Workspace) -> None:
+    import shutil
+
+    dvc.run(space.root, "push")
+    assert (space.root / ".dvcstore").is_dir()
+    shutil.rmtree(space.data)
+    shutil.rmtree(space.root / ".dvc" / "cache")
+    version = dvc.ensure_data(space.root)
+    assert path_md5(space.data) == version
+
+
+def test_a_stage_that_is_cancelled_leaves_no_process_behind(space: Workspace) -> None:
+    import psutil
+
+    (space.root / "dvc.yaml").write_text("stages:\n  slow:\n    cmd: sleep 987\n")
+
+    def stop(line: str) -> None:
+        if "sleep 987" in line:
+            time.sleep(0.5)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dvc.repro(space.root, "slow", on_line=stop)
+    mine = psutil.Process(os.getpid()).children(recursive=True)
+    assert not [p for p in mine if "987" in " ".join(p.cmdline())]
