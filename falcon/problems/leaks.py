@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import builtins
 import keyword
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,20 @@ _BLOCK = 1024
 _LEAST = 4
 _TELLING = 3
 _COMMON = frozenset(word.lower() for word in (*keyword.kwlist, *dir(builtins)))
+_FORM_WORDS = """
+a about after all also an and any are as at be been before being between both but by can
+check contain containing contains do does each either else empty every exactly example
+examples find first float follow following follows for from function give given gives has
+have hold holds how if in input integer integers into is it its itself last least length
+line lines list lists many may more most must neither next no non none not number numbers
+numeric of on one only or other otherwise output per positive print printed printing prints
+program python read reads return returned returns same second separated should single so
+space spaces standard stdin stdout string strings such take takes text than that the their
+them then there these they third this those three to two up use using value values was were
+what when where whether which who whole will with without word words write zero
+"""
+_FORM = frozenset(_FORM_WORDS.split())
+"""Words that tasks share by their form: articles, and how input and output are described."""
 
 Encode = Callable[[Sequence[str]], "Vectors"]
 """Texts to vectors [texts, dim]."""
@@ -57,13 +71,13 @@ def _grams(problem: Problem, size: int) -> Iterator[tuple[str, str]]:
     for place, found in texts:
         for start in range(len(found) - size + 1):
             run = found[start : start + size]
-            if place == "statement" or _is_telling(run):
+            if _is_telling(run, _FORM if place == "statement" else _COMMON):
                 yield place, " ".join(run)
 
 
-def _is_telling(run: Sequence[str]) -> bool:
-    """Whether a run of code is more than an idiom like two nested loops over ranges."""
-    return len({word for word in run if len(word) > 1 and word not in _COMMON}) >= _TELLING
+def _is_telling(run: Sequence[str], common: Set[str]) -> bool:
+    """Whether a run is more than an idiom: "the first line holds n", two nested loops."""
+    return len({word for word in run if len(word) > 1 and word not in common}) >= _TELLING
 
 
 def _shared_runs(
@@ -120,8 +134,7 @@ def find_leaks(
     """Pairs of a training and a held-out problem that are too near, in order of ``train``.
 
     ``ngram`` words in a row of statements or of solutions (runs in more than
-    ``BOILERPLATE`` held-out problems and runs of code without three names of its own do not
-    count; statements shorter than ``ngram`` words count when equal), or statements of cosine >= ``similarity`` (without ``encode`` left
+    ``BOILERPLATE`` held-out problems and runs without three telling words do not count; statements shorter than ``ngram`` words count when equal), or statements of cosine >= ``similarity`` (without ``encode`` left
     out). At most one leak a pair and kind.
     """
     leaks = list(_shared_runs(train, held_out, ngram))
