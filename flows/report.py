@@ -31,19 +31,12 @@ def show(space: Workspace, result: dict[str, Any], console: Console | None = Non
     _places(out, space)
 
 
-def _interval(value: Interval) -> str:
-    return f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"
-
-
-def _number(value: float | Interval | None) -> str:
-    if value is None:
-        return "-"
-    return _interval(value) if isinstance(value, Interval) else f"{value:.3f}"
+def _number(figure: Interval) -> str:
+    return "-" if figure.value is None else f"{figure.value:.3f}"
 
 
 def _mix(score: Score) -> str:
-    most = sorted(score.verdicts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {share:.0%}" for name, share in most[:4] if share > 0)
+    return ", ".join(f"{name} {share:.0%}" for name, share in score.verdicts.items() if share)
 
 
 def score_table(scores: Scores) -> Table:
@@ -67,9 +60,9 @@ def score_table(scores: Scores) -> Table:
                 continue
             figures = (score.reward, score.style, score.complexity)
             table.add_row(
-                f"{suite} ({score.n})" if policy == present[0] else "",
+                f"{suite} ({score.problems})" if policy == present[0] else "",
                 policy,
-                _interval(score.pass_rate),
+                str(score.pass_at_1).replace("+", ""),
                 *(_number(value) for value in figures),
                 _mix(score),
                 end_section=policy == present[-1],
@@ -82,6 +75,8 @@ def shares(result: dict[str, Any]) -> dict[str, float]:
     kinds: dict[str, float] = {}
     for told in result["stages"].values():
         for kind, seconds in told["time"].items():
+            if kind.endswith("_s"):  # a total of its own, not a kind of work
+                continue
             name = KINDS.get(kind, "training")
             kinds[name] = kinds.get(name, 0.0) + float(seconds)
     return {**kinds, "orchestration": max(0.0, result["seconds"] - sum(kinds.values()))}

@@ -51,7 +51,9 @@ def body(stage: Stage) -> StageResult:
             memory=memory,
             policies=policies,
             out=stage.out,
+            work=space.state / "work" / "benchmark",
             monitor=stage.monitor,
+            curves=pd.read_csv(space.output("train") / "curves.csv"),
         )
     samples = stage.out / "samples.parquet"
     frame = pd.read_parquet(samples)
@@ -72,15 +74,16 @@ def check(stage: Stage, frame: pd.DataFrame, policies: list[str]) -> CheckReport
     import pandas as pd
 
     scores = read_scores(stage.out / "scores.json")
-    scored = {p: set(frame.loc[frame["policy"] == p, "problem_id"]) for p in policies}
-    everything = set(frame["problem_id"])
+    keys = pd.Series(list(zip(frame["suite"], frame["problem_id"], strict=True)), index=frame.index)
+    scored = {p: set(keys[frame["policy"] == p]) for p in policies}
+    everything = set(keys)
     numbers = [
-        score.pass_rate.mean for suite in scores.policies.values() for score in suite.values()
+        score.pass_at_1.value for suite in scores.policies.values() for score in suite.values()
     ]
     facts = {
         "all_scored": bool(everything) and all(found == everything for found in scored.values()),
         "faults": int((frame["outcome"] == "sandbox_error").sum()),
-        "scores_finite": bool(numbers) and all(math.isfinite(n) for n in numbers),
+        "scores_finite": bool(numbers) and all(n is not None and math.isfinite(n) for n in numbers),
     }
     tables = {"samples": frame, "facts": pd.DataFrame([facts])}
     return validate("benchmark", tables, suites.benchmark(policies), docs=stage.docs)

@@ -107,9 +107,9 @@ class Registry:
         scores = read_scores(self.space.output("benchmark") / "scores.json")
         card = {
             suite: {
-                "pass_at_1": round(s.pass_rate.mean, 4),
-                "style": s.style,
-                "complexity": s.complexity,
+                "pass_at_1": s.pass_at_1.value,
+                "style": s.style.value,
+                "complexity": s.complexity.value,
             }
             for suite, s in scores.policies["trained"].items()
         }

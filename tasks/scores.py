@@ -1,18 +1,15 @@
 """Scores: ``scores.json`` of the benchmark stage, as the gate and the summary read it.
 
-The one place that knows its layout::
-
-    {"scores": {POLICY: {SUITE: {"n", "pass_rate": {"mean", "low", "high"}, "reward", "style",
-                                 "complexity", "verdicts": {OUTCOME: share}}}},
-     "comparisons": {"trained_vs_base": {SUITE or "pooled": {"pass_rate": INTERVAL,
-                                                             "reward": INTERVAL}}}}
+The layout is ``falcon.evaluation.scores``'; here is only what decisions need of it. A figure
+that is absent (nothing was judged) stays absent: a decision that needs it says no.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from falcon.errors import UserError
 from tasks.workspace import read_json
@@ -25,46 +22,58 @@ class _Record(BaseModel):
 
 
 class Interval(_Record):
-    """A mean with its confidence interval."""
+    """A figure with its confidence interval; all None when nothing was judged."""
 
-    mean: float
-    low: float
-    high: float
+    value: float | None = Field(validation_alias=AliasChoices("value", "mean", "difference"))
+    low: float | None
+    high: float | None
 
     def __str__(self) -> str:
-        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
+        if self.value is None or self.low is None or self.high is None:
+            return "unknown"
+        return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
 class Score(_Record):
-    """One policy on one suite. ``pass_rate`` is pass@1; ``verdicts`` are shares."""
+    """One policy on one suite. ``verdicts`` are shares of the classes of eq. 7."""
 
-    n: int
-    pass_rate: Interval
-    reward: float | Interval
-    style: float | None = None
-    complexity: float | None = None
-    verdicts: dict[str, float] = Field(default_factory=dict)
+    problems: int
+    pass_at_1: Interval = Field(validation_alias="pass@1")
+    reward: Interval
+    style: Interval
+    complexity: Interval
+    verdicts: dict[str, float | None]
 
 
 class Difference(_Record):
-    """Paired difference, first minus second."""
+    """Paired differences, first policy minus second."""
 
     pass_rate: Interval
     reward: Interval
+    style: Interval
+    complexity: Interval
 
 
 class Scores(_Record):
     """All of ``scores.json``: by policy and suite, and by comparison and suite."""
 
-    policies: dict[str, dict[str, Score]] = Field(alias="scores")
+    policies: dict[str, dict[str, Score]]
     comparisons: dict[str, dict[str, Difference]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _suites_only(cls, tree: Any) -> Any:
+        if isinstance(tree, dict) and isinstance(tree.get("policies"), dict):
+            suites = {p: known.get("suites", {}) for p, known in tree["policies"].items()}
+            return {**tree, "policies": suites}
+        return tree
 
     def against(self, opponent: str) -> dict[str, Difference]:
         """Differences of the trained policy and ``opponent``, by suite and pooled."""
-        found = self.comparisons.get(f"trained_vs_{opponent}")
+        found = self.comparisons.get(f"trained-{opponent}")
         if not found or POOLED not in found:
             raise UserError(
-                f"scores.json has no pooled comparison `trained_vs_{opponent}`.",
+                f"scores.json has no pooled comparison `trained-{opponent}`.",
                 hint="Run the benchmark stage again: dvc repro -f -s benchmark.",
             )
         return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import time
@@ -208,7 +209,7 @@ class TrackedRun:
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log metrics of a step (one call)."""
-        self._batch(metrics={key: float(value) for key, value in values.items()}, step=step)
+        self._batch(metrics={metric_name(k): float(v) for k, v in values.items()}, step=step)
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Log parameters; values are cut at 500 characters."""
@@ -263,6 +264,11 @@ class TrackedRun:
             yield
         finally:
             watch.finish()
+
+
+def metric_name(key: str) -> str:
+    """A key as MLflow takes it: "pass@1" becomes "pass_at_1", other signs "_"."""
+    return re.sub(r"[^\w\-./ :]", "_", key.replace("@", "_at_"))
 
 
 def _now() -> int:

@@ -157,7 +157,7 @@ def test_changed_data_is_not_filed_under_the_old_version(
     extra = shared.data / "extra.txt"
     extra.write_text("x")
     try:
-        with pytest.raises(UserError, match="differs from data.dvc"):
+        with pytest.raises(UserError, match=r"differs from data\.dvc"):
             dvc.ensure_data(shared.root)
     finally:
         extra.unlink()

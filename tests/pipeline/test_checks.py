@@ -1,0 +1,128 @@
+"""Data checks: what they refuse, and that none is lost."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import great_expectations as gx
+import great_expectations.expectations as gxe
+import pandas as pd
+import pytest
+
+from falcon.config import GateSettings
+from tasks import suites
+from tasks.checks import GateFailed, report_markdown, validate
+from tasks.train import finite_rows
+
+
+def samples(**changed: list[object]) -> pd.DataFrame:
+    columns: dict[str, list[object]] = {
+        "problem_id": ["a", "a", "b"],
+        "program": ["x", "y", "z"],
+        "outcome": ["pass", "wrong_answer", "syntax_error"],
+        "reward": [1.0, -0.3, -1.0],
+        "coarse": [1.0, -0.3, -1.0],
+        "style": [1.0, math.nan, -1.0],
+        "complexity": [2.0, 0.0, -1.0],
+        "tokens": [3, 4, 5],
+        "rewards_finite": [True, True, True],
+    }
+    return pd.DataFrame({**columns, **changed})
+
+
+def facts(**changed: float) -> pd.DataFrame:
+    usual = {
+        "fault_rate": 0.0,
+        "tamper_rate": 0.0,
+        "outcomes": 3,
+        "syntax_rate": 0.3,
+        "empty_rate": 0,
+    }
+    return pd.DataFrame([{**usual, **changed}])
+
+
+def check_rollout(frame: pd.DataFrame, said: pd.DataFrame, docs: Path | None = None):
+    return validate(
+        "rollout", {"rollouts": frame, "facts": said}, suites.rollout(GateSettings()), docs=docs
+    )
+
+
+def test_good_rollouts_pass_and_every_expectation_is_counted(tmp_path: Path) -> None:
+    report = check_rollout(samples(), facts(), tmp_path / "docs")
+    assert report.passed
+    assert not report.warnings
+    expected = sum(len(each) for each in suites.rollout(GateSettings()).values())
+    assert len(report.checks) == report.as_json()["evaluated"] == expected == 15
+    assert (tmp_path / "docs" / "index.html").is_file()
+    # Equal results are equal bytes: no times, no ids.
+    again = check_rollout(samples(), facts())
+    assert json.dumps(report.as_json()) == json.dumps(again.as_json())
+
+
+@pytest.mark.parametrize(
+    ("frame", "said", "column"),
+    [
+        (samples(outcome=["pass", "cheated", "pass"]), facts(), "outcome"),
+        (samples(reward=[1.0, math.nan, 0.0]), facts(), "reward"),
+        (samples(style=[9.0, 0.0, 0.0]), facts(), "style"),
+        (samples(rewards_finite=[True, False, True]), facts(), "rewards_finite"),
+        (samples(), facts(fault_rate=0.2), "fault_rate"),
+        (samples().drop(columns="tokens"), facts(), "tokens"),
+    ],
+)
+def test_bad_rollouts_fail_and_say_where(
+    frame: pd.DataFrame, said: pd.DataFrame, column: str
+) -> None:
+    report = check_rollout(frame, said)
+    assert not report.passed
+    assert {c.expected["column"] for c in report.failures} == {column}
+    with pytest.raises(GateFailed, match=column) as caught:
+        report.raise_if_failed()
+    assert caught.value.exit_code == 3
+    assert "failed" in report_markdown(report.as_json())
+
+
+def test_a_warning_does_not_fail() -> None:
+    report = check_rollout(samples(), facts(tamper_rate=0.9))
+    assert report.passed
+    assert [c.expected["column"] for c in report.warnings] == ["tamper_rate"]
+
+
+def test_an_empty_table_is_refused_although_every_expectation_would_hold() -> None:
+    with pytest.raises(GateFailed, match="`rollouts` has no rows"):
+        check_rollout(samples().iloc[:0], facts())
+
+
+def test_an_expectation_that_is_lost_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = gx.ExpectationSuite
+
+    def forgetful(*, name: str, expectations: list[object]) -> object:
+        return real(name=name, expectations=expectations[:-1])
+
+    monkeypatch.setattr(gx, "ExpectationSuite", forgetful)
+    pair = [
+        gxe.ExpectColumnValuesToNotBeNull(column="x"),
+        gxe.ExpectColumnValuesToBeUnique(column="x"),
+    ]
+    with pytest.raises(RuntimeError, match="2 expectations given, 1 evaluated"):
+        validate("s", {"t": pd.DataFrame({"x": [1]})}, {"t": pair})
+
+
+def test_no_check_at_all_is_no_pass() -> None:
+    report = validate("s", {}, {})
+    assert not report.passed
+    with pytest.raises(GateFailed, match="nothing was checked"):
+        report.raise_if_failed()
+
+
+def test_curves_must_be_finite_where_training_depends_on_them() -> None:
+    frame = pd.DataFrame(
+        {
+            "step": [0, 1, 2, 3],
+            "loss": [1.0, math.nan, 0.5, 0.4],
+            "valid/pass_rate": [math.nan, 0.1, math.nan, math.inf],
+        }
+    )
+    assert list(finite_rows(frame)["finite"]) == [True, False, True, False]

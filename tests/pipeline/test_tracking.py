@@ -1,0 +1,227 @@
+"""Tracking on a real SQLite store, and on a server that is away."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pipeline_workspace import enter
+
+from falcon.config import TrackingSettings
+from tasks.spool import Refused, Spool
+from tasks.stage import bury_dead, closing, stage_run
+from tasks.tracking import Tracker, import_mlflow, prepare_database
+from tasks.workspace import Workspace, write_json
+
+
+@pytest.fixture
+def tracker(shared: Workspace, monkeypatch: pytest.MonkeyPatch) -> Tracker:
+    enter(shared, monkeypatch)
+    return Tracker(shared.settings(), shared, pause=0.0)
+
+
+def away(shared: Workspace) -> tuple[Tracker, str]:
+    """A tracker of a server that is not there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    settings = shared.settings().model_copy(update={"tracking": TrackingSettings(uri=uri)})
+    return Tracker(settings, shared, pause=0.0), uri
+
+
+def test_the_installed_mlflow_is_imported_and_the_folder_is_no_package() -> None:
+    mlflow = import_mlflow()
+    assert "site-packages" in str(mlflow.__file__)
+    here = Path(__file__).resolve().parents[2] / "mlflow"
+    assert here.is_dir()
+    assert not list(here.rglob("__init__.py"))
+
+
+def test_a_stage_run_is_a_child_with_its_inputs_on_record(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tracker.space.settings()
+    parent = tracker.create_run("pipeline", {})
+    with closing(parent):
+        monkeypatch.setenv("FALCON_PARENT_RUN_ID", parent.id)
+        with stage_run(tracker, "train", settings) as run:
+            run.metrics({"loss": 0.5}, 3)
+    found = tracker.client.get_run(run.id)
+    assert found.info.status == "FINISHED"
+    assert found.data.tags["mlflow.parentRunId"] == parent.id
+    assert found.data.tags["settings.hash"]
+    assert len(found.data.tags["git.commit"].removesuffix("-dirty")) == 40
+    assert found.data.params["train.meta.tasks"] == "2"
+    assert tracker.client.get_metric_history(run.id, "loss")[0].step == 3
+    md5 = found.data.tags["dvc.data.md5"]
+    assert found.inputs.dataset_inputs[0].dataset.digest == md5
+    same = tracker.client.search_runs([tracker.experiment_id()], f"dataset.digest = '{md5}'")
+    assert run.id in [each.info.run_id for each in same]
+    # The child did not end its parent, the parent ended itself.
+    assert tracker.client.get_run(parent.id).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [(ValueError("broke"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED")],
+)
+def test_a_run_ends_as_its_work_did(tracker: Tracker, fault: BaseException, status: str) -> None:
+    run = tracker.create_run("stage", {})
+    with pytest.raises(type(fault)), closing(run):
+        raise fault
+    assert tracker.client.get_run(run.id).info.status == status
+
+
+def test_system_metrics_are_logged_to_the_run_they_belong_to(tracker: Tracker) -> None:
+    run = tracker.create_run("stage", {})
+    with closing(run), run.system_metrics(interval=0.2):
+        import time
+
+        time.sleep(1.5)
+    names = tracker.client.get_run(run.id).data.metrics
+    assert any(name.startswith("system/") for name in names)
+
+
+def test_a_run_whose_process_died_is_buried_and_a_resumed_one_is_spared(tracker: Tracker) -> None:
+    def dead() -> str:
+        run = tracker.create_run("stage", {})
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        lease = {"pid": child.pid, "born": 1.0, "host": socket.gethostname()}
+        write_json(tracker.space.state / "active" / f"{run.id}.json", lease)
+        return run.id
+
+    lost, resumed = dead(), dead()
+    assert bury_dead(tracker, spare=resumed) == [lost]
+    assert tracker.client.get_run(lost).info.status == "KILLED"
+    assert tracker.client.get_run(resumed).info.status == "RUNNING"
+    living = tracker.create_run("stage", {})
+    with closing(living):
+        assert bury_dead(tracker) == []
+
+
+def test_a_resumed_stage_goes_on_in_the_same_run(tracker: Tracker) -> None:
+    settings = tracker.space.settings()
+
+    def interrupted() -> None:
+        with stage_run(tracker, "train", settings) as run:
+            ids.append(run.id)
+            run.metrics({"loss": 2.0}, 0)
+            raise KeyboardInterrupt
+
+    ids: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    run = tracker.client.get_run(ids[0]).info.run_id
+    assert tracker.client.get_run(run).info.status == "KILLED"
+    with stage_run(tracker, "train", settings, resume=run) as again:
+        assert again.id == run
+        again.metrics({"loss": 1.0}, 1)
+        assert tracker.client.get_run(run).info.status == "RUNNING"
+    found = tracker.client.get_run(run)
+    assert found.info.status == "FINISHED"
+    assert "resumed" in found.data.tags
+    assert [m.value for m in tracker.client.get_metric_history(run, "loss")] == [2.0, 1.0]
+
+
+def test_an_outage_is_spooled_and_replayed_in_order(
+    shared: Workspace, tracker: Tracker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent, _ = away(shared)
+    note = shared.state / "note.txt"
+    note.write_text("kept")
+    with closing(absent.create_run("pipeline", {"a": "b"})) as _:
+        pass
+    parent = absent.create_run("parent", {})
+    child = absent.create_run("child", {}, parent.id)
+    assert child.id.startswith("local-")
+    for step in range(3):
+        child.metrics({"loss": float(step)}, step)
+    child.params({"p": 1})
+    child.artifact(note, "notes")
+    child.end("FAILED")
+    assert absent.spool.pending() >= 8
+    assert "cannot be reached" in capsys.readouterr().err
+
+    assert tracker.spool.replay()
+    assert tracker.spool.pending() == 0
+    real = tracker.names.real(child.id)
+    found = tracker.client.get_run(real)
+    assert found.info.status == "FAILED"
+    assert found.data.tags["mlflow.parentRunId"] == tracker.names.real(parent.id)
+    assert [m.step for m in tracker.client.get_metric_history(real, "loss")] == [0, 1, 2]
+    assert [a.path for a in tracker.client.list_artifacts(real, "notes")] == ["notes/note.txt"]
+
+
+def test_an_outage_does_not_hide_the_work_s_own_failure(
+    shared: Workspace, tracker: Tracker
+) -> None:
+    absent, _ = away(shared)
+    with (
+        pytest.raises(ZeroDivisionError),
+        stage_run(absent, "train", shared.settings()) as run,
+    ):
+        run.metrics({"loss": 1 / 0}, 0)
+    assert tracker.spool.replay()
+    assert tracker.client.get_run(tracker.names.real(run.id)).info.status == "FAILED"
+
+
+def test_what_the_tracker_refuses_is_set_aside_and_does_not_block(tracker: Tracker) -> None:
+    run = tracker.create_run("stage", {})
+    run.params({"p": 1})
+    run.params({"p": 2})
+    run.metrics({"loss": 1.0})
+    refused = (tracker.spool.folder / "refused.jsonl").read_text().splitlines()
+    assert json.loads(refused[-1])["params"] == {"p": "2"}
+    found = tracker.client.get_run(run.id)
+    assert found.data.params == {"p": "1"}
+    assert found.data.metrics == {"loss": 1.0}
+
+
+def test_a_spool_keeps_order_through_a_second_outage(tmp_path: Path) -> None:
+    made: list[int] = []
+    up = [False]
+
+    def do(call: dict[str, int]) -> None:
+        if not up[0] or (call["n"] == 2 and 2 not in seen):
+            seen.append(call["n"])
+            raise ConnectionError("away")
+        if call["n"] == 3:
+            raise Refused("never")
+        made.append(call["n"])
+
+    seen: list[int] = []
+    spool = Spool(tmp_path, do, lambda text: None, pause=0.0)
+    for n in range(2):
+        assert not spool.submit({"n": n})
+    up[0] = True
+    (tmp_path / "00-torn.jsonl").write_text('{"n": 7}\n{"n": 8')  # killed while writing
+    assert not spool.submit({"n": 2}) or made[:1] == [7]
+    assert spool.submit({"n": 3})
+    assert spool.submit({"n": 4})
+    assert made == [7, 0, 1, 2, 4]
+    assert spool.pending() == 0
+
+
+@pytest.mark.flow
+def test_many_processes_meet_an_empty_database(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tasks.tracking import prepare_database as p\n"
+        "p(sys.argv[1], Path(sys.argv[2]))\n"
+        "from mlflow import MlflowClient; print(len(MlflowClient(sys.argv[1]).search_experiments()))"
+    )
+    words = [sys.executable, "-c", code, f"sqlite:///{tmp_path / 'm.db'}", str(tmp_path)]
+    root = Path(__file__).resolve().parents[2]
+    children = [
+        subprocess.Popen(words, cwd=root, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+        for _ in range(2)
+    ]
+    assert [child.communicate()[0].strip() for child in children] == ["1", "1"]
+    prepare_database(f"sqlite:///{tmp_path / 'm.db'}", tmp_path)
