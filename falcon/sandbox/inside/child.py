@@ -23,7 +23,7 @@ SOURCE_NAME = "<program>"
 HELLO, LOADED, DONE = b"H", b"L", b"D"
 VALUE, ERROR, UNSERIALISABLE, TOO_LARGE = b"V", b"E", b"U", b"O"
 _write, _exit, _flush = frames.write, os._exit, sys.stdout.flush
-_dumps, _encode, _decode = json.dumps, codec.encode, codec.decode
+_dumps, _loads, _encode, _decode = json.dumps, json.loads, codec.encode, codec.decode
 _reserve: list[bytearray] = []
 
 
@@ -58,7 +58,7 @@ def _fail(nonce: bytes, fault: BaseException) -> None:
 
 def _call(space: dict[str, Any], request: bytes) -> None:
     nonce = request[:8]
-    job = json.loads(request[8:])
+    job = _loads(request[8:])
     arguments = _decode(job["a"], budget=False)
     named = _decode(job["k"], budget=False)
     before = _encode(arguments, budget=False) if job["w"] else ""

@@ -28,6 +28,15 @@ class Malformed(ValueError):
     """Text that :func:`encode` could not have written."""
 
 
+def _refuse(text: str) -> Any:
+    raise Malformed(f"{text} is not allowed")
+
+
+# Bound once: a program that replaces json's functions changes nothing here.
+_to_text = json.JSONEncoder(allow_nan=False).encode
+_to_data = json.JSONDecoder(parse_constant=_refuse).decode
+
+
 class _Encoder:
     def __init__(self, nodes: int) -> None:
         self.left = nodes
@@ -99,20 +108,16 @@ def encode(value: Any, *, budget: bool = True) -> str:
 
     Raises Unserialisable, or TooLarge when over 1e5 values or 1 MiB.
     """
-    text = json.dumps(_Encoder(NODES if budget else 1 << 60).walk(value, 0), allow_nan=False)
+    text = _to_text(_Encoder(NODES if budget else 1 << 60).walk(value, 0))
     if budget and len(text) > BYTES:
         raise TooLarge("more than 1 MiB")
     return text
 
 
-def _refuse(text: str) -> Any:
-    raise Malformed(f"{text} is not allowed")
-
-
 def decode(text: str | bytes, *, budget: bool = True) -> Any:
     """Inverse of :func:`encode`. Raises Malformed for anything else, whatever it is."""
     try:
-        raw = json.loads(text, parse_constant=_refuse)
+        raw = _to_data(text if isinstance(text, str) else text.decode("utf-8"))
         return _Decoder(NODES if budget else 1 << 60).walk(raw, 0)
     except Malformed:
         raise
