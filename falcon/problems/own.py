@@ -15,7 +15,7 @@ Parsed = tuple[list[tuple[int, Problem]], list[ProblemFault]]
 
 
 def parse_own(file: Path, rows: list[Row]) -> Parsed:
-    """Validate rows as they are; values are never coerced into another type."""
+    """Validate each row as a ``Problem``."""
     problems: list[tuple[int, Problem]] = []
     faults: list[ProblemFault] = []
     for number, row in rows:
