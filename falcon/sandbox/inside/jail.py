@@ -18,7 +18,7 @@ from typing import Any
 from . import landlock, linux, seccomp
 
 UID = 61983
-"""What root becomes. Below it nobody lives, by convention of no distribution we know."""
+"""What root becomes: an id that no account is expected to have."""
 _LIB_DIRS = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64",
              "/usr/lib", "/lib")  # fmt: skip
 _LIBS = ("ssl", "crypto", "sqlite3", "ffi", "lzma", "bz2", "z", "uuid", "expat", "mpdec",
