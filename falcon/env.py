@@ -1,7 +1,7 @@
 """The environment every process of the pipeline runs in, set in one place.
 
 Applied before anything heavy is imported, by the command line and by ``python -m tasks``.
-A variable the user has set is left as it is. It creates no folders and starts nothing.
+A variable the user has set is left as it is. It starts nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ _FIXED = {
 _MARKS = ("params.yaml", "dvc.yaml")
 
 
+def is_workspace(folder: Path) -> bool:
+    """Whether a folder holds params.yaml and dvc.yaml."""
+    return all((folder / mark).is_file() for mark in _MARKS)
+
+
 def find_root(start: Path | None = None) -> Path:
     """The workspace: the nearest folder from ``start`` upward that holds params.yaml and dvc.yaml.
 
@@ -41,7 +46,7 @@ def find_root(start: Path | None = None) -> Path:
     """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
-        if all((folder / mark).is_file() for mark in _MARKS):
+        if is_workspace(folder):
             return folder
     return here
 
@@ -74,6 +79,9 @@ def apply(root: Path | None = None, env: MutableMapping[str, str] | None = None)
         if name == "PREFECT_HOME" and target.get("PREFECT_API_URL"):
             continue
         target.setdefault(name, value)
+    if is_workspace(place):
+        # Prefect creates its folder, but not the one that holds it.
+        state_dir(place).mkdir(exist_ok=True)
     target.pop("MLFLOW_RUN_ID", None)
     scripts = str(Path(sys.executable).absolute().parent)
     path = target.get("PATH", "")

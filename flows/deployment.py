@@ -7,6 +7,7 @@ that holds the schedule must be running before this is imported (``server.py``).
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import available_timezones
 
 from falcon.env import apply
 
@@ -30,6 +31,8 @@ PARAMETERS: dict[str, Any] = {"carry_on": True}
 
 def schedule(cron: str, timezone: str) -> Cron:
     """A cron schedule. Raises UserError for a malformed one."""
+    if timezone not in available_timezones():
+        raise UserError(f"`{timezone}` is no time zone.", hint="As in Europe/Berlin or UTC.")
     try:
         return Cron(cron, timezone=timezone)
     except ValueError as fault:

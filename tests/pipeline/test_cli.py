@@ -1,0 +1,140 @@
+"""What a user sees: one line for a fault of theirs, and what is in force."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+import yaml
+from pipeline_workspace import enter, sh
+
+from falcon import cli, doctor, env
+from falcon.errors import UserError
+from flows import server
+from flows.report import shares
+from tasks.workspace import Workspace
+
+
+def run(shared: Workspace, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    return sh(shared.root, sys.executable, "-m", "falcon.cli", *words, **extra)
+
+
+def test_commands_of_the_library_and_of_the_pipeline_are_there(shared: Workspace) -> None:
+    done = run(shared, "--help")
+    assert done.returncode == 0, done.stderr
+    for command in ("config", "doctor", "run", "stage", "schedule", "promote", "rollback", "ui"):
+        assert f" {command} " in done.stdout
+
+
+def test_an_unknown_stage_is_one_line(shared: Workspace) -> None:
+    for done in (
+        run(shared, "stage", "trian"),
+        sh(shared.root, sys.executable, "-m", "tasks", "trian"),
+    ):
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "unknown stage `trian`" in done.stderr
+        assert "prepare, seed, rollout, train, benchmark, gate" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_setting_is_one_line_wherever_it_is_met(
+    shared: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enter(shared, monkeypatch)
+    file = shared.root / "params.yaml"
+    before = file.read_text()
+    file.write_text(before.replace("  top_k: 3", "  top_kk: 3"))
+    try:
+        assert cli.run(["config"]) == 2
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1
+        assert "unknown key `memory.top_kk`. Did you mean `top_k`?" in told
+        done = sh(shared.root, sys.executable, "-m", "tasks", "prepare")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    finally:
+        file.write_text(before)
+
+
+def test_config_prints_the_settings_of_a_profile(
+    shared: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enter(shared, monkeypatch)
+    assert cli.run(["config", "--profile", "gpu"]) == 0
+    tree = yaml.safe_load(capsys.readouterr().out)
+    assert (tree["profile"], tree["sandbox"]["workers"]) == ("gpu", 12)
+    assert tree["train"]["meta"]["inner_lr"] == 0.1
+
+
+def test_a_traceback_comes_only_when_asked_for(shared: Workspace) -> None:
+    done = run(shared, "config", "--profile", "nope", FALCON_DEBUG="1")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+def test_outside_of_a_workspace_it_says_where_it_looked(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["config"]) == 2
+    assert "params.yaml is not there" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"no dvc\.yaml"):
+        Workspace.here()
+
+
+def test_the_environment_is_set_and_the_user_s_is_kept(tmp_path) -> None:
+    mine = {"HF_HUB_OFFLINE": "0", "MLFLOW_RUN_ID": "x", "PATH": "/usr/bin"}
+    env.apply(tmp_path, mine)
+    assert mine["HF_HUB_OFFLINE"] == "0"
+    assert "MLFLOW_RUN_ID" not in mine
+    assert mine["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/state/mlflow.db"
+    assert mine["PREFECT_HOME"] == f"{tmp_path}/state/prefect"
+    assert mine["PATH"].endswith(":/usr/bin")
+    path = mine["PATH"]
+    env.apply(tmp_path, mine)
+    assert mine["PATH"] == path
+    theirs = {"PREFECT_API_URL": "http://prefect:4200/api"}
+    env.apply(tmp_path, theirs)
+    assert "PREFECT_HOME" not in theirs
+
+
+def test_doctor_misses_data_and_a_shadowed_mlflow_and_says_what_to_do(tmp_path) -> None:
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow" / "__init__.py").write_text("")
+    found = {finding.name: finding for finding in doctor.examine(tmp_path)}
+    assert found["packages"].state == "ok"
+    assert found["mlflow"].state == "missing"
+    assert "Remove" in found["mlflow"].todo
+    assert (found["data"].state, found["settings"].state) == ("missing", "missing")
+    assert "dvc add data" in found["data"].todo
+
+
+def test_a_port_in_use_is_said_before_anything_starts(
+    shared: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enter(shared, monkeypatch)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert cli.run(["ui", "--port", str(port)]) == 2
+        assert f"port {port} is in use" in capsys.readouterr().err
+        assert cli.run(["schedule", "--port", str(port)]) == 2
+        assert f"port {port} is in use, and not by a Prefect server" in capsys.readouterr().err
+        script = sh(shared.root, str(shared.root / "mlflow" / "server.sh"), str(port))
+        assert script.returncode == 2
+        assert f"port {port} on 127.0.0.1 is in use" in script.stderr
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
+    with pytest.raises(UserError, match="no Prefect server answers"), server.running(port):
+        pass
+
+
+def test_time_that_no_stage_explains_is_orchestration() -> None:
+    stages = {
+        "rollout": {"time": {"generate": 30.0, "execute": 10.0}},
+        "train": {"time": {"generate": 20.0, "update": 25.0, "all_s": 99.0}},
+        "gate": {"time": {}},
+    }
+    found = shares({"stages": stages, "seconds": 100.0})
+    assert found == {"generation": 50.0, "execution": 10.0, "training": 25.0, "orchestration": 15.0}
