@@ -62,12 +62,15 @@ class Leak:
 
 
 def _grams(problem: Problem, size: int) -> Iterator[tuple[str, str]]:
-    """(place, run of ``size`` words). A shorter statement is one run as a whole."""
+    """(place, text): each statement and solution whole, and each telling run of its words."""
     statement = statement_words(problem.statement)
-    if _LEAST <= len(statement) < size:
-        yield "whole", " ".join(statement)
-    texts = [("statement", statement)]
-    texts += [("solution", words(code_text(code))) for code in problem.solutions]
+    codes = [code_text(code) for code in problem.solutions]
+    if len(statement) >= _LEAST:
+        yield "whole statement", " ".join(statement)
+    for code in codes:
+        if len(words(code)) >= _LEAST:
+            yield "whole solution", " ".join(code.split())
+    texts = [("statement", statement), *(("solution", words(code)) for code in codes)]
     for place, found in texts:
         for start in range(len(found) - size + 1):
             run = found[start : start + size]
@@ -134,7 +137,8 @@ def find_leaks(
     """Pairs of a training and a held-out problem that are too near, in order of ``train``.
 
     ``ngram`` words in a row of statements or of solutions (runs in more than
-    ``BOILERPLATE`` held-out problems and runs without three telling words do not count; statements shorter than ``ngram`` words count when equal), or statements of cosine >= ``similarity`` (without ``encode`` left
+    ``BOILERPLATE`` held-out problems and runs without three telling words do not count),
+    equal statements or solutions of any length (evidence: the whole), or statements of cosine >= ``similarity`` (without ``encode`` left
     out). At most one leak a pair and kind.
     """
     leaks = list(_shared_runs(train, held_out, ngram))

@@ -54,6 +54,20 @@ def test_a_shared_run_of_words_is_a_leak(make_problem):
     assert leak.cosine is None
 
 
+def test_equal_solutions_leak_however_short(make_problem):
+    train = make_problem("a", solutions=["def f(x: int):\n    'A.'\n    return x + 1"])
+    same = make_problem("b", split="test", solutions=["def f(x):\n    return x+1  # B"])
+    other = make_problem("c", split="test", solutions=["def f(x):\n    return x+2"])
+    assert [leak.held_out_id for leak in _leaks([train], [same, other])] == ["builtin/b"]
+
+
+def test_a_statement_of_common_words_leaks_when_equal(make_problem):
+    plain = "Write a function to check if the given number is a woodall number or not."
+    assert _leaks([make_problem("a", statement=plain)], [make_problem("b", statement=plain)])
+    near = plain.replace("woodall", "harshad")
+    assert not _leaks([make_problem("a", statement=plain)], [make_problem("b", statement=near)])
+
+
 def test_a_short_statement_leaks_when_equal(make_problem):
     train = make_problem("a", statement="Reverse the given garland.")
     assert _leaks([train], [make_problem("b", statement="reverse the GIVEN garland", split="test")])
