@@ -75,11 +75,13 @@ def run_stage(stage: str, root: str, parent: str, force: bool) -> dict[str, Any]
     }
 
 
+CHATTER = ("To track", "\tgit add", "To enable", "\tdvc config", "Generating lock", "Updating lock")
+"""How lines of DVC's begin that tell a user of the flow nothing."""
+
+
 def _say(logger: Any) -> Any:
     def say(line: str) -> None:
-        if line.strip() and not line.startswith(
-            ("To track", "\tgit add", "To enable", "\tdvc config")
-        ):
+        if line.strip() and not line.startswith((*CHATTER, "Use `dvc push`")):
             logger.info(line)
 
     return say

@@ -8,6 +8,7 @@ work. The registry is elsewhere (``registry.py``), and there failures are failur
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import subprocess
@@ -253,6 +254,7 @@ class TrackedRun:
             return
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+        logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
         watch = SystemMetricsMonitor(
             self.id,
             sampling_interval=interval,
