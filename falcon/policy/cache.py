@@ -1,0 +1,70 @@
+"""A key-value cache that grows in place instead of being copied at every token.
+
+The library's dynamic cache concatenates, so each token copies everything before it; on a
+CPU that is a large part of decoding. Only full attention: models with sliding windows keep
+the library's own layers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+_STEP = 64
+
+
+class GrowingLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values [R, heads, S, d] as views of a buffer with room for more tokens."""
+
+    _key_buffer: torch.Tensor | None = None
+    _value_buffer: torch.Tensor | None = None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append [R, heads, L, d] and return all keys and values so far."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        seen = self.get_seq_length()
+        need = seen + key_states.shape[-2]
+        buffer = self._key_buffer
+        if buffer is None or buffer.shape[0] != key_states.shape[0] or buffer.shape[-2] < need:
+            self._key_buffer = self._grown(self.keys, key_states, seen, need)
+            self._value_buffer = self._grown(self.values, value_states, seen, need)
+        assert self._key_buffer is not None
+        assert self._value_buffer is not None
+        self._key_buffer[:, :, seen:need] = key_states
+        self._value_buffer[:, :, seen:need] = value_states
+        self.keys = self._key_buffer[:, :, :need]
+        self.values = self._value_buffer[:, :, :need]
+        return self.keys, self.values
+
+    @staticmethod
+    def _grown(old: torch.Tensor, new: torch.Tensor, seen: int, need: int) -> torch.Tensor:
+        rows, heads, _, width = new.shape
+        buffer = new.new_empty(rows, heads, (need // _STEP + 1) * _STEP, width)
+        if seen:
+            buffer[:, :, :seen] = old
+        return buffer
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat every row; the buffer is made anew at the next update."""
+        super().batch_repeat_interleave(repeats)
+        self._key_buffer = self._value_buffer = None
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keep only the rows of ``indices``; the buffer is made anew at the next update."""
+        super().batch_select_indices(indices)
+        self._key_buffer = self._value_buffer = None
+
+
+def new_cache(config: Any) -> Cache:
+    """An empty cache for a decoder-only model: growing where every layer attends to all tokens."""
+    layers = getattr(config, "layer_types", None)
+    if layers and any(kind != "full_attention" for kind in layers):
+        return DynamicCache(config=config)
+    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
+        return DynamicCache(config=config)
+    return Cache(layer_class_to_replicate=GrowingLayer)

@@ -1,0 +1,240 @@
+"""Log-probabilities of completions, many samples of a prompt in one row.
+
+For a decoder-only model a group (one prompt, its completions) is packed into one row: the
+prompt is read once, each completion attends to the prompt and to itself, and positions
+restart after the prompt. The numbers are those of a plain forward pass of each sample; the
+work is that of P + nC tokens instead of n(P + C). Encoder-decoder models read each prompt
+once in the encoder and have one decoder row a completion. Rows are put into micro-batches by
+a budget of padded tokens, so that memory is bounded whatever the lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from falcon.policy.nucleus import log_prob
+
+if TYPE_CHECKING:
+    from falcon.policy.adapter import Pairs
+    from falcon.policy.policy import Policy
+
+
+@dataclass(frozen=True)
+class Group:
+    """A prompt and the completions to score, for one task of the meta-batch.
+
+    ``tags`` name the completions for the caller (any integers), in order.
+    """
+
+    prompt: tuple[int, ...]
+    completions: tuple[tuple[int, ...], ...]
+    task: int
+    tags: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        """Tokens of the packed row."""
+        return len(self.prompt) + sum(len(c) for c in self.completions)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Log-probabilities of a micro-batch: ``log_probs`` [P] over all completion tokens in a row.
+
+    ``pieces`` gives (tag, task, start, end) of each completion within it. ``entropy`` [P] is
+    detached, in nats.
+    """
+
+    log_probs: torch.Tensor
+    entropy: torch.Tensor
+    pieces: tuple[tuple[int, int, int, int], ...]
+
+
+def _split(group: Group, budget: int) -> Iterator[Group]:
+    """Cut a group into rows of at most ``budget`` tokens (at least one completion each)."""
+    taken: list[int] = []
+    size = len(group.prompt)
+    for i, completion in enumerate(group.completions):
+        if taken and size + len(completion) > budget:
+            yield _part(group, taken)
+            taken, size = [], len(group.prompt)
+        taken.append(i)
+        size += len(completion)
+    if taken:
+        yield _part(group, taken)
+
+
+def _part(group: Group, which: list[int]) -> Group:
+    return Group(
+        group.prompt,
+        tuple(group.completions[i] for i in which),
+        group.task,
+        tuple(group.tags[i] for i in which),
+    )
+
+
+def micro_batches(
+    groups: Sequence[Group], budget: int, *, packed: bool = True
+) -> list[list[Group]]:
+    """Rows sorted by length, longest first, in batches of at most ``budget`` padded tokens.
+
+    The longest batch comes first, so that a step that does not fit fails at once.
+    """
+    rows = [
+        part
+        for group in groups
+        for part in (
+            _split(group, budget)
+            if packed
+            else (_part(group, [i]) for i in range(len(group.completions)))
+        )
+    ]
+    rows.sort(key=lambda row: -row.length)
+    batches: list[list[Group]] = []
+    for row in rows:
+        if batches and (len(batches[-1]) + 1) * batches[-1][0].length <= budget:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches
+
+
+def score(
+    policy: Policy,
+    rows: Sequence[Group],
+    pairs: Pairs | None,
+    *,
+    temperature: float,
+    top_p: float,
+) -> Scored:
+    """Log-probabilities of a micro-batch under ``pairs`` (meta, or stacked fast weights)."""
+    forward = _forward_seq2seq if policy.kind == "seq2seq" else _forward_packed
+    logits, tokens, pieces = forward(policy, rows, pairs)
+    log_probs = log_prob(logits, tokens, temperature, top_p)
+    return Scored(log_probs, _entropy(logits.detach(), temperature), pieces)
+
+
+@torch.no_grad()
+def _entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Entropy in nats of each row, [P, V] -> [P], a few rows at a time to bound memory."""
+    found = []
+    for part in logits.split(256):
+        log_p = torch.log_softmax(part.float() / temperature, dim=-1)
+        found.append(-(log_p.exp() * log_p).sum(-1))
+    return torch.cat(found) if found else logits.new_zeros(0, dtype=torch.float32)
+
+
+def _row_task(policy: Policy, rows: Sequence[Group], pairs: Pairs | None) -> torch.Tensor | None:
+    stacked = pairs is not None and next(iter(pairs.values()))[0].dim() == 3
+    return torch.tensor([row.task for row in rows], device=policy.device) if stacked else None
+
+
+def _forward_packed(
+    policy: Policy, rows: Sequence[Group], pairs: Pairs | None
+) -> tuple[torch.Tensor, torch.Tensor, tuple[tuple[int, int, int, int], ...]]:
+    length = max(row.length for row in rows)
+    ids = torch.full((len(rows), length), policy.tokenizer.pad_token_id, dtype=torch.long)
+    positions = torch.zeros(len(rows), length, dtype=torch.long)
+    segment = torch.full((len(rows), length), -1, dtype=torch.long)
+    source: list[int] = []
+    target: list[int] = []
+    pieces: list[tuple[int, int, int, int]] = []
+    for r, row in enumerate(rows):
+        p = len(row.prompt)
+        ids[r, :p] = torch.tensor(row.prompt)
+        positions[r, :p] = torch.arange(p)
+        segment[r, :p] = 0
+        at = p
+        for k, completion in enumerate(row.completions):
+            n = len(completion)
+            ids[r, at : at + n] = torch.tensor(completion, dtype=torch.long)
+            positions[r, at : at + n] = torch.arange(p, p + n)
+            segment[r, at : at + n] = k + 1
+            pieces.append((row.tags[k], row.task, len(target), len(target) + n))
+            if n:
+                source += [r * length + p - 1, *(r * length + at + t for t in range(n - 1))]
+                target += completion
+            at += n
+    mask = _segment_mask(segment, policy.compute_dtype)
+    device = policy.device
+    with policy.bank.use(pairs, _row_task(policy, rows, pairs)), _head_at(policy, source):
+        out = policy.model(
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            position_ids=positions.to(device),
+            use_cache=False,
+        )
+    return out.logits[0], torch.tensor(target, device=device), tuple(pieces)
+
+
+@contextmanager
+def _head_at(policy: Policy, index: list[int]) -> Iterator[None]:
+    """Let the output head see only these positions of the flattened rows, as [1, P, H].
+
+    With a vocabulary of tens of thousands the logits are what fills memory, and most
+    positions (prompts, padding) need none.
+    """
+    at = torch.tensor(index, device=policy.device)
+
+    def select(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        hidden = inputs[0]
+        return (hidden.reshape(-1, hidden.shape[-1])[at].unsqueeze(0), *inputs[1:])
+
+    handle = policy.model.get_output_embeddings().register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _segment_mask(segment: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Additive mask [R, 1, L, L]: causal, and a completion sees the prompt and itself only."""
+    rows, length = segment.shape
+    same = segment.unsqueeze(2) == segment.unsqueeze(1)
+    prompt = (segment == 0).unsqueeze(1)
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    allowed = (same | prompt) & causal
+    mask = torch.zeros(rows, 1, length, length, dtype=dtype)
+    return mask.masked_fill_(~allowed.unsqueeze(1), torch.finfo(dtype).min)
+
+
+def _forward_seq2seq(
+    policy: Policy, rows: Sequence[Group], pairs: Pairs | None
+) -> tuple[torch.Tensor, torch.Tensor, tuple[tuple[int, int, int, int], ...]]:
+    from transformers.modeling_outputs import BaseModelOutput
+
+    ids, mask = policy.pad([row.prompt for row in rows], left=False)
+    row_task = _row_task(policy, rows, pairs)
+    with policy.bank.use(pairs, row_task):
+        hidden = policy.model.get_encoder()(
+            input_ids=ids, attention_mask=mask, return_dict=True
+        ).last_hidden_state
+    flat = [(r, k) for r, row in enumerate(rows) for k in range(len(row.completions))]
+    owner = torch.tensor([r for r, _ in flat], device=policy.device)
+    start = policy.model.config.decoder_start_token_id
+    inputs = [(start, *rows[r].completions[k][:-1]) for r, k in flat]
+    decoder_ids, decoder_mask = policy.pad(inputs, left=False)
+    index: list[int] = []
+    target: list[int] = []
+    pieces: list[tuple[int, int, int, int]] = []
+    width = decoder_ids.shape[1]
+    for row_index, (r, k) in enumerate(flat):
+        completion = rows[r].completions[k]
+        pieces.append((rows[r].tags[k], rows[r].task, len(target), len(target) + len(completion)))
+        index += [row_index * width + t for t in range(len(completion))]
+        target += completion
+    fast_rows = None if row_task is None else row_task[owner]
+    with policy.bank.use(pairs, fast_rows), _head_at(policy, index):
+        out = policy.model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=hidden[owner]),
+            attention_mask=mask[owner],
+            decoder_input_ids=decoder_ids,
+            decoder_attention_mask=decoder_mask,
+            use_cache=False,
+        )
+    return out.logits[0], torch.tensor(target, device=policy.device), tuple(pieces)

@@ -1,0 +1,240 @@
+"""Policy: the actor p(w | D, theta). A frozen backbone, its adapter, and what both can do.
+
+One object for decoder-only and encoder-decoder models. It generates through
+:mod:`falcon.policy.generate`, gives log-probabilities through
+:mod:`falcon.policy.likelihood`, and is saved as a PEFT adapter with its tokenizer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from falcon.policy.adapter import AdapterBank, Pairs, attach, load_adapter, save_adapter
+from falcon.policy.backbone import Backbone, load_backbone
+
+if TYPE_CHECKING:
+    from falcon.config import PolicySettings
+
+
+class Policy:
+    """A backbone with one adapter bank. ``bank.parameters()`` is everything that is trained."""
+
+    def __init__(self, backbone: Backbone, bank: AdapterBank) -> None:
+        self.backbone = backbone
+        self.bank = bank
+        self.model = backbone.model
+        self.tokenizer = backbone.tokenizer
+        self.kind = backbone.kind
+        ends = self.model.generation_config.eos_token_id
+        listed = ends if isinstance(ends, list) else [ends]
+        self.end_ids = frozenset(i for i in (*listed, self.tokenizer.eos_token_id) if i is not None)
+
+    @classmethod
+    def load(
+        cls,
+        settings: PolicySettings,
+        *,
+        adapter: Path | None = None,
+        seed: int = 0,
+        twice: bool = False,
+    ) -> Policy:
+        """Load the backbone, attach an adapter drawn from ``seed`` and read ``adapter`` into it.
+
+        ``twice`` picks attention that can be differentiated twice (``meta.order: 2``).
+        Raises UserError for a model that does not exist or an adapter of another model.
+        """
+        backbone = load_backbone(settings, differentiable_twice=twice)
+        bank = attach(
+            backbone,
+            rank=settings.lora_rank,
+            alpha=settings.lora_alpha,
+            targets=settings.lora_targets,
+            seed=seed,
+        )
+        policy = cls(backbone, bank)
+        if adapter is not None:
+            load_adapter(bank, adapter)
+        return policy
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return next(self.model.parameters()).device
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Precision of the backbone."""
+        return next(self.model.parameters()).dtype
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens added."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens and spacing kept as they are."""
+        return str(
+            self.tokenizer.decode(
+                list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter (PEFT format) and the tokenizer into ``folder``."""
+        save_adapter(self.bank, self.backbone, folder, self.backbone.name)
+        self.tokenizer.save_pretrained(folder)
+
+    def digest(self) -> str:
+        """Short digest of the adapter weights: the policy version in memories and logs."""
+        state = hashlib.sha256()
+        for tensor in self.bank.parameters():
+            state.update(tensor.detach().cpu().numpy().tobytes())
+        return state.hexdigest()[:12]
+
+    def start(
+        self,
+        prompts: list[Sequence[int]],
+        samples: int,
+        pairs: Pairs | None,
+        row_task: torch.Tensor | None,
+    ) -> DecodingState:
+        """Read each prompt once and make ``samples`` rows of it, ready to draw the first token."""
+        begin = _start_seq2seq if self.kind == "seq2seq" else _start_causal
+        return begin(self, prompts, samples, pairs, row_task)
+
+    def pad(
+        self, rows: Sequence[Sequence[int]], *, left: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids [R, L] and mask [R, L] (1 for real tokens) of rows of unequal length."""
+        length = max(len(row) for row in rows)
+        ids = torch.full((len(rows), length), self.tokenizer.pad_token_id, dtype=torch.long)
+        mask = torch.zeros(len(rows), length, dtype=torch.long)
+        for i, row in enumerate(rows):
+            at = slice(length - len(row), length) if left else slice(0, len(row))
+            ids[i, at] = torch.tensor(list(row), dtype=torch.long)
+            mask[i, at] = 1
+        return ids.to(self.device), mask.to(self.device)
+
+
+class DecodingState:
+    """Rows being decoded: the next-token logits [R, V] and the caches behind them."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        pairs: Pairs | None,
+        row_task: torch.Tensor | None,
+        cache: Any,
+        logits: torch.Tensor,
+        mask: torch.Tensor,
+        encoder: Any = None,
+    ) -> None:
+        self._policy = policy
+        self._pairs = pairs
+        self._row_task = row_task
+        self._cache = cache
+        self.logits = logits
+        self._mask = mask
+        self._encoder = encoder
+
+    def select(self, index: torch.Tensor) -> None:
+        """Keep only the rows of ``index``."""
+        self._cache.batch_select_indices(index)
+        self._mask = self._mask[index]
+        if self._row_task is not None:
+            self._row_task = self._row_task[index]
+        if self._encoder is not None:
+            self._encoder.last_hidden_state = self._encoder.last_hidden_state[index]
+
+    def advance(self, tokens: torch.Tensor) -> None:
+        """Feed one token a row, [R], and compute the next logits."""
+        policy = self._policy
+        with policy.bank.use(self._pairs, self._row_task):
+            if policy.kind == "seq2seq":
+                out = policy.model(
+                    encoder_outputs=self._encoder,
+                    attention_mask=self._mask,
+                    decoder_input_ids=tokens.unsqueeze(1),
+                    past_key_values=self._cache,
+                    use_cache=True,
+                )
+            else:
+                positions = self._mask.sum(-1, keepdim=True)
+                self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
+                out = policy.model(
+                    input_ids=tokens.unsqueeze(1),
+                    attention_mask=self._mask,
+                    position_ids=positions,
+                    past_key_values=self._cache,
+                    use_cache=True,
+                )
+        self.logits = out.logits[:, -1]
+
+
+def _repeat(tensor: torch.Tensor | None, times: int) -> torch.Tensor | None:
+    return None if tensor is None else tensor.repeat_interleave(times, dim=0)
+
+
+def _start_causal(
+    policy: Policy,
+    prompts: list[Sequence[int]],
+    samples: int,
+    pairs: Pairs | None,
+    row_task: torch.Tensor | None,
+) -> DecodingState:
+    from falcon.policy.cache import new_cache
+
+    ids, mask = policy.pad(prompts, left=True)
+    cache = new_cache(policy.model.config)
+    with policy.bank.use(pairs, row_task):
+        out = policy.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+    cache.batch_repeat_interleave(samples)
+    return DecodingState(
+        policy,
+        pairs,
+        _repeat(row_task, samples),
+        cache,
+        out.logits[:, -1].repeat_interleave(samples, dim=0),
+        mask.repeat_interleave(samples, dim=0),
+    )
+
+
+def _start_seq2seq(
+    policy: Policy,
+    prompts: list[Sequence[int]],
+    samples: int,
+    pairs: Pairs | None,
+    row_task: torch.Tensor | None,
+) -> DecodingState:
+    from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+
+    ids, mask = policy.pad(prompts, left=False)
+    with policy.bank.use(pairs, row_task):
+        encoder = policy.model.get_encoder()(input_ids=ids, attention_mask=mask, return_dict=True)
+    encoder.last_hidden_state = encoder.last_hidden_state.repeat_interleave(samples, dim=0)
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    rows = len(prompts) * samples
+    state = DecodingState(
+        policy,
+        pairs,
+        _repeat(row_task, samples),
+        cache,
+        torch.empty(0),
+        mask.repeat_interleave(samples, dim=0),
+        encoder,
+    )
+    state.advance(
+        torch.full((rows,), policy.model.config.decoder_start_token_id, device=policy.device)
+    )
+    return state

@@ -1,0 +1,127 @@
+"""Checkpoints of training: written atomically, last k kept, best kept, resumed exactly.
+
+A checkpoint holds adapter, optimizer, sampler position, the experiences documented so far
+and the metrics of every step; random numbers come from (seed, step) and need no state. It
+is bound to its settings and inputs by a digest. Tensors are read with ``weights_only``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from falcon.errors import UserError
+from falcon.memory.experience import Experience
+
+if TYPE_CHECKING:
+    from falcon.policy.policy import Policy
+
+
+@dataclass
+class Progress:
+    """Where training stands: ``step`` steps are done."""
+
+    step: int = 0
+    sampler: int = 0
+    run_id: str = ""
+    digest: str = ""
+    best_step: int = -1
+    best_score: float = float("-inf")
+    history: list[dict[str, float]] = field(default_factory=list)
+    experiences: list[Experience] = field(default_factory=list)
+
+
+def write_folder(folder: Path, fill: Any) -> None:
+    """Fill a new folder under a temporary name, flush it, and put it in place of the old one."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    fill(temporary)
+    for file in temporary.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+    if folder.exists():
+        old = folder.with_name(f"{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(folder, old)
+        os.replace(temporary, folder)
+        shutil.rmtree(old)
+    else:
+        os.replace(temporary, folder)
+
+
+def save(
+    root: Path, progress: Progress, policy: Policy, optimizer: torch.optim.Optimizer, keep: int
+) -> None:
+    """Write ``root/step-N`` and remove all but the last ``keep``.
+
+    Raises UserError when the disk is full or read-only; earlier checkpoints stay whole.
+    """
+
+    def fill(folder: Path) -> None:
+        policy.save(folder / "policy")
+        torch.save(optimizer.state_dict(), folder / "optimizer.pt")
+        with (folder / "experiences.jsonl").open("w", encoding="utf-8") as lines:
+            lines.writelines(e.model_dump_json() + "\n" for e in progress.experiences)
+        state = {k: v for k, v in vars(progress).items() if k != "experiences"}
+        (folder / "progress.json").write_text(json.dumps(state))
+
+    try:
+        write_folder(root / f"step-{progress.step:06d}", fill)
+    except OSError as fault:
+        raise UserError(
+            f"{root}: the checkpoint of step {progress.step} cannot be written ({fault.strerror}).",
+            hint="Free some space and run the same command again: it goes on from the last one.",
+        ) from fault
+    for old in _folders(root)[:-keep]:
+        shutil.rmtree(old)
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(p for p in root.glob("step-*") if p.is_dir() and p.name[5:].isdigit())
+
+
+def latest(root: Path) -> Path | None:
+    """The newest whole checkpoint, or None."""
+    folders = [p for p in _folders(root) if (p / "progress.json").is_file()]
+    return folders[-1] if folders else None
+
+
+def read_progress(folder: Path) -> Progress:
+    """Progress of a checkpoint. Raises UserError naming the file when it is damaged."""
+    try:
+        state = json.loads((folder / "progress.json").read_text())
+        lines: Sequence[str] = (
+            (folder / "experiences.jsonl").read_text(encoding="utf-8").splitlines()
+        )
+        return Progress(
+            **state, experiences=[Experience.model_validate_json(line) for line in lines]
+        )
+    except (OSError, ValueError, TypeError) as fault:
+        raise UserError(
+            f"{folder}: damaged checkpoint ({type(fault).__name__}).",
+            hint="Remove this folder; the one before it is used then.",
+        ) from fault
+
+
+def restore(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> None:
+    """Put adapter and optimizer of a checkpoint in place."""
+    from falcon.policy.adapter import load_adapter
+
+    load_adapter(policy.bank, folder / "policy")
+    optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
+
+
+def saved_run_id(root: Path) -> str | None:
+    """The tracker's run id of the newest checkpoint: a resumed run is the same run."""
+    folder = latest(root)
+    return read_progress(folder).run_id or None if folder else None

@@ -1,0 +1,122 @@
+"""The inner loop of MRLF: theta_i <- theta_i - alpha * grad L_inner(theta_i) (eq. 3).
+
+All tasks of a meta-batch adapt at once, as stacks of adapter pairs. Order 1 treats the
+inner gradient as a constant (FOMAML); order 2 differentiates through it and holds the whole
+graph, which is for small models. Plain SGD without momentum, as in MAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from falcon.training.losses import Item, LossReport, batch_loss, loss_batches, merge
+
+if TYPE_CHECKING:
+    from falcon.config import Settings
+    from falcon.policy.adapter import Pairs
+    from falcon.policy.policy import Policy
+
+
+def tensors(pairs: Pairs) -> list[torch.Tensor]:
+    """All tensors of the pairs, in a fixed order."""
+    return [t for pair in pairs.values() for t in pair]
+
+
+def _rebuilt(pairs: Pairs, flat: Sequence[torch.Tensor]) -> Pairs:
+    return {name: (flat[2 * i], flat[2 * i + 1]) for i, name in enumerate(pairs)}
+
+
+def accumulate(
+    policy: Policy, items: Sequence[Item], pairs: Pairs, settings: Settings, *, shared: bool = False
+) -> LossReport:
+    """Backward pass of the losses on ``pairs``, micro-batch by micro-batch; gradients add up.
+
+    ``shared``: the pairs hang on one graph (order 2), which can be walked back only once.
+    """
+    if shared:
+        parts = [
+            batch_loss(policy, items, rows, pairs, settings)
+            for rows in loss_batches(items, settings)
+        ]
+        torch.stack([loss for loss, _ in parts]).sum().backward()  # type: ignore[no-untyped-call]
+        return merge([report for _, report in parts])
+    reports = []
+    for rows in loss_batches(items, settings):
+        total, report = batch_loss(policy, items, rows, pairs, settings)
+        if total.requires_grad:
+            total.backward()  # type: ignore[no-untyped-call]
+        reports.append(report)
+    return merge(reports)
+
+
+def adapt(
+    policy: Policy, items: Sequence[Item], tasks: int, settings: Settings
+) -> tuple[Pairs, LossReport]:
+    """Adapted weights of every task, stacked [N, ...], after ``meta.inner_steps`` of SGD.
+
+    Order 1 returns leaves, ready to gather the outer gradient; order 2 returns tensors whose
+    graph leads to the meta weights.
+    """
+    step = _step_second_order if settings.train.meta.order == 2 else _step_first_order
+    if settings.train.meta.order == 2:
+        pairs: Pairs = {
+            name: (a.expand(tasks, *a.shape), b.expand(tasks, *b.shape))
+            for name, (a, b) in policy.bank.meta().items()
+        }
+    else:
+        pairs = policy.bank.stack(tasks)
+    report = LossReport({}, 0.0, 0, 0.0)
+    for number in range(settings.train.meta.inner_steps):
+        pairs, latest = step(policy, items, pairs, settings)
+        report = latest if number == 0 else report
+    return pairs, report
+
+
+def _step_first_order(
+    policy: Policy, items: Sequence[Item], pairs: Pairs, settings: Settings
+) -> tuple[Pairs, LossReport]:
+    report = accumulate(policy, items, pairs, settings)
+    with torch.no_grad():
+        for tensor in tensors(pairs):
+            if tensor.grad is not None:
+                tensor.sub_(tensor.grad, alpha=settings.train.meta.inner_lr)
+                tensor.grad = None
+    return pairs, report
+
+
+def _step_second_order(
+    policy: Policy, items: Sequence[Item], pairs: Pairs, settings: Settings
+) -> tuple[Pairs, LossReport]:
+    parts = [
+        batch_loss(policy, items, rows, pairs, settings) for rows in loss_batches(items, settings)
+    ]
+    total = torch.stack([loss for loss, _ in parts]).sum()
+    flat = tensors(pairs)
+    gradients = torch.autograd.grad(total, flat, create_graph=True)
+    alpha = settings.train.meta.inner_lr
+    moved = [t - alpha * g for t, g in zip(flat, gradients, strict=True)]
+    return _rebuilt(pairs, moved), merge([report for _, report in parts])
+
+
+def outer_gradient(
+    policy: Policy, items: Sequence[Item], pairs: Pairs | None, settings: Settings
+) -> LossReport:
+    """Put the gradient of L_meta = sum_i L_inner(theta_i) (eq. 4) on the meta weights.
+
+    ``pairs`` are the adapted weights, or None without an inner loop (order 0).
+    """
+    meta = policy.bank.meta()
+    if pairs is None:
+        return accumulate(policy, items, meta, settings)
+    if settings.train.meta.order == 2:
+        return accumulate(policy, items, pairs, settings, shared=True)
+    report = accumulate(policy, items, pairs, settings)
+    for name, (a, b) in meta.items():
+        for target, source in zip((a, b), pairs[name], strict=True):
+            if source.grad is not None:
+                gathered = source.grad.sum(0)
+                target.grad = gathered if target.grad is None else target.grad + gathered
+    return report

@@ -1,0 +1,236 @@
+"""The training loop: repeat the method's iteration, validate, checkpoint, resume, finish.
+
+theta_final (eq. 5) is the best meta-checkpoint on the validation problems. Run under
+``accelerate``; one process here (several are refused rather than silently run apart).
+Trackers are behind the monitor.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from falcon.errors import UserError
+from falcon.feedback import make_judge
+from falcon.memory import LongTermMemory
+from falcon.policy import prompt as prompts
+from falcon.policy.adapter import load_adapter
+from falcon.policy.policy import Policy
+from falcon.problems.problem import HELD_OUT, Problem, Split
+from falcon.rollout import Workbench, outcome_metrics, sampling_of, spread, stops_of
+from falcon.sandbox import Sandbox
+from falcon.training import checkpoint
+from falcon.training.checkpoint import Progress
+from falcon.training.mrlf import Mrlf
+from falcon.training.sampler import UniformSampler
+
+if TYPE_CHECKING:
+    from falcon.config import Settings
+    from falcon.monitor import Monitor
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The trained adapter (PEFT folder with tokenizer), final metrics, and a row a step."""
+
+    policy: Path
+    metrics: dict[str, float]
+    curves: Path
+    best_step: int
+
+
+def training_digest(settings: Settings, problems: Sequence[Problem], memory_digest: str) -> str:
+    """What a checkpoint belongs to: the settings and inputs that change its numbers."""
+    used = settings.model_dump_json(exclude={"benchmark", "gate", "tracking", "profile", "rollout"})
+    state = hashlib.sha256(used.encode())
+    for problem in sorted(problems, key=lambda p: p.id):
+        state.update(problem.model_dump_json().encode())
+    state.update(memory_digest.encode())
+    return state.hexdigest()[:16]
+
+
+def train(
+    settings: Settings,
+    problems: Sequence[Problem],
+    *,
+    memory: LongTermMemory,
+    out: Path,
+    checkpoints: Path,
+    monitor: Monitor,
+    run_id: str = "",
+) -> TrainResult:
+    """Train the policy on the problems of the training splits; write ``out/policy`` and curves.
+
+    ``memory`` is open for writing and gets every experience. A checkpoint found in
+    ``checkpoints`` is resumed; the caller removes it when the result is safe. Raises UserError for a
+    checkpoint of other settings or inputs, a loss that is not finite, or no problems.
+    """
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    if accelerator.num_processes != 1:
+        raise UserError(
+            f"train was launched with {accelerator.num_processes} processes.",
+            hint="Launch it with one; several processes are not supported by this version.",
+        )
+    digest = training_digest(settings, problems, memory.digest())
+    policy = Policy.load(settings.policy, seed=settings.seed, twice=settings.train.meta.order == 2)
+    limit = settings.policy.max_prompt_tokens
+    usable = [p for p in problems if prompts.fits(policy.tokenizer, p, limit)]
+    training = [p for p in usable if p.split not in HELD_OUT]
+    valid = spread(
+        [p for p in usable if p.split is Split.VALID], settings.train.validation_problems
+    )
+    if not training:
+        raise UserError(
+            "No problem to train on.", hint="Check data.sources and policy.max_prompt_tokens."
+        )
+    optimizer = accelerator.prepare(
+        torch.optim.AdamW(
+            policy.bank.parameters(),
+            lr=settings.train.learning_rate,
+            weight_decay=settings.train.weight_decay,
+        )
+    )
+    with Sandbox(settings.sandbox) as sandbox:
+        bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
+        method = Mrlf(
+            settings,
+            bench,
+            sampler=UniformSampler(training, settings.seed),
+            long_term=memory,
+            problems=training,
+            optimizer=optimizer,
+            reduce=lambda gradient: accelerator.reduce(gradient, "sum"),
+            monitor=monitor,
+        )
+        progress = _resume(checkpoints, digest, run_id, method, memory)
+        _repeat(settings, method, progress, valid, checkpoints, monitor)
+    return _finish(settings, policy, progress, out, checkpoints)
+
+
+def _resume(
+    checkpoints: Path, digest: str, run_id: str, method: Mrlf, memory: LongTermMemory
+) -> Progress:
+    folder = checkpoint.latest(checkpoints)
+    if folder is None:
+        return Progress(run_id=run_id, digest=digest)
+    progress = checkpoint.read_progress(folder)
+    if progress.digest != digest:
+        raise UserError(
+            f"{folder}: the checkpoint belongs to other settings, data or memory.",
+            hint=f"Undo the change to go on with it, or remove {checkpoints} to start anew.",
+        )
+    checkpoint.restore(folder, method.policy, method.optimizer)
+    method.sampler.position = progress.sampler
+    memory.append(progress.experiences)
+    return progress
+
+
+def _rate(settings: Settings, step: int) -> float:
+    """Linear warm-up, then linear decay to zero over ``train.steps`` (factor of beta)."""
+    t = settings.train
+    if step < t.warmup_steps:
+        return (step + 1) / t.warmup_steps
+    return (t.steps - step) / max(t.steps - t.warmup_steps, 1)
+
+
+def _repeat(
+    settings: Settings,
+    method: Mrlf,
+    progress: Progress,
+    valid: Sequence[Problem],
+    checkpoints: Path,
+    monitor: Monitor,
+) -> None:
+    t = settings.train
+    with monitor.progress("train", t.steps) as bar:
+        bar.advance(progress.step)
+        while progress.step < t.steps:
+            step = progress.step
+            for group in method.optimizer.param_groups:
+                group["lr"] = t.learning_rate * _rate(settings, step)
+            metrics, experiences = method.iterate(step)
+            method.long_term.append(experiences)
+            progress.experiences += experiences
+            progress.step, progress.sampler = step + 1, method.sampler.position
+            if (
+                valid
+                and t.validate_every
+                and (progress.step % t.validate_every == 0 or progress.step == t.steps)
+            ):
+                metrics |= _validate(settings, method, valid, progress, checkpoints, monitor)
+            progress.history.append({"step": float(step), **metrics})
+            if progress.step % t.checkpoint_every == 0 or progress.step == t.steps:
+                checkpoint.save(
+                    checkpoints, progress, method.policy, method.optimizer, t.keep_checkpoints
+                )
+            times = method.bench.clock.read()
+            monitor.log(metrics | times, step)
+            bar.advance(1, reward=metrics["reward/tests"], passed=metrics["verdict/pass"])
+
+
+def _validate(
+    settings: Settings,
+    method: Mrlf,
+    valid: Sequence[Problem],
+    progress: Progress,
+    checkpoints: Path,
+    monitor: Monitor,
+) -> dict[str, float]:
+    """Greedy score of the meta weights on held-out problems; the best adapter is kept (eq. 5)."""
+    sampling = sampling_of(settings, stop=stops_of(method.policy))
+    groups = method.bench.attempt(
+        valid,
+        samples=1,
+        sampling=type(sampling)(0, 1, sampling.max_new_tokens, sampling.batch_size, sampling.stop),
+        seed=0,
+        memory=method.long_term,
+        phase="eval",
+        monitor=monitor,
+    )
+    metrics = outcome_metrics([a for group in groups for a in group])
+    score = metrics["reward/tests"]
+    if score > progress.best_score:
+        progress.best_score, progress.best_step = score, progress.step
+        checkpoint.write_folder(checkpoints / "best", method.policy.save)
+    return {f"valid/{name}": value for name, value in metrics.items()}
+
+
+def _finish(
+    settings: Settings, policy: Policy, progress: Progress, out: Path, checkpoints: Path
+) -> TrainResult:
+    best = checkpoints / "best"
+    if progress.best_step >= 0 and best.is_dir():
+        load_adapter(policy.bank, best)
+    checkpoint.write_folder(out / "policy", policy.save)
+    curves = write_curves(out / "curves.csv", progress.history)
+    tail = progress.history[-max(1, len(progress.history) // 4) :]
+    names = [n for n in tail[-1] if not n.startswith("valid/") and n != "step"]
+    metrics = {f"last/{n}": sum(row.get(n, 0.0) for row in tail) / len(tail) for n in names}
+    metrics |= {"steps": float(progress.step), "best_step": float(progress.best_step)}
+    if progress.best_step >= 0:
+        metrics["valid/best_reward"] = progress.best_score
+    return TrainResult(out / "policy", metrics, curves, progress.best_step)
+
+
+def write_curves(path: Path, history: Sequence[Mapping[str, float]]) -> Path:
+    """A CSV with one row a step; columns that a step did not measure are empty."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.part")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.9g}" for k, v in row.items()} for row in history)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    return path

@@ -1,0 +1,311 @@
+"""MRLF, Algorithm 1 of the paper, line by line.
+
+::
+
+    Initialise LMB, SMB, theta; populate LMB, SMB via few-shot demonstrations   (stage `seed`)
+    repeat
+        Sample batch {T_i} from T                                    Mrlf.sample_tasks
+        for each task T_i do                                         (all tasks at once)
+            Code Generation: generate code and test results;
+                record in SMB                                        Mrlf.generate_code
+            Adaptation: theta_i = theta; sample mini-batch from LMB,
+                SMB; L_inner = sum_j L_j; theta_i <- theta_i -
+                alpha grad L_inner(theta_i)                          Mrlf.adaptation
+            Evaluation: assess theta_i on T_i; document outcomes     Mrlf.evaluation
+        Meta-Update: L_meta = sum_i L_inner(theta_i);
+            theta <- theta - beta grad L_meta                        Mrlf.meta_update
+    until convergence
+
+The paper writes the same L_inner in both loops; here the outer loss is taken on another
+mini-batch (the samples held back from adaptation and those of the evaluation), because the
+same batch twice would make the outer step a mere second inner step. Random numbers come
+from (seed, step) alone, so there is no random state to restore.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from falcon.errors import UserError
+from falcon.memory import LongTermMemory, Origin, ShortTermMemory
+from falcon.policy import prompt as prompts
+from falcon.rollout import Attempt, Workbench, outcome_metrics, sampling_of, stops_of
+from falcon.training.inner_loop import adapt, outer_gradient
+from falcon.training.losses import (
+    LOSSES,
+    LossReport,
+    Sample,
+    attempt_rows,
+    baselines,
+    items_of,
+    memory_sample,
+    sl_sample,
+)
+
+if TYPE_CHECKING:
+    from falcon.config import Settings
+    from falcon.memory import Experience
+    from falcon.monitor import Monitor
+    from falcon.policy.adapter import Pairs
+    from falcon.problems.problem import Problem
+    from falcon.training.sampler import UniformSampler
+
+
+@dataclass
+class Iteration:
+    """What one pass of the loop holds: tasks, attempts, adapted weights, reports."""
+
+    step: int
+    problems: list[Problem]
+    attempts: list[list[Attempt]] = field(default_factory=list)
+    outcomes: list[list[Attempt]] = field(default_factory=list)
+    fast: Pairs | None = None
+    held_back: list[list[Attempt]] = field(default_factory=list)
+    inner: LossReport | None = None
+
+
+class Mrlf:
+    """One training method: a policy, both memories, and the lines of Algorithm 1 as steps."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        bench: Workbench,
+        *,
+        sampler: UniformSampler,
+        long_term: LongTermMemory,
+        problems: Sequence[Problem],
+        optimizer: torch.optim.Optimizer,
+        reduce: Callable[[torch.Tensor], torch.Tensor] = lambda gradient: gradient,
+        monitor: Monitor,
+    ) -> None:
+        self.settings = settings
+        self.meta = settings.train.meta
+        self.bench = bench
+        self.policy = bench.policy
+        self.sampler = sampler
+        self.long_term = long_term
+        self.short_term = ShortTermMemory(settings.memory.short_term_cap)
+        self.by_id = {p.id: p for p in problems}
+        self.optimizer = optimizer
+        self.reduce = reduce
+        self.monitor = monitor
+        self._version = ""
+
+    # -- the algorithm -----------------------------------------------------------------
+
+    def iterate(self, step: int) -> tuple[dict[str, float], list[Experience]]:
+        """One pass of the loop. Returns its metrics and the experiences it documented.
+
+        Raises UserError when a loss or the gradient is not finite, before any weight moves.
+        """
+        self._version = self.policy.digest()
+        now = Iteration(step, self.sample_tasks())
+        self.generate_code(now)
+        self.adaptation(now)
+        self.evaluation(now)
+        report, norms = self.meta_update(now)
+        return self._metrics(now, report, norms), self._document(now)
+
+    def sample_tasks(self) -> list[Problem]:
+        """Sample batch {T_i} from the task distribution."""
+        return self.sampler.next(self.meta.tasks)
+
+    def generate_code(self, now: Iteration) -> None:
+        """Code Generation: programs and test results under theta; recorded in SMB.
+
+        SMB holds the current iteration only: "the latest samples".
+        """
+        self.short_term.clear()
+        now.attempts = self._attempt(now, self.meta.samples, seed=2 * now.step)
+        for group in now.attempts:
+            self.short_term.record(a.experience(self._origin(now)) for a in group if a.judged)
+
+    def adaptation(self, now: Iteration) -> None:
+        """Adaptation: theta_i = theta; one or more gradient steps on a mini-batch of LMB and SMB."""
+        rng = np.random.default_rng([self.settings.seed, now.step])
+        batches, now.held_back = [], []
+        for task, (problem, group) in enumerate(zip(now.problems, now.attempts, strict=True)):
+            judged = [a for a in group if a.judged]
+            order = rng.permutation(len(judged))
+            # At least half stays for the outer loss, which must not see the same batch.
+            chosen = set(order[: min(self.meta.short_batch, len(judged) // 2)].tolist())
+            if self.meta.order == 0:
+                chosen = set()
+            now.held_back.append([a for i, a in enumerate(judged) if i not in chosen])
+            support = [a for i, a in enumerate(judged) if i in chosen]
+            samples = self._samples(group, support) + self._from_long_term(rng)
+            samples += self._supervised(problem, rng)
+            batches += items_of(task, samples)
+        if self.meta.order == 0:
+            return
+        since = time.perf_counter()
+        now.fast, now.inner = adapt(self.policy, batches, len(now.problems), self.settings)
+        self._refuse_not_finite(now.inner, "adaptation")
+        self.bench.clock.add("adapt", since)
+
+    def evaluation(self, now: Iteration) -> None:
+        """Evaluation: assess theta_i on T_i; outcomes are documented in both memories."""
+        adapted = now.fast if self.meta.evaluate_with == "adapted" else None
+        now.outcomes = self._attempt(
+            now, self.meta.evaluation_samples, seed=2 * now.step + 1, fast=adapted
+        )
+        for group in now.outcomes:
+            self.short_term.record(a.experience(self._origin(now)) for a in group if a.judged)
+
+    def meta_update(self, now: Iteration) -> tuple[LossReport, dict[str, float]]:
+        """Meta-Update: theta <- theta - beta * grad sum_i L_inner(theta_i)."""
+        rng = np.random.default_rng([self.settings.seed, now.step, 1])
+        items = []
+        for task, problem in enumerate(now.problems):
+            samples = self._samples(now.attempts[task], now.held_back[task])
+            samples += self._samples(
+                now.outcomes[task], [a for a in now.outcomes[task] if a.judged]
+            )
+            samples += self._supervised(problem, rng)
+            items += items_of(task, samples)
+        since = time.perf_counter()
+        self.optimizer.zero_grad(set_to_none=True)
+        report = outer_gradient(self.policy, items, now.fast, self.settings)
+        self._refuse_not_finite(report, "meta-update")
+        parameters = list(self.policy.bank.parameters())
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad = self.reduce(parameter.grad)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.settings.train.clip_norm))
+        if not np.isfinite(norm):
+            raise UserError(
+                f"Step {now.step}: the gradient of the meta-update is not finite.",
+                hint="The last checkpoint is whole; lower train.learning_rate or train.meta.inner_lr.",
+            )
+        before = [p.detach().clone() for p in parameters]
+        self.optimizer.step()
+        moved = sum(
+            float((p.detach() - b).square().sum()) for p, b in zip(parameters, before, strict=True)
+        )
+        self.bench.clock.add("update", since)
+        return report, {"norm/gradient": norm, "norm/update": moved**0.5}
+
+    # -- its ingredients ---------------------------------------------------------------
+
+    def _attempt(
+        self, now: Iteration, samples: int, *, seed: int, fast: Pairs | None = None
+    ) -> list[list[Attempt]]:
+        return self.bench.attempt(
+            now.problems,
+            samples=samples,
+            sampling=sampling_of(self.settings, stop=stops_of(self.policy)),
+            seed=(self.settings.seed << 32) + seed,
+            memory=self.long_term,
+            phase="train",
+            fast=fast,
+            tasks=range(len(now.problems)) if fast is not None else (),
+            monitor=self.monitor,
+        )
+
+    def _samples(self, group: Sequence[Attempt], chosen: Sequence[Attempt]) -> list[Sample]:
+        """The chosen attempts of a group as samples; the baseline is that of the whole group."""
+        greedy = None
+        if self.meta.baseline == "greedy" and group:
+            greedy = self._greedy(group[0].problem)
+        base = baselines(group, self.meta, self.settings.feedback.adaptive, greedy)
+        return [
+            Sample(a.prompt_ids, a.completion.drawn, attempt_rows(self.policy, a, base))
+            for a in chosen
+            if a.completion.drawn
+        ]
+
+    def _greedy(self, problem: Problem) -> Attempt:
+        sampling = sampling_of(self.settings, stop=stops_of(self.policy))
+        return self.bench.attempt(
+            [problem],
+            samples=1,
+            sampling=type(sampling)(0, 1, sampling.max_new_tokens, 1, sampling.stop),
+            seed=0,
+            memory=self.long_term,
+            phase="train",
+        )[0][0]
+
+    def _from_long_term(self, rng: np.random.Generator) -> list[Sample]:
+        """A mini-batch of LMB: earlier programs with the rewards they were given then."""
+        found = []
+        for experience in self.long_term.sample(rng, self.meta.long_batch):
+            problem = self.by_id.get(experience.problem_id)
+            if problem is None or not experience.program.strip():
+                continue  # of a problem set that is no longer trained on
+            found.append(
+                memory_sample(
+                    self.policy,
+                    self.bench.prompt_ids(problem),
+                    prompts.answer(experience.program)
+                    if self.policy.backbone.chat
+                    else experience.program,
+                    experience.feedback.rewards,
+                    experience.program.strip(),
+                )
+            )
+        return found
+
+    def _supervised(self, problem: Problem, rng: np.random.Generator) -> list[Sample]:
+        """One ground-truth solution, uniformly random (eq. 2); none where there is none."""
+        if not problem.solutions or self.settings.train.loss.sl == 0:
+            return []
+        solution = problem.solutions[int(rng.integers(len(problem.solutions)))]
+        target = prompts.answer(solution) if self.policy.backbone.chat else solution.strip()
+        return [sl_sample(self.policy, self.bench.prompt_ids(problem), target)]
+
+    def _origin(self, now: Iteration) -> Origin:
+        return Origin(stage="train", step=now.step, policy=self._version)
+
+    def _document(self, now: Iteration) -> list[Experience]:
+        return [
+            a.experience(self._origin(now))
+            for groups in (now.attempts, now.outcomes)
+            for group in groups
+            for a in group
+            if a.judged
+        ]
+
+    def _refuse_not_finite(self, report: LossReport, where: str) -> None:
+        bad = [name for name, value in report.terms.items() if not np.isfinite(value)]
+        if bad:
+            raise UserError(
+                f"The loss became NaN or infinite in the {where}: {', '.join(bad)}.",
+                hint="The last checkpoint is whole; lower train.learning_rate or train.meta.inner_lr.",
+            )
+
+    def _metrics(
+        self, now: Iteration, report: LossReport, norms: dict[str, float]
+    ) -> dict[str, float]:
+        before = [a for group in now.attempts for a in group]
+        after = [a for group in now.outcomes for a in group]
+        spread = [
+            len({round(a.test_reward, 6) for a in group if a.judged}) > 1 for group in now.attempts
+        ]
+        gain = _mean_reward(after) - _mean_reward(before)
+        terms = {f"loss/{name}": report.terms.get(name, 0.0) for name in LOSSES}
+        if now.inner is not None:
+            terms |= {f"loss_inner/{name}": now.inner.terms.get(name, 0.0) for name in LOSSES}
+        return {
+            **outcome_metrics(before),
+            **terms,
+            **norms,
+            "loss/total": report.total,
+            "policy/entropy": report.entropy,
+            "tokens/trained": float(report.tokens),
+            "adaptation_gain": gain,
+            "groups/zero_spread": 1 - sum(spread) / max(len(spread), 1),
+            "memory/long_term": float(len(self.long_term)),
+            "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
+        }
+
+
+def _mean_reward(attempts: Sequence[Attempt]) -> float:
+    judged = [a.test_reward for a in attempts if a.judged]
+    return sum(judged) / max(len(judged), 1)
