@@ -103,13 +103,18 @@ def _decision(out: Console, result: dict[str, Any]) -> None:
     out.print(f"\nGate: {result['decision']} (against {against})", style=style)
     for reason in result["reasons"]:
         mark, colour = ("ok", "green") if reason["passed"] else ("no", "red")
-        out.print(f"  {mark}  {reason['name']}: {reason['said']}", style=colour, markup=False)
+        out.print(
+            f"  {mark}  {reason['name']}: {reason['said']}",
+            style=colour,
+            markup=False,
+            soft_wrap=True,
+        )
     if result["promoted"]:
         out.print(f"Version {result['version']} is in service (alias champion).")
     else:
         why = f": {result['not_promoted']}" if result["not_promoted"] else ""
         text = f"Version {result['version']} is registered as challenger, not in service{why}"
-        out.print(text, markup=False)
+        out.print(text, markup=False, soft_wrap=True)
 
 
 def _places(out: Console, space: Workspace) -> None:

@@ -37,11 +37,20 @@ class CodeGenerator(PythonModel):
         from falcon.policy.generate import Sampling, generate
         from falcon.policy.prompt import STOP, encode, extract
 
-        given = {"max_new_tokens": 256, "temperature": 0.0, "top_p": 1.0, "seed": 0, **(params or {})}
+        given = {
+            "max_new_tokens": 256,
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "seed": 0,
+            **(params or {}),
+        }
         problems = [_problem(str(each)) for each in model_input["prompt"]]
         made = generate(
             self.policy,
-            [encode(self.policy.tokenizer, problem, "", self.max_prompt_tokens) for problem in problems],
+            [
+                encode(self.policy.tokenizer, problem, "", self.max_prompt_tokens)
+                for problem in problems
+            ],
             samples=1,
             sampling=Sampling(
                 temperature=float(given["temperature"]),
@@ -52,7 +61,10 @@ class CodeGenerator(PythonModel):
             ),
             seed=int(given["seed"]),
         )
-        return [extract(each[0].text, problem).program for each, problem in zip(made, problems)]
+        return [
+            extract(each[0].text, problem).program
+            for each, problem in zip(made, problems, strict=True)
+        ]
 
 
 def _problem(task):

@@ -155,6 +155,8 @@ class Registry:
         from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
         mlflow.set_tracking_uri(self.tracker.uri)
+        # Without it the model would go to the experiment Default, and its files to ./mlruns.
+        mlflow.set_experiment(experiment_id=self.tracker.experiment_id())
         signature = ModelSignature(
             inputs=Schema([ColSpec("string", "prompt")]),
             outputs=Schema([ColSpec("string")]),

@@ -101,6 +101,8 @@ def test_promotion_from_first_model_to_rollback(space: Workspace) -> None:
     assert registry.by_alias(CHALLENGER) == registry.by_policy(first.policy)
     assert registry.register().number == first.number  # the same files are one version
     assert registry.promote().number == first.number
+    assert not (space.root / "mlruns").exists()
+    assert list((space.state / "mlartifacts").rglob("codegen_model.py"))
     champion = registry.by_alias(CHAMPION)
     assert champion is not None
     assert registry.by_alias(CHALLENGER) is None
