@@ -23,10 +23,9 @@ class CodeGenerator(PythonModel):
         from falcon.policy.policy import Policy
 
         card = json.loads(Path(context.artifacts["settings"]).read_text(encoding="utf-8"))
-        self.policy = Policy.load(
-            PolicySettings.model_validate(card["policy"]),
-            adapter=Path(context.artifacts["adapter"]),
-        )
+        settings = PolicySettings.model_validate(card["policy"])
+        self.max_prompt_tokens = settings.max_prompt_tokens
+        self.policy = Policy.load(settings, adapter=Path(context.artifacts["adapter"]))
 
     def predict(self, context, model_input, params=None):
         """Programs for the prompts, in their order.
