@@ -82,11 +82,12 @@ class Attempt:
 class Clock:
     """Seconds spent by kind of work since it was made or last read."""
 
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def add(self, kind: str, since: float) -> None:
         """Count the time since ``since`` (``time.perf_counter``) as ``kind``."""
-        self.seconds[kind] += time.perf_counter() - since
+        spent = time.perf_counter() - since
+        self.seconds[kind] = self.seconds.get(kind, 0.0) + spent
 
     def read(self) -> dict[str, float]:
         """The seconds so far, and start anew."""
@@ -199,14 +200,14 @@ class Workbench:
         ]
         since = time.perf_counter()
         with monitor.progress("execute", len(flat)) as bar:
-            verdicts = iter(
-                self.sandbox.judge_all(
-                    flat,
-                    progress=lambda n: bar.advance(
-                        n, programs_per_s=n / (time.perf_counter() - since + 1e-9)
-                    ),
-                )
-            )
+            seen = [0]
+
+            def show(done: int) -> None:
+                rate = done / (time.perf_counter() - since + 1e-9)
+                bar.advance(done - seen[0], programs_per_s=rate)
+                seen[0] = done
+
+            verdicts = iter(self.sandbox.judge_all(flat, progress=show))
         self.clock.add("execute", since)
         since = time.perf_counter()
         found = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,11 +110,10 @@ def train(
             problems=training,
             optimizer=optimizer,
             reduce=lambda gradient: accelerator.reduce(gradient, "sum"),
-            monitor=monitor,
         )
         progress = _resume(checkpoints, digest, run_id, method, memory)
-        _repeat(settings, method, progress, valid, checkpoints, monitor)
-    return _finish(settings, policy, progress, out, checkpoints)
+        times = _repeat(settings, method, progress, valid, checkpoints, monitor)
+    return _finish(policy, progress, out, checkpoints, times)
 
 
 def _resume(
@@ -149,8 +149,10 @@ def _repeat(
     valid: Sequence[Problem],
     checkpoints: Path,
     monitor: Monitor,
-) -> None:
+) -> dict[str, float]:
+    """Iterate to the last step; returns the seconds spent by kind of work in this process."""
     t = settings.train
+    spent: Counter[str] = Counter()
     with monitor.progress("train", t.steps) as bar:
         bar.advance(progress.step)
         while progress.step < t.steps:
@@ -173,8 +175,15 @@ def _repeat(
                     checkpoints, progress, method.policy, method.optimizer, t.keep_checkpoints
                 )
             times = method.bench.clock.read()
+            spent.update(times)
             monitor.log(metrics | times, step)
-            bar.advance(1, reward=metrics["reward/tests"], passed=metrics["verdict/pass"])
+            bar.advance(
+                1,
+                reward=metrics["reward/tests"],
+                passed=metrics["verdict/pass"],
+                tokens_per_s=metrics["tokens/drawn"] / max(times.get("time/generate", 0.0), 1e-9),
+            )
+    return dict(spent)
 
 
 def _validate(
@@ -205,7 +214,11 @@ def _validate(
 
 
 def _finish(
-    settings: Settings, policy: Policy, progress: Progress, out: Path, checkpoints: Path
+    policy: Policy,
+    progress: Progress,
+    out: Path,
+    checkpoints: Path,
+    times: Mapping[str, float],
 ) -> TrainResult:
     best = checkpoints / "best"
     if progress.best_step >= 0 and best.is_dir():
@@ -213,12 +226,12 @@ def _finish(
     checkpoint.write_folder(out / "policy", policy.save)
     curves = write_curves(out / "curves.csv", progress.history)
     tail = progress.history[-max(1, len(progress.history) // 4) :]
-    names = [n for n in tail[-1] if not n.startswith("valid/") and n != "step"]
+    names = [n for n in (tail[-1] if tail else {}) if not n.startswith("valid/") and n != "step"]
     metrics = {f"last/{n}": sum(row.get(n, 0.0) for row in tail) / len(tail) for n in names}
     metrics |= {"steps": float(progress.step), "best_step": float(progress.best_step)}
     if progress.best_step >= 0:
         metrics["valid/best_reward"] = progress.best_score
-    return TrainResult(out / "policy", metrics, curves, progress.best_step)
+    return TrainResult(out / "policy", {**metrics, **times}, curves, progress.best_step)
 
 
 def write_curves(path: Path, history: Sequence[Mapping[str, float]]) -> Path:

@@ -51,7 +51,6 @@ from falcon.training.losses import (
 if TYPE_CHECKING:
     from falcon.config import Settings
     from falcon.memory import Experience
-    from falcon.monitor import Monitor
     from falcon.policy.adapter import Pairs
     from falcon.problems.problem import Problem
     from falcon.training.sampler import UniformSampler
@@ -83,7 +82,6 @@ class Mrlf:
         problems: Sequence[Problem],
         optimizer: torch.optim.Optimizer,
         reduce: Callable[[torch.Tensor], torch.Tensor] = lambda gradient: gradient,
-        monitor: Monitor,
     ) -> None:
         self.settings = settings
         self.meta = settings.train.meta
@@ -95,7 +93,6 @@ class Mrlf:
         self.by_id = {p.id: p for p in problems}
         self.optimizer = optimizer
         self.reduce = reduce
-        self.monitor = monitor
         self._version = ""
 
     # -- the algorithm -----------------------------------------------------------------
@@ -206,7 +203,6 @@ class Mrlf:
             phase="train",
             fast=fast,
             tasks=range(len(now.problems)) if fast is not None else (),
-            monitor=self.monitor,
         )
 
     def _samples(self, group: Sequence[Attempt], chosen: Sequence[Attempt]) -> list[Sample]:
@@ -299,6 +295,7 @@ class Mrlf:
             "loss/total": report.total,
             "policy/entropy": report.entropy,
             "tokens/trained": float(report.tokens),
+            "tokens/drawn": float(sum(len(a.completion.drawn) for a in (*before, *after))),
             "adaptation_gain": gain,
             "groups/zero_spread": 1 - sum(spread) / max(len(spread), 1),
             "memory/long_term": float(len(self.long_term)),
