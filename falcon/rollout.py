@@ -329,12 +329,15 @@ def roll_out(
         raise UserError(
             "No problem of split train or demo.", hint="Check data.sources and data.difficulties."
         )
+    since = time.perf_counter()
     policy = Policy.load(settings.policy, seed=settings.seed)
+    loading = time.perf_counter() - since
     limit = settings.policy.max_prompt_tokens
     pool = [p for p in pool if prompts.fits(policy.tokenizer, p, limit)]
     chosen = spread(pool, settings.rollout.problems)
     with Sandbox(settings.sandbox) as sandbox:
         bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
+        bench.clock.seconds["load"] = loading
         groups = bench.attempt(
             chosen,
             samples=settings.rollout.samples,

@@ -11,6 +11,7 @@ from tasks.scores import Interval, Score, Scores, read_scores
 from tasks.workspace import Workspace
 
 KINDS = {
+    "load": "model loading",
     "generate": "generation",
     "execute": "execution",
     "recall": "memory and feedback",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,9 @@ def train(
             hint="Launch it with one; several processes are not supported by this version.",
         )
     digest = training_digest(settings, problems, memory.digest())
+    since = time.perf_counter()
     policy = Policy.load(settings.policy, seed=settings.seed, twice=settings.train.meta.order == 2)
+    loading = time.perf_counter() - since
     limit = settings.policy.max_prompt_tokens
     usable = [p for p in problems if prompts.fits(policy.tokenizer, p, limit)]
     training = [p for p in usable if p.split not in HELD_OUT]
@@ -112,6 +115,7 @@ def train(
             reduce=lambda gradient: accelerator.reduce(gradient, "sum"),
         )
         progress = _resume(checkpoints, digest, run_id, method, memory)
+        bench.clock.seconds["load"] = loading
         times = _repeat(settings, method, progress, valid, checkpoints, monitor)
     return _finish(policy, progress, out, checkpoints, times)
 
