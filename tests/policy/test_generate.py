@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import torch
+
+from falcon.policy.generate import Completion, Sampling, generate
+from falcon.policy.policy import Policy
+from tests.models import of_task, own_weights
+
+GREEDY = Sampling(temperature=0, top_p=1, max_new_tokens=20, batch_size=8)
+DRAWN = Sampling(temperature=1.0, top_p=0.95, max_new_tokens=16, batch_size=8)
+TEXTS = ("def add(a, b):\n", "Write a Python function named `total`.\n\n", "if x", "print('yes')\n")
+
+
+def prompts_of(policy: Policy) -> list[list[int]]:
+    return [policy.encode(text) for text in TEXTS]
+
+
+def flat(groups: list[list[Completion]]) -> list[Completion]:
+    return [c for group in groups for c in group]
+
+
+def test_greedy_is_what_the_library_generates(policy: Policy) -> None:
+    prompts = prompts_of(policy)
+    found = generate(policy, prompts, samples=1, sampling=GREEDY, seed=0)
+    for prompt, (completion,) in zip(prompts, found, strict=True):
+        out = policy.model.generate(
+            input_ids=torch.tensor([prompt]), do_sample=False, max_new_tokens=20
+        )[0].tolist()
+        wanted = out[1:] if policy.kind == "seq2seq" else out[len(prompt) :]
+        assert list(completion.drawn) == wanted
+        assert completion.text == policy.decode(completion.ids)
+        assert completion.finished == (completion.end_id is not None)
+
+
+def test_greedy_without_the_adapter_is_the_bare_backbone(policy: Policy) -> None:
+    prompts = prompts_of(policy)
+    bare = generate(policy, prompts, samples=1, sampling=GREEDY, seed=0, use_adapter=False)
+    adapted = generate(policy, prompts, samples=1, sampling=GREEDY, seed=0)
+    assert bare != adapted
+    with torch.no_grad():
+        for parameter in policy.bank.parameters():
+            parameter.zero_()
+    assert generate(policy, prompts, samples=1, sampling=GREEDY, seed=0) == bare
+
+
+def test_a_sample_is_the_same_whatever_the_batch(policy: Policy) -> None:
+    prompts = prompts_of(policy)
+    found = [
+        generate(
+            policy,
+            prompts,
+            samples=3,
+            sampling=Sampling(1.0, 0.95, 16, batch_size),
+            seed=5,
+        )
+        for batch_size in (3, 6, 64)
+    ]
+    assert found[0] == found[1] == found[2]
+    assert len({c.ids for c in found[0][0]}) == 3
+
+
+def test_the_seed_decides_the_samples(policy: Policy) -> None:
+    prompts = prompts_of(policy)[:2]
+    first, again, other = (
+        generate(policy, prompts, samples=2, sampling=DRAWN, seed=seed) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_fast_weights_generate_as_if_they_were_the_meta_weights(policy: Policy) -> None:
+    prompts = prompts_of(policy)
+    pairs = own_weights(policy, 3)
+    tasks = (2, 0, 1, 2)
+    together = generate(policy, prompts, samples=2, sampling=DRAWN, seed=4, fast=pairs, tasks=tasks)
+    for task in range(3):
+        with torch.no_grad():
+            for name, pair in of_task(pairs, task).items():
+                for meta, value in zip(policy.bank.meta()[name], pair, strict=True):
+                    meta.copy_(value)
+        alone = generate(policy, prompts, samples=2, sampling=DRAWN, seed=4)
+        for i, owner in enumerate(tasks):
+            assert (together[i] == alone[i]) == (owner == task)
+
+
+def test_stop_text_ends_a_row(causal: Policy) -> None:
+    prompts = prompts_of(causal)
+    free = flat(generate(causal, prompts, samples=2, sampling=DRAWN, seed=0))
+    longest = max(free, key=lambda c: len(c.text))
+    stop = longest.text[4:6]
+    stopped = flat(
+        generate(
+            causal,
+            prompts,
+            samples=2,
+            sampling=Sampling(1.0, 0.95, 16, 8, (stop,)),
+            seed=0,
+        )
+    )
+    assert any(stop in c.text for c in stopped)
+    for before, after in zip(free, stopped, strict=True):
+        if stop not in before.text:
+            assert after == before
+            continue
+        assert before.ids[: len(after.ids)] == after.ids
+        assert stop in after.text
+        assert stop not in causal.decode(after.ids[:-1])
+        assert after.finished
+        assert after.end_id is None
+
+
+def test_stop_text_is_found_across_tokens_and_not_in_the_prompt(causal: Policy) -> None:
+    prompt = causal.encode("def add(a, b):\n```")
+    free = flat(generate(causal, [prompt], samples=6, sampling=DRAWN, seed=8))
+    one = next(c for c in free if len(c.ids) > 3)
+    pieces = [causal.decode([i]) for i in one.ids[:2]]
+    stop = pieces[0][-1] + pieces[1][0]
+    again = flat(
+        generate(
+            causal, [prompt], samples=6, sampling=Sampling(1.0, 0.95, 16, 8, (stop, "```")), seed=8
+        )
+    )[free.index(one)]
+    assert len(again.ids) == 2
+    assert all(len(c.ids) > 0 for c in free)
+
+
+def test_end_token_is_recorded_and_not_part_of_the_text(policy: Policy) -> None:
+    sampling = Sampling(temperature=3.0, top_p=1, max_new_tokens=200, batch_size=64)
+    rows = flat(generate(policy, prompts_of(policy), samples=6, sampling=sampling, seed=0))
+    ended = [c for c in rows if c.end_id is not None]
+    assert ended
+    for c in ended:
+        assert c.end_id in policy.end_ids
+        assert c.drawn == (*c.ids, c.end_id)
+        assert c.finished
+        assert not set(c.ids) & policy.end_ids
+    for c in rows:
+        if c.end_id is None:
+            assert c.drawn == c.ids
+            assert len(c.ids) == 200
+            assert not c.finished
+
+
+def test_progress_counts_tokens_and_completions(policy: Policy) -> None:
+    tokens: list[int] = []
+    done: list[int] = []
+    rows = flat(
+        generate(
+            policy,
+            prompts_of(policy),
+            samples=2,
+            sampling=Sampling(1.0, 0.95, 16, 4),
+            seed=0,
+            on_tokens=tokens.append,
+            on_done=done.append,
+        )
+    )
+    assert sum(tokens) == sum(len(c.drawn) for c in rows)
+    assert sum(done) == len(rows) == 8
+    assert len(done) == 2
