@@ -20,6 +20,10 @@ from rich.console import Console
 
 from falcon import env
 from falcon.errors import UserError
+from falcon.feedback.commands import app as feedback
+from falcon.memory.commands import app as memory
+from falcon.problems.commands import app as problems
+from falcon.sandbox.commands import app as sandbox
 
 GROUP = "falcon.commands"
 
@@ -30,6 +34,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+for _name, _group in (
+    ("feedback", feedback),
+    ("memory", memory),
+    ("problems", problems),
+    ("sandbox", sandbox),
+):
+    app.add_typer(_group, name=_name)
 
 
 @app.command()

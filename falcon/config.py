@@ -329,3 +329,9 @@ def load_settings(file: Path = PARAMS, profile: str | None = None) -> Settings:
     if not isinstance(tree, dict):
         raise UserError(f"{file}: the top level must be a mapping.")
     return resolve(tree, file, profile)
+
+
+def settings_at(root: Path) -> Settings:
+    """The settings of a workspace; the defaults where there is no ``params.yaml``."""
+    file = root / PARAMS
+    return load_settings(file) if file.is_file() else Settings()

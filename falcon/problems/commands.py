@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,25 +9,13 @@ from typing import Annotated
 import typer
 
 from falcon import env
-from falcon.config import Settings, load_settings
-from falcon.errors import UserError
+from falcon.config import settings_at
 from falcon.problems.fault import ProblemFault
+from falcon.problems.find import find_problem, load_any
 from falcon.problems.problem import Problem
-from falcon.problems.sources import inspect_file, load_benchmark, load_sources
+from falcon.problems.sources import inspect_file
 
 app = typer.Typer(help="Look at problems, and check files of them.", no_args_is_help=True)
-
-
-def _settings(root: Path) -> Settings:
-    params = root / "params.yaml"
-    return load_settings(params) if params.is_file() else Settings()
-
-
-def _load(name: str, settings: Settings, data_dir: Path) -> list[Problem]:
-    """All problems of one source, or of a benchmark where only that can be read."""
-    if name.partition(":")[0] == "humaneval":
-        return load_benchmark(name, data_dir)
-    return load_sources(settings.data.model_copy(update={"sources": (name,)}), data_dir)
 
 
 def _size(problem: Problem) -> int:
@@ -55,9 +42,9 @@ def list_(
 ) -> None:
     """One line a problem: id, split, difficulty, form and number of tests."""
     root = env.find_root()
-    settings = _settings(root)
+    settings = settings_at(root)
     names = (source,) if source else settings.data.sources
-    problems = [p for name in names for p in _load(name, settings, root / "data")]
+    problems = [p for name in names for p in load_any(name, settings, root / "data")]
     if not problems:
         typer.echo("no problems", err=True)
         return
@@ -66,29 +53,13 @@ def list_(
         typer.echo(line)
 
 
-def _find(wanted: str, settings: Settings, data_dir: Path) -> Problem:
-    names = [*settings.data.sources]
-    names += [suite for suite in settings.benchmark.suites if suite not in names]
-    # The source that the id names first: others may not be on this machine.
-    names.sort(key=lambda name: name.partition(":")[0] != wanted.partition("/")[0])
-    known: list[str] = []
-    for name in names:
-        for problem in _load(name, settings, data_dir):
-            if problem.id == wanted:
-                return problem
-            known.append(problem.id)
-    near = difflib.get_close_matches(wanted, known, n=3)
-    hint = f"Near: {', '.join(near)}." if near else "`falcon problems list` shows them."
-    raise UserError(f"There is no problem `{wanted}` in {', '.join(names)}.", hint=hint)
-
-
 @app.command()
 def show(
     problem_id: Annotated[str, typer.Argument(metavar="ID", help="For example humaneval/0.")],
 ) -> None:
     """Print one problem: statement, starter, tests and reference solutions."""
     root = env.find_root()
-    problem = _find(problem_id, _settings(root), root / "data")
+    problem = find_problem(problem_id, settings_at(root), root / "data")
     head = f"{problem.id}  {problem.split}  {problem.difficulty}"
     typer.echo(f"{head}  {' '.join(problem.tags)}".rstrip())
     parts = [("", problem.statement)]
@@ -141,7 +112,7 @@ def _judge(path: Path, problems: Sequence[tuple[int, Problem]]) -> list[ProblemF
         for row, problem in problems
         for number, code in enumerate(("", *problem.solutions))
     ]
-    with Sandbox(_settings(env.find_root()).sandbox) as sandbox:
+    with Sandbox(settings_at(env.find_root()).sandbox) as sandbox:
         verdicts = sandbox.judge_all([Program(code, p.tests) for _, p, _, code in cases])
     faults = []
     for (row, problem, number, _), verdict in zip(cases, verdicts, strict=True):

@@ -1,0 +1,70 @@
+"""Verdicts for people and for programs: lines of text, and one JSON object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from falcon.listing import printable
+from falcon.sandbox.suite_file import labels
+from falcon.sandbox.verdict import ErrorInfo, Outcome, Verdict
+from falcon.suite import Suite
+
+_LABEL_CHARS = 90
+
+
+def verdict_json(verdict: Verdict, suite: Suite) -> dict[str, Any]:
+    """A verdict as plain data: the whole, then one entry a test; times in seconds."""
+    named = labels(suite, len(verdict.cases))
+    return {
+        "verdict": verdict.outcome.value,
+        "error": verdict.error.model_dump() if verdict.error else None,
+        "passed": verdict.n_pass,
+        "failed": verdict.n_fail,
+        "tests": [
+            {
+                "test": name,
+                "outcome": case.outcome.value,
+                "error": case.error.model_dump() if case.error else None,
+            }
+            for name, case in zip(named, verdict.cases, strict=True)
+        ],
+        "cpu_s": verdict.cpu_s,
+        "wall_s": verdict.wall_s,
+        "isolation": verdict.isolation,
+        "integrity": verdict.integrity,
+        "detail": verdict.detail,
+    }
+
+
+def said(error: ErrorInfo) -> str:
+    """An error in a line: ``ZeroDivisionError on line 3: division by zero``."""
+    at = f" on line {error.line}" if error.line else ""
+    return printable(f"{error.type}{at}{': ' if error.message else ''}{error.message}")
+
+
+def print_verdict(console: Console, verdict: Verdict, suite: Suite) -> None:
+    """One line a test, then the verdict with what it took."""
+    for name, case in zip(labels(suite, len(verdict.cases)), verdict.cases, strict=True):
+        mark = "pass" if case.outcome is Outcome.PASS else case.outcome.value
+        told = f"  ({said(case.error)})" if case.error else ""
+        short = name if len(name) <= _LABEL_CHARS else f"{name[: _LABEL_CHARS - 3]}..."
+        _print(console, f"  {mark:<16} {printable(short)}{told}", case.outcome)
+    tally = f", {verdict.n_pass} of {len(verdict.cases)} tests pass" if verdict.cases else ""
+    why = f" ({printable(verdict.detail)})" if verdict.detail else ""
+    _print(console, f"{verdict.outcome.value}{tally}{why}", verdict.outcome)
+    shared = "; tests shared the program's process" if verdict.integrity == "in_process" else ""
+    console.print(
+        f"{verdict.cpu_s:.2f} s processor time, {verdict.wall_s:.2f} s in all, "
+        f"isolation {verdict.isolation}{shared}",
+        style="dim",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _print(console: Console, line: str, outcome: Outcome) -> None:
+    style = "green" if outcome is Outcome.PASS else "red"
+    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

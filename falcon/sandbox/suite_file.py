@@ -1,0 +1,167 @@
+"""Suite file: tests as a user writes them, in Python or JSON, as a Suite.
+
+Python: assert statements, functions named ``test_...`` without arguments, or HumanEval's
+``check(candidate)``. JSON: a list of ``{"stdin": ..., "expected": ...}``, or a suite as problem
+files hold it. A Python file is parsed here and never run; pytest's fixtures are not known.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from pydantic import TypeAdapter, ValidationError
+
+from falcon.errors import UserError
+from falcon.suite import CallSuite, CodeSuite, StdinSuite, Suite
+
+CANDIDATE = "candidate"
+"""Entry point of a ``check`` whose file does not say what it is given."""
+
+_ANY: TypeAdapter[Suite] = TypeAdapter(Suite)
+_FORMS = (
+    "Write assert statements or check(candidate) into a .py file, or a list of "
+    '{"stdin": "...", "expected": "..."} into a .json file.'
+)
+
+
+def read_suite(path: Path, *, entry_point: str = "") -> Suite:
+    """Read a file of tests. ``entry_point`` is what ``check(candidate)`` is given.
+
+    Raises UserError for a file that is absent, malformed or holds no test.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        told = getattr(fault, "strerror", None) or "is not UTF-8 text"
+        raise UserError(f"{path}: {told}.", hint="Give a file of tests.") from None
+    suite = _from_json(path, text) if path.suffix == ".json" else _from_python(path, text)
+    if isinstance(suite, CodeSuite) and suite.check and entry_point:
+        return suite.model_copy(update={"entry_point": entry_point})
+    return suite
+
+
+def labels(suite: Suite, count: int) -> list[str]:
+    """A short name for each of ``count`` tests of a suite, in their order.
+
+    Test code may evaluate an assert several times; where the number does not agree with
+    what is written, tests are only numbered.
+    """
+    if isinstance(suite, CallSuite):
+        named = [
+            f"{suite.entry_point}({', '.join(map(repr, call.args))}) == {call.expected!r}"
+            for call in suite.calls
+        ]
+    elif isinstance(suite, StdinSuite):
+        named = [f"{run.stdin!r} prints {run.expected!r}" for run in suite.runs]
+    else:
+        named = _asserts(suite.check) if suite.check else [_last(text) for text in suite.asserts]
+    numbered = [f"test {number}" for number in range(1, count + 1)]
+    return named if len(named) == count else numbered
+
+
+def called(suite: CodeSuite) -> str:
+    """The one name that test code takes from the program, "" when there are several or none."""
+    from falcon.sandbox.inside.instrument import free_names
+
+    names = free_names("\n".join((suite.setup, *suite.asserts)))
+    return next(iter(names)) if len(names) == 1 else ""
+
+
+def _asserts(code: str) -> list[str]:
+    return [_one_line(node) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Assert)]
+
+
+def _last(code: str) -> str:
+    body = ast.parse(code).body
+    return _one_line(body[-1]) if body else ""
+
+
+def _one_line(node: ast.stmt) -> str:
+    return ast.unparse(node).splitlines()[0]
+
+
+def _from_json(path: Path, text: str) -> Suite:
+    try:
+        tree: Any = json.loads(text)
+    except ValueError as fault:
+        raise UserError(f"{path}: not valid JSON ({fault}).", hint=_FORMS) from None
+    if isinstance(tree, list):
+        tree = {"kind": "stdin", "runs": tree}
+    try:
+        return _ANY.validate_python(tree)
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        # The list is `runs` only in our own form: a user's path begins at the row.
+        where = [
+            str(part) for part in first["loc"] if part not in ("stdin", "runs", "call", "code")
+        ]
+        at = f" `{'.'.join(where)}`:" if where else ""
+        raise UserError(f"{path}:{at} {first['msg']}.", hint=_FORMS) from None
+
+
+def _from_python(path: Path, text: str) -> CodeSuite:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError) as fault:
+        line = getattr(fault, "lineno", None)
+        where = f", line {line}" if line else ""
+        raise UserError(f"{path}{where}: {getattr(fault, 'msg', fault)}.", hint=_FORMS) from None
+    if any(_is_function(node) and node.name == "check" for node in tree.body):
+        return _checked(tree, text)
+    suite = _asserted(tree)
+    if suite is None:
+        raise UserError(f"{path}: no test in it.", hint=_FORMS)
+    return suite
+
+
+def _checked(tree: ast.Module, text: str) -> CodeSuite:
+    """HumanEval's form. A call ``check(name)`` at the end names the entry point."""
+    names = [name for node in tree.body if (name := _checks(node))]
+    if names:
+        text = ast.unparse(ast.Module([node for node in tree.body if not _checks(node)], []))
+    return CodeSuite(check=text, entry_point=names[0] if names else CANDIDATE)
+
+
+def _asserted(tree: ast.Module) -> CodeSuite | None:
+    """Imports, functions and classes before the tests; other statements with the test after them."""
+    setup: list[str] = []
+    tests: list[str] = []
+    waiting: list[str] = []
+    for node in tree.body:
+        if _is_function(node) and node.name.startswith("test") and _plain(node):
+            tests.append("\n".join([*waiting, ast.unparse(node), f"{node.name}()"]))
+            waiting = []
+        elif isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef) or _is_function(node):
+            setup.append(ast.unparse(node))
+        elif any(isinstance(inner, ast.Assert) for inner in ast.walk(node)):
+            tests.append("\n".join([*waiting, ast.unparse(node)]))
+            waiting = []
+        else:
+            waiting.append(ast.unparse(node))
+    if not tests:
+        return None
+    tests[-1] = "\n".join([tests[-1], *waiting])
+    return CodeSuite(asserts=tuple(tests), setup="\n".join(setup))
+
+
+def _is_function(node: ast.stmt) -> TypeGuard[ast.FunctionDef]:
+    return isinstance(node, ast.FunctionDef)
+
+
+def _plain(node: ast.FunctionDef) -> bool:
+    """Whether it can be called as it stands."""
+    given = node.args
+    return not (given.args or given.posonlyargs or given.kwonlyargs or node.decorator_list)
+
+
+def _checks(node: ast.stmt) -> str:
+    """NAME of a statement ``check(NAME)``, else ""."""
+    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+        return ""
+    call = node.value
+    if not (isinstance(call.func, ast.Name) and call.func.id == "check" and len(call.args) == 1):
+        return ""
+    return call.args[0].id if isinstance(call.args[0], ast.Name) else ""
