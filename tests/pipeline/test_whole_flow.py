@@ -1,0 +1,174 @@
+"""The whole pipeline with a tiny model: six stages, MLflow, registry, a second run, a schedule."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from models import tiny_causal
+from pipeline_workspace import make_workspace, sh
+from test_flows import free_port
+
+from falcon import env
+from tasks.workspace import STAGES, Workspace
+
+SIZES = {
+    "policy": {"dtype": "float32", "lora_rank": 4, "max_prompt_tokens": 900},
+    "sampling": {"max_new_tokens": 24, "batch_size": 8},
+    "memory": {"demonstrations": 2, "encoder": "hash", "recall_tokens": 120},
+    "rollout": {"problems": 2, "samples": 2},
+    "train": {
+        "steps": 2,
+        "validate_every": 1,
+        "validation_problems": 1,
+        "meta": {"tasks": 2, "samples": 2, "evaluation_samples": 1},
+    },
+    "benchmark": {"limit": 2, "max_new_tokens": 24, "suites": ["builtin"]},
+    # An untrained model fails in the same few ways whatever is done with it.
+    "gate": {"max_tamper_rate": 1.0},
+}
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with a tiny model and settings that take seconds."""
+    made = make_workspace(tmp_path_factory.mktemp("whole") / "work")
+    model = tiny_causal(tmp_path_factory.mktemp("model"), chat=True)
+    tree = yaml.safe_load((made.root / "params.yaml").read_text())
+    tree["profiles"]["quick"] = {name: {} for name in tree["profiles"]["quick"]}
+    for section, values in SIZES.items():
+        tree["profiles"]["quick"][section] = values
+    tree["profiles"]["quick"]["policy"]["model"] = str(model)
+    (made.root / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    return made
+
+
+def run(space: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
+    return sh(space.root, sys.executable, "-m", "falcon.cli", *words, COLUMNS="200")
+
+
+@pytest.fixture(scope="module")
+def first(space: Workspace) -> subprocess.CompletedProcess[str]:
+    done = run(space, "run")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done
+
+
+@pytest.mark.flow
+@pytest.mark.timeout(600)
+def test_every_stage_runs_and_leaves_what_it_promises(
+    space: Workspace, first: subprocess.CompletedProcess[str]
+) -> None:
+    said = first.stdout + first.stderr
+    for stage in STAGES:
+        assert f"{stage}: ran" in said
+        checks = json.loads((space.output(stage) / "checks.json").read_text())
+        assert checks["passed"] is True
+        assert checks["evaluated"] > 0
+    assert (space.output("train") / "policy" / "adapter_model.safetensors").is_file()
+    assert (space.output("benchmark") / "report.html").stat().st_size > 1000
+    gate = json.loads((space.output("gate") / "gate.json").read_text())
+    assert gate["decision"] in ("passed", "refused")
+    assert gate["reasons"]
+
+
+@pytest.mark.flow
+@pytest.mark.timeout(600)
+def test_the_screen_shows_scores_times_the_decision_and_where_to_look(
+    first: subprocess.CompletedProcess[str],
+) -> None:
+    for text in ("pass@1", "base", "trained", "Gate", "falcon ui", "report.html", "data_docs"):
+        assert text in first.stdout, first.stdout[-3000:]
+
+
+@pytest.mark.flow
+@pytest.mark.timeout(600)
+def test_mlflow_has_one_parent_with_a_run_a_stage_and_the_model(
+    space: Workspace, first: subprocess.CompletedProcess[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{space.state}/mlflow.db")
+    experiment = client.get_experiment_by_name("falcon")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    assert len(parents) == 1
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
+    assert {r.data.tags["stage"] for r in children} == set(STAGES)
+    assert all(r.info.status == "FINISHED" for r in runs)
+    train = next(r for r in children if r.data.tags["stage"] == "train")
+    history = client.get_metric_history(train.info.run_id, "loss/total")
+    assert [m.step for m in history] == [0, 1]
+    version = client.get_model_version_by_alias(
+        "falcon-codegen",
+        "champion"
+        if "promoted" in first.stdout and "not promoted" not in first.stdout
+        else "challenger",
+    )
+    assert int(version.version) == 1
+
+
+@pytest.mark.flow
+@pytest.mark.timeout(600)
+def test_a_second_run_does_nothing_and_says_so(
+    space: Workspace, first: subprocess.CompletedProcess[str]
+) -> None:
+    kept = {p: p.stat().st_mtime_ns for p in space.root.glob("outputs/*/metrics.json")}
+    done = run(space, "run")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    said = done.stdout + done.stderr
+    for stage in STAGES:
+        assert f"{stage}: up to date" in said
+    assert kept == {p: p.stat().st_mtime_ns for p in kept}
+    alone = sh(space.root, sys.executable, "-m", "dvc", "repro", "train")
+    assert alone.returncode == 0
+    assert "Data and pipelines are up to date" in alone.stdout
+
+
+@pytest.mark.flow
+@pytest.mark.timeout(600)
+def test_a_schedule_starts_a_run_by_itself(
+    space: Workspace, first: subprocess.CompletedProcess[str]
+) -> None:
+    port = free_port()
+    environment: dict[str, str] = {"PYTHONPATH": str(space.root)}
+    env.apply(space.root, environment)
+    import os
+
+    log = space.state / "schedule.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "falcon.cli", "schedule",
+                "--cron", "* * * * *", "--port", str(port),
+            ],
+            cwd=space.root,
+            env={k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_"))}
+            | environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            started = _wait_for(log, "prepare", seconds=200)
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(60)
+    assert started, log.read_text()[-4000:]
+
+
+def _wait_for(log: Path, word: str, *, seconds: float) -> bool:
+    """Whether the scheduled run's own log reaches its first stage in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if word in log.read_text():
+            return True
+        time.sleep(1)
+    return False
