@@ -6,14 +6,20 @@ waiting for them.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from falcon.errors import UserError
+from falcon.listing import print_code
+
+if TYPE_CHECKING:
+    from tasks.generate import Answer
 
 _out = Console()
 
@@ -117,8 +123,74 @@ def ui(port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5
         raise UserError(f"the MLflow server ended (exit {done.returncode}).")
 
 
+def generate(
+    task: Annotated[str, typer.Argument(help="What the program is to do.")],
+    tests: Annotated[
+        Path | None, typer.Option(help="A file of tests: Python asserts, or JSON stdin/expected.")
+    ] = None,
+    signature: Annotated[str, typer.Option(help='Like "def f(x: int) -> int:".')] = "",
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="A whole program, not a function.")
+    ] = False,
+    adapter: Annotated[
+        Path | None, typer.Option(help="A trained adapter in place of the model in service.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="A base model in place of the one in service.")] = "",
+    no_memory: Annotated[bool, typer.Option("--no-memory", help="Recall nothing.")] = False,
+    samples: Annotated[int, typer.Option(min=1, help="Programs; 1 is greedy.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write a program for a task. With tests, exit code 0 if it passes and 1 if not.
+
+    The program goes to standard output, all else to standard error. Of several programs that
+    are tested the best is printed.
+    """
+    from falcon.monitor import ConsoleMonitor, SilentMonitor
+    from tasks import generate as work
+    from tasks.workspace import Workspace
+
+    request = work.Request(
+        task, tests, signature, stdin, adapter, model, memory=not no_memory, samples=samples
+    )
+    space = Workspace.here()
+    told = Console(stderr=True)
+    monitor = ConsoleMonitor(told) if told.is_terminal else SilentMonitor()
+    found = work.answer(space, space.settings(), request, monitor)
+    if as_json:
+        typer.echo(json.dumps({"task": task} | found.as_json()))
+    else:
+        _show_answer(found, told)
+    best = found.written[found.best].verdict
+    raise typer.Exit(1 if best is not None and not best.passed else 0)
+
+
+def _show_answer(found: Answer, told: Console) -> None:
+    from falcon.sandbox.show import print_verdict
+
+    told.print(
+        f"model: {found.served.said}{'; with recalled experiences' if found.recalled else ''}",
+        style="dim",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    best = found.written[found.best]
+    shown = [best] if best.verdict else list(found.written)
+    for number, each in enumerate(shown, start=1):
+        if len(shown) > 1:
+            _out.print(f"# --- {number} of {len(shown)}", highlight=False)
+        print_code(_out, each.program)
+        if not each.finished:
+            told.print("the length limit cut the program (benchmark.max_new_tokens)", style="red")
+    if best.verdict and found.suite:
+        passing = sum(bool(each.verdict and each.verdict.passed) for each in found.written)
+        if len(found.written) > 1:
+            told.print(f"{passing} of {len(found.written)} programs pass", highlight=False)
+        print_verdict(told, best.verdict, found.suite)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    for command in (run, stage, benchmark, schedule, promote, rollback, ui):
+    for command in (run, stage, benchmark, schedule, promote, rollback, ui, generate):
         app.command()(command)

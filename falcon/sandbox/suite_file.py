@@ -89,6 +89,10 @@ def _from_json(path: Path, text: str) -> Suite:
     except ValueError as fault:
         raise UserError(f"{path}: not valid JSON ({fault}).", hint=_FORMS) from None
     if isinstance(tree, list):
+        for number, row in enumerate(tree, 1):
+            # Left out it would be read as "prints nothing".
+            if isinstance(row, dict) and "expected" not in row:
+                raise UserError(f"{path}: test {number} has no `expected`.", hint=_FORMS)
         tree = {"kind": "stdin", "runs": tree}
     try:
         return _ANY.validate_python(tree)

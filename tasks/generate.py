@@ -1,0 +1,321 @@
+"""Generate: programs for a user's task, by the model in service.
+
+The same prompt, recall and answer extraction as the benchmark, so that what a user gets is
+what was measured. Tests given with the task are never shown to the model. Nothing is learnt
+from a request and nothing is added to a memory.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from falcon.config import PolicySettings, Settings
+from falcon.errors import UserError
+from falcon.suite import CodeSuite, Run, StdinSuite, Suite
+from tasks.workspace import Workspace, path_md5, read_json
+
+if TYPE_CHECKING:
+    from falcon.monitor import Monitor
+    from falcon.policy.policy import Policy
+    from falcon.problems.problem import Problem
+    from falcon.sandbox.verdict import Verdict
+
+PROBLEM_ID = "user/task"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for. ``tests`` is a file; ``signature`` a line ``def f(x: int) -> int:``.
+
+    ``adapter`` and ``model`` take the place of the model in service.
+    """
+
+    task: str
+    tests: Path | None = None
+    signature: str = ""
+    stdin: bool = False
+    adapter: Path | None = None
+    model: str = ""
+    memory: bool = True
+    samples: int = 1
+
+
+@dataclass(frozen=True)
+class Served:
+    """Which policy writes, and in words where it comes from."""
+
+    settings: PolicySettings
+    adapter: Path | None
+    said: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """One program. ``finished`` is false when the length limit cut it."""
+
+    program: str
+    finished: bool
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """All programs for a request, and which of them to use: the first of those that do best."""
+
+    served: Served
+    recalled: str
+    written: tuple[Written, ...]
+    suite: Suite | None
+
+    @property
+    def best(self) -> int:
+        """Index of the program to use."""
+
+        def rank(index: int) -> tuple[bool, int]:
+            verdict = self.written[index].verdict
+            return (verdict.passed, verdict.n_pass) if verdict else (False, 0)
+
+        return max(range(len(self.written)), key=lambda index: (*rank(index), -index))
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer as plain data."""
+        from falcon.sandbox.show import verdict_json
+
+        return {
+            "model": self.served.settings.model,
+            "policy": self.served.said,
+            "recalled": self.recalled,
+            "best": self.best,
+            "samples": [
+                {
+                    "program": each.program,
+                    "finished": each.finished,
+                    "verdict": verdict_json(each.verdict, self.suite)
+                    if each.verdict and self.suite
+                    else None,
+                }
+                for each in self.written
+            ],
+        }
+
+
+def signature_name(signature: str) -> tuple[str, str]:
+    """The signature as a line that ends in a colon, and the name it defines.
+
+    Raises UserError when it is not one line ``def NAME(...)``.
+    """
+    line = f"{signature.strip().removesuffix(':').rstrip()}:"
+    try:
+        body = ast.parse(f"{line}\n    pass\n").body
+    except (SyntaxError, ValueError):
+        body = []
+    if len(body) != 1 or not isinstance(body[0], ast.FunctionDef) or "\n" in line:
+        raise UserError(
+            f"--signature: `{signature}` is no signature.",
+            hint='Write it like "def f(x: int) -> int:".',
+        )
+    return line, body[0].name
+
+
+def read_request(request: Request) -> tuple[Problem, Suite | None]:
+    """The request as a Problem, and its tests if there are any.
+
+    Raises UserError for an empty task, a malformed signature or file of tests, and tests
+    that do not fit the form of the program.
+    """
+    from falcon.problems.problem import Difficulty, Problem, Split
+
+    if not request.task.strip():
+        raise UserError("the task is empty.", hint='falcon generate "Return the sum of a list."')
+    starter, name = signature_name(request.signature) if request.signature else ("", "")
+    suite = _read_tests(request, name)
+    stdin = request.stdin or isinstance(suite, StdinSuite)
+    if stdin and name:
+        raise UserError("a program that reads standard input has no --signature.")
+    # A problem has tests always; where a user gives none, nothing is run and these are not used.
+    none: Suite = StdinSuite(runs=(Run(),)) if stdin else CodeSuite(asserts=("assert True",))
+    problem = Problem(
+        id=PROBLEM_ID,
+        source="user",
+        split=Split.TRAIN,
+        difficulty=Difficulty.INTRODUCTORY,
+        statement=request.task,
+        entry_point=name or _tested(suite),
+        starter=f"{starter}\n" if starter else "",
+        tests=suite or none,
+    )
+    return problem, suite
+
+
+def _read_tests(request: Request, name: str) -> Suite | None:
+    from falcon.sandbox.suite_file import CANDIDATE, read_suite
+
+    if request.tests is None:
+        return None
+    suite = read_suite(request.tests, entry_point=name)
+    if request.stdin and not isinstance(suite, StdinSuite):
+        raise UserError(
+            f"{request.tests}: tests of functions, but --stdin asks for a whole program.",
+            hint='Tests of a program are a list of {"stdin": "...", "expected": "..."}.',
+        )
+    if isinstance(suite, CodeSuite) and suite.check and suite.entry_point == CANDIDATE != name:
+        raise UserError(
+            f"{request.tests}: does not say which function check() is given.",
+            hint="Give --signature, or end the file with check(NAME).",
+        )
+    return suite
+
+
+def _tested(suite: Suite | None) -> str:
+    from falcon.sandbox.suite_file import called
+
+    if suite is None or isinstance(suite, StdinSuite):
+        return ""
+    if isinstance(suite, CodeSuite) and not suite.entry_point:
+        return called(suite)
+    return suite.entry_point
+
+
+def adapter_settings(folder: Path, base: PolicySettings, model: str = "") -> PolicySettings:
+    """``base`` with the model, rank and layers that an adapter folder says it was trained with.
+
+    ``model`` takes the place of the model it names. Raises UserError when it is no LoRA adapter.
+    """
+    hint = "Give a folder the train stage wrote."
+    card = read_json(folder / "adapter_config.json", hint=hint)
+    if card.get("peft_type") != "LORA":
+        raise UserError(f"{folder}: not a LoRA adapter.", hint=hint)
+    layers = card.get("target_modules")
+    changed = {
+        "model": model or card.get("base_model_name_or_path") or base.model,
+        "lora_rank": card.get("r", base.lora_rank),
+        "lora_alpha": card.get("lora_alpha", base.lora_alpha),
+        "lora_targets": layers if isinstance(layers, list) else [],
+    }
+    return PolicySettings.model_validate(base.model_dump() | changed)
+
+
+def choose(space: Workspace, settings: Settings, request: Request) -> Served:
+    """The policy for a request: its own, else the model in service, else the bare base model.
+
+    Raises UserError when an adapter or the registry cannot be read.
+    """
+    base = settings.policy
+    if request.adapter is not None:
+        policy = adapter_settings(request.adapter, base, request.model)
+        return Served(policy, request.adapter, f"{policy.model} with {request.adapter}")
+    if request.model:
+        policy = base.model_copy(update={"model": request.model})
+        return Served(policy, None, f"{request.model}, untrained")
+    found = _champion(space, settings)
+    if found is None:
+        return Served(base, None, f"{base.model}, untrained: no model is in service")
+    number, folder = found
+    policy = adapter_settings(folder, base)
+    name = settings.tracking.registered_model
+    return Served(policy, folder, f"{name} version {number}, in service")
+
+
+def _champion(space: Workspace, settings: Settings) -> tuple[str, Path] | None:
+    """Version and adapter folder of the model in service; kept in ``state/served``."""
+    from tasks.tracking import Tracker, tracking_uri
+
+    uri = tracking_uri(settings, space)
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        return None
+    from mlflow.exceptions import MlflowException
+
+    from tasks.registry import CHAMPION, Registry
+
+    try:
+        registry = Registry(Tracker(settings, space), settings)
+        version = registry.by_alias(CHAMPION)
+        if version is None:
+            return None
+        folder = space.state / "served" / "adapter"
+        if not folder.is_dir() or path_md5(folder) != version.policy:
+            registry.download(version, folder)
+    except MlflowException as fault:
+        reason = (str(fault).strip().splitlines() or ["no message"])[0][:200]
+        raise UserError(
+            f"the registry at {uri} cannot be read ({reason}).",
+            hint="Start the tracker, or give --adapter FOLDER.",
+        ) from fault
+    return version.number, folder
+
+
+def recall(space: Workspace, settings: Settings, policy: Policy, problem: Problem) -> str:
+    """What the published memory, else that of the last training, puts before the task, or ""."""
+    from falcon.memory import LongTermMemory, make_encoder, recall_block
+    from falcon.memory.commands import search_index
+    from tasks.seed import has_memory
+
+    m = settings.memory
+    places = (space.state / "memory", space.output("train") / "memory")
+    folder = next((place for place in places if has_memory(place)), None)
+    if folder is None or m.top_k == 0 or m.at not in ("eval", "both"):
+        return ""
+    encoder = make_encoder(m.encoder)
+    with LongTermMemory.open(folder, encoder, index=search_index(space.root)) as memory:
+        hits = memory.recall(
+            problem.statement, k=m.top_k, min_similarity=m.min_similarity, exclude={problem.id}
+        )
+    return recall_block(
+        hits,
+        token_budget=m.recall_tokens,
+        count_tokens=lambda text: len(policy.encode(text)),
+    )
+
+
+def answer(space: Workspace, settings: Settings, request: Request, monitor: Monitor) -> Answer:
+    """Write ``samples`` programs (one: greedy; more: sampled as in the benchmark) and judge them.
+
+    Raises UserError for what is wrong with the request, before any model is loaded, and where
+    there are tests and programs cannot be run safely.
+    """
+    from falcon.policy.generate import Sampling, generate
+    from falcon.policy.policy import Policy
+    from falcon.policy.prompt import STOP, encode, extract
+
+    problem, suite = read_request(request)
+    served = choose(space, settings, request)
+    policy = Policy.load(served.settings, adapter=served.adapter, seed=settings.seed)
+    recalled = recall(space, settings, policy, problem) if request.memory else ""
+    prompt = encode(policy.tokenizer, problem, recalled, served.settings.max_prompt_tokens)
+    b = settings.benchmark
+    greedy = request.samples == 1
+    with monitor.progress("generate", request.samples) as bar:
+        completions = generate(
+            policy,
+            [prompt],
+            samples=request.samples,
+            sampling=Sampling(
+                0.0 if greedy else b.temperature,
+                1.0 if greedy else b.top_p,
+                b.max_new_tokens,
+                b.batch_size,
+                STOP if policy.backbone.chat else (),
+            ),
+            seed=settings.seed,
+            use_adapter=served.adapter is not None,
+            on_done=lambda n: bar.advance(n),
+        )[0]
+    programs = [extract(each.text, problem).program for each in completions]
+    verdicts = _judge(settings, programs, suite)
+    written = tuple(
+        Written(program, each.finished, verdict)
+        for program, each, verdict in zip(programs, completions, verdicts, strict=True)
+    )
+    return Answer(served, recalled, written, suite)
+
+
+def _judge(settings: Settings, programs: list[str], suite: Suite | None) -> list[Verdict | None]:
+    from falcon.sandbox import Program, Sandbox
+
+    if suite is None:
+        return [None] * len(programs)
+    with Sandbox(settings.sandbox) as sandbox:
+        return [*sandbox.judge_all([Program(code, suite) for code in programs])]
