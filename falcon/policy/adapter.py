@@ -67,9 +67,8 @@ def _low_rank(
         return nn.functional.linear(nn.functional.linear(x, a), b)
     if row_task is None:
         raise ValueError("fast weights are in use but no row says which task it belongs to")
-    rows, length, width = x.shape
-    if row_task.numel() != rows:
-        raise ValueError(f"{row_task.numel()} row tasks for {rows} rows")
+    if row_task.numel() != len(x):
+        raise ValueError(f"{row_task.numel()} row tasks for {len(x)} rows")
     a, b = a[row_task], b[row_task]
     return torch.bmm(torch.bmm(x, a.transpose(1, 2)), b.transpose(1, 2))
 
@@ -207,8 +206,9 @@ def save_adapter(bank: AdapterBank, backbone: Backbone, folder: Path, source: st
 def load_adapter(bank: AdapterBank, folder: Path) -> None:
     """Read a folder written by :func:`save_adapter` or by PEFT into the meta weights.
 
-    Raises UserError when the folder is no adapter, or one of another model or rank.
+    Raises UserError when the folder is no adapter, a damaged one, or one of another model or rank.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     file = folder / "adapter_model.safetensors"
@@ -217,7 +217,12 @@ def load_adapter(bank: AdapterBank, folder: Path) -> None:
             f"{folder}: no adapter_model.safetensors there.",
             hint="Give a folder the train stage wrote.",
         )
-    tensors = load_file(file)
+    try:
+        tensors = load_file(file)
+    except (OSError, SafetensorError) as fault:
+        raise UserError(
+            f"{file}: damaged adapter ({str(fault)[:120]}).", hint="Train or fetch it again."
+        ) from fault
     with torch.no_grad():
         for name, (a, b) in bank.meta().items():
             for leaf, into in (("lora_A", a), ("lora_B", b)):

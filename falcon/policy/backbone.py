@@ -120,6 +120,9 @@ def _convert(file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     try:
         # Without dequantize the weights stay packed and can be neither trained nor saved.
@@ -185,6 +188,7 @@ def load_backbone(settings: PolicySettings, *, differentiable_twice: bool = Fals
     Raises UserError when the model does not exist or is no text generator.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     from falcon.policy.attention import ATTENTION, register
@@ -202,7 +206,7 @@ def load_backbone(settings: PolicySettings, *, differentiable_twice: bool = Fals
             trust_remote_code=False,
             use_safetensors=True,
         )
-    except (OSError, ValueError, KeyError) as fault:
+    except (OSError, ValueError, KeyError, SafetensorError) as fault:
         raise _missing(settings.model, fault) from fault
     model.eval()
     model.requires_grad_(False)

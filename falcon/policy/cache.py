@@ -18,6 +18,8 @@ _STEP = 64
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values [R, heads, S, d] as views of a buffer with room for more tokens."""
 
+    keys: torch.Tensor
+    values: torch.Tensor
     _key_buffer: torch.Tensor | None = None
     _value_buffer: torch.Tensor | None = None
 

@@ -123,7 +123,7 @@ def score(
 def _entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """Entropy in nats of each row, [P, V] -> [P], a few rows at a time to bound memory."""
     found = []
-    for part in logits.split(256):
+    for part in torch.split(logits, 256):
         log_p = torch.log_softmax(part.float() / temperature, dim=-1)
         found.append(-(log_p.exp() * log_p).sum(-1))
     return torch.cat(found) if found else logits.new_zeros(0, dtype=torch.float32)

@@ -64,12 +64,14 @@ class Policy:
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
-        return next(self.model.parameters()).device
+        found: torch.device = next(self.model.parameters()).device
+        return found
 
     @property
     def compute_dtype(self) -> torch.dtype:
         """Precision of the backbone."""
-        return next(self.model.parameters()).dtype
+        found: torch.dtype = next(self.model.parameters()).dtype
+        return found
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens added."""

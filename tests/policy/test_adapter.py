@@ -91,6 +91,14 @@ def test_folder_without_an_adapter_is_named(causal: Policy, tmp_path: Path) -> N
         load_adapter(causal.bank, tmp_path)
 
 
+def test_damaged_adapter_is_named(causal: Policy, tmp_path: Path) -> None:
+    causal.save(tmp_path)
+    file = tmp_path / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"safetensors: damaged adapter"):
+        load_adapter(causal.bank, tmp_path)
+
+
 def test_unknown_target_is_named_with_those_there_are(folders: dict[str, Path]) -> None:
     with pytest.raises(UserError, match=r"no linear layer qproj\..*q_proj.*up_proj"):
         load_tiny(folders["causal"], lora_targets=("qproj", "v_proj"))

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import pytest
+
+from falcon.errors import UserError
+from falcon.policy import prompt as prompts
+from falcon.policy.policy import Policy
+from falcon.problems import Problem
+
+CODE = "def add(a, b):\n    return a + b"
+
+
+def make(**changes: object) -> Problem:
+    row: dict[str, object] = {
+        "id": "builtin/add",
+        "source": "builtin",
+        "split": "train",
+        "difficulty": "introductory",
+        "statement": "Write `add(a, b)`, the sum of two numbers.",
+        "entry_point": "add",
+        "tests": {
+            "kind": "call",
+            "entry_point": "add",
+            "calls": [{"args": [1, 2], "expected": 3}],
+        },
+    }
+    return Problem.model_validate(row | changes)
+
+
+STDIN = {
+    "entry_point": "",
+    "tests": {"kind": "stdin", "runs": [{"stdin": "1", "expected": "1"}]},
+}
+STARTER = 'import math\n\n\ndef helper(x):\n    return x\n\n\ndef add(a, b):\n    """Sum."""\n'
+
+
+@pytest.mark.parametrize(
+    ("completion", "program"),
+    [
+        pytest.param(f"{CODE}\n```", f"{CODE}\n", id="fence opened by the prompt"),
+        pytest.param(f"{CODE}\n```\nIt adds.\n```\nadd(1, 2)\n```", f"{CODE}\n", id="talk after"),
+        pytest.param(CODE, CODE, id="no fence"),
+        pytest.param(f"{CODE}\n", f"{CODE}\n", id="cut by the length limit"),
+        pytest.param(f"Sure:\n```python\n{CODE}\n```\nDone.", f"{CODE}\n", id="own fence"),
+        pytest.param(f"```python\n{CODE}\n```", f"{CODE}\n", id="own fence at once"),
+        pytest.param(f"```py\r\n{CODE}\n", f"{CODE}\n", id="own fence never closed"),
+        pytest.param(
+            f"```bash\npip install x\n```\nthen\n```python\n{CODE}\n```\n```python\nadd(1, 2)\n```",
+            f"{CODE}\n",
+            id="several blocks",
+        ),
+        pytest.param(
+            "```python\nx = 1\n```\nor\n```python\ny = 2\n```", "x = 1\n", id="none defines it"
+        ),
+        pytest.param("", "", id="nothing"),
+        pytest.param("```", "", id="only the closing fence"),
+    ],
+)
+def test_extraction(completion: str, program: str) -> None:
+    found = prompts.extract(completion, make())
+    assert found.program == program
+    assert completion[found.start : found.start + len(program)] == program
+
+
+def test_block_that_defines_the_entry_point_is_chosen_whole_name_only() -> None:
+    completion = f"```python\ndef add_all(xs):\n    pass\n```\n```python\n{CODE}\n```"
+    assert prompts.extract(completion, make()).program == f"{CODE}\n"
+    completion = f"```python\nx = 1\n```\n```python\nasync {CODE}\n```"
+    assert prompts.extract(completion, make()).program == f"async {CODE}\n"
+
+
+def test_program_without_entry_point_is_the_first_block() -> None:
+    completion = "```python\nprint(1)\n```\n```python\nprint(2)\n```"
+    assert prompts.extract(completion, make(**STDIN)).program == "print(1)\n"
+
+
+def test_body_alone_continues_the_starter() -> None:
+    completion = "    return a + b\n```"
+    found = prompts.extract(completion, make(starter=STARTER))
+    assert found.program == f"{STARTER}    return a + b\n"
+    assert found.start == -len(STARTER)
+    bare = prompts.extract(completion, make(starter=STARTER.rstrip("\n")))
+    assert bare.program == found.program
+
+
+def test_whole_function_gets_the_imports_and_helpers_of_the_starter() -> None:
+    completion = f"{CODE}\n```"
+    found = prompts.extract(completion, make(starter=STARTER))
+    preamble = STARTER[: STARTER.index("def add")]
+    assert found.program == f"{preamble}{CODE}\n"
+    at = found.program.index("return a + b")
+    assert completion[found.start + at :].startswith("return a + b")
+    compile(found.program, "program", "exec")
+
+
+@pytest.mark.parametrize("starter", ["", STARTER])
+@pytest.mark.parametrize("before", ["", "Sure!\n```python\n", "Möglich: ✓\n```python\n"])
+def test_start_maps_every_character(before: str, starter: str) -> None:
+    completion = f"{before}{CODE}\n```\nDone"
+    found = prompts.extract(completion, make(starter=starter))
+    own = found.program.index("def add")
+    for i in range(own, len(found.program)):
+        assert found.program[i] == completion[found.start + i]
+
+
+def test_task_text_shows_starter_statement_and_examples_once() -> None:
+    assert "reads from standard input" in prompts.task_text(make(**STDIN))
+    with_starter = prompts.task_text(make(starter=STARTER))
+    assert with_starter.startswith("Write `add(a, b)`")
+    assert STARTER.rstrip() in with_starter
+    same = prompts.task_text(make(starter=STARTER, statement=STARTER))
+    assert same.count("def add") == 1
+    examples = prompts.task_text(make(examples="assert add(1, 2) == 3"))
+    assert "named `add`" in examples
+    assert "assert add(1, 2) == 3" in examples
+
+
+def test_chat_models_get_their_template_and_an_opened_block(chat: Policy, causal: Policy) -> None:
+    text = prompts.render(chat.tokenizer, make(), "Recalled.\n")
+    assert text.startswith("<|im_start|>user\nRecalled.\n\nWrite `add(a, b)`")
+    assert text.endswith("<|im_start|>assistant\n```python\n")
+    plain = prompts.render(causal.tokenizer, make())
+    assert plain.startswith("\nQUESTION:\nWrite `add(a, b)`")
+    assert plain.endswith("\nUse Call-Based format\nANSWER:\n")
+    assert "Use Standard Input format" in prompts.render(causal.tokenizer, make(**STDIN))
+
+
+def test_answer_is_what_extraction_gives_back() -> None:
+    assert prompts.extract(prompts.answer(f"{CODE}\n\n"), make()).program == f"{CODE}\n"
+
+
+def test_recalled_text_is_dropped_before_the_task_is_cut(chat: Policy) -> None:
+    problem = make()
+    alone = chat.encode(prompts.render(chat.tokenizer, problem))
+    short = chat.encode(prompts.render(chat.tokenizer, problem, "Recalled."))
+    assert prompts.encode(chat.tokenizer, problem, "Recalled.", len(short)) == short
+    assert prompts.encode(chat.tokenizer, problem, "Recalled.", len(short) - 1) == alone
+    assert prompts.encode(chat.tokenizer, problem, "", len(alone)) == alone
+    assert prompts.fits(chat.tokenizer, problem, len(alone))
+    assert not prompts.fits(chat.tokenizer, problem, len(alone) - 1)
+    with pytest.raises(UserError, match=rf"builtin/add: its prompt has {len(alone)} tokens"):
+        prompts.encode(chat.tokenizer, problem, "Recalled.", len(alone) - 1)
