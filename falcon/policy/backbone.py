@@ -119,7 +119,6 @@ def resolve_source(name: str) -> str:
 def _convert(file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
     from transformers.utils import logging
 
     logging.disable_progress_bar()
