@@ -41,7 +41,8 @@ def accumulate(
             batch_loss(policy, items, rows, pairs, settings)
             for rows in loss_batches(items, settings)
         ]
-        torch.stack([loss for loss, _ in parts]).sum().backward()  # type: ignore[no-untyped-call]
+        if parts:
+            torch.stack([loss for loss, _ in parts]).sum().backward()  # type: ignore[no-untyped-call]
         return merge([report for _, report in parts])
     reports = []
     for rows in loss_batches(items, settings):
@@ -93,6 +94,8 @@ def _step_second_order(
     parts = [
         batch_loss(policy, items, rows, pairs, settings) for rows in loss_batches(items, settings)
     ]
+    if not parts:  # every sample was lost to sandbox faults
+        return pairs, merge([])
     total = torch.stack([loss for loss, _ in parts]).sum()
     flat = tensors(pairs)
     gradients = torch.autograd.grad(total, flat, create_graph=True)

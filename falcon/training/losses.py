@@ -147,11 +147,13 @@ def sl_sample(policy: Policy, prompt: tuple[int, ...], target: str) -> Sample:
 def memory_sample(
     policy: Policy, prompt: tuple[int, ...], text: str, rewards: Sequence[Reward], program: str
 ) -> Sample:
-    """An experience of long-term memory as a sample: its program as an answer, its own rewards."""
+    """An experience of long-term memory as a sample: its program as an answer, its own rewards.
+
+    ``text`` holds ``program``, maybe without the blank characters around it.
+    """
     ids = tuple(policy.encode(text))
-    return Sample(
-        prompt, ids, _term_rows(policy, rewards, ids, len(ids), text.find(program), len(program))
-    )
+    start = text.find(program.strip()) - (len(program) - len(program.lstrip()))
+    return Sample(prompt, ids, _term_rows(policy, rewards, ids, len(ids), start, len(program)))
 
 
 def items_of(task: int, samples: Sequence[Sample]) -> list[Item]:

@@ -243,7 +243,7 @@ class Mrlf:
                     if self.policy.backbone.chat
                     else experience.program,
                     experience.feedback.rewards,
-                    experience.program.strip(),
+                    experience.program,
                 )
             )
         return found

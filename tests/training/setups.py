@@ -1,0 +1,129 @@
+"""Settings, problems and attempts for the tests of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from falcon.config import FeedbackSettings, Settings
+from falcon.feedback import assess_group, composite, make_judge
+from falcon.policy.generate import Completion
+from falcon.policy.policy import Policy
+from falcon.problems import Problem
+from falcon.rollout import Attempt
+from falcon.sandbox.verdict import CaseResult, ErrorInfo, Outcome, Verdict
+
+WORDS = ("add", "total", "double", "first", "count")
+
+
+def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    return base | {
+        k: overlay(base[k], v) if isinstance(v, dict) and k in base else v for k, v in top.items()
+    }
+
+
+def make_settings(model: Path, **changes: Any) -> Settings:
+    """Settings of a training that takes seconds."""
+    base: dict[str, Any] = {
+        "seed": 7,
+        "policy": {
+            "model": str(model),
+            "dtype": "float32",
+            "lora_rank": 4,
+            "lora_alpha": 8.0,
+            "max_prompt_tokens": 400,
+        },
+        "sampling": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 8, "batch_size": 16},
+        "sandbox": {"workers": 1},
+        "memory": {"top_k": 1, "min_similarity": -1, "recall_tokens": 60},
+        "train": {
+            "steps": 3,
+            "micro_batch_tokens": 2048,
+            "validate_every": 1,
+            "validation_problems": 1,
+            "meta": {
+                "tasks": 2,
+                "samples": 2,
+                "evaluation_samples": 1,
+                "long_batch": 1,
+                "inner_lr": 0.1,
+            },
+        },
+    }
+    return Settings.model_validate(overlay(base, changes))
+
+
+def make_problem(number: int, split: str = "train", **changes: Any) -> Problem:
+    """Problem ``number``: add a number to another."""
+    name = f"{WORDS[number % len(WORDS)]}_{number}"
+    row: dict[str, Any] = {
+        "id": f"builtin/{name}",
+        "source": "builtin",
+        "split": split,
+        "difficulty": "introductory",
+        "statement": f"Write `{name}(x)`, which adds {number} to x.",
+        "entry_point": name,
+        "tests": {
+            "kind": "call",
+            "entry_point": name,
+            "calls": [{"args": [i], "expected": i + number} for i in range(3)],
+        },
+        "solutions": [f"def {name}(x):\n    return x + {number}\n"],
+    }
+    return Problem.model_validate(row | changes)
+
+
+def verdict_of(kind: str, line: int = 0) -> Verdict:
+    """ "pass", "2/3" (wrong answers), a Python error's name, or "fault"."""
+    if kind == "pass":
+        return Verdict(outcome=Outcome.PASS, cases=(CaseResult(outcome=Outcome.PASS),) * 3)
+    if kind == "fault":
+        return Verdict(outcome=Outcome.SANDBOX_ERROR, detail="broken")
+    if "/" in kind:
+        good, of = map(int, kind.split("/"))
+        cases = (CaseResult(outcome=Outcome.PASS),) * good
+        cases += (CaseResult(outcome=Outcome.WRONG_ANSWER),) * (of - good)
+        return Verdict(outcome=Outcome.WRONG_ANSWER, cases=cases)
+    outcome = Outcome.SYNTAX_ERROR if kind == "SyntaxError" else Outcome.RUNTIME_ERROR
+    error = ErrorInfo(type=kind, line=line, message=f"{kind} here")
+    case = CaseResult(outcome=outcome, error=error)
+    return Verdict(outcome=outcome, error=error, cases=(case,) * 3)
+
+
+def attempts_of(
+    policy: Policy,
+    rows: list[tuple[str, str, int]],
+    settings: FeedbackSettings | None = None,
+    share: dict[str, float] | None = None,
+    before: str = "",
+) -> list[Attempt]:
+    """Attempts at one problem from (program, kind of verdict, error line); ``before`` is talk."""
+    settings = settings or FeedbackSettings()
+    problem = make_problem(0)
+    programs = [program for program, _, _ in rows]
+    verdicts = [verdict_of(kind, line) for _, kind, line in rows]
+    feedback = assess_group(
+        programs,
+        verdicts,
+        settings=settings,
+        judge=make_judge(settings),
+        error_share=share or {"name": 0.5, "index": 0.5},
+    )
+    found = []
+    for i, (program, verdict, said) in enumerate(zip(programs, verdicts, feedback, strict=True)):
+        ids = tuple(policy.encode(before + program))
+        completion = Completion(ids, before + program, True, policy.tokenizer.eos_token_id)
+        found.append(
+            Attempt(
+                problem,
+                i,
+                (5, 6, 7),
+                completion,
+                program,
+                len(before),
+                verdict,
+                said,
+                composite(said, settings),
+            )
+        )
+    return found

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from falcon.config import Settings
+from falcon.policy.adapter import Pairs
+from falcon.policy.policy import Policy
+from falcon.training.inner_loop import adapt, outer_gradient, tensors
+from falcon.training.losses import Item, Sample, attempt_rows, batch_loss, items_of, loss_batches
+from tests.models import load_tiny, stir
+from tests.training.setups import attempts_of, make_settings
+
+TASKS = 3
+PROGRAMS = (
+    ("def f(x):\n    return x + 1\n", "pass", 0),
+    ("def f(x):\n    return x\n", "1/3", 0),
+    ("def f(x):\n    return nope\n", "NameError", 2),
+)
+
+
+def settings_of(tiny: dict[str, Path], order: int, steps: int = 1, lr: float = 0.5) -> Settings:
+    meta = {"order": order, "inner_steps": steps, "inner_lr": lr}
+    return make_settings(tiny["causal"], train={"meta": meta})
+
+
+def load(tiny: dict[str, Path], kind: str, order: int) -> Policy:
+    policy = load_tiny(tiny[kind], twice=order == 2)
+    stir(policy)
+    return policy
+
+
+def items_for(policy: Policy, outer: bool = False) -> list[Item]:
+    """Another mini-batch for each task, and another one in the outer loop."""
+    items = []
+    for task in range(TASKS):
+        rows = [PROGRAMS[task], PROGRAMS[(task + 1 + outer) % 3]]
+        attempts = attempts_of(policy, rows)
+        prompt = tuple(policy.encode("Write f.\n" * (9 * task + 1)))
+        items += items_of(
+            task,
+            [Sample(prompt, a.completion.drawn, attempt_rows(policy, a, {})) for a in attempts],
+        )
+    return items
+
+
+def one(items: list[Item], task: int) -> list[Item]:
+    return [item for item in items if item.task == task]
+
+
+def loss_of(policy: Policy, items: list[Item], pairs: Pairs, settings: Settings) -> torch.Tensor:
+    return torch.stack(
+        [batch_loss(policy, items, r, pairs, settings)[0] for r in loss_batches(items, settings)]
+    ).sum()
+
+
+def adapted_alone(
+    policy: Policy, items: list[Item], settings: Settings, *, create_graph: bool
+) -> Pairs:
+    """Algorithm 1's adaptation of one task, written with one pair of matrices a layer."""
+    pairs = policy.bank.meta()
+    if not create_graph:
+        pairs = {n: tuple(t.detach().requires_grad_() for t in p) for n, p in pairs.items()}  # type: ignore[misc]
+    for _ in range(settings.train.meta.inner_steps):
+        flat = tensors(pairs)
+        grads = torch.autograd.grad(
+            loss_of(policy, items, pairs, settings), flat, create_graph=create_graph
+        )
+        moved = [t - settings.train.meta.inner_lr * g for t, g in zip(flat, grads, strict=True)]
+        if not create_graph:
+            moved = [t.detach().requires_grad_() for t in moved]
+        pairs = {n: (moved[2 * i], moved[2 * i + 1]) for i, n in enumerate(pairs)}
+    return pairs
+
+
+def distance(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
+    """Norm of the difference relative to the norm of what is wanted."""
+    a, b = (torch.cat([t.detach().flatten() for t in ts]).double() for ts in (found, wanted))
+    return float((a - b).norm() / b.norm())
+
+
+@pytest.mark.parametrize("kind", ["causal", "seq2seq"])
+@pytest.mark.parametrize(("order", "steps"), [(1, 1), (1, 3), (2, 1), (2, 3)])
+def test_stacked_adaptation_equals_a_loop_over_tasks(
+    tiny: dict[str, Path], kind: str, order: int, steps: int
+) -> None:
+    policy, settings = load(tiny, kind, order), settings_of(tiny, order, steps, lr=0.2 if kind == "causal" else 0.05)
+    inner, outer = items_for(policy), items_for(policy, outer=True)
+    pairs, _ = adapt(policy, inner, TASKS, settings)
+    outer_gradient(policy, outer, pairs, settings)
+    found = [p.grad.clone() for p in tensors(policy.bank.meta())]  # type: ignore[union-attr]
+    meta = tensors(policy.bank.meta())
+    sums = [torch.zeros_like(t) for t in meta]
+    values = []
+    for task in range(TASKS):
+        own = adapted_alone(policy, one(inner, task), settings, create_graph=order == 2)
+        values.append(tensors(own))
+        wanted_at = meta if order == 2 else tensors(own)
+        grads = torch.autograd.grad(loss_of(policy, one(outer, task), own, settings), wanted_at)
+        sums = [s + g for s, g in zip(sums, grads, strict=True)]
+        stacked = [t[task] for t in tensors(pairs)]
+        print(distance(stacked, tensors(own)), distance(stacked, meta))
+        assert distance(stacked, tensors(own)) < 1e-6
+        moves = [a - b for a, b in zip(stacked, meta, strict=True)]
+        assert distance(moves, [a - b for a, b in zip(tensors(own), meta, strict=True)]) < 1e-4
+        assert distance(stacked, meta) > 1e-3
+    assert distance(values[0], values[1]) > 1e-3
+    print(distance(found, sums))
+    assert distance(found, sums) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["causal", "seq2seq"])
+def test_order_two_is_the_gradient_of_the_adapted_loss(tiny: dict[str, Path], kind: str) -> None:
+    """Against central differences of theta -> sum_i L(theta_i); order 1 is visibly another."""
+    lr = {"causal": 0.5, "seq2seq": 0.1}[kind]
+    policy, settings = load(tiny, kind, 2), settings_of(tiny, 2, lr=lr)
+    inner, outer = items_for(policy), items_for(policy, outer=True)
+    meta = tensors(policy.bank.meta())
+
+    def gradient(order: int) -> list[torch.Tensor]:
+        now = settings_of(tiny, order, lr=lr)
+        for t in meta:
+            t.grad = None
+        pairs, _ = adapt(policy, inner, TASKS, now)
+        outer_gradient(policy, outer, pairs, now)
+        return [t.grad.clone() for t in meta]  # type: ignore[union-attr]
+
+    second, first = gradient(2), gradient(1)
+    norm = torch.cat([g.flatten() for g in second]).norm()
+    direction = [g / norm for g in second]
+
+    def value(shift: float) -> float:
+        with torch.no_grad():
+            for t, d in zip(meta, direction, strict=True):
+                t.add_(d, alpha=shift)
+        pairs, _ = adapt(policy, inner, TASKS, settings)
+        with torch.no_grad():
+            total = float(loss_of(policy, outer, pairs, settings))
+            for t, d in zip(meta, direction, strict=True):
+                t.add_(d, alpha=-shift)
+        return total
+
+    step = 0.003
+    slope = (value(step) - value(-step)) / (2 * step)
+    along = [
+        sum(float((g * d).sum()) for g, d in zip(grads, direction, strict=True))
+        for grads in (second, first)
+    ]
+    print(kind, along, slope)
+    assert along[0] == pytest.approx(slope, rel=5e-3)
+    assert abs(along[1] - slope) > 10 * abs(along[0] - slope)
+
+
+def test_order_zero_is_the_plain_sum(tiny: dict[str, Path]) -> None:
+    policy, settings = load(tiny, "causal", 0), settings_of(tiny, 0)
+    items = items_for(policy)
+    outer_gradient(policy, items, None, settings)
+    found = [t.grad.clone() for t in tensors(policy.bank.meta())]  # type: ignore[union-attr]
+    total = sum(
+        loss_of(policy, one(items, task), policy.bank.meta(), settings) for task in range(TASKS)
+    )
+    wanted = torch.autograd.grad(total, tensors(policy.bank.meta()))  # type: ignore[arg-type]
+    assert distance(found, list(wanted)) < 1e-5
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_micro_batches_do_not_change_the_gradient(tiny: dict[str, Path], order: int) -> None:
+    policy = load(tiny, "causal", order)
+    inner, outer = items_for(policy), items_for(policy, outer=True)
+    found, counts = [], []
+    for budget in (256, 8192):
+        changes: dict[str, Any] = {"micro_batch_tokens": budget, "meta": {"order": order}}
+        settings = make_settings(tiny["causal"], train=changes)
+        for t in tensors(policy.bank.meta()):
+            t.grad = None
+        pairs, report = adapt(policy, inner, TASKS, settings)
+        outer_gradient(policy, outer, pairs, settings)
+        found.append([t.grad.clone() for t in tensors(policy.bank.meta())])  # type: ignore[union-attr]
+        counts.append(len(loss_batches(inner, settings)))
+        assert report.tokens == sum(len(item.completion) for item in inner)
+    assert counts[0] > counts[1]
+    assert distance(found[0], found[1]) < 1e-5
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_report_is_that_of_the_first_inner_step(tiny: dict[str, Path], order: int) -> None:
+    policy = load(tiny, "causal", order)
+    inner = items_for(policy)
+    once = adapt(policy, inner, TASKS, settings_of(tiny, order, 1))[1]
+    thrice = adapt(policy, inner, TASKS, settings_of(tiny, order, 3))[1]
+    assert thrice.terms == pytest.approx(once.terms, rel=1e-5)
+
+
+def test_inner_step_lowers_the_inner_loss(tiny: dict[str, Path]) -> None:
+    policy, settings = load(tiny, "causal", 1), settings_of(tiny, 1, lr=0.05)
+    inner = items_for(policy)
+    before = float(loss_of(policy, inner, policy.bank.stack(TASKS), settings).detach())
+    pairs, report = adapt(policy, inner, TASKS, settings)
+    assert report.total == pytest.approx(before, rel=1e-5)
+    assert float(loss_of(policy, inner, pairs, settings).detach()) < before
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_task_without_samples_stays_at_the_meta_weights(
+    tiny: dict[str, Path], order: int
+) -> None:
+    """Its programs may all have been lost to sandbox faults."""
+    policy, settings = load(tiny, "causal", order), settings_of(tiny, order)
+    meta = tensors(policy.bank.meta())
+    pairs, _ = adapt(policy, one(items_for(policy), 0), 2, settings)
+    assert distance([t[1] for t in tensors(pairs)], meta) == 0
+    assert distance([t[0] for t in tensors(pairs)], meta) > 1e-4
+    pairs, report = adapt(policy, [], 2, settings)
+    assert distance([t[0] for t in tensors(pairs)], meta) == 0
+    assert (report.total, report.tokens) == (0, 0)
+    outer_gradient(policy, [], pairs, settings)
+    assert all(t.grad is None or not t.grad.any() for t in meta)
