@@ -38,7 +38,7 @@ def print_feedback(console: Console, program: str, feedback: Feedback, score: fl
     local = [r for r in feedback.rewards if r.span is not None and r.span != whole]
     console.print()
     for number, source in enumerate(_source(console, program), start=1):
-        console.print(Text(f"{number:>4} | ", style="dim") + source, soft_wrap=True)
+        console.print(Text.assemble((f"{number:>4} | ", "dim"), source), soft_wrap=True)
         for reward in local:
             first, last = lines_of(reward, program)
             if number == last:
