@@ -82,7 +82,9 @@ def tiny_causal(
     return _save(LlamaForCausalLM(config), tokenizer, folder, spread)
 
 
-def tiny_seq2seq(folder: Path, *, seed: int = 0, spread: float = 0.3) -> Path:
+def tiny_seq2seq(
+    folder: Path, *, seed: int = 0, spread: float = 0.3, activation: str = "relu"
+) -> Path:
     """A two-layer T5 of width 32 without dropout."""
     from transformers import T5Config, T5ForConditionalGeneration
 
@@ -96,6 +98,7 @@ def tiny_seq2seq(folder: Path, *, seed: int = 0, spread: float = 0.3) -> Path:
         num_layers=2,
         num_heads=4,
         dropout_rate=0.0,
+        feed_forward_proj=activation,
         decoder_start_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

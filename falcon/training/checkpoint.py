@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -100,25 +100,32 @@ def read_progress(folder: Path) -> Progress:
     """Progress of a checkpoint. Raises UserError naming the file when it is damaged."""
     try:
         state = json.loads((folder / "progress.json").read_text())
-        lines: Sequence[str] = (
-            (folder / "experiences.jsonl").read_text(encoding="utf-8").splitlines()
-        )
+        # Not splitlines: programs may hold the line ends of Unicode, which JSON leaves as they are.
+        lines = (folder / "experiences.jsonl").read_text(encoding="utf-8").split("\n")
         return Progress(
-            **state, experiences=[Experience.model_validate_json(line) for line in lines]
+            **state, experiences=[Experience.model_validate_json(line) for line in lines if line]
         )
     except (OSError, ValueError, TypeError) as fault:
-        raise UserError(
-            f"{folder}: damaged checkpoint ({type(fault).__name__}).",
-            hint="Remove this folder; the one before it is used then.",
-        ) from fault
+        raise _damaged(folder, fault) from fault
+
+
+def _damaged(folder: Path, fault: Exception) -> UserError:
+    return UserError(
+        f"{folder}: damaged checkpoint ({type(fault).__name__}).",
+        hint="Remove this folder; the one before it is used then.",
+    )
 
 
 def restore(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> None:
-    """Put adapter and optimizer of a checkpoint in place."""
+    """Put adapter and optimizer of a checkpoint in place. Raises UserError for damaged ones."""
     from falcon.policy.adapter import load_adapter
 
     load_adapter(policy.bank, folder / "policy")
-    optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
+    try:
+        state = torch.load(folder / "optimizer.pt", weights_only=True)
+        optimizer.load_state_dict(state)
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as fault:
+        raise _damaged(folder, fault) from fault
 
 
 def saved_run_id(root: Path) -> str | None:

@@ -17,6 +17,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "causal": tiny_causal(root / "causal"),
         "chat": tiny_causal(root / "chat", chat=True),
         "seq2seq": tiny_seq2seq(root / "seq2seq", spread=0.1),
+        # Differences of a gradient need one without jumps.
+        "smooth": tiny_seq2seq(root / "smooth", spread=0.1, activation="gated-gelu"),
     }
 
 
