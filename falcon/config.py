@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from falcon.errors import UserError
 
@@ -114,12 +114,19 @@ class MemorySettings(_Section):
     top_k: int = Field(3, ge=0)
     min_similarity: float = Field(0.3, ge=-1, le=1)
     at: Literal["train", "eval", "both", "off"] = "both"
-    """Where recall enters the prompt."""
+    """Where recall enters the prompt. Models of some 100 million parameters copy what is
+    recalled instead of using it: for them ``off`` is better (docs/memory.md)."""
     recall_tokens: int = Field(256, ge=0)
     """Token budget of recalled text in a prompt; the task itself is never cut."""
     short_term_cap: int = Field(6400, ge=1)
     carry_over: bool = True
     """Start from the memory that the last published run left behind."""
+
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: object) -> object:
+        return "off" if value is False else value  # YAML reads a bare `off` as false
 
 
 class RolloutSettings(_Section):
