@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from falcon.errors import UserError
 from falcon.policy.adapter import Pairs, cast
 from falcon.policy.nucleus import draw
 
@@ -89,7 +90,8 @@ def generate(
     ``fast`` with ``tasks`` (one task index a prompt) generates under each task's adapted
     weights in one batch; otherwise the meta weights, or the bare backbone when
     ``use_adapter`` is false. ``on_tokens`` is told the number of tokens after each step,
-    ``on_done`` the number of completions that ended with a batch.
+    ``on_done`` the number of completions that ended with a batch. Raises UserError when the
+    logits are not finite.
     """
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     width = max(1, sampling.batch_size // samples)
@@ -142,6 +144,7 @@ def _decode(
     state = policy.start(prompts, samples, pairs, row_task)
     active = list(rows)
     for step in range(sampling.max_new_tokens):
+        _refuse_not_finite(state.logits)
         if sampling.temperature == 0:
             tokens = state.logits.argmax(-1)
         else:
@@ -169,6 +172,15 @@ def _decode(
             tokens = tokens[index]
             state.select(index)
         state.advance(tokens)
+
+
+def _refuse_not_finite(logits: torch.Tensor) -> None:
+    # One number a row: NaN and +inf come through the maximum.
+    if not bool(torch.isfinite(logits.amax(-1)).all()):
+        raise UserError(
+            "The policy gives NaN or infinite logits.",
+            hint="The last checkpoint is whole; lower train.learning_rate or train.meta.inner_lr.",
+        )
 
 
 def _stops(policy: Policy, ids: list[int], stop: tuple[str, ...]) -> bool:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
+from falcon.errors import UserError
 from falcon.policy.generate import Completion, Sampling, generate
 from falcon.policy.policy import Policy
 from tests.models import of_task, own_weights
@@ -158,3 +160,11 @@ def test_progress_counts_tokens_and_completions(policy: Policy) -> None:
     assert sum(tokens) == sum(len(c.drawn) for c in rows)
     assert sum(done) == len(rows) == 8
     assert len(done) == 2
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, DRAWN])
+def test_weights_that_overflowed_are_refused(policy: Policy, sampling: Sampling) -> None:
+    with torch.no_grad():
+        policy.bank.a[0].fill_(float("nan"))
+    with pytest.raises(UserError, match="NaN or infinite logits"):
+        generate(policy, prompts_of(policy), samples=2, sampling=sampling, seed=0)

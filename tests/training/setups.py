@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from falcon.config import FeedbackSettings, Settings
 from falcon.feedback import assess_group, composite, make_judge
+from falcon.memory import HashEncoder, LongTermMemory, Origin
+from falcon.memory.experience import Experience
+from falcon.monitor import Monitor, SilentMonitor
 from falcon.policy.generate import Completion
 from falcon.policy.policy import Policy
 from falcon.problems import Problem
 from falcon.rollout import Attempt
 from falcon.sandbox.verdict import CaseResult, ErrorInfo, Outcome, Verdict
+from falcon.training import TrainResult, train
 
 WORDS = ("add", "total", "double", "first", "count")
 
@@ -127,3 +133,57 @@ def attempts_of(
             )
         )
     return found
+
+
+PROBLEMS = (
+    make_problem(1),
+    make_problem(2, "demo"),
+    make_problem(3),
+    make_problem(4, "valid"),
+    make_problem(5, "test"),
+)
+
+
+def demonstration(problem: Problem) -> Experience:
+    """The reference solution of a problem as an experience."""
+    settings, program, verdict = FeedbackSettings(), problem.solutions[0], verdict_of("pass")
+    (feedback,) = assess_group(
+        [program], [verdict], settings=settings, judge=make_judge(settings), error_share={}
+    )
+    return Experience(
+        problem_id=problem.id,
+        split=problem.split,
+        task=problem.statement,
+        program=program,
+        verdict=verdict,
+        feedback=feedback,
+        score=composite(feedback, settings),
+        origin=Origin(stage="seed"),
+    )
+
+
+def run_training(
+    root: Path,
+    settings: Settings,
+    *,
+    problems: Sequence[Problem] = PROBLEMS,
+    monitor: Monitor | None = None,
+    run_id: str = "",
+) -> tuple[TrainResult, list[Experience]]:
+    """Train as the stage does: the memory starts anew, checkpoints found in ``root`` count."""
+    import torch
+
+    torch.set_num_threads(1)
+    shutil.rmtree(root / "memory", ignore_errors=True)
+    with LongTermMemory.open(root / "memory", HashEncoder(), writable=True) as memory:
+        memory.append([demonstration(p) for p in PROBLEMS[:2]])
+        result = train(
+            settings,
+            problems,
+            memory=memory,
+            out=root / "out",
+            checkpoints=root / "checkpoints",
+            monitor=monitor or SilentMonitor(),
+            run_id=run_id,
+        )
+        return result, list(memory)

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from falcon.errors import UserError
+from falcon.monitor import SilentMonitor
+from falcon.training import checkpoint, saved_run_id
+from tests.training.setups import PROBLEMS, make_problem, make_settings, run_training
+
+ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = "adapter_model.safetensors"
+
+
+def rows_of(curves: Path) -> list[dict[str, str]]:
+    with curves.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def whole(tiny: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one undisturbed training of three steps."""
+    root = tmp_path_factory.mktemp("whole")
+    run_training(root, make_settings(tiny["causal"]), run_id="whole")
+    return root
+
+
+def test_a_killed_training_goes_on_to_the_same_bytes(
+    whole: Path, tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.training.killed_run", str(tiny["causal"]), str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert process.returncode == -signal.SIGKILL, process.stderr[-2000:]
+    assert not (tmp_path / "out" / "curves.csv").exists()
+    assert checkpoint.latest(tmp_path / "checkpoints") == tmp_path / "checkpoints" / "step-000002"
+    assert saved_run_id(tmp_path / "checkpoints") == "first"
+    monitor = SilentMonitor()
+    result, remembered = run_training(
+        tmp_path, make_settings(tiny["causal"]), monitor=monitor, run_id="second"
+    )
+    assert [step for step, _ in monitor.logged] == [2]
+    assert result.curves.read_bytes() == (whole / "out" / "curves.csv").read_bytes()
+    for place in ("out/policy", "checkpoints/step-000003/policy", "checkpoints/best"):
+        assert (tmp_path / place / WEIGHTS).read_bytes() == (whole / place / WEIGHTS).read_bytes()
+    stored = checkpoint.read_progress(whole / "checkpoints" / "step-000003").experiences
+    assert [e.key for e in remembered[2:]] == list(dict.fromkeys(e.key for e in stored))
+    assert saved_run_id(tmp_path / "checkpoints") == "first"
+
+
+def test_the_seed_decides_everything(whole: Path, tiny: dict[str, Path], tmp_path: Path) -> None:
+    again, _ = run_training(tmp_path / "again", make_settings(tiny["causal"]))
+    other, _ = run_training(tmp_path / "other", make_settings(tiny["causal"], seed=8))
+    curves = (whole / "out" / "curves.csv").read_bytes()
+    assert again.curves.read_bytes() == curves
+    assert other.curves.read_bytes() != curves
+
+
+def test_curves_have_a_row_a_step_and_every_loss(whole: Path) -> None:
+    rows = rows_of(whole / "out" / "curves.csv")
+    assert [row["step"] for row in rows] == ["0", "1", "2"]
+    for row in rows:
+        assert float(row["loss/sl"]) > 0
+        assert float(row["loss_inner/sl"]) > 0
+        assert float(row["norm/update"]) > 0
+        assert float(row["verdict/fault"]) == 0
+        classes = sum(float(row[f"verdict/{k}"]) for k in ("pass", "failure", "runtime", "syntax"))
+        assert classes == pytest.approx(1)
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates == pytest.approx([1e-3, 2e-3 / 3, 1e-3 / 3])
+
+
+def test_held_out_problems_are_neither_trained_on_nor_remembered(
+    whole: Path, tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    trained = {p.id for p in PROBLEMS[:3]}
+    progress = checkpoint.read_progress(whole / "checkpoints" / "step-000003")
+    assert {e.problem_id for e in progress.experiences} == trained
+    assert len(progress.experiences) == 3 * 2 * (2 + 1)
+    held_out = [make_problem(4, "valid"), make_problem(5, "test")]
+    with pytest.raises(UserError, match="No problem to train on"):
+        run_training(tmp_path, make_settings(tiny["causal"]), problems=held_out)
+
+
+def test_every_experience_is_in_long_term_memory(tiny: dict[str, Path], tmp_path: Path) -> None:
+    settings = make_settings(tiny["causal"], train={"steps": 1, "meta": {"order": 0}})
+    result, remembered = run_training(tmp_path, settings)
+    progress = checkpoint.read_progress(tmp_path / "checkpoints" / "step-000001")
+    assert {e.key for e in progress.experiences} <= {e.key for e in remembered}
+    assert {e.origin.step for e in progress.experiences} == {0}
+    assert len({e.origin.policy for e in progress.experiences}) == 1
+    assert "loss_inner/sl" not in rows_of(result.curves)[0]
+
+
+def test_the_best_validated_adapter_is_the_result(tiny: dict[str, Path], tmp_path: Path) -> None:
+    """Eq. 5: taught one answer by heart, the policy solves the same task held out."""
+    text = {"entry_point": "f", "statement": "Write `f(x)`.", "solutions": ["f=abs"]}
+    tests = {"kind": "call", "entry_point": "f", "calls": [{"args": [-1], "expected": 1}]}
+    problems = [make_problem(i, s, tests=tests, **text) for i, s in enumerate(("train", "valid"))]
+    only_sl = dict.fromkeys(("coarse", "error", "complexity", "style", "negative"), 0.0)
+    settings = make_settings(
+        tiny["causal"],
+        memory={"at": "off"},
+        train={
+            "steps": 12,
+            "learning_rate": 0.01,
+            "weight_decay": 0.0,
+            "validate_every": 1,
+            "checkpoint_every": 1,
+            "keep_checkpoints": 12,
+            "loss": only_sl,
+            "meta": {"order": 0, "tasks": 1, "long_batch": 0},
+        },
+    )
+    result, _ = run_training(tmp_path, settings, problems=problems)
+    scores = {
+        int(row["step"]) + 1: float(row["valid/reward/tests"])
+        for row in rows_of(result.curves)
+        if row["valid/reward/tests"]
+    }
+    assert sorted(scores) == list(range(1, 13))
+    print(scores)
+    best = max(scores.values())
+    assert best == 1 > scores[1]
+    first = min(step for step, score in scores.items() if score == best)
+    assert first < 12
+    assert result.best_step == first
+    assert result.metrics["valid/best_reward"] == best
+    chosen = (result.policy / WEIGHTS).read_bytes()
+    steps = {s: tmp_path / f"checkpoints/step-{s:06d}/policy" / WEIGHTS for s in (first, 12)}
+    assert chosen == steps[first].read_bytes()
+    assert chosen != steps[12].read_bytes()
+
+
+def test_checkpoint_of_other_settings_is_refused(
+    whole: Path, tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(whole / "checkpoints", tmp_path / "checkpoints")
+    settings = make_settings(tiny["causal"], train={"learning_rate": 0.5})
+    with pytest.raises(UserError, match=r"step-000003: the checkpoint belongs to other settings"):
+        run_training(tmp_path, settings)
+    with pytest.raises(UserError, match="other settings, data or memory"):
+        run_training(tmp_path, make_settings(tiny["causal"]), problems=PROBLEMS[:4])
+    # What does not change the numbers does not bind a checkpoint.
+    monitor = SilentMonitor()
+    harmless = make_settings(tiny["causal"], benchmark={"samples": 3}, profile="other")
+    run_training(tmp_path, harmless, monitor=monitor)
+    assert monitor.logged == []
+
+
+def test_a_loss_that_is_not_finite_is_named(tiny: dict[str, Path], tmp_path: Path) -> None:
+    meta = {"inner_lr": 1e30, "evaluate_with": "meta"}
+    with pytest.raises(UserError, match=r"NaN or infinite in the meta-update: sl, .*style"):
+        run_training(tmp_path, make_settings(tiny["causal"], train={"meta": meta}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_last_checkpoint_survives_weights_that_overflow(
+    tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    settings = make_settings(tiny["causal"], train={"learning_rate": 1e30, "validate_every": 0})
+    with pytest.raises(UserError, match=r"NaN or infinite.*last checkpoint is whole"):
+        run_training(tmp_path, settings)
+    folder = checkpoint.latest(tmp_path / "checkpoints")
+    assert folder is not None
+    progress = checkpoint.read_progress(folder)
+    assert progress.step == 1
+    assert len(progress.history) == 1
+
+
+@pytest.mark.parametrize("kind", ["chat", "seq2seq"])
+def test_other_kinds_of_model_train_alike(tiny: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    order = {"chat": 1, "seq2seq": 2}[kind]
+    meta = {"order": order, "baseline": "greedy", "inner_steps": 2}
+    settings = make_settings(
+        tiny[kind],
+        sampling={"top_p": 0.9},
+        train={"steps": 1, "meta": meta},
+        feedback={"adaptive": "add"},
+    )
+    result, _ = run_training(tmp_path, settings)
+    (row,) = rows_of(result.curves)
+    assert float(row["norm/update"]) > 0
+    assert (result.policy / WEIGHTS).is_file()
