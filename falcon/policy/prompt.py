@@ -105,7 +105,8 @@ def _blocks(text: str) -> list[tuple[int, int]]:
     closed = _CLOSE.search(text)
     if closed is None:
         return [(0, len(text))]
-    if opened is None or (closed.start() < opened.start()) or not opened.group(1):
+    own = opened is not None and (opened.group(1) or not text[: opened.start()].strip())
+    if opened is None or closed.start() < opened.start() or not own:
         # The prompt had opened the block: the first fence closes it.
         return [(0, closed.start())]
     blocks = []

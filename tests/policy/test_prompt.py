@@ -43,6 +43,7 @@ STARTER = 'import math\n\n\ndef helper(x):\n    return x\n\n\ndef add(a, b):\n  
         pytest.param(f"{CODE}\n", f"{CODE}\n", id="cut by the length limit"),
         pytest.param(f"Sure:\n```python\n{CODE}\n```\nDone.", f"{CODE}\n", id="own fence"),
         pytest.param(f"```python\n{CODE}\n```", f"{CODE}\n", id="own fence at once"),
+        pytest.param(f"\n```\n{CODE}\n```", f"{CODE}\n", id="own fence without a language"),
         pytest.param(f"```py\r\n{CODE}\n", f"{CODE}\n", id="own fence never closed"),
         pytest.param(
             f"```bash\npip install x\n```\nthen\n```python\n{CODE}\n```\n```python\nadd(1, 2)\n```",

@@ -37,11 +37,11 @@ def make_settings(model: Path, **changes: Any) -> Settings:
             "dtype": "float32",
             "lora_rank": 4,
             "lora_alpha": 8.0,
-            "max_prompt_tokens": 400,
+            "max_prompt_tokens": 600,
         },
         "sampling": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 8, "batch_size": 16},
         "sandbox": {"workers": 1},
-        "memory": {"top_k": 1, "min_similarity": -1, "recall_tokens": 60},
+        "memory": {"top_k": 1, "min_similarity": -1, "recall_tokens": 300},
         "train": {
             "steps": 3,
             "micro_batch_tokens": 2048,

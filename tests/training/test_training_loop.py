@@ -132,7 +132,6 @@ def test_the_best_validated_adapter_is_the_result(tiny: dict[str, Path], tmp_pat
         if row["valid/reward/tests"]
     }
     assert sorted(scores) == list(range(1, 13))
-    print(scores)
     best = max(scores.values())
     assert best == 1 > scores[1]
     first = min(step for step, score in scores.items() if score == best)

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from falcon.errors import UserError
+from falcon.feedback import ERROR_TYPES, make_judge
+from falcon.memory import HashEncoder, LongTermMemory, Origin
+from falcon.monitor import SilentMonitor
+from falcon.policy.generate import Completion
+from falcon.policy.policy import Policy
+from falcon.rollout import (
+    Workbench,
+    attempt_row,
+    outcome_metrics,
+    roll_out,
+    sampling_of,
+    spread,
+    stops_of,
+    uniform_share,
+)
+from falcon.sandbox import Sandbox
+from falcon.sandbox.verdict import Outcome
+from tests.training.setups import (
+    PROBLEMS,
+    attempts_of,
+    demonstration,
+    make_problem,
+    make_settings,
+)
+
+
+@pytest.fixture
+def bench(causal: Policy, tiny: dict[str, Path]) -> Iterator[Workbench]:
+    settings = make_settings(tiny["causal"])
+    with Sandbox(settings.sandbox) as sandbox:
+        yield Workbench(settings, causal, sandbox, make_judge(settings.feedback))
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[LongTermMemory]:
+    with LongTermMemory.open(tmp_path / "memory", HashEncoder(), writable=True) as opened:
+        opened.append([demonstration(p) for p in PROBLEMS[:3]])
+        yield opened
+
+
+def completion_of(bench: Workbench, text: str) -> Completion:
+    return Completion(tuple(bench.policy.encode(text)), text, True)
+
+
+def test_programs_are_judged_with_their_own_problem(bench: Workbench) -> None:
+    problems = [make_problem(1), make_problem(2)]
+    texts = [
+        [f"def {p.entry_point}(x):\n    return x + {n}\n```\nDone." for n in (1, 2)]
+        for p in problems
+    ]
+    texts[1].append(f"def {problems[1].entry_point}(x):\n    return nope\n")
+    groups = bench.examine(
+        problems,
+        [(1, 2), (3,)],
+        [[completion_of(bench, t) for t in row] for row in texts],
+        uniform_share(),
+        SilentMonitor(),
+    )
+    found = [[a.verdict.outcome for a in group] for group in groups]
+    assert found == [
+        [Outcome.PASS, Outcome.WRONG_ANSWER],
+        [Outcome.WRONG_ANSWER, Outcome.PASS, Outcome.RUNTIME_ERROR],
+    ]
+    crash = groups[1][2]
+    assert (crash.feedback.error_type, crash.feedback.error_line) == ("name", 2)
+    assert crash.feedback.value("negative") == pytest.approx(-1 / 3 / len(ERROR_TYPES))
+    assert crash.test_reward == pytest.approx(-0.6)
+    assert groups[0][0].prompt_ids == (1, 2)
+    assert groups[0][0].program == texts[0][0].split("```")[0]
+    assert [a.sample for a in groups[1]] == [0, 1, 2]
+    experience = crash.experience(Origin(stage="train", step=4))
+    assert experience.problem_id == problems[1].id
+    assert experience.score == crash.reward
+    row = attempt_row(crash)
+    assert (row["error_type"], row["n_fail"], row["outcome"]) == ("name", 3, "runtime_error")
+    times = bench.clock.read()
+    assert times["time/execute"] > 0
+    assert bench.clock.read() == {}
+
+
+def test_recall_is_never_from_the_problem_itself(bench: Workbench, memory: LongTermMemory) -> None:
+    for phase in ("train", "eval"):
+        for problem in PROBLEMS[:3]:
+            text = bench.recall(problem, memory, phase)  # type: ignore[arg-type]
+            assert "def " in text
+            assert problem.entry_point not in text
+    other = bench.prompt_ids(PROBLEMS[0], bench.recall(PROBLEMS[0], memory, "train"))
+    assert len(other) > len(bench.prompt_ids(PROBLEMS[0]))
+
+
+@pytest.mark.parametrize(
+    ("at", "train", "evaluation"),
+    [("train", True, False), ("eval", False, True), ("both", True, True), ("off", False, False)],
+)
+def test_recall_enters_where_it_is_set(
+    causal: Policy,
+    tiny: dict[str, Path],
+    memory: LongTermMemory,
+    at: str,
+    train: bool,
+    evaluation: bool,
+) -> None:
+    settings = make_settings(tiny["causal"], memory={"at": at})
+    with Sandbox(settings.sandbox) as sandbox:
+        bench = Workbench(settings, causal, sandbox, make_judge(settings.feedback))
+        assert bool(bench.recall(PROBLEMS[0], memory, "train")) == train
+        assert bool(bench.recall(PROBLEMS[0], memory, "eval")) == evaluation
+        assert bench.recall(PROBLEMS[0], None, "train") == ""
+
+
+def test_attempts_follow_prompts_and_seed(bench: Workbench, memory: LongTermMemory) -> None:
+    def texts(seed: int) -> list[list[str]]:
+        groups = bench.attempt(
+            PROBLEMS[:2],
+            samples=2,
+            sampling=sampling_of(bench.settings),
+            seed=seed,
+            memory=memory,
+            phase="train",
+        )
+        for problem, group in zip(PROBLEMS[:2], groups, strict=True):
+            assert [a.problem.id for a in group] == [problem.id] * 2
+        return [[a.completion.text for a in group] for group in groups]
+
+    assert texts(1) == texts(1)
+    assert texts(1) != texts(2)
+    assert len(memory) == 3
+
+
+def test_faults_of_ours_are_left_out_of_the_means(causal: Policy) -> None:
+    good = ("def f(x):\n    return x\n", "pass", 0)
+    attempts = attempts_of(causal, [good, ("x\n", "NameError", 1)])
+    faults = attempts_of(causal, [(good[0], "fault", 0)] * 2)
+    found, alone = outcome_metrics([*attempts, *faults]), outcome_metrics(attempts)
+    assert found["verdict/fault"] == 0.5
+    assert alone["verdict/fault"] == 0
+    assert {k: v for k, v in found.items() if k != "verdict/fault"} == {
+        k: v for k, v in alone.items() if k != "verdict/fault"
+    }
+    assert (found["verdict/pass"], found["verdict/runtime"]) == (0.5, 0.5)
+    assert found["reward/tests"] == pytest.approx((1 - 0.6) / 2)
+
+
+def test_spread_is_even_and_in_order() -> None:
+    numbers = [make_problem(i) for i in range(10)]
+    assert [p.id for p in spread(numbers, 5)] == [p.id for p in numbers[::2]]
+    assert spread(numbers, 0) == spread(numbers, 10) == spread(numbers, 99) == numbers
+
+
+def test_only_chat_models_stop_at_the_closing_fence(chat: Policy, causal: Policy) -> None:
+    assert stops_of(chat) == ("\n```",)
+    assert stops_of(causal) == ()
+
+
+def test_roll_out_is_of_the_bare_backbone_on_training_problems(
+    tiny: dict[str, Path], memory: LongTermMemory
+) -> None:
+    settings = make_settings(tiny["causal"], rollout={"samples": 2})
+    result = roll_out(settings, PROBLEMS, memory=memory, monitor=SilentMonitor())
+    assert list(result.frame["problem_id"]) == [p.id for p in PROBLEMS[:3] for _ in range(2)]
+    assert {e.problem_id for e in result.experiences} == {p.id for p in PROBLEMS[:3]}
+    assert {e.origin.policy for e in result.experiences} == {"base"}
+    assert result.metrics["verdict/fault"] == 0
+    again = roll_out(settings, PROBLEMS, memory=memory, monitor=SilentMonitor())
+    assert list(again.frame["program"]) == list(result.frame["program"])
+    with pytest.raises(UserError, match="No problem of split train or demo"):
+        roll_out(settings, PROBLEMS[3:], memory=memory, monitor=SilentMonitor())
