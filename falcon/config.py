@@ -122,7 +122,6 @@ class MemorySettings(_Section):
     carry_over: bool = True
     """Start from the memory that the last published run left behind."""
 
-
     @field_validator("at", mode="before")
     @classmethod
     def _off_is_a_word(cls, value: object) -> object:

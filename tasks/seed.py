@@ -63,6 +63,7 @@ def carried(stage: Stage, encoder: Encoder, held_out: set[str]) -> list[Experien
 
 def body(stage: Stage) -> StageResult:
     """Writes ``memory/``, the log of the long-term memory."""
+    from falcon.feedback import composite
     from falcon.memory import make_encoder
     from falcon.memory.seeding import demonstrations
     from falcon.problems import read_problems
@@ -81,6 +82,7 @@ def body(stage: Stage) -> StageResult:
             _feedback(stage),
             n=settings.memory.demonstrations,
             rng=np.random.default_rng(settings.seed),
+            score=lambda feedback: composite(feedback, settings.feedback),
         )
     judged = time.perf_counter() - start
     earlier = carried(stage, encoder, held_out)

@@ -124,16 +124,17 @@ def rollout(gate: GateSettings) -> Suites:
     }
 
 
-def train(gate: GateSettings, columns: Sequence[str]) -> Suites:
+def train(gate: GateSettings) -> Suites:
     """Curves: every figure finite; tampering rare; as many steps as were asked for."""
     return {
         "curves": [
             _rows(),
             _unique("step"),
             _among("finite", [True]),
-            *(_between(c, 0.0, gate.max_tamper_rate) for c in columns if c == "tamper_rate"),
         ],
         "facts": [
+            # Over the whole training: a single step has too few programs to judge a share by.
+            _between("tamper_rate", 0.0, gate.max_tamper_rate, "warning"),
             _among("all_steps", [True]),
             _among("adapter_saved", [True]),
             _among("adapter_finite", [True]),

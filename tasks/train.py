@@ -122,9 +122,10 @@ def check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckRepo
         "adapter_saved": (policy / "adapter_model.safetensors").is_file(),
         "adapter_finite": _finite_weights(policy / "adapter_model.safetensors"),
         "memory_grew": grown,
+        "tamper_rate": float(frame["tamper_rate"].mean()),
     }
     tables = {"curves": finite_rows(frame), "facts": pd.DataFrame([facts])}
-    suite = suites.train(stage.settings.gate, list(frame.columns))
+    suite = suites.train(stage.settings.gate)
     return validate("train", tables, suite, docs=stage.docs)
 
 
@@ -136,7 +137,7 @@ def finite_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """
     numbers = frame.select_dtypes("number")
     names = [str(column) for column in numbers]
-    needed = [n for n in names if n in ("loss", "reward") or n.endswith(("/loss", "/reward"))]
+    needed = [n for n in names if n.startswith(("loss/", "reward/"))]
     values = numbers.to_numpy(dtype=float)
     finite = ~np.isinf(values).any(axis=1) & ~np.isnan(numbers[needed].to_numpy(float)).any(axis=1)
     return frame.assign(finite=finite)

@@ -1,7 +1,8 @@
 """Short-term memory: the latest programs and their feedback, M_short of the paper.
 
-First in, first out at a cap, grouped by problem; in RAM alone, saved as plain JSON data in
-a checkpoint. Unlike long-term memory it keeps repetitions: N_error of eq. 9 counts samples.
+First in, first out at a cap, grouped by problem; in RAM alone, with a state of plain JSON
+data. MRLF empties it at each iteration, so its checkpoints have nothing of it to keep.
+Unlike long-term memory it keeps repetitions: N_error of eq. 9 counts samples.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ a budget of padded tokens, so that memory is bounded whatever the lengths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -111,12 +111,37 @@ def score(
     *,
     temperature: float,
     top_p: float,
+    plain: Collection[int] = (),
 ) -> Scored:
-    """Log-probabilities of a micro-batch under ``pairs`` (meta, or stacked fast weights)."""
+    """Log-probabilities of a micro-batch under ``pairs`` (meta, or stacked fast weights).
+
+    ``plain`` names the tags to score under the model as it is (temperature 1, no nucleus):
+    text the policy did not draw. Entropy is at ``temperature`` throughout.
+    """
     forward = _forward_seq2seq if policy.kind == "seq2seq" else _forward_packed
     logits, tokens, pieces = forward(policy, rows, pairs)
-    log_probs = log_prob(logits, tokens, temperature, top_p)
+    log_probs = _log_probs(logits, tokens, pieces, temperature, top_p, plain)
     return Scored(log_probs, _entropy(logits.detach(), temperature), pieces)
+
+
+def _log_probs(
+    logits: torch.Tensor,
+    tokens: torch.Tensor,
+    pieces: Sequence[tuple[int, int, int, int]],
+    temperature: float,
+    top_p: float,
+    plain: Collection[int],
+) -> torch.Tensor:
+    drawn = [i for tag, _, start, end in pieces if tag not in plain for i in range(start, end)]
+    if len(drawn) == len(tokens):
+        return log_prob(logits, tokens, temperature, top_p)
+    given = [i for tag, _, start, end in pieces if tag in plain for i in range(start, end)]
+    parts = []
+    for index, t, p in ((drawn, temperature, top_p), (given, 1.0, 1.0)):
+        at = torch.tensor(index, dtype=torch.long, device=logits.device)
+        parts.append(log_prob(logits[at], tokens[at], t, p))
+    back = torch.tensor([*drawn, *given], device=logits.device).argsort()
+    return torch.cat(parts)[back]
 
 
 @torch.no_grad()

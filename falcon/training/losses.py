@@ -30,12 +30,17 @@ LOSSES = ("sl", *TERMS)
 
 @dataclass(frozen=True)
 class Item:
-    """One completion with its coefficients: ``coefficients`` [J, T], J as :data:`LOSSES`."""
+    """One completion with its coefficients: ``coefficients`` [J, T], J as :data:`LOSSES`.
+
+    ``drawn`` tells whether the policy sampled it: its likelihood is then that of the sampling
+    distribution. References and remembered programs are scored by the plain model (eq. 2).
+    """
 
     task: int
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
     coefficients: torch.Tensor
+    drawn: bool = True
 
 
 @dataclass
@@ -132,6 +137,7 @@ class Sample:
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
     rows: torch.Tensor
+    drawn: bool = True
 
 
 def sl_sample(policy: Policy, prompt: tuple[int, ...], target: str) -> Sample:
@@ -141,7 +147,7 @@ def sl_sample(policy: Policy, prompt: tuple[int, ...], target: str) -> Sample:
         ids = (*ids, int(policy.tokenizer.eos_token_id))
     rows = torch.zeros(len(LOSSES), len(ids))
     rows[0] = 1.0
-    return Sample(prompt, ids, rows)
+    return Sample(prompt, ids, rows, drawn=False)
 
 
 def memory_sample(
@@ -153,7 +159,8 @@ def memory_sample(
     """
     ids = tuple(policy.encode(text))
     start = text.find(program.strip()) - (len(program) - len(program.lstrip()))
-    return Sample(prompt, ids, _term_rows(policy, rewards, ids, len(ids), start, len(program)))
+    rows = _term_rows(policy, rewards, ids, len(ids), start, len(program))
+    return Sample(prompt, ids, rows, drawn=False)
 
 
 def items_of(task: int, samples: Sequence[Sample]) -> list[Item]:
@@ -162,7 +169,9 @@ def items_of(task: int, samples: Sequence[Sample]) -> list[Item]:
     rewarded = sum(len(s.completion) for s in samples if not bool(s.rows[0].any()))
     scale = torch.ones(len(LOSSES), 1) / max(rewarded, 1)
     scale[0] = 1 / max(supervised, 1)
-    return [Item(task, s.prompt, s.completion, s.rows * scale) for s in samples if s.completion]
+    return [
+        Item(task, s.prompt, s.completion, s.rows * scale, s.drawn) for s in samples if s.completion
+    ]
 
 
 def loss_batches(
@@ -193,6 +202,7 @@ def batch_loss(
         pairs,
         temperature=settings.sampling.temperature,
         top_p=settings.sampling.top_p,
+        plain={tag for row in rows for tag in row.tags if not items[tag].drawn},
     )
     coefficients = torch.cat([items[tag].coefficients for tag, *_ in scored.pieces], dim=1)
     coefficients = coefficients.to(scored.log_probs.device)

@@ -94,6 +94,7 @@ class Mrlf:
         self.optimizer = optimizer
         self.reduce = reduce
         self._version = ""
+        self._attempt_of: dict[int, tuple[Experience, Attempt]] = {}
 
     # -- the algorithm -----------------------------------------------------------------
 
@@ -121,27 +122,26 @@ class Mrlf:
         """
         self.short_term.clear()
         now.attempts = self._attempt(now, self.meta.samples, seed=2 * now.step)
-        for group in now.attempts:
-            self.short_term.record(a.experience(self._origin(now)) for a in group if a.judged)
+        self._attempt_of = {}
+        for attempt in (a for group in now.attempts for a in group if a.judged):
+            experience = attempt.experience(self._origin(now))
+            self._attempt_of[id(experience)] = (experience, attempt)
+            self.short_term.record([experience])
 
     def adaptation(self, now: Iteration) -> None:
         """Adaptation: theta_i = theta; one or more gradient steps on a mini-batch of LMB and SMB."""
+        if self.meta.order == 0:
+            now.held_back = [[a for a in group if a.judged] for group in now.attempts]
+            return
         rng = np.random.default_rng([self.settings.seed, now.step])
         batches, now.held_back = [], []
         for task, (problem, group) in enumerate(zip(now.problems, now.attempts, strict=True)):
-            judged = [a for a in group if a.judged]
-            order = rng.permutation(len(judged))
-            # At least half stays for the outer loss, which must not see the same batch.
-            chosen = set(order[: min(self.meta.short_batch, len(judged) // 2)].tolist())
-            if self.meta.order == 0:
-                chosen = set()
-            now.held_back.append([a for i, a in enumerate(judged) if i not in chosen])
-            support = [a for i, a in enumerate(judged) if i in chosen]
+            support = self._from_short_term(problem, rng)
+            used = {a.sample for a in support}
+            now.held_back.append([a for a in group if a.judged and a.sample not in used])
             samples = self._samples(group, support) + self._from_long_term(rng)
             samples += self._supervised(problem, rng)
             batches += items_of(task, samples)
-        if self.meta.order == 0:
-            return
         since = time.perf_counter()
         now.fast, now.inner = adapt(self.policy, batches, len(now.problems), self.settings)
         self._refuse_not_finite(now.inner, "adaptation")
@@ -227,6 +227,15 @@ class Mrlf:
             memory=self.long_term,
             phase="train",
         )[0][0]
+
+    def _from_short_term(self, problem: Problem, rng: np.random.Generator) -> list[Attempt]:
+        """A mini-batch of SMB: at most half of the task's latest samples.
+
+        The other half stays for the outer loss, which must not see the same batch.
+        """
+        half = len(self.short_term.group(problem.id)) // 2
+        drawn = self.short_term.sample(rng, min(self.meta.short_batch, half), problem.id)
+        return [self._attempt_of[id(experience)][1] for experience in drawn]
 
     def _from_long_term(self, rng: np.random.Generator) -> list[Sample]:
         """A mini-batch of LMB: earlier programs with the rewards they were given then."""
