@@ -22,7 +22,7 @@ run: venv data
 	$(BIN)/falcon run $(ARGS)
 
 test: venv data
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: venv
 	$(BIN)/ruff check .

@@ -254,7 +254,9 @@ CODE = ("falcon", "tasks", "flows", "dvc.yaml", "params.yaml", "data.dvc")
 
 
 def git_commit(root: Path) -> str:
-    """The commit of the workspace, ``-dirty`` when code or settings differ; "" outside of git."""
+    """The commit of the workspace, ``-dirty`` when code or settings differ; "" without git."""
+    if shutil.which("git") is None:
+        return ""
 
     def ask(*words: str) -> subprocess.CompletedProcess[str]:
         asked = ["git", "-C", str(root), *words]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -138,10 +139,9 @@ def test_a_schedule_starts_a_run_by_itself(
     space: Workspace, first: subprocess.CompletedProcess[str]
 ) -> None:
     port = free_port()
-    environment: dict[str, str] = {"PYTHONPATH": str(space.root)}
+    mine = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_"))}
+    environment = mine | {"PYTHONPATH": str(space.root)}
     env.apply(space.root, environment)
-    import os
-
     log = space.state / "schedule.log"
     with log.open("w") as out:
         process = subprocess.Popen(
@@ -150,14 +150,13 @@ def test_a_schedule_starts_a_run_by_itself(
                 "--cron", "* * * * *", "--port", str(port),
             ],
             cwd=space.root,
-            env={k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_"))}
-            | environment,
+            env=environment,
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
         try:
-            started = _wait_for(log, "prepare", seconds=200)
+            started = _wait_for(log, "prepare", seconds=240)
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(60)
