@@ -7,17 +7,24 @@ on where it was interrupted. Nothing is trained and nothing is added to a memory
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.errors import UserError
-from falcon.evaluation.chunks import ChunkStore, Row, digest, write_whole
+from falcon.evaluation.chunks import ChunkStore, Row, write_whole
+from falcon.evaluation.plan import (
+    Chunk,
+    Suites,
+    adapter_digest,
+    load_suites,
+    make_plan,
+    recalls,
+    same_as,
+)
 from falcon.evaluation.report import write_report
 from falcon.evaluation.scores import flat_metrics, score_samples
 from falcon.monitor import Monitor
@@ -28,11 +35,7 @@ if TYPE_CHECKING:
     from falcon.config import Settings
     from falcon.memory import LongTermMemory
     from falcon.policy.generate import Sampling
-    from falcon.problems.problem import Problem
     from falcon.rollout import Attempt, Workbench
-
-BASE = "base"
-"""The policy that is the backbone as it was: no adapter, no memory."""
 
 _NUMBERS = ("reward", "test_reward", "coarse", "error", "style", "complexity", "negative")
 """Columns that are absent for a sample the sandbox could not judge."""
@@ -48,23 +51,6 @@ class BenchmarkResult:
     scores: dict[str, Any]
     comparisons: dict[str, Any]
     metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    policy: str
-    suite: str
-    problems: tuple[Problem, ...]
-    seed: int
-    key: str
-
-
-@dataclass
-class _Suites:
-    """Problems scored and those left out because their task is longer than a prompt may be."""
-
-    problems: dict[str, list[Problem]] = field(default_factory=dict)
-    left_out: dict[str, list[str]] = field(default_factory=dict)
 
 
 def run_benchmark(
@@ -89,17 +75,17 @@ def run_benchmark(
     import pandas as pd
 
     started = time.perf_counter()
-    digests = {name: _adapter_digest(name, folder) for name, folder in policies.items()}
-    same = _same_as(digests)
-    suites = _load_suites(settings, data_dir)
-    plan = _plan(settings, suites, {n: d for n, d in digests.items() if n not in same}, memory)
+    digests = {name: adapter_digest(name, folder) for name, folder in policies.items()}
+    same = same_as(digests)
+    suites = load_suites(settings, data_dir)
+    plan = make_plan(settings, suites, {n: d for n, d in digests.items() if n not in same}, memory)
     store = ChunkStore(work)
     times = _fill(settings, plan, store, policies, memory, monitor)
     rows = _rows(plan, store, suites, list(policies), same)
     frame = pd.DataFrame(rows)
     frame = frame.astype(dict.fromkeys(_NUMBERS, "float64"))  # also where all are absent
     about = {
-        name: {"adapter_digest": digests[name], "memory": _recalls(settings, name, memory)}
+        name: {"adapter_digest": digests[name], "memory": recalls(settings, name, memory)}
         for name in policies
     }
     scored = score_samples(
@@ -116,107 +102,6 @@ def run_benchmark(
     return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored) | times)
 
 
-# -- what is to be done ----------------------------------------------------------------
-
-
-def suite_names(suites: Sequence[str]) -> list[str]:
-    """Short names of ``benchmark.suites``: "mbpp" for "mbpp:PATH", with the file's stem when two share one."""
-    plain = [suite.partition(":")[0] for suite in suites]
-    return [
-        name if plain.count(name) == 1 else f"{name}-{Path(suite.partition(':')[2]).stem}"
-        for name, suite in zip(plain, suites, strict=True)
-    ]
-
-
-def _load_suites(settings: Settings, data_dir: Path) -> _Suites:
-    from falcon.policy.backbone import load_tokenizer
-    from falcon.policy.prompt import fits
-    from falcon.problems import load_benchmark
-    from falcon.rollout import spread
-
-    tokenizer = load_tokenizer(settings.policy.model)
-    found = _Suites()
-    listed = settings.benchmark.suites
-    for name, suite in zip(suite_names(listed), listed, strict=True):
-        chosen = spread(load_benchmark(suite, data_dir), settings.benchmark.limit)
-        short = [p for p in chosen if fits(tokenizer, p, settings.policy.max_prompt_tokens)]
-        if not short:
-            raise UserError(
-                f"benchmark.suites: no problem of {suite} fits into a prompt.",
-                hint="Raise policy.max_prompt_tokens.",
-            )
-        found.problems[name] = short
-        kept = {p.id for p in short}
-        found.left_out[name] = [p.id for p in chosen if p.id not in kept]
-    return found
-
-
-def _adapter_digest(name: str, folder: Path | None) -> str:
-    """Digest of an adapter's weights file; "" for the bare backbone."""
-    if folder is None:
-        return ""
-    try:
-        data = (folder / "adapter_model.safetensors").read_bytes()
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder}: no adapter of the {name} policy there.", hint="Run the train stage."
-        ) from None
-    return hashlib.sha256(data).hexdigest()[:12]
-
-
-def _same_as(digests: Mapping[str, str]) -> dict[str, str]:
-    """Policies that are another one before them, weight for weight -> that one; never ``base``."""
-    first: dict[str, str] = {}
-    return {
-        name: first[found]
-        for name, found in digests.items()
-        if name != BASE and first.setdefault(found, name) != name
-    }
-
-
-def _recalls(settings: Settings, policy: str, memory: LongTermMemory | None) -> bool:
-    m = settings.memory
-    return policy != BASE and memory is not None and m.top_k > 0 and m.at in ("eval", "both")
-
-
-def _plan(
-    settings: Settings,
-    suites: _Suites,
-    digests: Mapping[str, str],
-    memory: LongTermMemory | None,
-) -> list[_Chunk]:
-    """Chunks of one batch each, long tasks first so that a batch holds prompts of like length."""
-    from falcon import __version__
-    from falcon.policy.prompt import VERSION
-
-    b = settings.benchmark
-    basis = {
-        "version": __version__,
-        "prompt": VERSION,
-        "policy": settings.policy.model_dump(mode="json"),
-        "sandbox": settings.sandbox.model_dump(mode="json", exclude={"workers"}),
-        "feedback": settings.feedback.model_dump(mode="json"),
-        "memory": settings.memory.model_dump(mode="json"),
-        "memory_digest": memory.digest() if memory is not None else "",
-        "sampling": b.model_dump(mode="json", exclude={"suites", "limit"}),
-    }
-    width = max(1, b.batch_size // b.samples)
-    chunks = []
-    for policy, adapter in digests.items():
-        recalls = _recalls(settings, policy, memory)
-        for suite, problems in suites.problems.items():
-            order = sorted(problems, key=lambda p: (-len(p.statement), p.id))
-            for first in range(0, len(order), width):
-                part = tuple(order[first : first + width])
-                ids = [p.id for p in part]
-                # The same random numbers for every policy: the comparison is paired.
-                seed = int(digest([settings.seed, suite, ids])[:15], 16)
-                told = [p.model_dump(mode="json") for p in part]
-                key = digest([basis, adapter, recalls, seed, told])
-                chunks.append(_Chunk(policy, suite, part, seed, key))
-    return chunks
-
-
 # -- doing it --------------------------------------------------------------------------
 
 
@@ -230,7 +115,7 @@ def _sampling(settings: Settings, stop: tuple[str, ...]) -> Sampling:
 
 def _fill(
     settings: Settings,
-    plan: Sequence[_Chunk],
+    plan: Sequence[Chunk],
     store: ChunkStore,
     policies: Mapping[str, Path | None],
     memory: LongTermMemory | None,
@@ -260,7 +145,7 @@ def _fill(
 
 def _run_chunks(
     bench: Workbench,
-    chunks: Sequence[_Chunk],
+    chunks: Sequence[Chunk],
     store: ChunkStore,
     memory: LongTermMemory | None,
     use_adapter: bool,
@@ -275,13 +160,13 @@ def _run_chunks(
     total = sum(len(chunk.problems) for chunk in chunks)
     with monitor.progress(f"benchmark {chunks[0].policy}", total) as bar:
         for chunk in chunks:
-            recalls = _recalls(settings, chunk.policy, memory)
+            recalled = recalls(settings, chunk.policy, memory)
             groups = bench.attempt(
                 chunk.problems,
                 samples=samples,
                 sampling=_sampling(settings, stops_of(bench.policy)),
                 seed=chunk.seed,
-                memory=memory if recalls else None,
+                memory=memory if recalled else None,
                 phase="eval",
                 use_adapter=use_adapter,
                 error_share=share,
@@ -314,9 +199,9 @@ def _row(suite: str, attempt: Attempt) -> Row:
 
 
 def _rows(
-    plan: Sequence[_Chunk],
+    plan: Sequence[Chunk],
     store: ChunkStore,
-    suites: _Suites,
+    suites: Suites,
     policies: Sequence[str],
     same: Mapping[str, str],
 ) -> list[Row]:
@@ -334,7 +219,7 @@ def _rows(
     return rows
 
 
-def _head(settings: Settings, memory: LongTermMemory | None, suites: _Suites) -> dict[str, Any]:
+def _head(settings: Settings, memory: LongTermMemory | None, suites: Suites) -> dict[str, Any]:
     from falcon.policy.prompt import VERSION
 
     b = settings.benchmark

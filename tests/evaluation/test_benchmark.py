@@ -12,7 +12,7 @@ import pytest
 from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.evaluation import BenchmarkResult, run_benchmark
-from falcon.evaluation.benchmark import suite_names
+from falcon.evaluation.plan import suite_names
 from falcon.feedback import Feedback
 from falcon.memory import Experience, HashEncoder, LongTermMemory, Origin
 from falcon.monitor import Advance, SilentMonitor

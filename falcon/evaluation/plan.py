@@ -1,0 +1,143 @@
+"""Plan: which policy is to attempt which problems, cut into chunks with stable keys.
+
+Suites are read and limited here, and adapters recognised by their weights. No model is
+loaded and nothing is generated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from falcon.errors import UserError
+from falcon.evaluation.chunks import digest
+
+if TYPE_CHECKING:
+    from falcon.config import Settings
+    from falcon.memory import LongTermMemory
+    from falcon.problems.problem import Problem
+
+BASE = "base"
+"""The policy that is the backbone as it was: no adapter, no memory."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A batch of problems for one policy; ``key`` is a digest of all its samples depend on."""
+
+    policy: str
+    suite: str
+    problems: tuple[Problem, ...]
+    seed: int
+    key: str
+
+
+@dataclass
+class Suites:
+    """Problems scored and those left out because their task is longer than a prompt may be."""
+
+    problems: dict[str, list[Problem]] = field(default_factory=dict)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+
+def suite_names(suites: Sequence[str]) -> list[str]:
+    """Short names of ``benchmark.suites``: "mbpp" for "mbpp:PATH", with the file's stem when two share one."""
+    plain = [suite.partition(":")[0] for suite in suites]
+    return [
+        name if plain.count(name) == 1 else f"{name}-{Path(suite.partition(':')[2]).stem}"
+        for name, suite in zip(plain, suites, strict=True)
+    ]
+
+
+def load_suites(settings: Settings, data_dir: Path) -> Suites:
+    """The problems of ``benchmark.suites``; UserError for an unknown one or one that never fits."""
+    from falcon.policy.backbone import load_tokenizer
+    from falcon.policy.prompt import fits
+    from falcon.problems import load_benchmark
+    from falcon.rollout import spread
+
+    tokenizer = load_tokenizer(settings.policy.model)
+    found = Suites()
+    listed = settings.benchmark.suites
+    for name, suite in zip(suite_names(listed), listed, strict=True):
+        chosen = spread(load_benchmark(suite, data_dir), settings.benchmark.limit)
+        short = [p for p in chosen if fits(tokenizer, p, settings.policy.max_prompt_tokens)]
+        if not short:
+            raise UserError(
+                f"benchmark.suites: no problem of {suite} fits into a prompt.",
+                hint="Raise policy.max_prompt_tokens.",
+            )
+        found.problems[name] = short
+        kept = {p.id for p in short}
+        found.left_out[name] = [p.id for p in chosen if p.id not in kept]
+    return found
+
+
+def adapter_digest(name: str, folder: Path | None) -> str:
+    """Digest of an adapter's weights file; "" for the bare backbone. UserError when it is absent."""
+    if folder is None:
+        return ""
+    try:
+        data = (folder / "adapter_model.safetensors").read_bytes()
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder}: no adapter of the {name} policy there.", hint="Run the train stage."
+        ) from None
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def same_as(digests: Mapping[str, str]) -> dict[str, str]:
+    """Policies that are another one before them, weight for weight -> that one; never ``base``."""
+    first: dict[str, str] = {}
+    return {
+        name: first[found]
+        for name, found in digests.items()
+        if name != BASE and first.setdefault(found, name) != name
+    }
+
+
+def recalls(settings: Settings, policy: str, memory: LongTermMemory | None) -> bool:
+    """Whether long-term memory enters the prompts of this policy."""
+    m = settings.memory
+    return policy != BASE and memory is not None and m.top_k > 0 and m.at in ("eval", "both")
+
+
+def make_plan(
+    settings: Settings,
+    suites: Suites,
+    digests: Mapping[str, str],
+    memory: LongTermMemory | None,
+) -> list[Chunk]:
+    """Chunks of one batch each, long tasks first so that a batch holds prompts of like length."""
+    from falcon import __version__
+    from falcon.policy.prompt import VERSION
+
+    b = settings.benchmark
+    basis = {
+        "version": __version__,
+        "prompt": VERSION,
+        "policy": settings.policy.model_dump(mode="json"),
+        "sandbox": settings.sandbox.model_dump(mode="json", exclude={"workers"}),
+        "feedback": settings.feedback.model_dump(mode="json"),
+        "memory": settings.memory.model_dump(mode="json"),
+        "memory_digest": memory.digest() if memory is not None else "",
+        "sampling": b.model_dump(mode="json", exclude={"suites", "limit"}),
+    }
+    width = max(1, b.batch_size // b.samples)
+    chunks = []
+    for policy, adapter in digests.items():
+        recalled = recalls(settings, policy, memory)
+        for suite, problems in suites.problems.items():
+            order = sorted(problems, key=lambda p: (-len(p.statement), p.id))
+            for first in range(0, len(order), width):
+                part = tuple(order[first : first + width])
+                ids = [p.id for p in part]
+                # The same random numbers for every policy: the comparison is paired.
+                seed = int(digest([settings.seed, suite, ids])[:15], 16)
+                told = [p.model_dump(mode="json") for p in part]
+                key = digest([basis, adapter, recalled, seed, told])
+                chunks.append(Chunk(policy, suite, part, seed, key))
+    return chunks
