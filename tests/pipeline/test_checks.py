@@ -121,7 +121,7 @@ def test_curves_must_be_finite_where_training_depends_on_them() -> None:
     frame = pd.DataFrame(
         {
             "step": [0, 1, 2, 3],
-            "loss": [1.0, math.nan, 0.5, 0.4],
+            "loss/total": [1.0, math.nan, 0.5, 0.4],
             "valid/pass_rate": [math.nan, 0.1, math.nan, math.inf],
         }
     )
