@@ -17,7 +17,7 @@ WRITER = """
 import sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
-from conftest import make_experience as make
+from made_experience import make_experience as make
 from falcon.memory import HashEncoder, LongTermMemory
 folder, start = Path(sys.argv[1]), int(sys.argv[2])
 with LongTermMemory.open(folder, HashEncoder(), writable=True, segment_bytes=20_000) as memory:

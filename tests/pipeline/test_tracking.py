@@ -57,7 +57,7 @@ def test_a_stage_run_is_a_child_with_its_inputs_on_record(
     assert found.data.tags["mlflow.parentRunId"] == parent.id
     assert found.data.tags["settings.hash"]
     assert len(found.data.tags["git.commit"].removesuffix("-dirty")) == 40
-    assert found.data.params["train.meta.tasks"] == "2"
+    assert found.data.params["train.meta.tasks"] == str(settings.train.meta.tasks)
     assert tracker.client.get_metric_history(run.id, "loss")[0].step == 3
     md5 = found.data.tags["dvc.data.md5"]
     assert found.inputs.dataset_inputs[0].dataset.digest == md5

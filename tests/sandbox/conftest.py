@@ -5,21 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from limits import small
 
-from falcon.config import SandboxSettings
 from falcon.sandbox import Sandbox
-
-
-def small(**changed: object) -> SandboxSettings:
-    """Limits that keep the tests short."""
-    base = {
-        "workers": 3,
-        "cpu_seconds": 0.5,
-        "total_cpu_seconds": 3.0,
-        "output_kib": 256,
-        "memory_mib": 128,
-    }
-    return SandboxSettings.model_validate(base | changed)
 
 
 @pytest.fixture(scope="session")

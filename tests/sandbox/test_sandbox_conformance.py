@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cases import ROWS, Row
-from conftest import small
+from limits import small
 
 from falcon.sandbox import Program, Sandbox, Verdict
 

