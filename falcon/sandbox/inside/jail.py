@@ -65,9 +65,12 @@ def _build_root(packages: list[str]) -> None:
         if os.path.islink(name) and not os.path.lexists(_NEW_ROOT + name):
             os.symlink(os.readlink(name), _NEW_ROOT + name)
     scratch = _NEW_ROOT + "/tmp"  # noqa: S108
-    os.mkdir(scratch)
-    flags = plain | linux.MS_NOEXEC
-    linux.mount("tmpfs", scratch, "tmpfs", flags, "size=8m,nr_inodes=128,mode=1777")
+    # Where packages lie under /tmp themselves, a scratch there would hide them: such programs
+    # get none, and their /tmp is read-only like the rest.
+    if not os.path.isdir(scratch):
+        os.mkdir(scratch)
+        flags = plain | linux.MS_NOEXEC
+        linux.mount("tmpfs", scratch, "tmpfs", flags, "size=8m,nr_inodes=128,mode=1777")
     os.chdir(_NEW_ROOT)
     linux.pivot_root_here()
     linux.make_read_only("/", recursive=False)
@@ -238,6 +241,8 @@ def add_packages(packages: list[str]) -> None:
 
 def wipe_scratch() -> None:
     """Remove what a program left in /tmp. Raises OSError when something stays."""
+    if not os.path.ismount("/tmp"):  # noqa: S108
+        return
     with os.scandir("/tmp") as entries:  # noqa: S108
         names = [(e.path, e.is_dir(follow_symlinks=False)) for e in entries]
     for path, folder in names:
