@@ -189,7 +189,7 @@ def _rules(packages: list[str], *, scratch: bool) -> list[tuple[str, int]]:
                 rules.append((file, landlock.READ_FILE))
     rules += [("/etc/ld.so.cache", landlock.READ_FILE), ("/dev/null", landlock.WRITE_FILE)]
     rules += [("/dev/urandom", landlock.READ_FILE), ("/dev/zero", landlock.READ_FILE)]
-    if scratch:
+    if scratch and os.path.ismount("/tmp"):  # noqa: S108
         rules.append(("/tmp", landlock.SCRATCH))  # noqa: S108
     return rules
 
