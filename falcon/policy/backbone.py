@@ -29,7 +29,7 @@ class Backbone:
     """A frozen model in evaluation mode with its tokenizer.
 
     ``kind`` is "causal" or "seq2seq"; ``chat`` tells whether the tokenizer has a chat
-    template; ``context`` is the greatest number of positions.
+    template.
     """
 
     model: Any
@@ -37,7 +37,6 @@ class Backbone:
     kind: Literal["causal", "seq2seq"]
     name: str
     chat: bool
-    context: int
 
 
 def _embedded_file() -> Path:
@@ -212,14 +211,10 @@ def load_backbone(settings: PolicySettings, *, differentiable_twice: bool = Fals
     model.generation_config.max_length = None
     if torch.cuda.is_available():
         model.to("cuda")
-    context = int(
-        getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 2048
-    )
     return Backbone(
         model=model,
         tokenizer=tokenizer,
         kind="seq2seq" if seq2seq else "causal",
         name=settings.model,
         chat=bool(getattr(tokenizer, "chat_template", None)),
-        context=context,
     )

@@ -8,7 +8,7 @@ grow in place. A sample depends on its own random numbers only, not on its neigh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +33,10 @@ class Sampling:
     max_new_tokens: int
     batch_size: int
     stop: tuple[str, ...] = ()
+
+    def greedy(self) -> Sampling:
+        """The same limits without chance."""
+        return replace(self, temperature=0.0, top_p=1.0)
 
 
 @dataclass(frozen=True)

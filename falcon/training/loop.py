@@ -199,11 +199,10 @@ def _validate(
     monitor: Monitor,
 ) -> dict[str, float]:
     """Greedy score of the meta weights on held-out problems; the best adapter is kept (eq. 5)."""
-    sampling = sampling_of(settings, stop=stops_of(method.policy))
     groups = method.bench.attempt(
         valid,
         samples=1,
-        sampling=type(sampling)(0, 1, sampling.max_new_tokens, sampling.batch_size, sampling.stop),
+        sampling=sampling_of(settings, stop=stops_of(method.policy)).greedy(),
         seed=0,
         memory=method.long_term,
         phase="eval",

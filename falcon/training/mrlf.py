@@ -95,6 +95,7 @@ class Mrlf:
         self.reduce = reduce
         self._version = ""
         self._attempt_of: dict[int, tuple[Experience, Attempt]] = {}
+        self._greedy_of: dict[str, Attempt] = {}
 
     # -- the algorithm -----------------------------------------------------------------
 
@@ -123,6 +124,7 @@ class Mrlf:
         self.short_term.clear()
         now.attempts = self._attempt(now, self.meta.samples, seed=2 * now.step)
         self._attempt_of = {}
+        self._greedy_of = {}
         for attempt in (a for group in now.attempts for a in group if a.judged):
             experience = attempt.experience(self._origin(now))
             self._attempt_of[id(experience)] = (experience, attempt)
@@ -218,15 +220,18 @@ class Mrlf:
         ]
 
     def _greedy(self, problem: Problem) -> Attempt:
-        sampling = sampling_of(self.settings, stop=stops_of(self.policy))
-        return self.bench.attempt(
-            [problem],
-            samples=1,
-            sampling=type(sampling)(0, 1, sampling.max_new_tokens, 1, sampling.stop),
-            seed=0,
-            memory=self.long_term,
-            phase="train",
-        )[0][0]
+        """The greedy attempt under theta; made once an iteration, which asks up to three times."""
+        if problem.id not in self._greedy_of:
+            sampling = sampling_of(self.settings, stop=stops_of(self.policy))
+            self._greedy_of[problem.id] = self.bench.attempt(
+                [problem],
+                samples=1,
+                sampling=sampling.greedy(),
+                seed=0,
+                memory=self.long_term,
+                phase="train",
+            )[0][0]
+        return self._greedy_of[problem.id]
 
     def _from_short_term(self, problem: Problem, rng: np.random.Generator) -> list[Attempt]:
         """A mini-batch of SMB: at most half of the task's latest samples.

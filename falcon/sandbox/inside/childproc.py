@@ -86,6 +86,9 @@ class Child:
         for level, kind, body in extra:
             if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
                 self.pid = _CREDENTIALS.unpack(body[: _CREDENTIALS.size])[0]
+        if not data:
+            self.close()
+            raise Fault("the zygote or its child ended before the greeting")
         if self.pid <= 0 or data != frames.pack(inner.HELLO):
             self.close()
             raise Fault("the child did not greet")
