@@ -7,6 +7,7 @@ the library's own layers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -64,9 +65,40 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
 
 def new_cache(config: Any) -> Cache:
     """An empty cache for a decoder-only model: growing where every layer attends to all tokens."""
-    layers = getattr(config, "layer_types", None)
-    if layers and any(kind != "full_attention" for kind in layers):
-        return DynamicCache(config=config)
-    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
+    if not grows(config):
         return DynamicCache(config=config)
     return Cache(layer_class_to_replicate=GrowingLayer)
+
+
+def joined(caches: Sequence[Cache], width: int) -> Cache:
+    """One cache of the rows of all, each [R, heads, S, d], padded on the left to ``width``.
+
+    What is put there is zero: a mask must cover it. Caches of models with sliding windows
+    hold a window each and cannot be joined unless there is one of them.
+    """
+    if len(caches) == 1:
+        return caches[0]
+    whole = Cache(layer_class_to_replicate=GrowingLayer)
+    for at in range(len(caches[0].layers)):
+        parts = [cache.layers[at] for cache in caches]
+        whole.update(
+            torch.cat([_padded(part.keys, width) for part in parts]),
+            torch.cat([_padded(part.values, width) for part in parts]),
+            at,
+        )
+        for cache in caches:
+            cache.layers[at] = None
+    return whole
+
+
+def _padded(rows: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.nn.functional.pad(rows, (0, 0, width - rows.shape[-2], 0))
+
+
+def grows(config: Any) -> bool:
+    """Whether every layer of a decoder-only model attends to all tokens before."""
+    layers = getattr(config, "layer_types", None)
+    if layers:
+        return all(kind == "full_attention" for kind in layers)
+    window = getattr(config, "sliding_window", None)
+    return not (window and getattr(config, "use_sliding_window", True))

@@ -8,6 +8,8 @@ One object for decoder-only and encoder-decoder models. It generates through
 from __future__ import annotations
 
 import hashlib
+import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +18,15 @@ import torch
 
 from falcon.policy.adapter import AdapterBank, Pairs, attach, load_adapter, save_adapter
 from falcon.policy.backbone import Backbone, load_backbone
+from falcon.policy.cache import grows, joined, new_cache
 
 if TYPE_CHECKING:
     from falcon.config import PolicySettings
+
+
+# Padded tokens of one pass over prompts. On a CPU a large pass is several times slower a token:
+# its activations leave the processor's caches, and their memory is asked for anew each time.
+PASS_TOKENS = defaultdict(lambda: 32768, cpu=2048)
 
 
 class Policy:
@@ -188,28 +196,49 @@ def _start_causal(
     pairs: Pairs | None,
     row_task: torch.Tensor | None,
 ) -> DecodingState:
-    from falcon.policy.cache import new_cache
-
+    """One pass over the prompts a group of like lengths, so that little of it is padding."""
+    most = PASS_TOKENS[policy.device.type] if grows(policy.model.config) else sys.maxsize
+    groups = _groups([len(p) for p in prompts], most)
     ids, mask = policy.pad(prompts, left=True)
-    cache = new_cache(policy.model.config)
-    with policy.bank.use(pairs, row_task):
-        out = policy.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+    width = ids.shape[1]
+    caches, logits = [], []
+    for part in groups:
+        longest = max(len(p) for p in prompts[part])
+        at = (part, slice(width - longest, width))
+        cache = new_cache(policy.model.config)
+        with policy.bank.use(pairs, None if row_task is None else row_task[part]):
+            out = policy.model(
+                input_ids=ids[at],
+                attention_mask=mask[at],
+                position_ids=(mask[at].cumsum(-1) - 1).clamp(min=0),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        caches.append(cache)
+        logits.append(out.logits[:, -1])
+    cache = joined(caches, width)
     cache.batch_repeat_interleave(samples)
     return DecodingState(
         policy,
         pairs,
         _repeat(row_task, samples),
         cache,
-        out.logits[:, -1].repeat_interleave(samples, dim=0),
+        torch.cat(logits).repeat_interleave(samples, dim=0),
         mask.repeat_interleave(samples, dim=0),
     )
+
+
+def _groups(lengths: Sequence[int], most: int) -> list[slice]:
+    """Neighbours that fit into ``most`` padded tokens together; a longer one stands alone."""
+    groups: list[slice] = []
+    first = widest = 0
+    for i, length in enumerate(lengths):
+        widest = max(widest, length)
+        if i > first and widest * (i + 1 - first) > most:
+            groups.append(slice(first, i))
+            first, widest = i, length
+    return [*groups, slice(first, len(lengths))]
 
 
 def _start_seq2seq(

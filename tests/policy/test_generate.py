@@ -5,7 +5,7 @@ import torch
 
 from falcon.errors import UserError
 from falcon.policy.generate import Completion, Sampling, generate
-from falcon.policy.policy import Policy
+from falcon.policy.policy import PASS_TOKENS, Policy
 from tests.models import of_task, own_weights
 
 GREEDY = Sampling(temperature=0, top_p=1, max_new_tokens=20, batch_size=8)
@@ -83,6 +83,38 @@ def test_fast_weights_generate_as_if_they_were_the_meta_weights(policy: Policy) 
         alone = generate(policy, prompts, samples=2, sampling=DRAWN, seed=4)
         for i, owner in enumerate(tasks):
             assert (together[i] == alone[i]) == (owner == task)
+
+
+def test_prompts_read_in_several_passes_are_read_alike(
+    causal: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [p * n for p, n in zip(prompts_of(causal), (5, 1, 3, 2), strict=True)]
+    tasks = torch.tensor([2, 0, 1, 2])
+    pairs = own_weights(causal, 3)
+    passes: list[int] = []
+    causal.model.register_forward_pre_hook(
+        lambda _model, _args, given: passes.append(given["input_ids"].numel()), with_kwargs=True
+    )
+
+    def read(most: int) -> list[torch.Tensor]:
+        monkeypatch.setitem(PASS_TOKENS, "cpu", most)
+        state = causal.start(prompts, 2, pairs, tasks)
+        found = [state.logits]
+        for token in (7, 8):
+            state.advance(torch.full((8,), token))
+            found.append(state.logits)
+        return found
+
+    longest = max(len(p) for p in prompts)
+    with torch.inference_mode():
+        together = read(10_000)
+        assert passes[:1] == [4 * longest]
+        passes.clear()
+        apart = read(longest)
+    assert len(passes) > 4
+    assert max(passes) == longest
+    for one, other in zip(together, apart, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_stop_text_ends_a_row(causal: Policy) -> None:
