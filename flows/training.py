@@ -26,7 +26,7 @@ from flows import carry, quiet  # noqa: E402
 from tasks import dvc  # noqa: E402
 from tasks.checks import report_markdown  # noqa: E402
 from tasks.gate import read_gate  # noqa: E402
-from tasks.registry import Refused, Registry  # noqa: E402
+from tasks.registry import Away, Refused, Registry  # noqa: E402
 from tasks.stage import bury_dead, closing, log_data, provenance, read_marker  # noqa: E402
 from tasks.tracking import TrackedRun, Tracker, flatten  # noqa: E402
 from tasks.workspace import STAGES, Workspace, read_json, set_profile  # noqa: E402
@@ -130,12 +130,25 @@ def _stages(
     told: dict[str, Any] = {}
     for stage in STAGES:
         if stage == "benchmark":
-            champion = Registry(parent.tracker, settings).carry_champion()
-            if champion is not None:
-                get_run_logger().info("comparing with version %s, in service", champion.number)
+            _carry_champion(Registry(parent.tracker, settings))
         told[stage] = run_stage(stage, str(space.root), parent.id, force)
         record(space, parent, stage, told[stage])
     return {"stages": told}
+
+
+def _carry_champion(registry: Registry) -> None:
+    """Fetch the model to compare with; during an outage the one fetched last stands in.
+
+    Whether that was right is decided where it matters: no model is promoted that was
+    compared with another than the one in service.
+    """
+    try:
+        champion = registry.carry_champion()
+    except Away as fault:
+        get_run_logger().warning("%s Comparing with the model fetched last.", fault.message)
+        return
+    if champion is not None:
+        get_run_logger().info("comparing with version %s, in service", champion.number)
 
 
 def record(space: Workspace, parent: TrackedRun, stage: str, told: dict[str, Any]) -> None:

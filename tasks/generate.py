@@ -226,9 +226,7 @@ def _champion(space: Workspace, settings: Settings) -> tuple[str, Path] | None:
     uri = tracking_uri(settings, space)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         return None
-    from mlflow.exceptions import MlflowException
-
-    from tasks.registry import CHAMPION, Registry
+    from tasks.registry import CHAMPION, Away, Registry
 
     try:
         registry = Registry(Tracker(settings, space), settings)
@@ -238,11 +236,9 @@ def _champion(space: Workspace, settings: Settings) -> tuple[str, Path] | None:
         folder = space.state / "served" / "adapter"
         if not folder.is_dir() or path_md5(folder) != version.policy:
             registry.download(version, folder)
-    except MlflowException as fault:
-        reason = (str(fault).strip().splitlines() or ["no message"])[0][:200]
+    except Away as fault:
         raise UserError(
-            f"the registry at {uri} cannot be read ({reason}).",
-            hint="Start the tracker, or give --adapter FOLDER.",
+            fault.message, hint="Start the tracker, or give --adapter FOLDER."
         ) from fault
     return version.number, folder
 

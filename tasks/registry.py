@@ -7,13 +7,15 @@ spooled: a promotion that may or may not have happened is worse than none.
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from falcon.config import Settings
 from falcon.errors import UserError
@@ -30,6 +32,36 @@ class Refused(UserError):
     """The gate, or a change since its decision, forbids the promotion."""
 
     exit_code = 4
+
+
+class Away(UserError):
+    """The registry does not answer, or what it keeps cannot be read or written."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _answering(
+    method: Callable[Concatenate[Registry, P], R],
+) -> Callable[Concatenate[Registry, P], R]:
+    """Say in one line what MLflow, its database or its files threw."""
+
+    @functools.wraps(method)
+    def guarded(self: Registry, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return method(self, *args, **kwargs)
+        except (MlflowException, OSError) as fault:
+            told = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+            told = told.partition(" with exception ")[0][:200]
+            raise Away(
+                f"the model registry at {self.tracker.uri} failed ({told}).",
+                hint="Start the tracker and give the command again; what was made is kept.",
+            ) from fault
+
+    return guarded
 
 
 @dataclass(frozen=True)
@@ -59,6 +91,7 @@ class Registry:
     def _client(self) -> Any:
         return self.tracker.client
 
+    @_answering
     def by_alias(self, alias: str) -> Version | None:
         """The version an alias points at, or None."""
         from mlflow.exceptions import MlflowException
@@ -72,6 +105,7 @@ class Registry:
             raise
         return Version(str(found.version), found.run_id or "", dict(found.tags))
 
+    @_answering
     def by_policy(self, md5: str) -> Version | None:
         """The newest version made of an adapter folder of that hash, or None."""
         found = self._client.search_model_versions(f"name = '{self.name}'")
@@ -79,6 +113,7 @@ class Registry:
         newest = max(fit, key=lambda v: int(v.version), default=None)
         return newest and Version(str(newest.version), newest.run_id or "", dict(newest.tags))
 
+    @_answering
     def register(self) -> Version:
         """Register the trained policy as challenger, once for the same files.
 
@@ -152,20 +187,21 @@ class Registry:
     def _log_model(self, policy: Path, run_id: str | None) -> Any:
         mlflow = import_mlflow()
         from mlflow.models import Model, ModelSignature
-        from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+        from mlflow import types
 
         mlflow.set_tracking_uri(self.tracker.uri)
         # Without it the model would go to the experiment Default, and its files to ./mlruns.
         mlflow.set_experiment(experiment_id=self.tracker.experiment_id())
         signature = ModelSignature(
-            inputs=Schema([ColSpec("string", "prompt")]),
-            outputs=Schema([ColSpec("string")]),
-            params=ParamSchema(
+            inputs=types.Schema([types.ColSpec("string", "prompt")]),
+            outputs=types.Schema([types.ColSpec("string")]),
+            params=types.ParamSchema(
                 [
-                    ParamSpec("max_new_tokens", "long", 256),
-                    ParamSpec("temperature", "double", 0.0),
-                    ParamSpec("top_p", "double", 1.0),
-                    ParamSpec("seed", "long", 0),
+                    types.ParamSpec("max_new_tokens", "long", 256),
+                    types.ParamSpec("temperature", "double", 0.0),
+                    types.ParamSpec("top_p", "double", 1.0),
+                    types.ParamSpec("seed", "long", 0),
                 ]
             ),
         )
@@ -183,6 +219,7 @@ class Registry:
                 pip_requirements=["falcon-mlops"],
             )
 
+    @_answering
     def promote(self, *, approve_refused: bool = False) -> Version:
         """Put the challenger into service; what was there becomes ``previous``.
 
@@ -215,6 +252,7 @@ class Registry:
         self._move(version, champion, "promoted" if passed else "approved by hand")
         return version
 
+    @_answering
     def rollback(self) -> Version:
         """Put the previous champion back into service. Raises UserError when there is none."""
         previous, champion = self.by_alias(PREVIOUS), self.by_alias(CHAMPION)
@@ -236,6 +274,7 @@ class Registry:
         if challenger is not None and challenger.number == new.number:
             client.delete_registered_model_alias(self.name, CHALLENGER)
 
+    @_answering
     def carry_champion(self) -> Version | None:
         """Have the champion's adapter in ``carried/champion``, where the benchmark looks.
 
@@ -261,6 +300,7 @@ class Registry:
             write_json(card, {"version": champion.number, "policy": champion.policy})
         return champion
 
+    @_answering
     def download(self, version: Version, folder: Path) -> None:
         """The adapter of a version as ``folder``, whole; raises UserError when it is another one."""
         mlflow = import_mlflow()

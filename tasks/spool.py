@@ -36,7 +36,7 @@ class Spool:
         self._warn = warn
         self._pause = pause
         self._next = 0.0
-        self._file = folder / f"{time.time_ns():020d}-{os.getpid()}-{uuid.uuid4().hex[:6]}.jsonl"
+        self._file: Path | None = None
         self._waiting = False
 
     def submit(self, call: Call) -> bool:
@@ -63,12 +63,19 @@ class Spool:
         return self.replay()
 
     def _keep(self, call: Call) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf-8") as handle:
+        # Another process may be replaying this file and is about to remove it.
+        with _locked(self.folder), self._own_file().open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(call) + "\n")
             handle.flush()
             os.fsync(handle.fileno())
         self._waiting = True
+
+    def _own_file(self) -> Path:
+        # Named by its first call, so that a run is made before its children of other processes.
+        if self._file is None:
+            name = f"{time.time_ns():020d}-{os.getpid()}-{uuid.uuid4().hex[:6]}.jsonl"
+            self._file = self.folder / name
+        return self._file
 
     def _set_aside(self, call: Call, why: str) -> None:
         self._warn(f"the tracker refused `{call.get('op')}`: {why[:300]}")
@@ -80,6 +87,14 @@ class Spool:
         """Calls that wait in this workspace, of all processes."""
         return sum(len(_lines(file)) for file in self._files())
 
+    def makes(self, run: str) -> bool:
+        """Whether the creation of a run is among the waiting calls, of whatever process."""
+        return any(
+            call.get("op") == "create" and call.get("run") == run
+            for file in self._files()
+            for call in _lines(file)
+        )
+
     def _files(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
@@ -88,17 +103,17 @@ class Spool:
     def replay(self) -> bool:
         """Make the waiting calls, oldest first. True when none is left.
 
-        A file another process is replaying is left to it. Stops at the first outage; what
-        was made is not made again.
+        While another process replays, all is left to it. Stops at the first outage; what was
+        made is not made again.
         """
-        for file in self._files():
-            with _locked(file) as mine:
-                if not mine:
-                    continue
-                if not self._replay_file(file):
-                    return False
-        self._waiting = self._file.exists()
-        return not self._waiting
+        if not self._files():
+            self._waiting = False
+            return True
+        with _locked(self.folder, wait=False) as mine:
+            if not mine or not all(self._replay_file(file) for file in self._files()):
+                return False
+        self._waiting = False
+        return True
 
     def _replay_file(self, file: Path) -> bool:
         calls = _lines(file)
@@ -129,18 +144,17 @@ def _lines(file: Path) -> list[Call]:
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[bool]:
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the spool of a folder. Gives False when another holds it and we do not wait."""
+    folder.mkdir(parents=True, exist_ok=True)
     handle: TextIO
-    with file.with_suffix(".lock").open("w") as handle:
+    with (folder / ".lock").open("w") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
             return
-        try:
-            yield True
-        finally:
-            file.with_suffix(".lock").unlink(missing_ok=True)
+        yield True
 
 
 class Names:
@@ -157,6 +171,13 @@ class Names:
     def learn(self, ours: str, real: str) -> None:
         """Remember the real id of a run of ours (a file each, so processes never collide)."""
         write_text(self._folder / ours, real)
+
+    def known(self, run: str) -> str:
+        """The tracker's id, or the one given while it is not known."""
+        try:
+            return self.real(run)
+        except KeyError:
+            return run
 
     def real(self, run: str) -> str:
         """The tracker's id. Raises KeyError for a run it has not been told of yet."""

@@ -133,8 +133,8 @@ class Tracker:
             "op": "create", "run": ours, "name": name, "tags": dict(tags), "parent": parent,
             "time": _now(),
         }  # fmt: skip
-        made = self.spool.submit(call)
-        return TrackedRun(self, self.names.real(ours) if made else ours)
+        self.spool.submit(call)
+        return TrackedRun(self, self.names.known(ours))
 
     def reopen(self, run: str) -> TrackedRun:
         """A run that goes on: its status is RUNNING again."""
@@ -151,7 +151,11 @@ class Tracker:
                 raise Refused(fault.message) from fault
             raise
         except KeyError as fault:
-            raise Refused(f"unknown run {fault}") from fault
+            run = str(fault.args[0])
+            # Its creation waits, perhaps in the spool of the process that started this one.
+            if self.spool.makes(run) or self.names.known(run) != run:
+                raise ConnectionError(f"the creation of run {run} waits") from fault
+            raise Refused(f"unknown run {run}") from fault
 
     def _do_create(self, call: Call) -> None:
         tags = dict(call["tags"])

@@ -160,6 +160,48 @@ def test_an_outage_is_spooled_and_replayed_in_order(
     assert [a.path for a in tracker.client.list_artifacts(real, "notes")] == ["notes/note.txt"]
 
 
+def test_a_child_of_a_run_that_waits_waits_too_though_the_tracker_is_back(
+    shared: Workspace, tracker: Tracker
+) -> None:
+    absent, _ = away(shared)
+    parent = absent.create_run("pipeline", {})
+    # As another process does that knows the parent's id only.
+    child = tracker.create_run("stage", {}, parent.id)
+    assert child.id.startswith("local-")
+    child.end("FINISHED")
+    assert tracker.spool.replay()
+    found = tracker.client.get_run(tracker.names.real(child.id))
+    assert found.data.tags["mlflow.parentRunId"] == tracker.names.real(parent.id)
+    assert found.info.status == "FINISHED"
+    # A parent that nobody ever made is refused, and blocks nothing.
+    orphan = tracker.create_run("stage", {}, "local-nobody")
+    assert orphan.id.startswith("local-")
+    assert tracker.spool.pending() == 0
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tasks.spool import Spool
+def do(call): raise ConnectionError("away")
+spool = Spool(Path(sys.argv[1]), do, lambda text: None, pause=1000)
+for n in range(400): spool.submit({"n": n})
+"""
+
+
+def test_calls_kept_while_another_process_replays_are_not_lost(tmp_path: Path) -> None:
+    made: list[int] = []
+    spool = Spool(tmp_path, lambda call: made.append(call["n"]), lambda text: None, pause=0.0)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)], cwd=Path(__file__).resolve().parents[2]
+    )
+    while writer.poll() is None:
+        spool.replay()
+    assert writer.returncode == 0
+    assert spool.replay()
+    assert made == list(range(400))
+
+
 def test_an_outage_does_not_hide_the_work_s_own_failure(
     shared: Workspace, tracker: Tracker
 ) -> None:

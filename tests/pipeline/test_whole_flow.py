@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,8 +51,8 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return made
 
 
-def run(space: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
-    return sh(space.root, sys.executable, "-m", "falcon.cli", *words, COLUMNS="200")
+def run(space: Workspace, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return sh(space.root, sys.executable, "-m", "falcon.cli", *words, COLUMNS="200", **env)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,39 @@ def test_a_second_run_does_nothing_and_says_so(
     alone = sh(space.root, sys.executable, "-m", "dvc", "repro", "train")
     assert alone.returncode == 0
     assert "Data and pipelines are up to date" in alone.stdout
+
+
+@pytest.mark.flow
+@pytest.mark.timeout(600)
+def test_with_mlflow_away_the_work_is_kept_and_the_record_made_later(
+    space: Workspace, first: subprocess.CompletedProcess[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{space.state}/mlflow.db")
+    experiment = client.get_experiment_by_name("falcon")
+    assert experiment is not None
+
+    def parents() -> list[str]:
+        runs = client.search_runs([experiment.experiment_id])
+        return [r.info.run_id for r in runs if "mlflow.parentRunId" not in r.data.tags]
+
+    before = parents()
+    uri = f"http://127.0.0.1:{free_port()}"
+    shutil.rmtree(space.output("gate"))
+    done = run(space, "run", MLFLOW_TRACKING_URI=uri)
+    said = done.stdout + done.stderr
+    assert done.returncode == 2, said[-4000:]
+    assert "Comparing with the model fetched last" in said
+    assert "gate: ran" in said
+    last = done.stderr.strip().splitlines()[-3:]
+    assert f"the model registry at {uri} failed" in " ".join(last), said[-3000:]
+    assert "Start the tracker" in " ".join(last)
+    assert parents() == before
+    done = run(space, "run")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert len(parents()) == len(before) + 2
+    assert not list((space.state / "spool").glob("*.jsonl"))
 
 
 @pytest.mark.flow
