@@ -37,7 +37,7 @@ class AdaptedLinear(nn.Module):
     def __init__(self, base: nn.Linear, name: str, bank: AdapterBank) -> None:
         super().__init__()
         self.base = base
-        self._name = name
+        self.name = name
         object.__setattr__(self, "_bank", bank)
 
     @property
@@ -52,32 +52,61 @@ class AdaptedLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[R, L, in] -> [R, L, out]."""
-        y: torch.Tensor = self.base(x)
         bank: AdapterBank = self._bank  # type: ignore[assignment]
+        if bank.folded is not None:
+            return nn.functional.linear(x, bank.folded[self.name], self.base.bias)
+        y: torch.Tensor = self.base(x)
         if bank.active is None:
             return y
-        a, b = bank.active[self._name]
-        return y + bank.scale * _low_rank(x, a.to(x.dtype), b.to(x.dtype), bank.row_task)
+        a, b = bank.active[self.name]
+        return y + bank.scale * _low_rank(x, a.to(x.dtype), b.to(x.dtype), bank.rows)
 
 
 def _low_rank(
-    x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, row_task: torch.Tensor | None
+    x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, rows: _Rows | None
 ) -> torch.Tensor:
     if a.dim() == 2:
         return nn.functional.linear(nn.functional.linear(x, a), b)
-    if row_task is None:
+    if rows is None:
         raise ValueError("fast weights are in use but no row says which task it belongs to")
-    if row_task.numel() != len(x):
-        raise ValueError(f"{row_task.numel()} row tasks for {len(x)} rows")
-    a, b = a[row_task], b[row_task]
+    if rows.task.numel() != len(x):
+        raise ValueError(f"{rows.task.numel()} row tasks for {len(x)} rows")
+    if x.shape[1] == 1 and len(x) >= len(a):
+        return rows.together(x, a, b)
+    a, b = a[rows.task], b[rows.task]
     return torch.bmm(torch.bmm(x, a.transpose(1, 2)), b.transpose(1, 2))
+
+
+class _Rows:
+    """Which task each row belongs to, and where it lies when rows are sorted by task."""
+
+    def __init__(self, task: torch.Tensor, tasks: int) -> None:
+        self.task = task
+        counts = torch.bincount(task, minlength=tasks)
+        self.most = int(counts.max())
+        order = torch.argsort(task, stable=True)
+        behind = (
+            torch.arange(len(task), device=task.device) - (counts.cumsum(0) - counts)[task[order]]
+        )
+        self.slot = torch.empty_like(task)
+        self.slot[order] = task[order] * self.most + behind
+
+    def together(self, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """The low-rank product of one token a row, [R, 1, in] -> [R, 1, out], task by task.
+
+        A copy of its pair for each row would be more to read than the backbone itself.
+        """
+        laid = x.new_zeros(len(a) * self.most, x.shape[2])
+        laid[self.slot] = x[:, 0]
+        low = torch.bmm(laid.view(len(a), self.most, -1), a.transpose(1, 2))
+        return torch.bmm(low, b.transpose(1, 2)).flatten(0, 1)[self.slot].unsqueeze(1)
 
 
 class AdapterBank(nn.Module):
     """The meta weights of every adapted layer, and which weights are in use now.
 
     ``active`` is what the layers read: the meta pairs, a stack of fast pairs, or None for
-    the bare backbone. ``row_task`` [R] names the task of each row while a stack is active.
+    the bare backbone. ``rows`` names the task of each row while a stack is active.
     """
 
     def __init__(self, rank: int, alpha: float) -> None:
@@ -86,10 +115,12 @@ class AdapterBank(nn.Module):
         self.alpha = alpha
         self.scale = alpha / rank
         self.names: list[str] = []
+        self._layers: list[AdaptedLinear] = []
         self.a = nn.ParameterList()
         self.b = nn.ParameterList()
         self.active: Pairs | None = None
-        self.row_task: torch.Tensor | None = None
+        self.rows: _Rows | None = None
+        self.folded: dict[str, torch.Tensor] | None = None
 
     def add(self, name: str, linear: nn.Linear, generator: torch.Generator) -> AdaptedLinear:
         """Give one layer its pair, drawn from ``generator`` (CPU)."""
@@ -100,7 +131,9 @@ class AdapterBank(nn.Module):
         self.names.append(name)
         self.a.append(nn.Parameter(a.to(linear.weight.device)))
         self.b.append(nn.Parameter(b.to(linear.weight.device)))
-        return AdaptedLinear(linear, name, self)
+        made = AdaptedLinear(linear, name, self)
+        self._layers.append(made)
+        return made
 
     def meta(self) -> Pairs:
         """The meta pairs themselves (they carry the gradient of the meta-update)."""
@@ -119,12 +152,33 @@ class AdapterBank(nn.Module):
     @contextmanager
     def use(self, pairs: Pairs | None, row_task: torch.Tensor | None = None) -> Iterator[None]:
         """Let the layers read ``pairs`` inside the block (None: the bare backbone)."""
-        before = self.active, self.row_task
-        self.active, self.row_task = pairs, row_task
+        before = self.active, self.rows
+        tasks = len(next(iter(pairs.values()))[0]) if pairs else 0
+        self.active = pairs
+        self.rows = None if row_task is None else _Rows(row_task, tasks)
         try:
             yield
         finally:
-            self.active, self.row_task = before
+            self.active, self.rows = before
+
+    @contextmanager
+    def fold(self, pairs: Pairs) -> Iterator[None]:
+        """Let the layers use W + scale B A inside the block, for many passes without gradients.
+
+        A pass then costs what the bare backbone costs. The frozen weights stay as they are;
+        the sums take their memory once more. Float32 only: bfloat16 would round the sum.
+        """
+        with torch.no_grad():
+            self.folded = {
+                layer.name: torch.addmm(
+                    layer.weight, pairs[layer.name][1], pairs[layer.name][0], alpha=self.scale
+                )
+                for layer in self._layers
+            }
+        try:
+            yield
+        finally:
+            self.folded = None
 
 
 def cast(pairs: Pairs, dtype: torch.dtype) -> Pairs:

@@ -8,6 +8,7 @@ grow in place. A sample depends on its own random numbers only, not on its neigh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,8 @@ def generate(
         (cast(fast, dtype) if fast else cast(policy.bank.meta(), dtype)) if use_adapter else None
     )
     results: dict[int, list[Completion]] = {}
-    with torch.inference_mode():
+    plain = pairs is not None and not fast and dtype == torch.float32
+    with torch.inference_mode(), policy.bank.fold(pairs) if plain and pairs else nullcontext():
         for first in range(0, len(order), width):
             chosen = order[first : first + width]
             rows = [

@@ -85,6 +85,30 @@ def test_fast_weights_generate_as_if_they_were_the_meta_weights(policy: Policy) 
             assert (together[i] == alone[i]) == (owner == task)
 
 
+def test_folded_weights_are_the_same_function_and_leave_the_backbone_alone(
+    policy: Policy,
+) -> None:
+    prompts = prompts_of(policy)
+    before = [p.clone() for p in policy.model.parameters()]
+    pairs = policy.bank.meta()
+
+    def logits() -> torch.Tensor:
+        return policy.start(prompts, 1, pairs, None).logits
+
+    with torch.inference_mode():
+        apart = logits()
+        with policy.bank.fold(pairs):
+            folded = policy.bank.folded
+            assert folded is not None
+            assert set(folded) == set(policy.bank.names)
+            torch.testing.assert_close(logits(), apart)
+            for sum_of in folded.values():
+                sum_of.zero_()
+            assert not torch.allclose(logits(), apart)
+        assert torch.equal(logits(), apart)
+    assert all(torch.equal(a, b) for a, b in zip(before, policy.model.parameters(), strict=True))
+
+
 def test_prompts_read_in_several_passes_are_read_alike(
     causal: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
