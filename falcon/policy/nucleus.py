@@ -35,8 +35,12 @@ def nucleus(
         values, indices = torch.sort(scaled, dim=-1, descending=True)
         return values, indices
     values, indices, covered = _kept(scaled, top_p, _HEAD)
-    if bool((covered < top_p).any()):
-        values, indices, _ = _kept(scaled, top_p, scaled.shape[-1])
+    wide = (covered < top_p).nonzero().squeeze(-1)
+    if len(wide):
+        more = scaled.shape[-1] - values.shape[-1]
+        values = torch.nn.functional.pad(values, (0, more), value=-torch.inf)
+        indices = torch.nn.functional.pad(indices, (0, more))
+        values[wide], indices[wide], _ = _kept(scaled[wide], top_p, scaled.shape[-1])
     return values, indices
 
 
@@ -54,10 +58,30 @@ def log_prob(
     if top_p >= 1:
         return chosen - whole
     with torch.no_grad():
-        values, indices = nucleus(scaled, 1.0, top_p)
-        inside = (indices == tokens.unsqueeze(-1)).logical_and(torch.isfinite(values)).any(-1)
-    kept = scaled.gather(-1, indices).masked_fill(~torch.isfinite(values), -torch.inf)
-    return chosen - torch.where(inside, torch.logsumexp(kept, dim=-1), whole)
+        values, indices, covered = _kept(scaled, top_p, _HEAD)
+    mass = _mass(scaled, tokens, values, indices, whole)
+    # Few rows need more than the likeliest tokens; sorting the vocabulary for all is slow.
+    for rows in torch.split((covered < top_p).nonzero().squeeze(-1), _HEAD):
+        some = scaled[rows]
+        with torch.no_grad():
+            values, indices, _ = _kept(some, top_p, some.shape[-1])
+        wide = _mass(some, tokens[rows], values, indices, whole[rows])
+        mass = mass.index_put((rows,), wide)
+    return chosen - mass
+
+
+def _mass(
+    scaled: torch.Tensor,
+    tokens: torch.Tensor,
+    values: torch.Tensor,
+    indices: torch.Tensor,
+    whole: torch.Tensor,
+) -> torch.Tensor:
+    """Log of the mass a token's probability is a share of: its nucleus, or all when outside."""
+    kept = torch.isfinite(values)
+    inside = (indices == tokens.unsqueeze(-1)).logical_and(kept).any(-1)
+    lit = scaled.gather(-1, indices).masked_fill(~kept, -torch.inf)
+    return torch.where(inside, torch.logsumexp(lit, dim=-1), whole)
 
 
 def draw(

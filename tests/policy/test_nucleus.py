@@ -83,3 +83,24 @@ def test_gradient_is_that_of_the_cut_distribution() -> None:
     log_prob(logits.unsqueeze(0), torch.tensor([1]), 1.0, 0.8).sum().backward()
     wanted = torch.nn.functional.one_hot(torch.tensor(1), 6) - cut(LOGITS, 1.0, 0.8)
     torch.testing.assert_close(logits.grad, wanted, rtol=0, atol=1e-6)
+
+
+def test_rows_with_a_wide_nucleus_have_the_probabilities_and_gradients_of_the_definition() -> None:
+    generator = torch.Generator().manual_seed(1)
+    flat = torch.randn(140, 500, generator=generator) * 0.1
+    peaked = torch.randn(3, 500, generator=generator) * 9
+    logits = torch.cat([peaked, flat]).requires_grad_()
+    tokens = logits.detach().topk(5, dim=-1).indices[:, 4]
+    found = log_prob(logits, tokens, 0.7, 0.9)
+    shares = [cut(row.detach(), 0.7, 0.9)[t] for row, t in zip(logits, tokens, strict=True)]
+    inside = torch.stack(shares) > 0
+    assert 0 < int((~inside).sum()) <= 3
+    torch.testing.assert_close(
+        found.detach()[inside], torch.stack(shares)[inside].log(), rtol=1e-5, atol=1e-5
+    )
+    (gradient,) = torch.autograd.grad(found[inside].sum(), logits)
+    # d log q(t) / d z is (onehot(t) - q) / T over the nucleus.
+    for row in inside.nonzero().flatten().tolist():
+        wanted = -cut(logits[row].detach(), 0.7, 0.9)
+        wanted[tokens[row]] += 1
+        torch.testing.assert_close(gradient[row], wanted / 0.7, rtol=1e-4, atol=1e-6)
