@@ -8,6 +8,7 @@ a lower level will do is decided by the trainer's side, not here.
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import os
 import resource
@@ -239,9 +240,14 @@ def add_packages(packages: list[str]) -> None:
             sys.path.append(folder)
 
 
+@functools.cache
+def _has_scratch() -> bool:
+    return os.path.ismount("/tmp")  # noqa: S108
+
+
 def wipe_scratch() -> None:
     """Remove what a program left in /tmp. Raises OSError when something stays."""
-    if not os.path.ismount("/tmp"):  # noqa: S108
+    if not _has_scratch():
         return
     with os.scandir("/tmp") as entries:  # noqa: S108
         names = [(e.path, e.is_dir(follow_symlinks=False)) for e in entries]

@@ -10,10 +10,12 @@ import json
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from . import child as inner
-from . import codec, compiler, oracle
+from . import codec, compiler, literal, oracle
 from .childproc import Child, Limits
 from .compare import same_text, same_value
 from .helpers import Fault, Helper, Server
@@ -40,6 +42,29 @@ def clean_error(raw: Any, lines: int) -> dict[str, Any]:
         "line": line if inside else 0,
         "message": text[:200],
     }
+
+
+@dataclass(frozen=True)
+class Question:
+    """One call of the program, and what settles its case once a value came back."""
+
+    function: str
+    arguments: str
+    named: str
+    settle: Callable[[Any], Case]
+
+    def request(self) -> bytes:
+        """The body the child is sent."""
+        body = {"f": self.function, "a": self.arguments, "k": self.named, "w": False}
+        return json.dumps(body).encode()
+
+
+def _judged(test: literal.Test, got: Any) -> Case:
+    try:
+        return {"outcome": "pass" if test.holds(got) else "wrong_answer"}
+    except Exception as fault:  # noqa: BLE001  the comparison failed on what the program returned
+        note = {"type": type(fault).__name__, "message": f"in the test: {fault}"[:300]}
+        return {"outcome": "wrong_answer", "error": note}
 
 
 class Judge:
@@ -149,38 +174,48 @@ class Judge:
             return b"", self._failure(frame, running)
         return frame[9:], None
 
-    # Call suites
+    # Calls that do not depend on one another
 
     def _calls(self, suite: dict[str, Any]) -> list[Case]:
+        none = codec.encode({})
+        return self._ask(
+            [
+                Question(
+                    suite["entry_point"],
+                    call["args"],
+                    none,
+                    partial(self._compared, call, suite["atol"]),
+                )
+                for call in suite["calls"]
+            ]
+        )
+
+    def _ask(self, questions: list[Question]) -> list[Case]:
+        """A case for each question, all put to one child unless it dies."""
         cases: list[Case] = []
-        calls = suite["calls"]
-        while len(cases) < len(calls):
+        while len(cases) < len(questions):
             running, broken = self._load()
             try:
                 if broken:
                     # Loading fails alike every time: all tests that are left end so.
-                    return cases + [broken] * (len(calls) - len(cases))
-                stop = self._batch(running, suite, calls[len(cases) :], cases)
+                    return cases + [broken] * (len(questions) - len(cases))
+                stop = self._batch(running, questions[len(cases) :], cases)
             finally:
                 self._end(running)
             self.respawns += 1
             if stop or self.respawns > MAX_RESPAWNS:
-                cases += [cases[-1]] * (len(calls) - len(cases))
+                cases += [cases[-1]] * (len(questions) - len(cases))
         return cases
 
-    def _batch(
-        self, running: Child, suite: dict[str, Any], calls: list[Any], cases: list[Case]
-    ) -> bool:
-        """Judge calls until the child is of no more use; True: do not start another."""
-        nonces = [secrets.token_bytes(8) for _ in calls]
-        none = codec.encode({})
-        for nonce, call in zip(nonces, calls, strict=True):
-            body = {"f": suite["entry_point"], "a": call["args"], "k": none, "w": False}
-            running.send(nonce + json.dumps(body).encode())
-        for nonce, call in zip(nonces, calls, strict=True):
-            body_bytes, case = self._answer(running, nonce)
+    def _batch(self, running: Child, questions: list[Question], cases: list[Case]) -> bool:
+        """Judge until the child is of no more use; True: do not start another."""
+        nonces = [secrets.token_bytes(8) for _ in questions]
+        for nonce, question in zip(nonces, questions, strict=True):
+            running.send(nonce + question.request())
+        for nonce, question in zip(nonces, questions, strict=True):
+            body, case = self._answer(running, nonce)
             if case is None:
-                case = self._compared(body_bytes, call, suite["atol"])
+                case = self._settled(question, body)
             cases.append(case)
             if case["outcome"] == "timeout":
                 return True
@@ -188,18 +223,31 @@ class Judge:
                 return False
         return False
 
-    def _compared(self, body: bytes, call: dict[str, Any], atol: float) -> Case:
+    def _settled(self, question: Question, body: bytes) -> Case:
         size = int.from_bytes(body[:4], "big")
         try:
             got = codec.decode(body[4 : 4 + size])
         except codec.Malformed as fault:
             return self._violation(str(fault)[:100])
+        return question.settle(got)
+
+    @staticmethod
+    def _compared(call: dict[str, Any], atol: float, got: Any) -> Case:
         expected = codec.decode(call["expected"], budget=False)
         try:
             right = same_value(expected, got, atol)
         except RecursionError:
             right = False
         return {"outcome": "pass" if right else "wrong_answer"}
+
+    def _literal(self, tests: tuple[literal.Test, ...]) -> list[Case]:
+        asked = [t for t in tests if t.calls]
+        cases = iter(
+            self._ask(
+                [Question(t.function, t.arguments, t.named, partial(_judged, t)) for t in asked]
+            )
+        )
+        return [next(cases) if t.calls else _judged(t, None) for t in tests]
 
     # Whole programs
 
@@ -240,6 +288,12 @@ class Judge:
     # Test code
 
     def _code(self, suite: dict[str, Any]) -> list[Case]:
+        tests = literal.tests_of(
+            suite["check"], tuple(suite["asserts"]), suite["setup"], suite["entry_point"]
+        )
+        return self._literal(tests) if tests else self._by_oracle(suite)
+
+    def _by_oracle(self, suite: dict[str, Any]) -> list[Case]:
         server: Server = self.helper("oracle")
         server.begin()
         server.send(json.dumps(suite).encode())

@@ -8,9 +8,11 @@ all the same, since a test may compute with whatever a program returned.
 from __future__ import annotations
 
 import builtins
+import functools
 import json
 import random
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 from . import child, codec, frames
@@ -60,6 +62,17 @@ def _write_back(old: Any, new: Any) -> None:
     elif isinstance(old, dict | set):
         old.clear()
         old.update(new)
+
+
+@functools.lru_cache(maxsize=512)
+def _compiled(
+    check: str, asserts: tuple[str, ...], setup: str, entry_point: str
+) -> tuple[frozenset[str], CodeType, tuple[CodeType, ...]]:
+    """Names to stub, and the code of a suite: the programs of a group share it."""
+    tests = (check,) if check else asserts
+    stubs = free_names("\n".join([setup, *tests])) | ({entry_point} - {""})
+    codes = tuple(compile(instrument(t), "<test>", "exec") for t in tests)
+    return frozenset(stubs), compile(setup, "<setup>", "exec"), codes
 
 
 class Oracle:
@@ -127,20 +140,22 @@ class Oracle:
         self.cases = 0
         random.seed(0)
         space: dict[str, Any] = {"__name__": "tests", RECORD: self.record, FAIL: self.fail}
-        tests = [suite["check"]] if suite["check"] else suite["asserts"]
         try:
-            whole = "\n".join([suite["setup"], *tests])
-            for name in free_names(whole) | ({suite["entry_point"]} - {""}):
+            stubs, setup, codes = _compiled(
+                suite["check"], tuple(suite["asserts"]), suite["setup"], suite["entry_point"]
+            )
+            for name in stubs:
                 space[name] = self.stub(name)
-            exec(compile(suite["setup"], "<setup>", "exec"), space)  # noqa: S102
-            codes = [compile(instrument(t), "<test>", "exec") for t in tests]
+            exec(setup, space)  # noqa: S102
         except Exception as fault:  # noqa: BLE001  a suite that cannot run is our fault, said so
             frames.write(self.channel, BROKEN + f"{type(fault).__name__}: {fault}"[:300].encode())
             return
         self._run(codes, space, suite)
         frames.write(self.channel, END)
 
-    def _run(self, codes: list[Any], space: dict[str, Any], suite: dict[str, Any]) -> None:
+    def _run(
+        self, codes: tuple[CodeType, ...], space: dict[str, Any], suite: dict[str, Any]
+    ) -> None:
         try:
             for code in codes:
                 exec(code, space)  # noqa: S102

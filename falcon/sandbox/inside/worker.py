@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import time
+import warnings
 from typing import Any
 
 from . import frames, linux
@@ -112,6 +113,7 @@ class Worker:
 def start(text: str, fd: int) -> None:
     """Serve the trainer on ``fd`` until it closes it."""
     config = json.loads(text)
+    warnings.simplefilter("ignore")
     linux.die_with_parent(config["trainer"])
     worker = Worker(config)
     try:
