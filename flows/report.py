@@ -14,6 +14,7 @@ KINDS = {
     "load": "model loading",
     "generate": "generation",
     "execute": "execution",
+    "embed": "memory and feedback",
     "recall": "memory and feedback",
     "feedback": "memory and feedback",
 }

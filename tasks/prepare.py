@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import suites
 from tasks.checks import validate
 from tasks.stage import Stage, StageResult
+from tasks.timed_encoder import TimedEncoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,12 +49,13 @@ def body(stage: Stage) -> StageResult:
     judged = time.perf_counter() - start
     training = [p for p in problems if p.split not in HELD_OUT]
     held_out = [p for p in problems if p.split in HELD_OUT] + benchmark
+    encoder = TimedEncoder(make_encoder(settings.memory.encoder))
     leaks = find_leaks(
         training,
         held_out,
         ngram=settings.data.leak_ngram,
         similarity=settings.data.leak_similarity,
-        encode=make_encoder(settings.memory.encoder).encode,
+        encode=encoder.encode,
     )
     duplicates = find_duplicates(problems)
     table = _table(problems, verdicts, leaks, duplicates)
@@ -69,6 +71,7 @@ def body(stage: Stage) -> StageResult:
         "leaks": len(leaks),
         "duplicates": len(duplicates),
         "time/execute": judged,
+        "time/embed": encoder.seconds,
     }
     return StageResult(metrics, report)
 

@@ -16,6 +16,7 @@ import numpy as np
 from tasks import suites
 from tasks.checks import validate
 from tasks.stage import Stage, StageResult
+from tasks.timed_encoder import TimedEncoder
 
 if TYPE_CHECKING:
     from falcon.feedback.reward import Feedback
@@ -73,7 +74,7 @@ def body(stage: Stage) -> StageResult:
     settings = stage.settings
     problems = read_problems(stage.space.output("prepare") / "problems.parquet")
     held_out = {p.id for p in problems if p.split in HELD_OUT}
-    encoder = make_encoder(settings.memory.encoder)
+    encoder = TimedEncoder(make_encoder(settings.memory.encoder))
     start = time.perf_counter()
     with Sandbox(settings.sandbox) as sandbox:
         made = demonstrations(
@@ -97,6 +98,7 @@ def body(stage: Stage) -> StageResult:
             "carried_over": float(kept),
             "demonstrations": float(new),
             "time/execute": judged,
+            "time/embed": encoder.seconds,
         }
         stage.run.tags({"memory.digest": memory.digest()})
     return StageResult(metrics, report)

@@ -131,9 +131,12 @@ def _fill(
     from falcon.rollout import Workbench
     from falcon.sandbox import Sandbox
 
+    since = time.perf_counter()
     policy = Policy.load(settings.policy, seed=settings.seed)
+    loading = time.perf_counter() - since
     with Sandbox(settings.sandbox) as sandbox:
         bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
+        bench.clock.seconds["load"] = loading
         for name in dict.fromkeys(chunk.policy for chunk in missing):
             mine = [chunk for chunk in missing if chunk.policy == name]
             folder = policies[name]
