@@ -19,7 +19,7 @@ import yaml
 from rich.console import Console
 
 from falcon import env
-from falcon.errors import UserError
+from falcon.errors import UserError, full_disk
 from falcon.feedback.commands import app as feedback
 from falcon.memory.commands import app as memory
 from falcon.problems.commands import app as problems
@@ -106,6 +106,10 @@ def run(arguments: list[str]) -> int:
             return int(getattr(fault, "exit_code", 2))
         if os.environ.get("FALCON_DEBUG") == "1":
             raise
+        full = full_disk(fault)
+        if full is not None:
+            _complain(str(full))
+            return full.exit_code
         log = _keep_traceback(root)
         _complain(f"{type(fault).__name__}: {fault} (this is a defect; traceback in {log})")
         return 70

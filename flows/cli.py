@@ -37,11 +37,15 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
-    from flows.report import show
-    from flows.training import train
     from tasks.workspace import Workspace
 
-    show(Workspace.here(), train(profile=profile, force=force, carry_on=carry_on), _out)
+    space = Workspace.here()
+    space.require_room()  # before Prefect is imported, which hangs on a full disk
+
+    from flows.report import show
+    from flows.training import train
+
+    show(space, train(profile=profile, force=force, carry_on=carry_on), _out)
 
 
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:
@@ -52,6 +56,7 @@ def stage(name: str, profile: Profile = "", force: Force = False) -> None:
     if name not in STAGES:
         raise UserError(f"unknown stage `{name}`.", hint=f"Stages: {', '.join(STAGES)}.")
     space = Workspace.here()
+    space.require_room()
     if profile:
         set_profile(space, profile)
     env = {"FALCON_FRESH": "1" if force else "0"}

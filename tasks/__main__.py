@@ -14,7 +14,7 @@ USAGE = "usage: python -m tasks STAGE"
 def main(arguments: list[str]) -> int:
     """Exit code: 0 done, 2 a fault of the user's, 3 a failed check, 130 or 143 interrupted."""
     apply()
-    from falcon.errors import UserError
+    from falcon.errors import UserError, full_disk
     from tasks.stage import run_stage
     from tasks.workspace import STAGES
 
@@ -30,6 +30,12 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("falcon: interrupted\n")
         return 130
+    except Exception as fault:
+        full = full_disk(fault)
+        if full is None:
+            raise
+        sys.stderr.write(f"falcon: {full}\n")
+        return full.exit_code
     return 0
 
 

@@ -180,6 +180,12 @@ def is_stale(root: Path) -> bool:
     return bool(json.loads(text.splitlines()[-1] if text else "{}"))
 
 
+def dependencies(root: Path, stage: str) -> list[str]:
+    """Paths a stage of ``dvc.yaml`` reads, relative to ``root``."""
+    tree = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
+    return [str(path) for path in tree["stages"][stage].get("deps", [])]
+
+
 def lock(root: Path) -> dict[str, Any]:
     """The stages of ``dvc.lock``; empty before the first run."""
     file = root / "dvc.lock"

@@ -99,6 +99,8 @@ def run_stage(name: str) -> None:
     space = Workspace.here()
     os.chdir(space.root)
     settings = space.settings()
+    space.require_room()
+    require_inputs(space, name)
     module = importlib.import_module(f"tasks.{name}")
     body: Callable[[Stage], StageResult] = module.body
     resume: Callable[[Workspace, Settings], str | None] = getattr(module, "resume_id", _none)
@@ -112,6 +114,19 @@ def run_stage(name: str) -> None:
     done = getattr(module, "done", None)
     if done is not None:
         done(space, settings)
+
+
+def require_inputs(space: Workspace, stage: str) -> None:
+    """Raise UserError when results of earlier stages that ``dvc.yaml`` names are not there.
+
+    DVC sees to that itself; this is for ``python -m tasks STAGE`` typed by hand.
+    """
+    for path in dvc.dependencies(space.root, stage):
+        if path.startswith("outputs/") and not (space.root / path).exists():
+            raise UserError(
+                f"{path} is not there, which `{stage}` reads.",
+                hint=f"Run `dvc repro {stage}`, which makes it first.",
+            )
 
 
 def _none(space: Workspace, settings: Settings) -> str | None:

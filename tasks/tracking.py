@@ -67,7 +67,8 @@ def prepare_database(uri: str, state: Path) -> None:
     database.parent.mkdir(parents=True, exist_ok=True)
     with (state / "mlflow.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        if database.is_file() and stamp.is_file() and stamp.read_text() == wanted:
+        known = database.is_file()
+        if known and stamp.is_file() and stamp.read_text() == wanted:
             return
         done = subprocess.run(
             [sys.executable, "-m", "mlflow", "db", "upgrade", uri],
@@ -76,6 +77,8 @@ def prepare_database(uri: str, state: Path) -> None:
             check=False,
         )
         if done.returncode:
+            if not known:  # half its tables: the next start would take it for an old database
+                database.unlink(missing_ok=True)
             told = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise UserError(
                 f"{database}: MLflow cannot set up its tables ({told}).",

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 STAGES = ("prepare", "seed", "rollout", "train", "benchmark", "gate")
 """The stages in their order."""
 
+ROOM = 256 * 2**20
+"""Bytes that must be free for a stage to begin: about twice what the default profile writes."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -73,6 +76,23 @@ class Workspace:
         """Resolved ``params.yaml``."""
         return load_settings(self.root / "params.yaml")
 
+    def require_room(self) -> None:
+        """Raise UserError when fewer than ``ROOM`` bytes are free where results or state go.
+
+        Asked before work begins: databases that meet a full disk while they set up their
+        tables are of no use afterwards.
+        """
+        for folder in (self.root, self.root / "outputs", self.state):
+            if not folder.is_dir():
+                continue
+            free = shutil.disk_usage(folder).free
+            if free < ROOM:
+                raise UserError(
+                    f"{folder}: {free / 2**20:.0f} MiB free on its disk,"
+                    f" {ROOM / 2**20:.0f} MiB are needed to begin.",
+                    hint="Make room (`dvc gc --workspace` drops results that no run needs).",
+                )
+
 
 def set_profile(space: Workspace, name: str) -> bool:
     """Make ``name`` the active profile in ``params.yaml``; True when it was another one.
@@ -94,15 +114,24 @@ def set_profile(space: Workspace, name: str) -> bool:
     return True
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole: temporary name, fsync, rename."""
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """A name to write to; the file takes the place of ``path`` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    with replaced_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -168,10 +197,6 @@ def settings_hash(settings: Settings) -> str:
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table whole: temporary name, fsync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    frame.to_parquet(temporary, index=False)
-    with temporary.open("rb") as handle:
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
+    """Write a table whole or not at all."""
+    with replaced_file(path) as temporary:
+        frame.to_parquet(temporary, index=False)

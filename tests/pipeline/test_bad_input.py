@@ -1,0 +1,88 @@
+"""Bad input: a full disk, results that are not there, a memory that is damaged."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pipeline_workspace import enter, sh
+
+from falcon import cli
+from falcon.errors import UserError, full_disk
+from tasks import workspace
+from tasks.__main__ import main
+from tasks.tracking import prepare_database
+from tasks.workspace import Workspace, write_text
+
+
+def test_results_of_an_earlier_stage_that_are_missing_are_named(shared: Workspace) -> None:
+    done = sh(shared.root, sys.executable, "-m", "tasks", "train")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "outputs/prepare/problems.parquet is not there, which `train` reads" in done.stderr
+    assert "dvc repro train" in done.stderr
+
+
+def test_nothing_begins_on_a_disk_without_room(
+    shared: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enter(shared, monkeypatch)
+    monkeypatch.setattr(workspace, "ROOM", 2**62)
+    before = sorted(shared.root.rglob("*"))
+    for call in (lambda: main(["prepare"]), lambda: cli.run(["run"])):
+        code, told = call(), capsys.readouterr().err
+        assert (code, told.count("\n")) == (2, 1)
+        assert "MiB free on its disk" in told
+    assert sorted(shared.root.rglob("*")) == before
+
+
+def test_a_disk_that_fills_up_on_the_way_is_one_line(
+    shared: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system's own refusal (of ``/dev/full``), met deep inside a stage."""
+    enter(shared, monkeypatch)
+
+    def body(name: str) -> None:
+        try:
+            Path("/dev/full").write_text("x")
+        except OSError as fault:
+            raise RuntimeError("the table cannot be written") from fault
+
+    monkeypatch.setattr("tasks.stage.run_stage", body)
+    assert main(["prepare"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "the disk is full" in told
+    assert full_disk(ValueError("something else")) is None
+
+
+def test_a_file_that_cannot_be_written_leaves_the_one_before_it(tmp_path: Path) -> None:
+    file = tmp_path / "kept.json"
+    write_text(file, "{}\n")
+    with files_of_at_most(1000), pytest.raises(OSError, match="too large"):
+        write_text(file, "x" * 5000)
+    assert file.read_text() == "{}\n"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_database_that_could_not_be_set_up_is_not_left_half_made(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    with files_of_at_most(40_000), pytest.raises(UserError, match="cannot set up its tables"):
+        prepare_database(f"sqlite:///{database}", tmp_path)
+    assert not database.exists()
+    prepare_database(f"sqlite:///{database}", tmp_path)
+    assert database.stat().st_size > 100_000
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let no file of this process and its children grow beyond ``size`` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
