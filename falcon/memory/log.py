@@ -144,7 +144,7 @@ class Log:
             if path.name != segment_name(number):
                 raise UserError(
                     f"{self.folder}: {segment_name(number)} is missing.",
-                    hint="Restore the folder from its data version.",
+                    hint=f"Restore it (`dvc checkout {self.folder}`) or make it anew.",
                 )
         return found
 
@@ -162,7 +162,7 @@ class Log:
                 if payload is None or not (whole or last):
                     raise UserError(
                         f"{path}, line {number}: damaged record.",
-                        hint="Restore the folder from its data version.",
+                        hint=f"Restore it (`dvc checkout {self.folder}`) or make it anew.",
                     )
                 if visit is not None:
                     visit(payload, path, number)
