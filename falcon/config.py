@@ -77,6 +77,8 @@ class SandboxSettings(_Section):
     """Times a fault of ours is tried again before it is reported as ``sandbox_error``."""
     allow_weak: bool = False
     """Consent to run at isolation level L1."""
+    cache: bool = False
+    """Keep verdicts in the cache folder, so that equal samples are judged once."""
 
 
 class FeedbackSettings(_Section):

@@ -32,22 +32,28 @@ def run(
     entry_point: Annotated[
         str, typer.Option(help="The function that check(candidate) is given.")
     ] = "",
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Also say which lines ran in how many tests.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Judge a program by tests. Exit code 0: it passes; 1: it does not; 2: it was not judged."""
     from falcon.sandbox import Outcome, Program, Sandbox
-    from falcon.sandbox.show import print_verdict, verdict_json
+    from falcon.sandbox.show import print_trace, print_verdict, verdict_json
     from falcon.sandbox.suite_file import CANDIDATE, read_suite
 
     code = read_program(file)
     suite = read_suite(tests, entry_point=entry_point)
     if suite.kind == "code" and suite.entry_point == CANDIDATE:
         suite = suite.model_copy(update={"entry_point": only_function(file, code)})
-    with Sandbox(settings_at(find_root()).sandbox) as sandbox:
-        verdict = sandbox.judge(Program(code, suite))
+    limits = settings_at(find_root()).sandbox.model_copy(update={"cache": False})
+    with Sandbox(limits) as sandbox:
+        verdict = sandbox.judge(Program(code, suite, trace))
     if as_json:
         typer.echo(json.dumps(verdict_json(verdict, suite)))
     else:
+        if trace:
+            print_trace(Console(), code, verdict)
         print_verdict(Console(), verdict, suite)
     if verdict.outcome is Outcome.SANDBOX_ERROR:
         raise typer.Exit(2)

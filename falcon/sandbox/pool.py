@@ -1,6 +1,7 @@
 """Sandbox: a pool of slots that judges programs, in order, healing itself.
 
-One daemon thread a slot owns one worker process. Nothing of a program is looked at here.
+One daemon thread a slot owns one worker process. Nothing of a program is looked at here
+beyond whether its verdict is known already.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from types import TracebackType
 
 from falcon.config import SandboxSettings
+from falcon.sandbox.cache import FILE, VerdictCache, folder, key_of, prefix
 from falcon.sandbox.isolation import LAYERS, probe, require
 from falcon.sandbox.program import Program, suite_message
 from falcon.sandbox.slot import Slot, SlotFault
@@ -25,13 +27,18 @@ class Sandbox:
     """Runs untrusted programs at the best isolation level of the machine.
 
     Raises UserError where programs cannot be run safely. Use it as a context manager, or
-    call :meth:`close`. Safe to use from several threads.
+    call :meth:`close`. Safe to use from several threads. ``judged`` and ``reused`` count the
+    programs that were run and those whose verdict was known (``settings.cache``).
     """
 
     def __init__(self, settings: SandboxSettings, *, level: str = "") -> None:
         """``level`` forces a weaker level than the machine's best (for tests)."""
         self.settings = settings
         self._level = level or require(probe(), settings)
+        self.judged, self.reused = 0, 0
+        self._counting = threading.Lock()
+        self._cache = VerdictCache(folder() / FILE) if settings.cache else None
+        self._common = prefix(settings, self._level) if self._cache else b""
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         self._threads = [
@@ -70,9 +77,38 @@ class Sandbox:
             key = id(program.suite)
             if key not in suites:
                 suites[key] = json.dumps(suite_message(program.suite))
-            text = f'{{"code": {json.dumps(program.code)}, "suite": {suites[key]}}}'
+            asked = ', "trace": true' if program.trace else ""
+            text = f'{{"code": {json.dumps(program.code)}, "suite": {suites[key]}{asked}}}'
             messages.append(text.encode())
-        futures: list[Future[Verdict]] = [Future() for _ in programs]
+        if self._cache is None:
+            verdicts = self._run(messages, progress)
+            self._count(judged=len(verdicts))
+            return verdicts
+        return self._look_up(self._cache, messages, progress)
+
+    def _look_up(
+        self, cache: VerdictCache, messages: list[bytes], progress: Callable[[int], None] | None
+    ) -> list[Verdict]:
+        keys = [key_of(self._common, message) for message in messages]
+        known = cache.find(list(dict.fromkeys(keys)))
+        new = {k: m for k, m in zip(keys, messages, strict=True) if k not in known}
+        reused = len(messages) - len(new)
+        if progress and reused:
+            progress(reused)
+        shown = (lambda done: progress(reused + done)) if progress else None
+        fresh = dict(zip(new, self._run(list(new.values()), shown), strict=True))
+        cache.keep(fresh)
+        self._count(judged=len(fresh), reused=reused)
+        known |= fresh
+        return [known[key] for key in keys]
+
+    def _count(self, judged: int = 0, reused: int = 0) -> None:
+        with self._counting:
+            self.judged += judged
+            self.reused += reused
+
+    def _run(self, messages: list[bytes], progress: Callable[[int], None] | None) -> list[Verdict]:
+        futures: list[Future[Verdict]] = [Future() for _ in messages]
         for message, future in zip(messages, futures, strict=True):
             self._jobs.put((message, future))
         try:
@@ -137,6 +173,8 @@ class Sandbox:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join()
+        if self._cache is not None:
+            self._cache.close()
 
     def __enter__(self) -> Sandbox:
         return self

@@ -9,10 +9,15 @@ from falcon.suite import CallSuite, CodeSuite, Suite
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Source text as a model wrote it, and its suite. Neither is changed by judging."""
+    """Source text as a model wrote it, and its suite. Neither is changed by judging.
+
+    ``trace`` asks for the lines that ran in each test; such a run is about ten times slower,
+    and its limits of time ten times wider.
+    """
 
     code: str
     suite: Suite
+    trace: bool = False
 
 
 def suite_message(suite: Suite) -> dict[str, object]:

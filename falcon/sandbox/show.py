@@ -28,6 +28,7 @@ def verdict_json(verdict: Verdict, suite: Suite) -> dict[str, Any]:
                 "outcome": case.outcome.value,
                 "error": case.error.model_dump() if case.error else None,
             }
+            | ({} if case.lines is None else {"lines": list(case.lines)})
             for name, case in zip(named, verdict.cases, strict=True)
         ],
         "cpu_s": verdict.cpu_s,
@@ -63,6 +64,23 @@ def print_verdict(console: Console, verdict: Verdict, suite: Suite) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def print_trace(console: Console, code: str, verdict: Verdict) -> None:
+    """The program with the number of tests that each of its lines ran in."""
+    traced = [case.lines for case in verdict.cases if case.lines is not None]
+    console.print(
+        f"tests that ran each line, of {len(traced)} traced:", markup=False, highlight=False
+    )
+    for number, line in enumerate(code.splitlines(), start=1):
+        tests = sum(number in lines for lines in traced)
+        console.print(
+            f"{tests or '':>5}  {printable(line)}",
+            style="" if tests else "dim",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _print(console: Console, line: str, outcome: Outcome) -> None:

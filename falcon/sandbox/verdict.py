@@ -58,12 +58,14 @@ class ErrorInfo(BaseModel):
 
 
 class CaseResult(BaseModel):
-    """The ending of one test."""
+    """The ending of one test. ``lines`` of the program ran for it, loading included, as the
+    program's own process says; None when no trace was asked for or its process died."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     outcome: Outcome
     error: ErrorInfo | None = None
+    lines: tuple[int, ...] | None = None
 
 
 class Verdict(BaseModel):

@@ -103,7 +103,7 @@ def test_check_functions_are_read_by_their_parameter() -> None:
     )
     found = read(check, (), "", "solve")
     assert found is not None
-    assert [t.function for t in found] == ["solve", ""]
+    assert [t.request for t in found] == [b'["solve", [1], {"t": "dict", "v": []}, false]', b""]
     for worse in (
         check + "    x = 1\n",
         check + "check(3)\n",

@@ -49,7 +49,7 @@ def test_nothing_left_after_bombs_and_timeouts(level: str) -> None:
         helpers = [p for p in family() if p.pid not in before]
     assert gone(helpers)
     assert {p.pid for p in family()} <= before
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert len(os.listdir("/proc/self/fd")) <= files
 
 
 def test_files_and_processes_stay_flat_over_many_runs(sandbox: Sandbox) -> None:

@@ -1,7 +1,8 @@
 """The process that runs one program. Nothing it says is believed beyond plain data.
 
 It gets compiled code and arguments by its own socket and answers each request with one
-frame: a kind, the request's nonce, and a body. It holds no expected value and no test.
+frame: a kind, the request's nonce, and a body. An empty request says that no more will come,
+and it exits. It holds no expected value and no test.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import atexit
 import json
 import marshal
+import mmap
 import os
 import random
 import sys
@@ -20,11 +22,18 @@ from . import codec, frames
 
 CHANNEL = 60
 SOURCE_NAME = "<program>"
-HELLO, LOADED, DONE = b"H", b"L", b"D"
+WHOLE, MODULE, WHOLE_TRACED, MODULE_TRACED = b"W", b"M", b"w", b"m"
+HELLO, LOADED, DONE, TRACE = b"H", b"L", b"D", b"T"
 VALUE, ERROR, UNSERIALISABLE, TOO_LARGE = b"V", b"E", b"U", b"O"
 _write, _exit, _flush = frames.write, os._exit, sys.stdout.flush
-_dumps, _loads, _encode, _decode = json.dumps, json.loads, codec.encode, codec.decode
-_reserve: list[bytearray] = []
+_dumps, _encode, _decode = json.dumps, codec.encode, codec.decode
+_reserve: list[mmap.mmap] = []
+
+
+def set_reserve() -> None:
+    """Set memory aside for the report of a MemoryError. In the template: a mapping that
+    nobody has touched costs its children nothing."""
+    _reserve.append(mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 def _report(fault: BaseException) -> bytes:
@@ -47,32 +56,67 @@ def _report(fault: BaseException) -> bytes:
     )
 
 
+class Tracer:
+    """Lines of the program that ran since the last answer."""
+
+    def __init__(self) -> None:
+        self._lines: set[int] = set()
+
+    def start(self) -> None:
+        """Trace this thread and those to come."""
+        threading.settrace(self._enter)
+        sys.settrace(self._enter)
+
+    def _enter(self, frame: types.FrameType, event: str, argument: Any) -> Any:
+        return self._line if frame.f_code.co_filename == SOURCE_NAME else None
+
+    def _line(self, frame: types.FrameType, event: str, argument: Any) -> Any:
+        if event == "line":
+            self._lines.add(frame.f_lineno)
+        return self._line
+
+    def take(self) -> bytes:
+        """The lines in order, as JSON, and start anew."""
+        lines, self._lines = self._lines, set()
+        return json.dumps(sorted(lines)).encode()
+
+
+_tracers: list[Tracer] = []
+
+
+def request_text(function: str, arguments: str, named: str, *, back: bool) -> bytes:
+    """A request without its nonce: what to call with which encoded arguments, and whether
+    they are wanted ``back`` when the call has changed them."""
+    return f"[{json.dumps(function)}, {arguments}, {named}, {'true' if back else 'false'}]".encode()
+
+
 def _answer(kind: bytes, nonce: bytes, body: bytes = b"") -> None:
+    if _tracers:
+        _write(CHANNEL, TRACE + nonce + _tracers[0].take())
     _write(CHANNEL, kind + nonce + body)
 
 
 def _fail(nonce: bytes, fault: BaseException) -> None:
-    _reserve.clear()
+    while _reserve:
+        _reserve.pop().close()
     _answer(ERROR, nonce, _report(fault))
 
 
 def _call(space: dict[str, Any], request: bytes) -> None:
     nonce = request[:8]
-    job = _loads(request[8:])
-    arguments = _decode(job["a"], budget=False)
-    named = _decode(job["k"], budget=False)
-    before = _encode(arguments, budget=False) if job["w"] else ""
+    name, arguments, named, back = _decode(request[8:], budget=False)
+    before = _encode(arguments, budget=False) if back else ""
     try:
-        target = space.get(job["f"])
+        target = space.get(name)
         if target is None:
-            raise NameError(f"name '{job['f']}' is not defined")
+            raise NameError(f"name '{name}' is not defined")
         value = target(*arguments, **named)
     except BaseException as fault:  # noqa: BLE001  SystemExit and KeyboardInterrupt count too
         _fail(nonce, fault)
         return
     try:
         text = _encode(value)
-        after = _encode(arguments) if job["w"] else ""
+        after = _encode(arguments) if back else ""
     except codec.Unserialisable as fault:
         _answer(UNSERIALISABLE, nonce, str(fault).encode("utf-8", "replace"))
     except codec.TooLarge as fault:
@@ -84,14 +128,13 @@ def _call(space: dict[str, Any], request: bytes) -> None:
         _answer(VALUE, nonce, len(text).to_bytes(4, "big") + text.encode() + changed.encode())
 
 
-def _serve_calls(space: dict[str, Any]) -> None:
+def _serve_calls(space: dict[str, Any], inbox: frames.Inbox) -> None:
     while True:
         try:
-            request = frames.read(CHANNEL)
+            request = inbox.read()
         except frames.Closed:
             return
         if not request:
-            _answer(DONE, b"\0" * 8)
             return
         _call(space, request)
 
@@ -139,16 +182,20 @@ def main(channel: int, stdin: int, stdout: int) -> None:
     os.closerange(CHANNEL + 1, 64)
     try:
         _write(CHANNEL, HELLO)
-        job = json.loads(frames.read(CHANNEL))
-        code = marshal.loads(frames.read(CHANNEL))  # noqa: S302  from the compile helper
-        nonce = bytes.fromhex(job["nonce"])
-        module = types.ModuleType(job["module"])
-        sys.modules[job["module"]] = module
-        _reserve.append(bytearray(1 << 20))
+        inbox = frames.Inbox(CHANNEL)
+        job = inbox.read()
+        whole, nonce = job[:1] in (WHOLE, WHOLE_TRACED), job[1:9]
+        code = marshal.loads(job[9:])  # noqa: S302  from the compile helper
+        name = "__main__" if whole else "solution"
+        module = types.ModuleType(name)
+        sys.modules[name] = module
         random.seed(0)
-        if job["module"] == "__main__":
+        if job[:1] in (WHOLE_TRACED, MODULE_TRACED):
+            _tracers.append(Tracer())
+            _tracers[0].start()
+        if whole:
             _run_whole(code, module.__dict__, nonce)
         elif _load(code, module.__dict__, nonce):
-            _serve_calls(module.__dict__)
+            _serve_calls(module.__dict__, inbox)
     finally:
         _exit(0)

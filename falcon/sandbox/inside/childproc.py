@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import select
@@ -20,6 +19,8 @@ from .helpers import Fault, Helper, cpu_clock
 
 MAX_FRAME = 2 * codec.BYTES + 4096
 _HELLO_SECONDS = 20.0
+_QUIET_SECONDS = 0.02
+"""How long a patient child is left alone: nearly all are done by then."""
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -43,13 +44,26 @@ class Pipes:
 
 
 class Child:
-    """A forked child. ``ended`` is None while it runs, then an outcome with its error."""
+    """A forked child. ``ended`` is None while it runs, then an outcome with its error.
 
-    def __init__(self, zygote: Helper, limits: Limits, spent: float, feed: bytes | None = None):
+    ``patient``: it is asked everything at once and exits by itself, so at first nobody looks
+    at its answers; they wait in the socket, and its end wakes us once. One that takes longer
+    is met (its process id and clock are learned) and watched answer by answer.
+    """
+
+    def __init__(
+        self,
+        zygote: Helper,
+        limits: Limits,
+        spent: float,
+        feed: bytes | None = None,
+        *,
+        patient: bool = False,
+    ) -> None:
         self.zygote, self.limits, self.spent = zygote, limits, spent
         self.ended: tuple[str, dict[str, Any] | None] | None = None
         self.status: int | None = None
-        self.pid, self.cpu = 0, 0.0
+        self.pid, self.pidfd, self.cpu = 0, -1, 0.0
         self._in, self._out = bytearray(), bytearray()
         self._killed: tuple[str, dict[str, Any] | None] | None = None
         self.pipes: Pipes | None = None
@@ -62,7 +76,9 @@ class Child:
             self.pipes = Pipes(ours_in, ours_out, memoryview(feed), bytearray())
             os.set_blocking(ours_in, False)
             os.set_blocking(ours_out, False)
+        # The kernel's word on who writes, which the first of its bytes will carry.
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.sock.setblocking(False)
         try:
             socket.send_fds(zygote.sock, [b"F"], given)
         except OSError as fault:
@@ -73,46 +89,27 @@ class Child:
             for fd in given[1:]:
                 os.close(fd)
         zygote.used += 1
-        self._await_hello()
+        self._begun = time.monotonic()
+        self._quiet = min(_QUIET_SECONDS, limits.cpu) if patient else 0.0
         self.begin_test()
-
-    def _await_hello(self) -> None:
-        """Read the greeting, which tells us (by the kernel's word) its process id."""
-        ready, _, _ = select.select([self.sock, self.zygote.sock], [], [], _HELLO_SECONDS)
-        if self.sock not in ready:
-            self.close()
-            raise Fault("the zygote did not fork")
-        data, extra, _, _ = self.sock.recvmsg(5, socket.CMSG_SPACE(_CREDENTIALS.size))
-        for level, kind, body in extra:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
-                self.pid = _CREDENTIALS.unpack(body[: _CREDENTIALS.size])[0]
-        if not data:
-            self.close()
-            raise Fault("the zygote or its child ended before the greeting")
-        if self.pid <= 0 or data != frames.pack(inner.HELLO):
-            self.close()
-            raise Fault("the child did not greet")
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
-        self.sock.setblocking(False)
-        self.pidfd = os.pidfd_open(self.pid)
 
     def begin_test(self) -> None:
         """Time counts for a new test from here."""
-        self._cpu_mark, self._wall_mark = self._clock(), time.monotonic()
+        if self.ended is None:
+            self._cpu_mark, self._wall_mark = self._clock(), time.monotonic()
 
     def send(self, payload: bytes) -> None:
-        """Queue one frame; it is written as the child reads."""
+        """Queue one frame; it is written when an answer is waited for."""
         self._out += frames.pack(payload)
 
-    def start(self, code: bytes, module: str) -> bytes:
-        """Send the job; returns the nonce of its first answer."""
+    def start(self, code: bytes, kind: bytes) -> bytes:
+        """Send the program; returns the nonce of its first answer."""
         nonce = secrets.token_bytes(8)
-        self.send(json.dumps({"nonce": nonce.hex(), "module": module}).encode())
-        self.send(code)
+        self.send(kind + nonce + code)
         return nonce
 
     def _clock(self) -> float:
-        used = cpu_clock(self.pid)
+        used = cpu_clock(self.pid) if self.pid else None
         if used is not None and used > self.cpu:
             self.cpu = used
         return self.cpu
@@ -156,11 +153,17 @@ class Child:
         return min(cpu_left, wall_left) + 0.001
 
     def kill(self, outcome: str, error: dict[str, Any] | None = None) -> None:
-        """SIGKILL; the first reason given is the one reported."""
+        """SIGKILL; the first reason given is the one reported. Raises Fault."""
         if self._killed is None:
             self._killed = (outcome, error)
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        if self.status is not None:  # it is gone already, and what it said was wrong
+            self.ended = self.ended and self._killed
+            return
+        while self.pid == 0 and self.ended is None:
+            self._meet()
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def next_frame(self) -> bytes | None:
         """The next frame of the child, or None once it has ended (see ``ended``)."""
@@ -186,9 +189,28 @@ class Child:
         return frame
 
     def _step(self) -> None:
-        timeout = 5.0 if self._killed else self._time_left()
+        if self._out and self.ended is None:
+            self._write()
+        quiet = self._begun + self._quiet - time.monotonic()
+        if quiet > 0 and not self._out and self._killed is None:
+            self._wait(quiet, watched=False)
+        elif self.pid == 0:
+            self._meet()
+        else:
+            timeout = 5.0 if self._killed else self._time_left()
+            if not self._wait(timeout, watched=True) and self._killed:
+                raise Fault("the zygote did not report a killed child")
+
+    def _meet(self) -> None:
+        """Wait for the greeting, which tells us (by the kernel's word) its process id."""
+        if not self._wait(_HELLO_SECONDS, watched=True):
+            raise Fault("the zygote did not fork")
+
+    def _wait(self, seconds: float, *, watched: bool) -> bool:
+        """Deal with whatever happens first within ``seconds``; False when nothing did.
+        Not ``watched``: with its end and its pipes only."""
         poll = select.poll()
-        if self.sock.fileno() >= 0:
+        if watched and self.sock.fileno() >= 0:
             poll.register(self.sock, select.POLLIN | (select.POLLOUT if self._out else 0))
         poll.register(self.zygote.sock, select.POLLIN)
         pipes = self.pipes
@@ -196,40 +218,63 @@ class Child:
             poll.register(pipes.stdin, select.POLLOUT)
         if pipes and pipes.stdout >= 0:
             poll.register(pipes.stdout, select.POLLIN)
-        events = poll.poll(timeout * 1000)
-        if not events and self._killed:
-            raise Fault("the zygote did not report a killed child")
-        for fd, _ in events:
+        events = poll.poll(seconds * 1000)
+        for fd, event in events:
             if fd == self.sock.fileno():
-                self._exchange()
+                if event & select.POLLOUT:
+                    self._write()
+                if event & ~select.POLLOUT:
+                    self._receive()
             elif pipes and fd == pipes.stdin:
                 self._feed(pipes)
             elif pipes and fd == pipes.stdout:
                 self._collect(pipes)
             elif fd == self.zygote.sock.fileno():
                 self._on_status()
+        return bool(events)
 
-    def _exchange(self) -> None:
+    def _write(self) -> None:
         try:
-            if self._out:
-                del self._out[: self.sock.send(self._out)]
+            del self._out[: self.sock.send(self._out)]
         except BlockingIOError:
             pass
         except OSError:
             self._out.clear()
-        self._receive()
 
-    def _receive(self) -> None:
+    def _receive(self) -> bool:
+        """Take what has arrived; False when there is nothing, or no room for more."""
+        if len(self._in) >= 4 * MAX_FRAME:
+            return False
         try:
-            part = self.sock.recv(1 << 18)
+            part = (self.sock.recv(1 << 18) or None) if self.pid else self._greeted()
         except BlockingIOError:
-            return
+            return False
         except OSError:
-            part = b""
-        if part and len(self._in) < 4 * MAX_FRAME:
-            self._in += part
-        elif not part:
+            part = None
+        if part is None:
             self.sock.close()
+            return False
+        self._in += part
+        return True
+
+    def _greeted(self) -> bytes | None:
+        """What the child wrote after its greeting, whose writer the kernel names; None at the
+        end of the stream."""
+        part, extra, _, _ = self.sock.recvmsg(1 << 18, socket.CMSG_SPACE(_CREDENTIALS.size))
+        for level, kind, body in extra:
+            if part and level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                self.pid = _CREDENTIALS.unpack(body[: _CREDENTIALS.size])[0]
+        if not part:
+            return None
+        hello = frames.pack(inner.HELLO)
+        if self.pid <= 0 or not part.startswith(hello):
+            self.pid = 0
+            raise Fault("the child did not greet")
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+        if self.status is None:
+            with contextlib.suppress(ProcessLookupError):  # its end is on the way to us
+                self.pidfd = os.pidfd_open(self.pid)
+        return part[len(hello) :]
 
     def _feed(self, pipes: Pipes) -> None:
         try:
@@ -263,14 +308,13 @@ class Child:
             raise Fault("the zygote ended")
         self.status, cpu, _ = jail.unpack_status(data)
         self.cpu = max(self.cpu, cpu)
-        while self.sock.fileno() >= 0 and len(self._in) < 4 * MAX_FRAME:
-            before = len(self._in)
-            self._receive()
-            if len(self._in) == before:
-                break
+        while self.sock.fileno() >= 0 and self._receive():
+            pass
         while self.pipes and self.pipes.stdout >= 0 and self._collect(self.pipes):
             pass
         self.ended = self._killed or self._ending(self.status)
+        if self.pid == 0:
+            raise Fault("the zygote or its child ended before the greeting")
 
     @staticmethod
     def _ending(status: int) -> tuple[str, dict[str, Any] | None]:
@@ -296,9 +340,9 @@ class Child:
     def close(self) -> None:
         """Release file descriptors, whatever the state."""
         self.sock.close()
-        if self.pid:
+        if self.pidfd >= 0:
             os.close(self.pidfd)
-            self.pid = 0
+            self.pidfd = -1
         if self.pipes:
             for fd in (self.pipes.stdin, self.pipes.stdout):
                 if fd >= 0:

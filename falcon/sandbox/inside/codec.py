@@ -118,7 +118,7 @@ def decode(text: str | bytes, *, budget: bool = True) -> Any:
     """Inverse of :func:`encode`. Raises Malformed for anything else, whatever it is."""
     try:
         raw = _to_data(text if isinstance(text, str) else text.decode("utf-8"))
-        return _Decoder(NODES if budget else 1 << 60).walk(raw, 0)
+        return (_Decoder(NODES, DEPTH) if budget else _Decoder(1 << 60, DEPTH + 2)).walk(raw, 0)
     except Malformed:
         raise
     except (ValueError, RecursionError, TypeError, KeyError, OverflowError, MemoryError) as fault:
@@ -126,12 +126,12 @@ def decode(text: str | bytes, *, budget: bool = True) -> Any:
 
 
 class _Decoder:
-    def __init__(self, nodes: int) -> None:
-        self.left = nodes
+    def __init__(self, nodes: int, depth: int) -> None:
+        self.left, self.deepest = nodes, depth
 
     def walk(self, raw: Any, depth: int) -> Any:
         self.left -= 1
-        if self.left < 0 or depth > DEPTH:
+        if self.left < 0 or depth > self.deepest:
             raise Malformed("over the budget")
         if type(raw) is list:
             return [self.walk(v, depth + 1) for v in raw]

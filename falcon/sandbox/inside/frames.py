@@ -24,6 +24,28 @@ def write(fd: int, payload: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
+class Inbox:
+    """Frames read ahead from ``fd``: many for one system call."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._data, self._at = b"", 0
+
+    def read(self) -> bytes:
+        """The next frame. Raises Closed at the end of the stream."""
+        while True:
+            start = self._at + _HEAD.size
+            if len(self._data) >= start:
+                end = start + int.from_bytes(self._data[self._at : start], "big")
+                if len(self._data) >= end:
+                    self._at = end
+                    return self._data[start:end]
+            part = os.read(self._fd, 1 << 16)
+            if not part:
+                raise Closed
+            self._data, self._at = self._data[self._at :] + part, 0
+
+
 def _exactly(fd: int, size: int) -> bytes:
     parts = []
     while size:

@@ -46,17 +46,10 @@ def clean_error(raw: Any, lines: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Question:
-    """One call of the program, and what settles its case once a value came back."""
+    """One call of the program as it is sent, and what settles its case once a value came back."""
 
-    function: str
-    arguments: str
-    named: str
+    request: bytes
     settle: Callable[[Any], Case]
-
-    def request(self) -> bytes:
-        """The body the child is sent."""
-        body = {"f": self.function, "a": self.arguments, "k": self.named, "w": False}
-        return json.dumps(body).encode()
 
 
 def _judged(test: literal.Test, got: Any) -> Case:
@@ -70,8 +63,11 @@ def _judged(test: literal.Test, got: Any) -> Case:
 class Judge:
     """The judgement of one program. ``helper(name)`` gives the slot's running helpers."""
 
-    def __init__(self, helper: Callable[[str], Any], limits: Limits, source: str) -> None:
-        self.helper, self.limits, self.source = helper, limits, source
+    def __init__(
+        self, helper: Callable[[str], Any], limits: Limits, source: str, *, traced: bool = False
+    ) -> None:
+        self.helper, self.limits, self.source, self.traced = helper, limits, source, traced
+        self.ran: set[int] = set()
         self.lines = source.count("\n") + 1
         self.cpu = 0.0
         self.respawns = 0
@@ -121,13 +117,37 @@ class Judge:
 
     # Children
 
-    def _child(self, feed: bytes | None = None) -> Child:
+    def _child(self, feed: bytes | None = None, *, patient: bool = False) -> Child:
         zygote: Helper = self.helper(self.zygote)
-        return Child(zygote, self.limits, self.cpu, feed)
+        return Child(zygote, self.limits, self.cpu, feed, patient=patient)
 
     def _end(self, running: Child) -> None:
         running.finish()
         self.cpu += running.cpu
+
+    def _start(self, running: Child, *, whole: bool) -> bytes:
+        """Send the program; the nonce of its first answer."""
+        plain, traced = (
+            (inner.WHOLE, inner.WHOLE_TRACED) if whole else (inner.MODULE, inner.MODULE_TRACED)
+        )
+        return running.start(self.code, traced if self.traced else plain)
+
+    def _next(self, running: Child) -> bytes | None:
+        """The next answer; lines that are said to have run before it go into ``ran``."""
+        frame = running.next_frame()
+        while self.traced and frame is not None and frame[:1] == inner.TRACE:
+            try:
+                said = json.loads(frame[9:])
+            except (ValueError, RecursionError):
+                said = None
+            if isinstance(said, list):
+                self.ran |= {n for n in said if type(n) is int and 0 < n <= self.lines}
+            frame = running.next_frame()
+        return frame
+
+    def _with_lines(self, case: Case, before: set[int]) -> Case:
+        """The case with the lines that ran for it, loading included."""
+        return {**case, "lines": sorted(before | self.ran)} if self.traced else case
 
     def _failure(self, frame: bytes | None, running: Child) -> Case:
         """The case that an answer other than a value, or an end without one, stands for."""
@@ -156,23 +176,27 @@ class Judge:
     def _load(self) -> tuple[Child, Case | None]:
         """A child with the program loaded, or with the case its loading ended in."""
         running = self._child()
-        nonce = running.start(self.code, "solution")
-        frame = running.next_frame()
-        if frame is not None and frame[1:9] != nonce:
-            return running, self._violation("an answer to another question")
-        if frame is None or frame[:1] != inner.LOADED:
-            return running, self._failure(frame, running)
-        running.begin_test()
-        return running, None
+        nonce = self._start(running, whole=False)
+        return running, self._loaded(running, nonce)
 
-    def _answer(self, running: Child, nonce: bytes) -> tuple[bytes, Case | None]:
-        frame = running.next_frame()
-        running.begin_test()
+    def _loaded(self, running: Child, nonce: bytes) -> Case | None:
+        """None once the program is loaded, else the case its loading ended in."""
+        self.ran = set()
+        frame = self._next(running)
         if frame is not None and frame[1:9] != nonce:
-            return b"", self._violation("an answer to another question")
+            return self._violation("an answer to another question")
+        if frame is None or frame[:1] != inner.LOADED:
+            return self._failure(frame, running)
+        running.begin_test()
+        return None
+
+    def _refused(self, frame: bytes | None, running: Child, nonce: bytes) -> Case | None:
+        """None for a frame that holds the value asked for, else the case it stands for."""
+        if frame is not None and frame[1:9] != nonce:
+            return self._violation("an answer to another question")
         if frame is None or frame[:1] != inner.VALUE:
-            return b"", self._failure(frame, running)
-        return frame[9:], None
+            return self._failure(frame, running)
+        return None
 
     # Calls that do not depend on one another
 
@@ -181,9 +205,7 @@ class Judge:
         return self._ask(
             [
                 Question(
-                    suite["entry_point"],
-                    call["args"],
-                    none,
+                    inner.request_text(suite["entry_point"], call["args"], none, back=False),
                     partial(self._compared, call, suite["atol"]),
                 )
                 for call in suite["calls"]
@@ -194,12 +216,15 @@ class Judge:
         """A case for each question, all put to one child unless it dies."""
         cases: list[Case] = []
         while len(cases) < len(questions):
-            running, broken = self._load()
+            left = questions[len(cases) :]
+            running = self._child(patient=True)
             try:
+                nonces = self._put(running, left)
+                broken = self._loaded(running, nonces[0])
                 if broken:
                     # Loading fails alike every time: all tests that are left end so.
-                    return cases + [broken] * (len(questions) - len(cases))
-                stop = self._batch(running, questions[len(cases) :], cases)
+                    return cases + [self._with_lines(broken, set())] * len(left)
+                stop = self._batch(running, nonces[1:], left, cases)
             finally:
                 self._end(running)
             self.respawns += 1
@@ -207,20 +232,32 @@ class Judge:
                 cases += [cases[-1]] * (len(questions) - len(cases))
         return cases
 
-    def _batch(self, running: Child, questions: list[Question], cases: list[Case]) -> bool:
+    def _put(self, running: Child, questions: list[Question]) -> list[bytes]:
+        """Send the program and all questions at once; nonces of the answers, in order."""
+        nonces = [self._start(running, whole=False)]
+        for question in questions:
+            nonce = secrets.token_bytes(8)
+            running.send(nonce + question.request)
+            nonces.append(nonce)
+        running.send(b"")
+        return nonces
+
+    def _batch(
+        self, running: Child, nonces: list[bytes], questions: list[Question], cases: list[Case]
+    ) -> bool:
         """Judge until the child is of no more use; True: do not start another."""
-        nonces = [secrets.token_bytes(8) for _ in questions]
+        loading = self.ran
         for nonce, question in zip(nonces, questions, strict=True):
-            running.send(nonce + question.request())
-        for nonce, question in zip(nonces, questions, strict=True):
-            body, case = self._answer(running, nonce)
-            if case is None:
-                case = self._settled(question, body)
-            cases.append(case)
-            if case["outcome"] == "timeout":
-                return True
-            if running.ended is not None or case["outcome"] == "protocol_violation":
-                return False
+            self.ran = set()
+            frame = self._next(running)
+            running.begin_test()
+            case = self._refused(frame, running, nonce)
+            if frame is not None and case is None:
+                case = self._settled(question, frame[9:])
+            assert case is not None
+            cases.append(case if frame is None else self._with_lines(case, loading))
+            if frame is None or case["outcome"] == "protocol_violation":
+                return bool(case["outcome"] == "timeout")
         return False
 
     def _settled(self, question: Question, body: bytes) -> Case:
@@ -242,11 +279,7 @@ class Judge:
 
     def _literal(self, tests: tuple[literal.Test, ...]) -> list[Case]:
         asked = [t for t in tests if t.calls]
-        cases = iter(
-            self._ask(
-                [Question(t.function, t.arguments, t.named, partial(_judged, t)) for t in asked]
-            )
-        )
+        cases = iter(self._ask([Question(test.request, partial(_judged, test)) for test in asked]))
         return [next(cases) if t.calls else _judged(t, None) for t in tests]
 
     # Whole programs
@@ -257,23 +290,25 @@ class Judge:
             if cases and cases[-1]["outcome"] == "timeout":
                 cases.append(cases[-1])
                 continue
-            running = self._child(run["stdin"].encode("utf-8", "surrogateescape"))
+            running = self._child(run["stdin"].encode("utf-8", "surrogateescape"), patient=True)
             try:
-                cases.append(self._one_run(running, run["expected"]))
+                case = self._one_run(running, run["expected"])
+                cases.append(self._with_lines(case, set()) if self.ran else case)
             finally:
                 self._end(running)
         return cases
 
     def _one_run(self, running: Child, expected: str) -> Case:
-        nonce = running.start(self.code, "__main__")
-        frame = running.next_frame()
+        self.ran = set()
+        nonce = self._start(running, whole=True)
+        frame = self._next(running)
         failure: Case | None = None
         if frame is not None and frame[1:9] != nonce:
             failure = self._violation("an answer to another question")
             running.kill("protocol_violation")
         elif frame is not None and frame[:1] != inner.DONE:
             failure = self._failure(frame, running)
-        while running.next_frame() is not None:
+        while self._next(running) is not None:
             failure = self._violation("more than one ending")
         if failure:
             return failure
@@ -304,9 +339,10 @@ class Judge:
                 frame = server.receive(ORACLE_SECONDS)
                 kind, body = frame[:1], frame[1:]
                 if kind == oracle.CALL:
-                    server.send(session.call(json.loads(body)))
+                    server.send(session.call(body))
                 elif kind == oracle.CASE:
-                    cases.append(json.loads(body))
+                    cases.append(self._with_lines(json.loads(body), session.loading))
+                    self.ran = set()
                 elif kind == oracle.BROKEN:
                     raise Fault(f"the tests cannot run: {body.decode('utf-8', 'replace')}")
                 else:
@@ -329,19 +365,24 @@ class _Session:
         self.judge = judge
         self.running: Child | None = None
         self.dead: Case | None = None
+        self.loading: set[int] = set()
 
-    def call(self, request: dict[str, Any]) -> bytes:
+    def call(self, request: bytes) -> bytes:
         """Put one call to the program; the oracle's reply frame."""
         if self.dead is None and self.running is None:
+            ran = self.judge.ran
             self.running, self.dead = self.judge._load()
+            self.loading, self.judge.ran = self.judge.ran, ran
         if self.dead is not None or self.running is None:
             return inner.ERROR + json.dumps(self.dead).encode()
         nonce = secrets.token_bytes(8)
         self.running.begin_test()
-        self.running.send(nonce + json.dumps({**request, "w": True}).encode())
-        body, case = self.judge._answer(self.running, nonce)
-        if case is None:
-            return inner.VALUE + body
+        self.running.send(nonce + request)
+        frame = self.judge._next(self.running)
+        case = self.judge._refused(frame, self.running, nonce)
+        if frame is not None and case is None:
+            return inner.VALUE + frame[9:]
+        assert case is not None
         gone = self.running.ended is not None or case["outcome"] == "protocol_violation"
         self.judge.respawns += gone
         if case["outcome"] == "timeout" or self.judge.respawns > MAX_RESPAWNS:

@@ -16,6 +16,7 @@ from types import CodeType
 from typing import Any
 
 from . import codec
+from .child import request_text
 
 GOT = "__got__"
 MOST_TESTS = 2000
@@ -32,18 +33,16 @@ _SHAPES = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Constant, ast.Tu
 
 @dataclass(frozen=True)
 class Test:
-    """One assert: the call it makes as the child is sent it (None: none), and its condition."""
+    """One assert: the call it makes as the child is sent it (empty: none), and its condition."""
 
     __test__ = False
-    function: str
-    arguments: str
-    named: str
+    request: bytes
     condition: CodeType
 
     @property
     def calls(self) -> bool:
         """Whether the program is asked at all."""
-        return bool(self.function)
+        return bool(self.request)
 
     def holds(self, value: Any) -> bool:
         """The condition on what the program returned. Raises what the test would raise."""
@@ -142,7 +141,7 @@ def _test(node: ast.Assert, renamed: dict[str, str], ours: set[str]) -> Test:
         raise _Unfit
     code = compile(condition, "<test>", "eval")
     if not calls:
-        return Test("", "", "", code)
+        return Test(b"", code)
     called = calls[0].func
     assert isinstance(called, ast.Name)
     if called.id in ours or (called.id not in renamed and hasattr(builtins, called.id)):
@@ -157,4 +156,5 @@ def _test(node: ast.Assert, renamed: dict[str, str], ours: set[str]) -> Test:
         words = codec.encode(named)
     except (codec.Unserialisable, codec.TooLarge) as fault:
         raise _Unfit from fault
-    return Test(renamed.get(called.id, called.id), arguments, words, code)
+    name = renamed.get(called.id, called.id)
+    return Test(request_text(name, arguments, words, back=False), code)

@@ -87,13 +87,13 @@ class Oracle:
 
         def call(*args: Any, **named: Any) -> Any:
             try:
-                body = {"f": name, "a": codec.encode(list(args)), "k": codec.encode(named)}
+                words = codec.encode(list(args)), codec.encode(named)
             except (codec.Unserialisable, codec.TooLarge) as fault:
                 note = f"an argument of the test is not plain data: {fault}"
                 raise _Failed(
                     {"outcome": "sandbox_error", "error": {"type": "TestArgument", "message": note}}
                 ) from None
-            frames.write(self.channel, CALL + json.dumps(body).encode())
+            frames.write(self.channel, CALL + child.request_text(name, *words, back=True))
             return self._value(frames.read(self.channel), args)
 
         call.__name__ = call.__qualname__ = name

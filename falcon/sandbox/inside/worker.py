@@ -20,6 +20,7 @@ from .helpers import Fault, Helper, Server
 from .judge import Judge
 
 RECYCLE_AFTER = 1000
+SLOWER_TRACED = 10
 _SEVERITY = (
     "sandbox_error", "syntax_error", "signal", "memory", "timeout", "output_limit",
     "premature_exit", "runtime_error", "protocol_violation", "unserialisable_result",
@@ -51,7 +52,9 @@ class Worker:
         started = []
         for name in names:
             if name in ("slim", "numpy"):
-                extra = {"preload": ["numpy"] if name == "numpy" else []}
+                most = SLOWER_TRACED * self.config["cpu_seconds"]
+                preload = ["numpy"] if name == "numpy" else []
+                extra = {"preload": preload, "cpu_seconds": most}
                 started.append(
                     (name, Helper("zygote", {**self.config, **extra}, socket.SOCK_SEQPACKET))
                 )
@@ -78,15 +81,19 @@ class Worker:
         """Start what nearly every program needs. Raises Fault."""
         self._start(["slim", "compiler"])
 
-    def judge(self, code: str, suite: dict[str, Any]) -> dict[str, Any]:
-        """The verdict on one program, our own faults tried again on fresh helpers."""
+    def judge(self, code: str, suite: dict[str, Any], *, traced: bool = False) -> dict[str, Any]:
+        """The verdict on one program, our own faults tried again on fresh helpers. A traced
+        one is many times slower and gets that much more time."""
+        slower = SLOWER_TRACED if traced else 1
         begun = time.monotonic()
         fault = ""
         for _ in range(int(self.config["retries"]) + 1):
             limits = Limits(
-                self.config["cpu_each"], self.config["cpu_seconds"], self.config["output_bytes"]
+                self.config["cpu_each"] * slower,
+                self.config["cpu_seconds"] * slower,
+                self.config["output_bytes"],
             )
-            judge = Judge(self.helper, limits, code)
+            judge = Judge(self.helper, limits, code, traced=traced)
             try:
                 cases, failure = judge.run(suite)
             except (Fault, OSError) as broken:
@@ -126,7 +133,8 @@ def start(text: str, fd: int) -> None:
         with contextlib.suppress(frames.Closed, ConnectionError, BrokenPipeError):
             while True:
                 request = json.loads(frames.read(fd))
-                answer = worker.judge(request["code"], request["suite"])
+                traced = bool(request.get("trace"))
+                answer = worker.judge(request["code"], request["suite"], traced=traced)
                 frames.write(fd, json.dumps(answer).encode())
     finally:
         worker.reset()

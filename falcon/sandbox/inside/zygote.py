@@ -33,6 +33,7 @@ def _preload(extra: list[str]) -> None:
         setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
     for name in (*_PRELOAD, *extra):
         importlib.import_module(name)
+    child.set_reserve()
 
 
 def _reap(namespaced: bool) -> None:
@@ -66,7 +67,7 @@ class Zygote:
     def _one(self, fds: list[int]) -> None:
         me = os.getpid()
         pid = self.fork()
-        if pid == 0:
+        if not pid:
             self._in_child(fds, me)
         for fd in fds:
             os.close(fd)
@@ -108,7 +109,7 @@ def run(control: socket.socket, config: dict[str, Any]) -> None:
     jail.clean_interpreter(config["packages"])
     gc.collect()
     gc.freeze()
-    zygote = Zygote(control, config, raw if namespaced else os.fork, null)
+    zygote = Zygote(control, config, raw, null)
     control.send(b"ready")
     zygote.serve()
 

@@ -1,0 +1,156 @@
+"""Verdict cache: equal programs on equal tests under equal limits are judged once.
+
+A table in one SQLite file, shared by processes. The key takes in all that a verdict depends
+on: program, suite, limits, isolation level, interpreter, and the source of the sandbox
+itself, so that no verdict outlives the code that gave it. Faults of ours are never kept, nor
+are endings by wall time, which a busy machine may bring about. A file that cannot be used is
+done without: the cache saves time and decides nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import sqlite3
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from falcon.config import SandboxSettings
+from falcon.sandbox.verdict import Outcome, Verdict
+
+FILE = "verdicts.sqlite"
+MOST = 1_000_000
+"""Verdicts kept; the oldest half goes when there are more."""
+_CHUNK = 500
+_BUSY_SECONDS = 10.0
+
+
+def folder() -> Path:
+    """Where the file lies: FALCON_CACHE, or ``falcon/`` in the user's cache folder."""
+    return Path(os.environ.get("FALCON_CACHE") or Path.home() / ".cache" / "falcon")
+
+
+@functools.cache
+def _source_digest() -> str:
+    digest = hashlib.sha256(sys.version.encode())
+    try:
+        digest.update(version("numpy").encode())
+    except PackageNotFoundError:
+        digest.update(b"-")
+    here = Path(__file__).parent
+    for file in sorted([here.parent / "suite.py", *here.rglob("*.py")]):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+class VerdictCache:
+    """Verdicts by key in one file. Safe to use from several threads and processes."""
+
+    def __init__(self, file: Path, *, most: int = MOST) -> None:
+        self.file, self.most = file, most
+        self._lock = threading.Lock()
+        self._table: sqlite3.Connection | None = None
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._table = self._open()
+        except (OSError, sqlite3.Error):
+            self._table = None
+
+    def _open(self) -> sqlite3.Connection:
+        table = sqlite3.connect(
+            self.file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        table.execute("PRAGMA journal_mode=WAL")
+        table.execute("PRAGMA synchronous=NORMAL")
+        table.execute("CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, body TEXT)")
+        return table
+
+    @property
+    def usable(self) -> bool:
+        """Whether verdicts are kept at all."""
+        return self._table is not None
+
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, Verdict]:
+        """The verdicts that are known of these keys."""
+        found: dict[bytes, Verdict] = {}
+        with self._lock:
+            for start in range(0, len(keys), _CHUNK):
+                chunk = keys[start : start + _CHUNK]
+                marks = ",".join("?" * len(chunk))
+                for key, body in self._ask(
+                    f"SELECT key, body FROM verdicts WHERE key IN ({marks})",  # noqa: S608
+                    chunk,
+                ):
+                    try:
+                        found[bytes(key)] = Verdict.model_validate_json(body)
+                    except ValidationError:
+                        continue
+        return found
+
+    def keep(self, verdicts: Mapping[bytes, Verdict]) -> None:
+        """Add those verdicts that would be the same another time."""
+        rows = [(key, v.model_dump_json()) for key, v in verdicts.items() if lasting(v)]
+        with self._lock:
+            if self._table is None or not rows:
+                return
+            try:
+                self._table.execute("BEGIN IMMEDIATE")
+                self._table.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
+                self._table.execute("COMMIT")
+            except sqlite3.Error:
+                self._abandon()
+        self._prune()
+
+    def _prune(self) -> None:
+        with self._lock:
+            count = next(iter(self._ask("SELECT count(*) FROM verdicts", ())), (0,))[0]
+            if count > self.most:
+                oldest = "SELECT rowid FROM verdicts ORDER BY rowid LIMIT ?"
+                self._ask(f"DELETE FROM verdicts WHERE rowid IN ({oldest})", (count // 2,))  # noqa: S608
+
+    def _ask(self, text: str, values: Iterable[Any]) -> list[Any]:
+        if self._table is None:
+            return []
+        try:
+            return self._table.execute(text, tuple(values)).fetchall()
+        except sqlite3.Error:
+            self._abandon()
+            return []
+
+    def _abandon(self) -> None:
+        """Go on without: the file is damaged, locked for too long or on a full disk."""
+        if self._table is not None:
+            self._table.close()
+            self._table = None
+
+    def close(self) -> None:
+        """Release the file."""
+        with self._lock:
+            self._abandon()
+
+
+def lasting(verdict: Verdict) -> bool:
+    """Whether the same program would get the same verdict again, however busy the machine."""
+    endings = [verdict.outcome, *(case.outcome for case in verdict.cases)]
+    errors = [verdict.error, *(case.error for case in verdict.cases)]
+    wall = any(e is not None and e.type == "Timeout" and e.message != "cpu time" for e in errors)
+    return Outcome.SANDBOX_ERROR not in endings and not wall
+
+
+def prefix(settings: SandboxSettings, level: str) -> bytes:
+    """What the keys of one sandbox have in common, as bytes to hash."""
+    limits = settings.model_dump(mode="json", exclude={"workers", "retries", "cache"})
+    return json.dumps([_source_digest(), level, limits], sort_keys=True).encode()
+
+
+def key_of(common: bytes, message: bytes) -> bytes:
+    """sha256 over the limits and the message that holds program and suite."""
+    return hashlib.sha256(common + b"\0" + message).digest()
