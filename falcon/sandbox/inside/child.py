@@ -12,7 +12,6 @@ import json
 import marshal
 import mmap
 import os
-import random
 import sys
 import threading
 import types
@@ -26,7 +25,7 @@ WHOLE, MODULE, WHOLE_TRACED, MODULE_TRACED = b"W", b"M", b"w", b"m"
 HELLO, LOADED, DONE, TRACE = b"H", b"L", b"D", b"T"
 VALUE, ERROR, UNSERIALISABLE, TOO_LARGE = b"V", b"E", b"U", b"O"
 _write, _exit, _flush = frames.write, os._exit, sys.stdout.flush
-_dumps, _encode, _decode = json.dumps, codec.encode, codec.decode
+_dumps, _encode, _decode, _unpack = json.dumps, codec.encode, codec.decode, marshal.loads
 _reserve: list[mmap.mmap] = []
 
 
@@ -84,10 +83,18 @@ class Tracer:
 _tracers: list[Tracer] = []
 
 
-def request_text(function: str, arguments: str, named: str, *, back: bool) -> bytes:
+def request(function: str, arguments: str, named: str, *, back: bool) -> bytes:
     """A request without its nonce: what to call with which encoded arguments, and whether
-    they are wanted ``back`` when the call has changed them."""
-    return f"[{json.dumps(function)}, {arguments}, {named}, {'true' if back else 'false'}]".encode()
+    they are wanted ``back`` when the call has changed them.
+
+    Marshalled, since the child may trust what we send and has marshal's code at hand; text
+    stays text only where marshal would change a type.
+    """
+    exact = "bytearray" not in arguments and "bytearray" not in named
+    given: tuple[Any, Any] = (arguments, named)
+    if exact:
+        given = codec.decode(arguments, budget=False), codec.decode(named, budget=False)
+    return marshal.dumps((function, *given, back), 2)
 
 
 def _answer(kind: bytes, nonce: bytes, body: bytes = b"") -> None:
@@ -104,7 +111,9 @@ def _fail(nonce: bytes, fault: BaseException) -> None:
 
 def _call(space: dict[str, Any], request: bytes) -> None:
     nonce = request[:8]
-    name, arguments, named, back = _decode(request[8:], budget=False)
+    name, arguments, named, back = _unpack(request[8:])
+    if isinstance(arguments, str):
+        arguments, named = _decode(arguments, budget=False), _decode(named, budget=False)
     before = _encode(arguments, budget=False) if back else ""
     try:
         target = space.get(name)
@@ -185,11 +194,10 @@ def main(channel: int, stdin: int, stdout: int) -> None:
         inbox = frames.Inbox(CHANNEL)
         job = inbox.read()
         whole, nonce = job[:1] in (WHOLE, WHOLE_TRACED), job[1:9]
-        code = marshal.loads(job[9:])  # noqa: S302  from the compile helper
+        code = _unpack(job[9:])
         name = "__main__" if whole else "solution"
         module = types.ModuleType(name)
         sys.modules[name] = module
-        random.seed(0)
         if job[:1] in (WHOLE_TRACED, MODULE_TRACED):
             _tracers.append(Tracer())
             _tracers[0].start()

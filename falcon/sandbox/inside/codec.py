@@ -33,74 +33,89 @@ def _refuse(text: str) -> Any:
 
 
 # Bound once: a program that replaces json's functions changes nothing here.
-_to_text = json.JSONEncoder(allow_nan=False).encode
+_quote = json.encoder.encode_basestring_ascii
+_of_int, _of_float = int.__repr__, float.__repr__
 _to_data = json.JSONDecoder(parse_constant=_refuse).decode
 
 
 class _Encoder:
+    """Writes the text itself: json's encoder would touch a hundred more pages of memory, each
+    of which costs a forked process a copy."""
+
     def __init__(self, nodes: int) -> None:
         self.left = nodes
 
-    def walk(self, value: Any, depth: int) -> Any:
+    def text(self, value: Any, depth: int) -> str:
         self.left -= 1
         if self.left < 0:
             raise TooLarge(f"more than {NODES} values")
         if depth > DEPTH:
             raise Unserialisable(f"nested deeper than {DEPTH}")
         kind = type(value)
-        if value is None or kind is bool:
-            return value
+        if value is None:
+            return "null"
+        if kind is bool:
+            return "true" if value else "false"
         if kind is int:
-            return value if -_SMALL < value < _SMALL else {"t": "int", "v": hex(value)}
+            return (
+                _of_int(value) if -_SMALL < value < _SMALL else _tagged("int", _quote(hex(value)))
+            )
         if kind is str:
             if len(value) > BYTES:
                 raise TooLarge("text of more than 1 MiB")
-            return value
+            return _quote(value)
         if kind is float:
-            return value if math.isfinite(value) else {"t": "float", "v": repr(value)}
+            number = _of_float(value)
+            return number if math.isfinite(value) else _tagged("float", _quote(number))
         if kind is list:
             return self.items(value, depth)
-        return self.tagged(value, kind, depth)
+        return self.other(value, kind, depth)
 
-    def items(self, values: Any, depth: int) -> list[Any]:
+    def items(self, values: Any, depth: int) -> str:
         if len(values) > self.left:
             raise TooLarge(f"more than {NODES} values")
-        return [self.walk(v, depth + 1) for v in values]
+        below = depth + 1
+        return "[" + ",".join([self.text(v, below) for v in values]) + "]"
 
-    def tagged(self, value: Any, kind: type, depth: int) -> Any:
+    def other(self, value: Any, kind: type, depth: int) -> str:
         if kind is tuple:
-            return {"t": "tuple", "v": self.items(value, depth)}
+            return _tagged("tuple", self.items(value, depth))
         if kind is dict:
             if 2 * len(value) > self.left:
                 raise TooLarge(f"more than {NODES} values")
-            walk = self.walk
-            pairs = [[walk(k, depth + 1), walk(v, depth + 1)] for k, v in value.items()]
-            return {"t": "dict", "v": pairs}
+            text, below = self.text, depth + 1
+            pairs = [f"[{text(k, below)},{text(v, below)}]" for k, v in value.items()]
+            return _tagged("dict", "[" + ",".join(pairs) + "]")
         if kind is set or kind is frozenset:
-            return {"t": kind.__name__, "v": self.items(list(value), depth)}
+            return _tagged(kind.__name__, self.items(list(value), depth))
         if kind is bytes or kind is bytearray:
             if len(value) > BYTES // 2:
                 raise TooLarge("more than 512 KiB of bytes")
-            return {"t": kind.__name__, "v": value.hex()}
+            return _tagged(kind.__name__, _quote(value.hex()))
         if kind is complex:
-            return {"t": "complex", "v": [repr(value.real), repr(value.imag)]}
+            parts = _quote(_of_float(value.real)), _quote(_of_float(value.imag))
+            return _tagged("complex", f"[{parts[0]},{parts[1]}]")
         return self.coerced(value, kind, depth)
 
-    def coerced(self, value: Any, kind: type, depth: int) -> Any:
+    def coerced(self, value: Any, kind: type, depth: int) -> str:
         name = f"{kind.__module__}.{kind.__qualname__}"
         if name in ("collections.defaultdict", "collections.Counter", "collections.OrderedDict"):
-            return self.walk(dict(dict.items(value)), depth)
+            return self.text(dict(dict.items(value)), depth)
         if name == "collections.deque":
-            return self.walk(list(value), depth)
+            return self.text(list(value), depth)
         if isinstance(value, tuple) and hasattr(kind, "_fields"):
-            return {"t": "tuple", "v": self.items(list(tuple.__iter__(value)), depth)}
+            return _tagged("tuple", self.items(list(tuple.__iter__(value)), depth))
         if kind.__module__ == "numpy":
             if getattr(value, "size", 0) > self.left:
                 raise TooLarge(f"more than {NODES} values")
             plain = value.tolist()
             if type(plain) is not kind:
-                return self.walk(plain, depth)
+                return self.text(plain, depth)
         raise Unserialisable(name[:100])
+
+
+def _tagged(tag: str, text: str) -> str:
+    return f'{{"t":"{tag}","v":{text}}}'
 
 
 def encode(value: Any, *, budget: bool = True) -> str:
@@ -108,7 +123,7 @@ def encode(value: Any, *, budget: bool = True) -> str:
 
     Raises Unserialisable, or TooLarge when over 1e5 values or 1 MiB.
     """
-    text = _to_text(_Encoder(NODES if budget else 1 << 60).walk(value, 0))
+    text = _Encoder(NODES if budget else 1 << 60).text(value, 0)
     if budget and len(text) > BYTES:
         raise TooLarge("more than 1 MiB")
     return text
@@ -118,7 +133,7 @@ def decode(text: str | bytes, *, budget: bool = True) -> Any:
     """Inverse of :func:`encode`. Raises Malformed for anything else, whatever it is."""
     try:
         raw = _to_data(text if isinstance(text, str) else text.decode("utf-8"))
-        return (_Decoder(NODES, DEPTH) if budget else _Decoder(1 << 60, DEPTH + 2)).walk(raw, 0)
+        return _Decoder(NODES if budget else 1 << 60).walk(raw, 0)
     except Malformed:
         raise
     except (ValueError, RecursionError, TypeError, KeyError, OverflowError, MemoryError) as fault:
@@ -126,12 +141,12 @@ def decode(text: str | bytes, *, budget: bool = True) -> Any:
 
 
 class _Decoder:
-    def __init__(self, nodes: int, depth: int) -> None:
-        self.left, self.deepest = nodes, depth
+    def __init__(self, nodes: int) -> None:
+        self.left = nodes
 
     def walk(self, raw: Any, depth: int) -> Any:
         self.left -= 1
-        if self.left < 0 or depth > self.deepest:
+        if self.left < 0 or depth > DEPTH:
             raise Malformed("over the budget")
         if type(raw) is list:
             return [self.walk(v, depth + 1) for v in raw]

@@ -249,6 +249,8 @@ def wipe_scratch() -> None:
     """Remove what a program left in /tmp. Raises OSError when something stays."""
     if not _has_scratch():
         return
+    if not os.listdir("/tmp"):  # noqa: S108
+        return
     with os.scandir("/tmp") as entries:  # noqa: S108
         names = [(e.path, e.is_dir(follow_symlinks=False)) for e in entries]
     for path, folder in names:

@@ -205,7 +205,7 @@ class Judge:
         return self._ask(
             [
                 Question(
-                    inner.request_text(suite["entry_point"], call["args"], none, back=False),
+                    inner.request(suite["entry_point"], call["args"], none, back=False),
                     partial(self._compared, call, suite["atol"]),
                 )
                 for call in suite["calls"]
@@ -234,13 +234,13 @@ class Judge:
 
     def _put(self, running: Child, questions: list[Question]) -> list[bytes]:
         """Send the program and all questions at once; nonces of the answers, in order."""
-        nonces = [self._start(running, whole=False)]
-        for question in questions:
-            nonce = secrets.token_bytes(8)
+        noise = secrets.token_bytes(8 * len(questions))
+        nonces = [noise[i : i + 8] for i in range(0, len(noise), 8)]
+        first = self._start(running, whole=False)
+        for nonce, question in zip(nonces, questions, strict=True):
             running.send(nonce + question.request)
-            nonces.append(nonce)
         running.send(b"")
-        return nonces
+        return [first, *nonces]
 
     def _batch(
         self, running: Child, nonces: list[bytes], questions: list[Question], cases: list[Case]

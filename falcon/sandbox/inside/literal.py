@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import functools
+import operator
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
 from . import codec
-from .child import request_text
+from .child import request
 
 GOT = "__got__"
 MOST_TESTS = 2000
@@ -27,6 +29,10 @@ _FUNCTIONS = {
 }  # fmt: skip
 _OPERATORS = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot, ast.Lt, ast.LtE, ast.Gt, ast.GtE,
               ast.In, ast.NotIn, ast.And, ast.Or, ast.Not, ast.UAdd, ast.USub, ast.Add, ast.Sub)  # fmt: skip
+_ARITHMETIC = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
+               ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
+               ast.Pow: operator.pow}  # fmt: skip
+_LARGE = 1 << 64
 _SHAPES = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Constant, ast.Tuple, ast.List,
            ast.Set, ast.Dict, ast.Subscript, ast.Load)  # fmt: skip
 
@@ -54,6 +60,38 @@ class _Unfit(Exception):
     """Not of this form."""
 
 
+def _plain(node: ast.expr) -> Any:
+    """The value of a literal, or of arithmetic on small ones. Raises _Unfit and ValueError."""
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        make = {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)]
+        return make(_plain(each) for each in node.elts)
+    try:
+        return ast.literal_eval(node)  # has a rule of its own for complex numbers
+    except ValueError:
+        if not isinstance(node, ast.BinOp):
+            raise
+    return _computed(node)
+
+
+def _computed(node: ast.BinOp) -> Any:
+    if type(node.op) not in _ARITHMETIC:
+        raise _Unfit
+    left, right = _plain(node.left), _plain(node.right)
+    numbers = all(type(v) in (int, float) and abs(v) < _LARGE for v in (left, right))
+    if isinstance(node.op, ast.Pow):
+        fit = numbers and type(right) is int and 0 <= right <= 64
+    elif isinstance(node.op, ast.Add):
+        fit = numbers or (type(left) is type(right) and type(left) in (str, list, tuple))
+    else:
+        fit = numbers
+    if not fit:
+        raise _Unfit
+    try:
+        return _ARITHMETIC[type(node.op)](left, right)
+    except ArithmeticError:
+        raise _Unfit from None
+
+
 @functools.lru_cache(maxsize=1024)
 def tests_of(
     check: str, asserts: tuple[str, ...], setup: str, entry_point: str
@@ -71,7 +109,7 @@ def tests_of(
                 for text in asserts
                 for each in _asserts(ast.parse(text).body, text)
             ]
-    except (_Unfit, SyntaxError, ValueError, RecursionError, MemoryError):
+    except (_Unfit, SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return None
     fit = len(found) <= MOST_TESTS and any(test.calls for test in found)
     return tuple(found) if fit else None
@@ -132,6 +170,11 @@ def _test(node: ast.Assert, renamed: dict[str, str], ours: set[str]) -> Test:
                     raise _Unfit
                 each.args = [self.visit(a) for a in each.args]  # type: ignore[misc]
                 return each
+            if isinstance(each, ast.BinOp):
+                with contextlib.suppress(_Unfit, ValueError, TypeError):
+                    value = _plain(each)
+                    if type(value) in (int, float, str):
+                        return ast.copy_location(ast.Constant(value), each)
             if not isinstance(each, _SHAPES + _OPERATORS):
                 raise _Unfit
             return self.generic_visit(each)
@@ -150,11 +193,11 @@ def _test(node: ast.Assert, renamed: dict[str, str], ours: set[str]) -> Test:
     for each in calls[0].keywords:
         if each.arg is None:
             raise _Unfit
-        named[each.arg] = ast.literal_eval(each.value)
+        named[each.arg] = _plain(each.value)
     try:
-        arguments = codec.encode([ast.literal_eval(a) for a in calls[0].args])
+        arguments = codec.encode([_plain(a) for a in calls[0].args])
         words = codec.encode(named)
     except (codec.Unserialisable, codec.TooLarge) as fault:
         raise _Unfit from fault
     name = renamed.get(called.id, called.id)
-    return Test(request_text(name, arguments, words, back=False), code)
+    return Test(request(name, arguments, words, back=False), code)
