@@ -26,6 +26,7 @@ _FIXED = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     # Loading is short; its bars are noise in the logs a stage's lines go to.
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "TOKENIZERS_PARALLELISM": "false",
     # Threads that spin at every barrier make a shared machine several times slower: a decoding
     # step has some 600 of them, and each waits for a thread that the spinning one keeps out.

@@ -29,6 +29,7 @@ def show(space: Workspace, result: dict[str, Any], console: Console | None = Non
     out.print()
     out.print(score_table(read_scores(space.output("benchmark") / "scores.json")))
     out.print(time_table(result))
+    out.print(share_line(result), highlight=False, soft_wrap=True)
     _decision(out, result)
     _places(out, space)
 
@@ -85,16 +86,20 @@ def shares(result: dict[str, Any]) -> dict[str, float]:
 
 
 def time_table(result: dict[str, Any]) -> Table:
-    """Time of each stage, and the share of each kind of work."""
+    """Time of each stage."""
     table = Table(title=f"Time: {result['seconds']:.0f} s in all", title_justify="left")
     for name in ("stage", "", "seconds"):
         table.add_column(name, justify="right" if name == "seconds" else "left")
     for stage, told in result["stages"].items():
         table.add_row(stage, told["how"], f"{told['seconds']:.1f}")
-    parts = [f"{kind} {s / max(result['seconds'], 1e-9):.0%}" for kind, s in shares(result).items()]
-    table.caption = ", ".join(parts)
-    table.caption_justify = "left"
     return table
+
+
+def share_line(result: dict[str, Any]) -> str:
+    """What the time went to, the largest share first."""
+    whole = max(result["seconds"], 1e-9)
+    found = sorted(shares(result).items(), key=lambda each: -each[1])
+    return "time went to: " + ", ".join(f"{kind} {s / whole:.0%}" for kind, s in found)
 
 
 def _decision(out: Console, result: dict[str, Any]) -> None:

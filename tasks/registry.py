@@ -11,6 +11,7 @@ import functools
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -205,9 +206,12 @@ class Registry:
                 ]
             ),
         )
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             card = Path(folder) / "settings.json"
             write_json(card, {"policy": self.settings.policy.model_dump(mode="json")})
+            # The signature says what an example or type hints would.
+            for advice in ("Add type hints", "An input example was not provided"):
+                warnings.filterwarnings("ignore", message=f".*{advice}", category=UserWarning)
             return Model.log(
                 artifact_path=None,
                 name="codegen",
