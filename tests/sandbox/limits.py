@@ -9,7 +9,7 @@ def small(**changed: object) -> SandboxSettings:
     """Limits that keep the tests short."""
     base = {
         "workers": 3,
-        "cpu_seconds": 0.5,
+        "cpu_seconds": 0.8,
         "total_cpu_seconds": 3.0,
         "output_kib": 256,
         "memory_mib": 128,

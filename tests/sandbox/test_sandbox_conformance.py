@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from cases import ROWS, Row
 from limits import small
@@ -20,10 +22,12 @@ def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
 def test_row(row: Row, verdicts: dict[str, Verdict]) -> None:
     verdict = verdicts[row.name]
     outcome = verdict.outcome.value
-    if row.want == "!pass":
+    scratch = verdict.isolation == "L3" and not sys.prefix.startswith("/tmp/")
+    want = row.want if scratch else row.without_scratch or row.want
+    if want == "!pass":
         assert outcome not in ("pass", "sandbox_error"), (row.why, verdict)
     else:
-        assert outcome in row.want.split(), (row.why, verdict)
+        assert outcome in want.split(), (row.why, verdict)
     if row.error:
         assert verdict.error is not None
         assert verdict.error.type == row.error, verdict
@@ -36,4 +40,4 @@ def test_row(row: Row, verdicts: dict[str, Verdict]) -> None:
 
 
 def test_names_are_unique() -> None:
-    assert len({row.name for row in ROWS}) == len(ROWS) >= 60
+    assert len({row.name for row in ROWS}) == len(ROWS) >= 200
