@@ -151,7 +151,10 @@ def test_bad_programs_end_alike_by_batch_and_by_oracle() -> None:
     rows = [
         r
         for r in ROWS
-        if isinstance(r.suite, CallSuite) and "timeout" not in r.want and r.suite.atol == 0
+        if isinstance(r.suite, CallSuite)
+        and "timeout" not in r.want
+        and r.suite.atol == 0
+        and "import inside" not in r.code  # tampers with the protocol, which differs
     ]
     both = []
     with Sandbox(small()) as sandbox:

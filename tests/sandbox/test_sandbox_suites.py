@@ -111,6 +111,18 @@ def test_stdin_runs_are_separate_processes(sandbox: Sandbox) -> None:
     assert outcomes(sandbox.judge(Program(code, suite))) == ["signal", "pass", "wrong_answer"]
 
 
+def test_an_entry_point_may_have_the_name_of_a_builtin(sandbox: Sandbox) -> None:
+    right = "def sum(a, b):\n    return a * b"
+    for extra in ("", "import math\nfor _ in ():\n    pass\n"):  # read as literals, and not
+        suite = CodeSuite(
+            entry_point="sum",
+            asserts=("assert sum(2, 3) == 6", "assert sum(4, 5) == 20"),
+            setup=extra,
+        )
+        assert sandbox.judge(Program(right, suite)).passed
+        assert not sandbox.judge(Program("def total(a, b):\n    return 6", suite)).passed
+
+
 def test_names_of_the_setup_win_over_the_program(sandbox: Sandbox) -> None:
     suite = CodeSuite(
         entry_point="f",

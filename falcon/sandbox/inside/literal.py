@@ -105,7 +105,7 @@ def tests_of(
             found = [_test(each, {name: entry_point}, ours | _bound(module)) for each in body]
         else:
             found = [
-                _test(each, {}, ours)
+                _test(each, {entry_point: entry_point} if entry_point else {}, ours)
                 for text in asserts
                 for each in _asserts(ast.parse(text).body, text)
             ]
