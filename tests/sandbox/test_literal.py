@@ -154,7 +154,9 @@ def test_bad_programs_end_alike_by_batch_and_by_oracle() -> None:
         if isinstance(r.suite, CallSuite)
         and "timeout" not in r.want
         and r.suite.atol == 0
-        and "import inside" not in r.code  # tampers with the protocol, which differs
+        # No tampering with the protocol, which differs, and no races between processes.
+        and "import inside" not in r.code
+        and "struct.pack('8Q'" not in r.code
     ]
     both = []
     with Sandbox(small()) as sandbox:
