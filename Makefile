@@ -1,5 +1,6 @@
 # make run    set up what is missing, then the whole pipeline
-# make check  style and types        make test   tests        make bench  speed
+# make check  style and types        make test   tests
+# make bench  speed, beside peers    make soak   100,000 programs: is anything left behind?
 # PYTHON=python3.12 make venv        to choose the interpreter
 
 SHELL := /bin/sh
@@ -13,10 +14,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # So that commands DVC starts are those of this environment.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help run test check bench clean venv data
+.PHONY: help run test check bench soak clean venv data
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 run: venv data
 	$(BIN)/falcon run $(ARGS)
@@ -31,6 +32,9 @@ check: venv
 
 bench: venv
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: venv
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 venv: $(STAMP)
 

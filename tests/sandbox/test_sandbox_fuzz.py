@@ -1,0 +1,57 @@
+"""Whatever a program writes on its channel, a wrong one does not pass and nothing breaks."""
+
+from __future__ import annotations
+
+from cases import ADD
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from falcon.sandbox import Outcome, Program, Sandbox
+from falcon.sandbox.inside.childproc import MAX_FRAME
+from falcon.suite import CodeSuite
+
+RIGHT = "def add(a, b):\n    return a + b"
+ORACLE = CodeSuite(
+    entry_point="add",
+    check="def check(c):\n    for a, b in ((1, 2), (5, 7)):\n        assert c(a, b) == a + b\n",
+)
+NONCES = st.one_of(st.just(bytes(8)), st.binary(min_size=8, max_size=8))
+VALUES = st.sampled_from([b"3", b"12", b"0", b'{"t":"int","v":"3"}', b"[", b"nan", b'"\xff"'])
+BODIES = st.one_of(
+    st.binary(max_size=40), VALUES.map(lambda value: len(value).to_bytes(4, "big") + value)
+)
+FRAMES = st.builds(
+    lambda kind, nonce, body: (len(kind + nonce + body)).to_bytes(4, "big") + kind + nonce + body,
+    st.sampled_from([bytes([c]) for c in b"HLDVEUOTZ\0\xff"]),
+    NONCES,
+    BODIES,
+)
+SIZES = st.integers(0, 2**32 - 1).map(lambda size: size.to_bytes(4, "big"))
+NOISE = st.lists(
+    st.one_of(FRAMES, st.binary(max_size=60), SIZES, st.just(MAX_FRAME.to_bytes(4, "big"))),
+    min_size=1,
+    max_size=5,
+).map(b"".join)
+WHERE = {
+    "loading": "import os\nos.write(60, {noise!r})\ndef add(a, b):\n    return -99",
+    "in a call": "import os\ndef add(a, b):\n    os.write(60, {noise!r})\n    return -99",
+    "and exits": "import os\ndef add(a, b):\n    os.write(60, {noise!r})\n    os._exit(0)",
+    "and crashes": "import os\ndef add(a, b):\n    os.write(60, {noise!r})\n    os.abort()",
+}
+
+
+@given(
+    noise=NOISE, where=st.sampled_from(sorted(WHERE)), traced=st.booleans(), oracle=st.booleans()
+)
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_noise_on_the_channel_gains_nothing_and_breaks_nothing(
+    sandbox: Sandbox, noise: bytes, where: str, traced: bool, oracle: bool
+) -> None:
+    suite = ORACLE if oracle else ADD
+    wrong = Program(WHERE[where].format(noise=noise), suite, trace=traced)
+    told, after = sandbox.judge_all([wrong, Program(RIGHT, suite)])
+    assert told.outcome not in (Outcome.PASS, Outcome.SANDBOX_ERROR), (where, noise, told)
+    assert not any(case.outcome is Outcome.PASS for case in told.cases[1:]), (where, noise, told)
+    assert after.passed
