@@ -68,7 +68,7 @@ HONEST = [
     Row("worker thread does the i/o", "pass", "import threading\ndef go():\n    import time; time.sleep(.05)\n    print(sum(map(int, input().split())))\nthreading.Thread(target=go).start()", "main ends before its threads", SUM),
     Row("trailing blanks", "pass", "print(sum(map(int, input().split())), ' \\n\\n')", "blanks at the end do not count", SUM),
     Row("decimal for decimal", "pass", "print(3.0000001)", "tokens within 1e-6", text("", "3")),
-    Row("thread with a big stack", "pass", "import threading\nthreading.stack_size(64 << 20)\ndef deep(n):\n    return 0 if n == 0 else 1 + deep(n - 1)\ndef f():\n    import sys; sys.setrecursionlimit(20000)\n    out = []\n    t = threading.Thread(target=lambda: out.append(deep(8000)))\n    t.start(); t.join()\n    return out[0]", "contest idiom", one(8000)),
+    Row("thread with a big stack", "pass", "import threading\nthreading.stack_size(32 << 20)\ndef deep(n):\n    return 0 if n == 0 else 1 + deep(n - 1)\ndef f():\n    import sys; sys.setrecursionlimit(20000)\n    out = []\n    t = threading.Thread(target=lambda: out.append(deep(8000)))\n    t.start(); t.join()\n    return out[0]", "contest idiom", one(8000)),
     Row("numpy scalar", "pass", "import numpy as np\ndef add(a, b):\n    return np.int64(a) + np.int64(b)", "coerced, not refused"),
     Row("numpy array", "pass", "import numpy as np\ndef f():\n    return np.arange(4).reshape(2, 2)", "coerced to lists", one([[0, 1], [2, 3]])),
     Row("numpy imported late", "pass", "def add(a, b):\n    n = __import__('num' + 'py')\n    return int(n.add(a, b))", "lazy import behind the confinement"),

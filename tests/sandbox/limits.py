@@ -9,9 +9,9 @@ def small(**changed: object) -> SandboxSettings:
     """Limits that keep the tests short."""
     base = {
         "workers": 3,
-        "cpu_seconds": 0.8,
+        "cpu_seconds": 0.6,
         "total_cpu_seconds": 3.0,
         "output_kib": 256,
-        "memory_mib": 128,
+        "memory_mib": 64,
     }
     return SandboxSettings.model_validate(base | changed)

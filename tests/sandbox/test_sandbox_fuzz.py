@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from cases import ADD
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from limits import small
 
 from falcon.sandbox import Outcome, Program, Sandbox
 from falcon.sandbox.inside.childproc import MAX_FRAME
@@ -40,18 +44,36 @@ WHERE = {
 }
 
 
-@given(
-    noise=NOISE, where=st.sampled_from(sorted(WHERE)), traced=st.booleans(), oracle=st.booleans()
+CASES = st.lists(
+    st.tuples(NOISE, st.sampled_from(sorted(WHERE)), st.booleans(), st.booleans()),
+    min_size=32,
+    max_size=32,
 )
+
+
+@pytest.fixture(scope="module")
+def wide() -> Iterator[Sandbox]:
+    """Many slots: half a frame makes us wait for the rest until the limit, side by side."""
+    with Sandbox(small(workers=16, cpu_seconds=0.3)) as running:
+        yield running
+
+
+@given(cases=CASES)
 @settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=4,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_noise_on_the_channel_gains_nothing_and_breaks_nothing(
-    sandbox: Sandbox, noise: bytes, where: str, traced: bool, oracle: bool
+    wide: Sandbox, cases: list[tuple[bytes, str, bool, bool]]
 ) -> None:
-    suite = ORACLE if oracle else ADD
-    wrong = Program(WHERE[where].format(noise=noise), suite, trace=traced)
-    told, after = sandbox.judge_all([wrong, Program(RIGHT, suite)])
-    assert told.outcome not in (Outcome.PASS, Outcome.SANDBOX_ERROR), (where, noise, told)
-    assert not any(case.outcome is Outcome.PASS for case in told.cases[1:]), (where, noise, told)
-    assert after.passed
+    programs = [
+        Program(WHERE[where].format(noise=noise), ORACLE if oracle else ADD, trace=traced)
+        for noise, where, traced, oracle in cases
+    ]
+    for case, told in zip(cases, wide.judge_all(programs), strict=True):
+        assert told.outcome not in (Outcome.PASS, Outcome.SANDBOX_ERROR), (case, told)
+        assert not any(test.outcome is Outcome.PASS for test in told.cases[1:]), (case, told)
+    after = wide.judge_all([Program(RIGHT, suite) for suite in (ADD, ORACLE) for _ in range(4)])
+    assert all(verdict.passed for verdict in after)

@@ -80,7 +80,9 @@ def test_a_fault_of_ours_is_reported_after_the_retries() -> None:
         assert running.judge(RIGHT).passed
         zygotes = [p for p in newest_worker().children() if p.children()]
         assert zygotes
+        family_of_it = [zygotes[0], *zygotes[0].children(recursive=True)]
         zygotes[0].kill()
+        assert gone(family_of_it[1:])
         verdict = running.judge(RIGHT)
         assert verdict.outcome is Outcome.SANDBOX_ERROR
         assert "zygote" in verdict.detail

@@ -43,7 +43,7 @@ def test_another_suite_limit_or_request_is_judged_anew() -> None:
         first.judge(Program(RIGHT.code, one(5, 2, 3, entry="add")))
         first.judge(Program(RIGHT.code, ADD, trace=True))
         assert counts(first) == (3, 0)
-    with Sandbox(small(workers=1, cache=True, memory_mib=64)) as tighter:
+    with Sandbox(small(workers=1, cache=True, memory_mib=48)) as tighter:
         tighter.judge(RIGHT)
         assert counts(tighter) == (1, 0)
     with Sandbox(small(workers=2, cache=True)) as same:

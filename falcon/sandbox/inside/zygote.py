@@ -35,7 +35,6 @@ def _preload(extra: list[str]) -> None:
     for name in (*_PRELOAD, *extra):
         importlib.import_module(name)
     child.set_reserve()
-    random.seed(0)
 
 
 class Zygote:
@@ -101,6 +100,7 @@ def run(control: socket.socket, config: dict[str, Any]) -> None:
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     jail.confine(config, stack=not namespaced)
     jail.clean_interpreter(config["packages"])
+    random.seed(0)  # after the fork above, which seeds anew
     gc.collect()
     gc.freeze()
     zygote = Zygote(control, config, raw, null)
