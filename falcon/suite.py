@@ -30,7 +30,8 @@ class Run(_Frozen):
 
 
 class CallSuite(_Frozen):
-    """Calls of ``entry_point`` compared by value. ``atol`` loosens float comparison."""
+    """Calls of ``entry_point`` (a function, or ``Class().method``) compared by value. ``atol``
+    loosens float comparison."""
 
     kind: Literal["call"] = "call"
     entry_point: str

@@ -71,7 +71,7 @@ def escaped(slot: Slot, level: str) -> list[str]:
     for name, body in _CANARIES.items():
         if level == "L1" and name in _READING:
             continue
-        verdict = slot.judge(json.dumps({**message, "code": _PRELUDE + body}).encode())
+        (verdict,) = slot.judge([json.dumps({**message, "code": _PRELUDE + body}).encode()])
         if verdict["outcome"] != "pass":
             out.append(f"{name} ({verdict['outcome']})")
     return out

@@ -19,6 +19,12 @@ class Program:
     suite: Suite
     trace: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.code, str):
+            raise ValueError(
+                f"the program is {type(self.code).__name__}, not text: decode it first"
+            )
+
 
 def suite_message(suite: Suite) -> dict[str, object]:
     """The suite as the worker reads it. Raises UserError for values that are not plain data."""

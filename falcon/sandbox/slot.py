@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -82,15 +83,16 @@ class Slot:
             self.close()
             raise
 
-    def judge(self, message: bytes) -> dict[str, Any]:
-        """Send one program and wait for its verdict. Raises SlotFault."""
+    def judge(self, messages: Sequence[bytes]) -> list[dict[str, Any]]:
+        """Send programs and wait for their verdicts, in order. Raises SlotFault."""
+        body = b"[" + b",".join(messages) + b"]"
         try:
             self._sock.settimeout(60)
-            self._sock.sendall(struct.pack("!I", len(message)) + message)
+            self._sock.sendall(struct.pack("!I", len(body)) + body)
         except OSError as fault:
             raise SlotFault(f"the worker is gone: {fault}") from None
-        verdict = json.loads(self._receive(self._patience))
-        return dict(verdict)
+        verdicts = json.loads(self._receive(self._patience * len(messages)))
+        return list(verdicts)
 
     def _receive(self, patience: float) -> bytes:
         self._sock.settimeout(patience)

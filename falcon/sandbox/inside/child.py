@@ -109,6 +109,16 @@ def _fail(nonce: bytes, fault: BaseException) -> None:
     _answer(ERROR, nonce, _report(fault))
 
 
+def _target(space: dict[str, Any], name: str) -> Any:
+    """What a call names: something the program defines, or ``Class().method``, of a fresh
+    object for each call (LeetCode's form)."""
+    owner, _, method = name.partition("().")
+    target = space.get(owner)
+    if target is None:
+        raise NameError(f"name '{owner}' is not defined")
+    return getattr(target(), method) if method else target
+
+
 def _call(space: dict[str, Any], request: bytes) -> None:
     nonce = request[:8]
     name, arguments, named, back = _unpack(request[8:])
@@ -116,10 +126,7 @@ def _call(space: dict[str, Any], request: bytes) -> None:
         arguments, named = _decode(arguments, budget=False), _decode(named, budget=False)
     before = _encode(arguments, budget=False) if back else ""
     try:
-        target = space.get(name)
-        if target is None:
-            raise NameError(f"name '{name}' is not defined")
-        value = target(*arguments, **named)
+        value = _target(space, name)(*arguments, **named)
     except BaseException as fault:  # noqa: BLE001  SystemExit and KeyboardInterrupt count too
         _fail(nonce, fault)
         return

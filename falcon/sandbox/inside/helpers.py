@@ -96,10 +96,10 @@ class Server(Helper):
         """Start counting CPU time for a new question."""
         self._mark = cpu_clock(self.process.pid) or 0.0
 
-    def send(self, payload: bytes) -> None:
-        """Write one frame. Raises Fault when the helper is gone."""
+    def send(self, *payloads: bytes) -> None:
+        """Write frames. Raises Fault when the helper is gone."""
         try:
-            self.sock.sendall(frames.pack(payload))
+            self.sock.sendall(b"".join(map(frames.pack, payloads)))
         except OSError as fault:
             raise Fault(f"the {self.role} is gone: {fault}") from None
 

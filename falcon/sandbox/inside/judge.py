@@ -64,10 +64,17 @@ class Judge:
     """The judgement of one program. ``helper(name)`` gives the slot's running helpers."""
 
     def __init__(
-        self, helper: Callable[[str], Any], limits: Limits, source: str, *, traced: bool = False
+        self,
+        helper: Callable[[str], Any],
+        limits: Limits,
+        source: str,
+        *,
+        traced: bool = False,
+        compiled: bytes = b"",
     ) -> None:
         self.helper, self.limits, self.source, self.traced = helper, limits, source, traced
         self.ran: set[int] = set()
+        self.compiled = compiled
         self.lines = source.count("\n") + 1
         self.cpu = 0.0
         self.respawns = 0
@@ -89,6 +96,8 @@ class Judge:
     def _compile(self) -> Case | None:
         if len(self.source) > MAX_SOURCE:
             return self._syntax({"type": "SyntaxError", "message": "more than 1 MiB of source"})
+        if self.compiled:
+            return self._read(self.compiled)
         for attempt in (1, 2):
             server: Server = self.helper("compiler")
             server.begin()
@@ -103,13 +112,17 @@ class Judge:
             except TimeoutError:
                 self.helper("compiler:drop")
                 return {"outcome": "timeout", "error": {"type": "CompileTimeout", "message": ""}}
-            kind, self.code = answer[:1], answer[1:]
-            if kind == compiler.FATAL:
-                self.helper("compiler:drop")
-            if kind in (compiler.BAD, compiler.FATAL):
-                return self._syntax(json.loads(self.code))
-            self.zygote = "numpy" if kind == compiler.NUMPY_CODE else "slim"
-            break
+            return self._read(answer)
+        return None
+
+    def _read(self, answer: bytes) -> Case | None:
+        """Keep the code of a compiler's answer; or the syntax error it holds."""
+        kind, self.code = answer[:1], answer[1:]
+        if kind == compiler.FATAL:
+            self.helper("compiler:drop")
+        if kind in (compiler.BAD, compiler.FATAL):
+            return self._syntax(json.loads(self.code))
+        self.zygote = "numpy" if kind == compiler.NUMPY_CODE else "slim"
         return None
 
     def _syntax(self, error: Case) -> Case:

@@ -17,10 +17,11 @@ from typing import Any
 from . import frames, linux
 from .childproc import Limits
 from .helpers import Fault, Helper, Server
-from .judge import Judge
+from .judge import COMPILE_SECONDS, Judge
 
 RECYCLE_AFTER = 1000
 SLOWER_TRACED = 10
+MOST_AHEAD = 1 << 16
 _SEVERITY = (
     "sandbox_error", "syntax_error", "signal", "memory", "timeout", "output_limit",
     "premature_exit", "runtime_error", "protocol_violation", "unserialisable_result",
@@ -81,7 +82,36 @@ class Worker:
         """Start what nearly every program needs. Raises Fault."""
         self._start(["slim", "compiler"])
 
-    def judge(self, code: str, suite: dict[str, Any], *, traced: bool = False) -> dict[str, Any]:
+    def compile_ahead(self, requests: list[dict[str, Any]]) -> list[bytes]:
+        """Answers of the compiler to several programs for one wake-up; empty where it did not
+        answer, and will be asked again by itself."""
+        sources = [r["code"].encode("utf-8", "surrogatepass") for r in requests]
+        found = [b""] * len(sources)
+        # What is sent must fit into the socket: the compiler may be busy answering.
+        if len(sources) == 1 or sum(map(len, sources)) > MOST_AHEAD:
+            return found
+        try:
+            server = self.helper("compiler")
+            if not isinstance(server, Server):
+                return found
+            server.send(*sources)
+            for index in range(len(sources)):
+                server.begin()
+                found[index] = server.receive(COMPILE_SECONDS)
+        except (Fault, OSError):  # one that takes too long is a TimeoutError, an OSError
+            self._drop("compiler")
+        return found
+
+    def judge_all(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The verdicts on several programs, one after the other."""
+        return [
+            self.judge(r["code"], r["suite"], traced=bool(r.get("trace")), compiled=compiled)
+            for r, compiled in zip(requests, self.compile_ahead(requests), strict=True)
+        ]
+
+    def judge(
+        self, code: str, suite: dict[str, Any], *, traced: bool = False, compiled: bytes = b""
+    ) -> dict[str, Any]:
         """The verdict on one program, our own faults tried again on fresh helpers. A traced
         one is many times slower and gets that much more time."""
         slower = SLOWER_TRACED if traced else 1
@@ -93,7 +123,7 @@ class Worker:
                 self.config["cpu_seconds"] * slower,
                 self.config["output_bytes"],
             )
-            judge = Judge(self.helper, limits, code, traced=traced)
+            judge = Judge(self.helper, limits, code, traced=traced, compiled=compiled)
             try:
                 cases, failure = judge.run(suite)
             except (Fault, OSError) as broken:
@@ -132,10 +162,8 @@ def start(text: str, fd: int) -> None:
         frames.write(fd, json.dumps({"level": config["level"]}).encode())
         with contextlib.suppress(frames.Closed, ConnectionError, BrokenPipeError):
             while True:
-                request = json.loads(frames.read(fd))
-                traced = bool(request.get("trace"))
-                answer = worker.judge(request["code"], request["suite"], traced=traced)
-                frames.write(fd, json.dumps(answer).encode())
+                answers = worker.judge_all(json.loads(frames.read(fd)))
+                frames.write(fd, json.dumps(answers).encode())
     finally:
         worker.reset()
         os.close(fd)
