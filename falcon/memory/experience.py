@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from falcon.feedback.reward import Feedback
 from falcon.problems.problem import Split
@@ -26,7 +26,11 @@ class Origin(BaseModel):
 
 
 class Experience(BaseModel):
-    """One program W for a problem D, the outcome of its tests T and the feedback F on it."""
+    """One program W for a problem D, the outcome of its tests T and the feedback F on it.
+
+    Measured seconds of the verdict are left out, so that the same samples are the same bytes
+    and a memory's digest tells memories apart, not machines.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,6 +43,11 @@ class Experience(BaseModel):
     feedback: Feedback
     score: float
     origin: Origin
+
+    @field_validator("verdict")
+    @classmethod
+    def _without_times(cls, verdict: Verdict) -> Verdict:
+        return verdict.model_copy(update={"cpu_s": 0.0, "wall_s": 0.0})
 
     @property
     def key(self) -> str:

@@ -30,7 +30,6 @@ def row(experience: Experience) -> dict[str, Any]:
         "outcome": verdict.outcome.value,
         "n_pass": verdict.n_pass,
         "n_fail": verdict.n_fail,
-        "cpu_s": verdict.cpu_s,
         "error_type": said.error_type,
         "error_line": said.error_line,
         "score": experience.score,
@@ -47,7 +46,7 @@ def _schema() -> Any:
 
     text = ("key", "problem_id", "task", "program", "error_message", "split", "outcome")
     columns = [(name, pa.string()) for name in text]
-    columns += [("n_pass", pa.int64()), ("n_fail", pa.int64()), ("cpu_s", pa.float64())]
+    columns += [("n_pass", pa.int64()), ("n_fail", pa.int64())]
     columns += [("error_type", pa.string()), ("error_line", pa.int64()), ("score", pa.float64())]
     columns += [(f"reward_{term}", pa.float64()) for term in TERMS]
     columns += [("stage", pa.string()), ("run", pa.string()), ("step", pa.int64())]
