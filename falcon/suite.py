@@ -29,14 +29,34 @@ class Run(_Frozen):
     expected: str = ""
 
 
+Rule = Literal[
+    "value",
+    "evalplus",
+    "evalplus:any",
+    "evalplus:zero",
+    "evalplus:pyramid",
+    "evalplus:digits",
+    "evalplus:set",
+    "evalplus:not-none",
+    "evalplus:root",
+]
+"""How a returned value is compared: FALCON's own rule, or EvalPlus's with its exceptions for
+single tasks (``falcon/sandbox/inside/evalplus.py``)."""
+
+
 class CallSuite(_Frozen):
-    """Calls of ``entry_point`` (a function, or ``Class().method``) compared by value. ``atol``
-    loosens float comparison."""
+    """Calls of ``entry_point`` (a function, or ``Class().method``) compared by value.
+
+    ``atol`` loosens float comparison. With ``reference``, a program, the values it returns are
+    the expected ones, and ``Call.expected`` is not used: EvalPlus ships inputs and a solution.
+    """
 
     kind: Literal["call"] = "call"
     entry_point: str
     calls: tuple[Call, ...] = Field(min_length=1)
     atol: float = 0.0
+    rule: Rule = "value"
+    reference: str = ""
 
 
 class StdinSuite(_Frozen):

@@ -43,4 +43,4 @@ def suite_message(suite: Suite) -> dict[str, object]:
                 f"Call {number} of `{suite.entry_point}` holds a {fault}, which is not plain data.",
                 hint="Use None, numbers, text, bytes, lists, tuples, sets and dicts.",
             ) from None
-    return {"kind": "call", "entry_point": suite.entry_point, "calls": calls, "atol": suite.atol}
+    return {**suite.model_dump(exclude={"calls"}), "calls": calls}

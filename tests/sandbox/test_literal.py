@@ -113,7 +113,7 @@ def test_check_functions_are_read_by_their_parameter() -> None:
     found = read(check, (), "", "solve")
     assert found is not None
     assert [t.request for t in found] == [
-        request("solve", "[1]", codec.encode({}), back=False),
+        request("solve", "[1]", codec.encode({})),
         b"",
     ]
     for worse in (

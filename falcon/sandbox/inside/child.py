@@ -21,6 +21,7 @@ from . import codec, frames
 
 CHANNEL = 60
 SOURCE_NAME = "<program>"
+VALUE_ONLY, WITH_ARGUMENTS, TRUTH, PRESENCE = range(4)
 WHOLE, MODULE, WHOLE_TRACED, MODULE_TRACED = b"W", b"M", b"w", b"m"
 HELLO, LOADED, DONE, TRACE = b"H", b"L", b"D", b"T"
 VALUE, ERROR, UNSERIALISABLE, TOO_LARGE = b"V", b"E", b"U", b"O"
@@ -83,9 +84,10 @@ class Tracer:
 _tracers: list[Tracer] = []
 
 
-def request(function: str, arguments: str, named: str, *, back: bool) -> bytes:
-    """A request without its nonce: what to call with which encoded arguments, and whether
-    they are wanted ``back`` when the call has changed them.
+def request(function: str, arguments: str, named: str, *, want: int = VALUE_ONLY) -> bytes:
+    """A request without its nonce: what to call with which encoded arguments, and what is
+    wanted of the result: the value; with it the arguments where the call changed them; a
+    bool as it is and else whether there is a value; or just whether there is one.
 
     Marshalled, since the child may trust what we send and has marshal's code at hand; text
     stays text only where marshal would change a type.
@@ -94,7 +96,7 @@ def request(function: str, arguments: str, named: str, *, back: bool) -> bytes:
     given: tuple[Any, Any] = (arguments, named)
     if exact:
         given = codec.decode(arguments, budget=False), codec.decode(named, budget=False)
-    return marshal.dumps((function, *given, back), 2)
+    return marshal.dumps((function, *given, want), 2)
 
 
 def _answer(kind: bytes, nonce: bytes, body: bytes = b"") -> None:
@@ -121,18 +123,20 @@ def _target(space: dict[str, Any], name: str) -> Any:
 
 def _call(space: dict[str, Any], request: bytes) -> None:
     nonce = request[:8]
-    name, arguments, named, back = _unpack(request[8:])
+    name, arguments, named, want = _unpack(request[8:])
     if isinstance(arguments, str):
         arguments, named = _decode(arguments, budget=False), _decode(named, budget=False)
-    before = _encode(arguments, budget=False) if back else ""
+    before = _encode(arguments, budget=False) if want == WITH_ARGUMENTS else ""
     try:
         value = _target(space, name)(*arguments, **named)
+        if want == PRESENCE or (want == TRUTH and type(value) is not bool):
+            value = value is not None
     except BaseException as fault:  # noqa: BLE001  SystemExit and KeyboardInterrupt count too
         _fail(nonce, fault)
         return
     try:
         text = _encode(value)
-        after = _encode(arguments) if back else ""
+        after = _encode(arguments) if want == WITH_ARGUMENTS else ""
     except codec.Unserialisable as fault:
         _answer(UNSERIALISABLE, nonce, str(fault).encode("utf-8", "replace"))
     except codec.TooLarge as fault:

@@ -6,6 +6,7 @@ that one crash does not decide the other tests; after a timeout the rest count a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import secrets
@@ -15,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from . import child as inner
-from . import codec, compiler, literal, oracle
+from . import codec, compiler, evalplus, literal, oracle
 from .childproc import Child, Limits
 from .compare import same_text, same_value
 from .helpers import Fault, Helper, Server
@@ -23,6 +24,7 @@ from .helpers import Fault, Helper, Server
 Case = dict[str, Any]
 MAX_SOURCE = 1 << 20
 MAX_RESPAWNS = 64
+MOST_KNOWN = 256
 COMPILE_SECONDS, ORACLE_SECONDS = 2.0, 10.0
 _TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -71,10 +73,12 @@ class Judge:
         *,
         traced: bool = False,
         compiled: bytes = b"",
+        known: dict[bytes, list[Any]] | None = None,
     ) -> None:
         self.helper, self.limits, self.source, self.traced = helper, limits, source, traced
         self.ran: set[int] = set()
         self.compiled = compiled
+        self.known: dict[bytes, list[Any]] = {} if known is None else known
         self.lines = source.count("\n") + 1
         self.cpu = 0.0
         self.respawns = 0
@@ -214,16 +218,58 @@ class Judge:
     # Calls that do not depend on one another
 
     def _calls(self, suite: dict[str, Any]) -> list[Case]:
-        none = codec.encode({})
+        present = suite["rule"] == "evalplus:not-none"
+        requests = self._requests(suite, inner.TRUTH if present else inner.VALUE_ONLY)
+        if suite["reference"]:
+            expected = self._expected(suite, inner.PRESENCE if present else inner.VALUE_ONLY)
+        else:
+            expected = [codec.decode(call["expected"], budget=False) for call in suite["calls"]]
         return self._ask(
             [
-                Question(
-                    inner.request(suite["entry_point"], call["args"], none, back=False),
-                    partial(self._compared, call, suite["atol"]),
-                )
-                for call in suite["calls"]
+                Question(request, partial(self._compared, suite, call, value))
+                for request, call, value in zip(requests, suite["calls"], expected, strict=True)
             ]
         )
+
+    @staticmethod
+    def _requests(suite: dict[str, Any], want: int) -> list[bytes]:
+        none = codec.encode({})
+        return [
+            inner.request(suite["entry_point"], call["args"], none, want=want)
+            for call in suite["calls"]
+        ]
+
+    def _expected(self, suite: dict[str, Any], want: int) -> list[Any]:
+        """What the suite's reference returns, remembered for the programs to come.
+
+        The reference runs like any program, with more time. Raises Fault when it fails.
+        """
+        requests = self._requests(suite, want)
+        text = "\0".join((suite["reference"], *map(repr, requests)))
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        if key in self.known:
+            return self.known[key]
+        wide = Limits(4 * self.limits.cpu, 4 * self.limits.total, self.limits.output)
+        judge = Judge(self.helper, wide, suite["reference"])
+        if judge._compile():
+            raise Fault("the reference of the tests does not compile")
+        values: list[Any] = []
+
+        def keep(value: Any) -> Case:
+            values.append(value)
+            return {"outcome": "pass"}
+
+        cases = judge._ask([Question(request, keep) for request in requests])
+        for number, case in enumerate(cases, start=1):
+            if case["outcome"] != "pass":
+                said = (case.get("error") or {}).get("type", "")
+                raise Fault(
+                    f"the reference of the tests ends in {case['outcome']} ({said}) on input {number}"
+                )
+        while len(self.known) >= MOST_KNOWN:
+            del self.known[next(iter(self.known))]
+        self.known[key] = values
+        return values
 
     def _ask(self, questions: list[Question]) -> list[Case]:
         """A case for each question, all put to one child unless it dies."""
@@ -282,10 +328,13 @@ class Judge:
         return question.settle(got)
 
     @staticmethod
-    def _compared(call: dict[str, Any], atol: float, got: Any) -> Case:
-        expected = codec.decode(call["expected"], budget=False)
+    def _compared(suite: dict[str, Any], call: dict[str, Any], expected: Any, got: Any) -> Case:
         try:
-            right = same_value(expected, got, atol)
+            if suite["rule"] == "value":
+                right = same_value(expected, got, suite["atol"])
+            else:
+                arguments = codec.decode(call["args"], budget=False)
+                right = evalplus.same(suite["rule"], expected, got, arguments, suite["atol"])
         except RecursionError:
             right = False
         return {"outcome": "pass" if right else "wrong_answer"}

@@ -200,4 +200,4 @@ def _test(node: ast.Assert, renamed: dict[str, str], ours: set[str]) -> Test:
     except (codec.Unserialisable, codec.TooLarge) as fault:
         raise _Unfit from fault
     name = renamed.get(called.id, called.id)
-    return Test(request(name, arguments, words, back=False), code)
+    return Test(request(name, arguments, words), code)

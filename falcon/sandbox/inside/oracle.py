@@ -93,7 +93,9 @@ class Oracle:
                 raise _Failed(
                     {"outcome": "sandbox_error", "error": {"type": "TestArgument", "message": note}}
                 ) from None
-            frames.write(self.channel, CALL + child.request(name, *words, back=True))
+            frames.write(
+                self.channel, CALL + child.request(name, *words, want=child.WITH_ARGUMENTS)
+            )
             return self._value(frames.read(self.channel), args)
 
         call.__name__ = call.__qualname__ = name

@@ -35,6 +35,7 @@ class Worker:
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.helpers: dict[str, Helper] = {}
+        self.known: dict[bytes, list[Any]] = {}
 
     def helper(self, name: str) -> Helper | None:
         """A running helper; ``NAME:drop`` ends one instead. Raises Fault."""
@@ -123,7 +124,9 @@ class Worker:
                 self.config["cpu_seconds"] * slower,
                 self.config["output_bytes"],
             )
-            judge = Judge(self.helper, limits, code, traced=traced, compiled=compiled)
+            judge = Judge(
+                self.helper, limits, code, traced=traced, compiled=compiled, known=self.known
+            )
             try:
                 cases, failure = judge.run(suite)
             except (Fault, OSError) as broken:
