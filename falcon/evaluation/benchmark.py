@@ -28,6 +28,7 @@ from falcon.evaluation.plan import (
 from falcon.evaluation.report import write_report
 from falcon.evaluation.scores import flat_metrics, score_samples
 from falcon.monitor import Monitor
+from falcon.sandbox.verdict import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,11 +192,21 @@ def _row(suite: str, attempt: Attempt) -> Row:
         **row,
         "reward": None if faulty else attempt.reward,
         "test_reward": None if faulty else attempt.test_reward,
+        "passed_base": _passed_base(attempt),
         "prompt_version": VERSION,
         "completion": attempt.completion.text,
         "finished": attempt.completion.finished,
         "error_message": attempt.feedback.error_message[:_MESSAGE],
     }
+
+
+def _passed_base(attempt: Attempt) -> bool | None:
+    """Whether the tests of the original benchmark pass; None where all tests are."""
+    base = attempt.problem.base_tests
+    cases = attempt.verdict.cases[:base]
+    if not base or not attempt.judged:
+        return None
+    return len(cases) == base and all(case.outcome is Outcome.PASS for case in cases)
 
 
 # -- results ---------------------------------------------------------------------------

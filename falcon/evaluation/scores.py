@@ -30,6 +30,13 @@ CLASSES = ("pass", "failure", "runtime", "syntax")
 TERMS = {"reward": "test_reward", "style": "style", "complexity": "complexity"}
 """Name in the scores -> column of the samples."""
 
+APPS_SHARES = {
+    Difficulty.INTRODUCTORY: 0.2,
+    Difficulty.INTERVIEW: 0.6,
+    Difficulty.COMPETITION: 0.2,
+}
+"""Problems of each level in APPS's test split (1000, 3000 and 1000)."""
+
 DIGITS = 6
 
 
@@ -54,11 +61,19 @@ def _by_problem(frame: pd.DataFrame, column: str) -> pd.Series[float]:
     return frame.groupby("problem_id", sort=False)[column].mean()
 
 
-def _solved(frame: pd.DataFrame) -> pd.DataFrame:
-    """Samples ``n`` and passes ``c`` of each problem."""
+def _solved(frame: pd.DataFrame, *, base: bool = False) -> pd.DataFrame:
+    """Samples ``n`` and passes ``c`` of each problem; ``base``: by the original tests alone."""
     passed = frame["outcome"] == Outcome.PASS.value
+    if base:
+        passed = frame["passed_base"].astype(bool)
     groups = passed.groupby(frame["problem_id"], sort=False)
     return groups.size().to_frame("n").assign(c=groups.sum().astype(int))
+
+
+def _share_of_tests(frame: pd.DataFrame) -> pd.Series[float]:
+    """The test-case average of APPS: the share of a problem's tests that pass."""
+    tests = (frame["n_pass"] + frame["n_fail"]).clip(lower=1)
+    return _by_problem(frame.assign(share=frame["n_pass"] / tests), "share")
 
 
 class Scorer:
@@ -72,13 +87,13 @@ class Scorer:
         v = np.asarray(values, dtype=np.float64)
         return bootstrap(v, confidence=self.confidence, seed=self.seed) if len(v) else None
 
-    def passes(self, frame: pd.DataFrame, k: int) -> dict[str, float | None]:
+    def passes(self, frame: pd.DataFrame, k: int, *, base: bool = False) -> dict[str, float | None]:
         """pass@k over problems with at least k judged samples.
 
         One sample a problem is a proportion and gets Wilson's interval; several get the
         bootstrap over problems.
         """
-        counts = _solved(frame)
+        counts = _solved(frame, base=base)
         counts = counts[counts["n"] >= k]
         if counts.empty:
             return _interval(None, "value")
@@ -97,6 +112,9 @@ class Scorer:
             "problems": int(good["problem_id"].nunique()),
             "samples": len(good),
             **{f"pass@{k}": self.passes(good, k) for k in reported_ks(most)},
+            **self._base(good, most),
+            **self._weighted(good, levels),
+            "tests_passed": _interval(self._mean(_share_of_tests(good)), "mean"),
             "by_difficulty": {
                 level.value: {
                     "problems": int(part["problem_id"].nunique()),
@@ -116,6 +134,21 @@ class Scorer:
             "tampered": int(good["tripped"].sum()),
             "tokens": rounded(good["tokens"].mean()) if len(good) else None,
         }
+
+    def _base(self, good: pd.DataFrame, most: int) -> dict[str, Any]:
+        """pass@k by the tests of the original benchmark, where all problems say which."""
+        if "passed_base" not in good or not len(good) or good["passed_base"].isna().any():
+            return {}
+        return {"base": {f"pass@{k}": self.passes(good, k, base=True) for k in reported_ks(most)}}
+
+    def _weighted(self, good: pd.DataFrame, levels: Sequence[Difficulty]) -> dict[str, Any]:
+        """pass@1 of the levels in the shares of APPS's test split, as the paper's "All"."""
+        if set(levels) != set(APPS_SHARES):
+            return {}
+        parts = {level: good[good["difficulty"] == level.value] for level in levels}
+        values = {level: self.passes(part, 1)["value"] for level, part in parts.items()}
+        known = [APPS_SHARES[level] * v for level, v in values.items() if v is not None]
+        return {"all_weighted": rounded(sum(known))} if len(known) == len(levels) else {}
 
     def compare(self, first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
         """Paired differences, first minus second, over the problems judged for both.

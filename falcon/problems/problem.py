@@ -52,6 +52,8 @@ class Problem(BaseModel):
     starter: str = ""
     examples: str = ""
     tests: Suite
+    base_tests: int = Field(0, ge=0)
+    """So many of the tests, from the first, are those of the original benchmark (EvalPlus); 0: all."""
     solutions: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
 

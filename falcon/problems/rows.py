@@ -34,7 +34,7 @@ _ADVICE = {
     "humaneval": "this looks like HumanEval; use humaneval:PATH",
     "mbpp": "this looks like MBPP; use mbpp:PATH",
     "sanitized": "this looks like sanitized MBPP; use mbpp:PATH",
-    "evalplus": "this looks like EvalPlus, which cannot be read here",
+    "evalplus": "this looks like EvalPlus; use evalplus:PATH",
     "apps": "this looks like APPS, which cannot be read here",
     "codal": "this looks like CODAL-Bench, which cannot be read here",
 }

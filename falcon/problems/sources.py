@@ -12,6 +12,7 @@ from pathlib import Path
 
 from falcon.config import DataSettings
 from falcon.errors import UserError
+from falcon.problems.evalplus import parse_evalplus, require_path
 from falcon.problems.fault import ProblemFault, refuse
 from falcon.problems.humaneval import packaged_file, parse_humaneval
 from falcon.problems.mbpp import hub_rows, parse_mbpp
@@ -31,6 +32,7 @@ _PARSERS: dict[str, Callable[[Path, list[Row]], Parsed]] = {
     "mbpp": parse_mbpp,
     "sanitized": parse_mbpp,
     "humaneval": parse_humaneval,
+    "evalplus": parse_evalplus,
 }
 
 Inspected = Parsed
@@ -107,7 +109,7 @@ def _load_source(name: str, data_dir: Path) -> list[Problem]:
         return _load_mbpp(path)
     if kind == "jsonl" and path:
         return _load(Path(path).expanduser(), "own", "sanitized")
-    if kind == "humaneval":
+    if kind in ("humaneval", "evalplus"):
         raise UserError(
             f"`data.sources`: `{name}` is a benchmark and is never trained on.",
             hint="Put it under `benchmark.suites`.",
@@ -148,8 +150,8 @@ def load_sources(data: DataSettings, data_dir: Path) -> list[Problem]:
 def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
     """The test problems of one benchmark, in file order.
 
-    ``humaneval`` (the installed package), ``humaneval:PATH``, ``builtin`` (its test split)
-    or ``mbpp:PATH`` (tasks 11 to 510). Raises UserError for an unknown name, a malformed
+    ``humaneval`` (the installed package), ``humaneval:PATH``, ``builtin`` (its test split),
+    ``mbpp:PATH`` (tasks 11 to 510) or ``evalplus:PATH`` (HumanEval+, MBPP+). Raises UserError for an unknown name, a malformed
     file and a file without test problems.
     """
     kind, path = _split_name(name, "benchmark.suites")
@@ -161,10 +163,12 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
         problems = _load(Path(path).expanduser(), "humaneval")
     elif kind == "mbpp" and path:
         problems = _load_mbpp(path)
+    elif kind == "evalplus":
+        problems = _load(require_path(path), "evalplus")
     else:
         raise UserError(
             f"`benchmark.suites`: there is no benchmark `{name}`.",
-            hint="Valid: humaneval, humaneval:PATH, builtin, mbpp:PATH.",
+            hint="Valid: humaneval, humaneval:PATH, builtin, mbpp:PATH, evalplus:PATH.",
         )
     test = [problem for problem in problems if problem.split is Split.TEST]
     if not test:
