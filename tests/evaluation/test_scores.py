@@ -75,3 +75,27 @@ def test_metrics_are_numbers_by_suite_and_policy() -> None:
 def test_rounding_leaves_no_negative_zero() -> None:
     assert str(rounded(-1e-9)) == "0.0"
     assert rounded(1 / 3) == 0.333333
+
+
+def test_the_share_of_tests_and_the_tests_of_the_original_benchmark() -> None:
+    frame = samples.frame()
+    found = samples.scores(frame)["policies"]["base"]["suites"]["humaneval"]
+    # P 2 of 2, W 1 of 2, R and S none: PWRSWWPS.
+    assert found["tests_passed"]["mean"] == pytest.approx((2 + 3 * 0.5) / 8)
+    assert "base" not in found
+    frame["passed_base"] = frame["outcome"].isin(["pass", "wrong_answer"])
+    told = samples.scores(frame)["policies"]["base"]["suites"]["humaneval"]
+    assert told["base"]["pass@1"]["value"] == 0.625
+    assert told["pass@1"]["value"] == 0.25
+
+
+def test_all_levels_are_weighted_as_the_test_split_of_apps() -> None:
+    frame = samples.frame()
+    assert "all_weighted" not in samples.scores(frame)["policies"]["base"]["suites"]["humaneval"]
+    levels = ["introductory", "introductory", "interview", "interview", "competition"]
+    some = frame[(frame["policy"] == "base") & (frame["suite"] == "humaneval")].head(5)
+    some = some.assign(difficulty=levels)  # P W R S W
+    rest = frame[~((frame["policy"] == "base") & (frame["suite"] == "humaneval"))]
+    found = samples.scores(pd.concat([some, rest]))["policies"]["base"]["suites"]["humaneval"]
+    assert found["all_weighted"] == pytest.approx(0.2 * 0.5)
+    assert found["pass@1"]["value"] == 0.2
