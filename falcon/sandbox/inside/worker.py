@@ -7,6 +7,7 @@ its helpers die with it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import socket
@@ -156,6 +157,9 @@ def start(text: str, fd: int) -> None:
     warnings.simplefilter("ignore")
     linux.die_with_parent(config["trainer"])
     worker = Worker(config)
+    # Messages are trees without cycles: looking for some after every few hundred is waste.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     try:
         try:
             worker.warm()
