@@ -20,6 +20,7 @@ from rich.console import Console
 
 from falcon import env
 from falcon.errors import UserError, full_disk
+from falcon.evaluation.commands import evaluate
 from falcon.feedback.commands import app as feedback
 from falcon.memory.commands import app as memory
 from falcon.problems.commands import app as problems
@@ -53,6 +54,9 @@ def config(
     settings = load_settings(env.find_root() / "params.yaml", profile or None)
     text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
     Console().print(text, end="", markup=False, highlight=False, soft_wrap=True)
+
+
+app.command()(evaluate)
 
 
 @app.command()

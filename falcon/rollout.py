@@ -96,15 +96,76 @@ class Clock:
         return spent
 
 
-class Workbench:
-    """Policy, sandbox and judge together: what is needed to attempt problems."""
+class Examiner:
+    """Sandbox and judge together: what is needed to judge completions."""
 
-    def __init__(self, settings: Settings, policy: Policy, sandbox: Sandbox, judge: Judge) -> None:
+    def __init__(self, settings: Settings, sandbox: Sandbox, judge: Judge) -> None:
         self.settings = settings
-        self.policy = policy
         self.sandbox = sandbox
         self.judge = judge
         self.clock = Clock()
+
+    def examine(
+        self,
+        problems: Sequence[Problem],
+        prompt_ids: Sequence[tuple[int, ...]],
+        completions: Sequence[Sequence[Completion]],
+        error_share: Mapping[str, float],
+        monitor: Monitor,
+    ) -> list[list[Attempt]]:
+        """Run completions in the sandbox and assess them, a problem's samples together."""
+        cut = [
+            [prompts.extract(c.text, p) for c in row]
+            for p, row in zip(problems, completions, strict=True)
+        ]
+        flat = [
+            Program(e.program, p.tests) for p, row in zip(problems, cut, strict=True) for e in row
+        ]
+        since = time.perf_counter()
+        with monitor.progress("execute", len(flat)) as bar:
+            seen = [0]
+
+            def show(done: int) -> None:
+                rate = done / (time.perf_counter() - since + 1e-9)
+                bar.advance(done - seen[0], programs_per_s=rate)
+                seen[0] = done
+
+            verdicts = iter(self.sandbox.judge_all(flat, progress=show))
+        self.clock.add("execute", since)
+        since = time.perf_counter()
+        found = []
+        for problem, ids, row, extractions in zip(
+            problems, prompt_ids, completions, cut, strict=True
+        ):
+            judged = [next(verdicts) for _ in row]
+            feedback = assess_group(
+                [e.program for e in extractions],
+                judged,
+                settings=self.settings.feedback,
+                judge=self.judge,
+                error_share=error_share,
+                references=problem.solutions,
+                examples=problem.examples,
+            )
+            found.append(
+                [
+                    Attempt(
+                        problem, i, ids, row[i], e.program, e.start, judged[i], feedback[i],
+                        composite(feedback[i], self.settings.feedback),
+                    )
+                    for i, e in enumerate(extractions)
+                ]
+            )  # fmt: skip
+        self.clock.add("feedback", since)
+        return found
+
+
+class Workbench(Examiner):
+    """Policy, sandbox and judge together: what is needed to attempt problems."""
+
+    def __init__(self, settings: Settings, policy: Policy, sandbox: Sandbox, judge: Judge) -> None:
+        super().__init__(settings, sandbox, judge)
+        self.policy = policy
 
     def prompt_ids(self, problem: Problem, recalled: str = "") -> tuple[int, ...]:
         """Token ids of the prompt for a problem, with recalled text where it fits."""
@@ -181,60 +242,6 @@ class Workbench:
         if error_share is None and memory is not None:
             error_share = memory.error_share()
         return self.examine(problems, ids, completions, error_share or uniform_share(), shown)
-
-    def examine(
-        self,
-        problems: Sequence[Problem],
-        prompt_ids: Sequence[tuple[int, ...]],
-        completions: Sequence[Sequence[Completion]],
-        error_share: Mapping[str, float],
-        monitor: Monitor,
-    ) -> list[list[Attempt]]:
-        """Run completions in the sandbox and assess them, a problem's samples together."""
-        cut = [
-            [prompts.extract(c.text, p) for c in row]
-            for p, row in zip(problems, completions, strict=True)
-        ]
-        flat = [
-            Program(e.program, p.tests) for p, row in zip(problems, cut, strict=True) for e in row
-        ]
-        since = time.perf_counter()
-        with monitor.progress("execute", len(flat)) as bar:
-            seen = [0]
-
-            def show(done: int) -> None:
-                rate = done / (time.perf_counter() - since + 1e-9)
-                bar.advance(done - seen[0], programs_per_s=rate)
-                seen[0] = done
-
-            verdicts = iter(self.sandbox.judge_all(flat, progress=show))
-        self.clock.add("execute", since)
-        since = time.perf_counter()
-        found = []
-        for problem, ids, row, extractions in zip(
-            problems, prompt_ids, completions, cut, strict=True
-        ):
-            judged = [next(verdicts) for _ in row]
-            feedback = assess_group(
-                [e.program for e in extractions],
-                judged,
-                settings=self.settings.feedback,
-                judge=self.judge,
-                error_share=error_share,
-                references=problem.solutions,
-                examples=problem.examples,
-            )
-            found.append(
-                [
-                    Attempt(
-                        problem, i, ids, row[i], e.program, e.start, judged[i], feedback[i],
-                        composite(feedback[i], self.settings.feedback),
-                    )
-                    for i, e in enumerate(extractions)
-                ]
-            )  # fmt: skip
-        self.clock.add("feedback", since)
-        return found
 
 
 def uniform_share() -> dict[str, float]:

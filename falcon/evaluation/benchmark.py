@@ -73,7 +73,6 @@ def run_benchmark(
     column ``step`` and metrics) are drawn in the report. Raises UserError for an unknown
     suite, an absent adapter or a suite without any problem that fits.
     """
-    import pandas as pd
 
     started = time.perf_counter()
     digests = {name: adapter_digest(name, folder) for name, folder in policies.items()}
@@ -83,8 +82,7 @@ def run_benchmark(
     store = ChunkStore(work)
     times = _fill(settings, plan, store, policies, memory, monitor)
     rows = _rows(plan, store, suites, list(policies), same)
-    frame = pd.DataFrame(rows)
-    frame = frame.astype(dict.fromkeys(_NUMBERS, "float64"))  # also where all are absent
+    frame = sample_table(rows)
     about = {
         name: {"adapter_digest": digests[name], "memory": recalls(settings, name, memory)}
         for name in policies
@@ -96,8 +94,8 @@ def run_benchmark(
         confidence=settings.gate.confidence,
         seed=settings.seed,
     )
-    scores = {**_head(settings, memory, suites), **scored}
-    _write(frame, scores, curves, out)
+    scores = {**head(settings, memory, suites), **scored}
+    write_results(frame, scores, curves, out)
     store.clear()
     times["time/benchmark_s"] = time.perf_counter() - started
     return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored) | times)
@@ -176,11 +174,18 @@ def _run_chunks(
                 error_share=share,
                 monitor=monitor,
             )
-            store.write(chunk.key, [_row(chunk.suite, a) for group in groups for a in group])
+            store.write(chunk.key, [sample_row(chunk.suite, a) for group in groups for a in group])
             bar.advance(len(chunk.problems))
 
 
-def _row(suite: str, attempt: Attempt) -> Row:
+def sample_table(rows: Sequence[Row]) -> pd.DataFrame:
+    """Stored samples as a table whose numbers are numbers, also where all are absent."""
+    import pandas as pd
+
+    return pd.DataFrame(list(rows)).astype(dict.fromkeys(_NUMBERS, "float64"))
+
+
+def sample_row(suite: str, attempt: Attempt) -> Row:
     """One attempt as stored. Times are left out: the table is to depend on its inputs alone."""
     from falcon.policy.prompt import VERSION
     from falcon.rollout import attempt_row
@@ -233,7 +238,7 @@ def _rows(
     return rows
 
 
-def _head(settings: Settings, memory: LongTermMemory | None, suites: Suites) -> dict[str, Any]:
+def head(settings: Settings, memory: LongTermMemory | None, suites: Suites) -> dict[str, Any]:
     from falcon.policy.prompt import VERSION
 
     b = settings.benchmark
@@ -247,7 +252,7 @@ def _head(settings: Settings, memory: LongTermMemory | None, suites: Suites) -> 
     }
 
 
-def _write(
+def write_results(
     frame: pd.DataFrame, scores: dict[str, Any], curves: pd.DataFrame | None, out: Path
 ) -> None:
     packed = io.BytesIO()
