@@ -94,6 +94,20 @@ def test_types_that_json_lost_are_given_back(
     assert repr(found) == repr(want)
 
 
+def test_infinite_inputs_are_read_here_and_nowhere_else(
+    tmp_path: Path, write: Any, make_row: Any
+) -> None:
+    row = plus_row(base_input=[[[float("-inf"), 1.0]]], plus_input=[[[float("inf")]]])
+    (problem,) = load_benchmark(f"evalplus:{write(tmp_path / 'p.jsonl', [row])}", tmp_path)
+    assert problem.tests.kind == "call"
+    assert problem.tests.calls[0].args == ([float("-inf"), 1.0],)
+    with Sandbox(small()) as sandbox:
+        assert sandbox.judge(Program(problem.solutions[0], problem.tests)).passed
+    path = write(tmp_path / "own.jsonl", [make_row("a"), make_row("b", tags=[float("nan")])])
+    with pytest.raises(UserError, match="row 2: not JSON"):
+        load_sources(DataSettings(sources=(f"jsonl:{path}",)), tmp_path)
+
+
 def test_exceptions_of_single_tasks_are_named(tmp_path: Path, write: Any) -> None:
     rows = [
         plus_row("Mbpp/295", entry_point="sum_div", canonical_solution="def sum_div(x): return x"),
