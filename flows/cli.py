@@ -68,8 +68,26 @@ def _say(line: str) -> None:
     _out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def benchmark(force: Force = False) -> None:
-    """Score the present policies against the model in service, and decide again."""
+def benchmark(
+    force: Force = False,
+    rescore: Annotated[
+        bool,
+        typer.Option("--rescore", help="Judge the last samples again, without any model."),
+    ] = False,
+) -> None:
+    """Score the present policies against the model in service, and decide again.
+
+    With --rescore nothing is generated or decided: the samples of the last benchmark are
+    judged again into state/rescored.
+    """
+    if rescore:
+        from falcon.evaluation.commands import show
+        from falcon.monitor import ConsoleMonitor
+        from tasks.benchmark import rescored
+        from tasks.workspace import Workspace
+
+        show(rescored(Workspace.here(), ConsoleMonitor(Console(stderr=True))))
+        return
     from flows.benchmark import benchmark as flow
 
     flow(force=force)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from falcon.errors import UserError
+from falcon.monitor import Monitor
 from tasks import suites
 from tasks.checks import CheckReport, validate
 from tasks.rollout import mix
 from tasks.scores import read_scores
 from tasks.seed import open_memory
 from tasks.stage import Stage, StageResult
-from tasks.workspace import Workspace, write_parquet
+from tasks.workspace import Workspace, replaced_file, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from falcon.evaluation import BenchmarkResult
 
 TIMES = ("cpu_s", "wall_s")
 
@@ -67,6 +72,24 @@ def body(stage: Stage) -> StageResult:
     stage.artifacts += [stage.out / "scores.json", stage.out / "report.html"]
     report = check(stage, frame, list(policies))
     return StageResult({**shares, **result.metrics}, report)
+
+
+def rescored(space: Workspace, monitor: Monitor) -> BenchmarkResult:
+    """The samples of the last benchmark judged again, into ``state/rescored``: results of a
+    stage are DVC's and stay as they are. Raises UserError when there are none."""
+    from falcon.evaluation.rescore import rescore
+    from falcon.memory import make_encoder
+
+    settings, out = space.settings(), space.state / "rescored"
+    for name in ("samples.parquet", "scores.json"):
+        file = space.output("benchmark") / name
+        if not file.is_file():
+            raise UserError(f"{file} is not there.", hint="Run `dvc repro benchmark`.")
+        with replaced_file(out / name) as temporary:
+            shutil.copyfile(file, temporary)
+    encoder = make_encoder(settings.memory.encoder)
+    with open_memory(space.output("train") / "memory", encoder, space.state) as memory:
+        return rescore(settings, data_dir=space.data, memory=memory, out=out, monitor=monitor)
 
 
 def check(stage: Stage, frame: pd.DataFrame, policies: list[str]) -> CheckReport:

@@ -18,9 +18,10 @@ from falcon.evaluation.benchmark import (
     sample_table,
     write_results,
 )
-from falcon.evaluation.plan import load_suites
+from falcon.evaluation.plan import Suites, suite_names
 from falcon.evaluation.scores import flat_metrics, score_samples
 from falcon.monitor import Monitor
+from falcon.problems import load_benchmark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +54,12 @@ def rescore(
         raise UserError(f"{out}: no samples to score.", hint="Run the benchmark without --rescore.")
     before = pd.read_parquet(file)
     known = json.loads(told.read_text(encoding="utf-8"))
-    suites = load_suites(settings, data_dir)
-    problems = {(s, p.id): p for s, found in suites.problems.items() for p in found}
+    listed = settings.benchmark.suites
+    problems = {
+        (name, p.id): p
+        for name, suite in zip(suite_names(listed), listed, strict=True)
+        for p in load_benchmark(suite, data_dir)
+    }
     missing = [
         k for k in zip(before["suite"], before["problem_id"], strict=True) if k not in problems
     ]
@@ -76,8 +81,8 @@ def rescore(
         confidence=settings.gate.confidence,
         seed=settings.seed,
     )
-    kept = {k: known[k] for k in ("decoding", "model", "memory_digest") if k in known}
-    scores = {**head(settings, memory, suites), **kept, **scored}
+    kept = {k: known[k] for k in ("decoding", "model", "memory_digest", "left_out") if k in known}
+    scores = {**head(settings, memory, Suites()), **kept, **scored}
     write_results(frame, scores, curves, out)
     return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored))
 
