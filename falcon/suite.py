@@ -39,9 +39,14 @@ Rule = Literal[
     "evalplus:set",
     "evalplus:not-none",
     "evalplus:root",
+    "apps",
 ]
-"""How a returned value is compared: FALCON's own rule, or EvalPlus's with its exceptions for
-single tasks (``falcon/sandbox/inside/evalplus.py``)."""
+"""How a returned value is compared: FALCON's own rule, EvalPlus's with its exceptions for
+single tasks, or that of APPS (files of these names in ``falcon/sandbox/inside``)."""
+
+TextRule = Literal["lines", "apps", "apps:unordered"]
+"""How printed text is compared: FALCON's own rule, or that of APPS without and with its last
+step, which ignores the order of lines and tokens."""
 
 
 class CallSuite(_Frozen):
@@ -49,6 +54,8 @@ class CallSuite(_Frozen):
 
     ``atol`` loosens float comparison. With ``reference``, a program, the values it returns are
     the expected ones, and ``Call.expected`` is not used: EvalPlus ships inputs and a solution.
+    By the rule of APPS the entry point is a method of ``Solution`` where there is such a class.
+    ``prelude`` is code that runs before the program, in its process: imports.
     """
 
     kind: Literal["call"] = "call"
@@ -57,13 +64,16 @@ class CallSuite(_Frozen):
     atol: float = 0.0
     rule: Rule = "value"
     reference: str = ""
+    prelude: str = ""
 
 
 class StdinSuite(_Frozen):
-    """Runs of a whole program compared by what it prints."""
+    """Runs of a whole program compared by what it prints. ``prelude`` runs before it."""
 
     kind: Literal["stdin"] = "stdin"
     runs: tuple[Run, ...] = Field(min_length=1)
+    rule: TextRule = "lines"
+    prelude: str = ""
 
 
 class CodeSuite(_Frozen):
@@ -71,7 +81,6 @@ class CodeSuite(_Frozen):
 
     Either ``asserts`` (statements, one test each; MBPP) or ``check`` (code that defines
     ``check(candidate)``; HumanEval). ``setup`` runs before them, on the trusted side.
-    ``prelude`` is code that belongs before the candidate (imports of the prompt, say).
     """
 
     kind: Literal["code"] = "code"

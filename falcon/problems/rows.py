@@ -26,6 +26,7 @@ _FORMS: tuple[tuple[str, frozenset[str]], ...] = (
     ("mbpp", frozenset({"task_id", "text", "code", "test_list"})),
     ("sanitized", frozenset({"task_id", "prompt", "code", "test_list"})),
     ("apps", frozenset({"question", "input_output"})),
+    ("apps", frozenset({"description", "private_tests"})),
     ("codal", frozenset({"instruction", "preference"})),
 )
 
@@ -35,7 +36,7 @@ _ADVICE = {
     "mbpp": "this looks like MBPP; use mbpp:PATH",
     "sanitized": "this looks like sanitized MBPP; use mbpp:PATH",
     "evalplus": "this looks like EvalPlus; use evalplus:PATH",
-    "apps": "this looks like APPS, which cannot be read here",
+    "apps": "this looks like APPS; use apps:PATH",
     "codal": "this looks like CODAL-Bench, which cannot be read here",
 }
 

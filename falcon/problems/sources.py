@@ -12,6 +12,7 @@ from pathlib import Path
 
 from falcon.config import DataSettings
 from falcon.errors import UserError
+from falcon.problems.apps import parse_apps, read_folders
 from falcon.problems.evalplus import parse_evalplus, require_path
 from falcon.problems.fault import ProblemFault, refuse
 from falcon.problems.humaneval import packaged_file, parse_humaneval
@@ -33,6 +34,7 @@ _PARSERS: dict[str, Callable[[Path, list[Row]], Parsed]] = {
     "sanitized": parse_mbpp,
     "humaneval": parse_humaneval,
     "evalplus": parse_evalplus,
+    "apps": parse_apps,
 }
 
 Inspected = Parsed
@@ -94,6 +96,18 @@ def _load_mbpp(name: str) -> list[Problem]:
     return [problem for _, problem in problems]
 
 
+def _load_apps(name: str) -> list[Problem]:
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        return _load(path, "apps")
+    rows = read_folders(path)
+    if not rows:
+        raise UserError(f"{path}: no problem of APPS in it.", hint="Give its folder train or test.")
+    problems, faults = _parse(path, rows, "apps")
+    refuse(path, faults)
+    return [problem for _, problem in problems]
+
+
 def _split_name(name: str, setting: str) -> tuple[str, str]:
     kind, colon, path = name.partition(":")
     if colon and not path:
@@ -109,6 +123,8 @@ def _load_source(name: str, data_dir: Path) -> list[Problem]:
         return _load_mbpp(path)
     if kind == "jsonl" and path:
         return _load(Path(path).expanduser(), "own", "sanitized")
+    if kind == "apps" and path:
+        return [p.model_copy(update={"split": Split.TRAIN}) for p in _load_apps(path)]
     if kind in ("humaneval", "evalplus"):
         raise UserError(
             f"`data.sources`: `{name}` is a benchmark and is never trained on.",
@@ -116,7 +132,7 @@ def _load_source(name: str, data_dir: Path) -> list[Problem]:
         )
     raise UserError(
         f"`data.sources`: there is no source `{name}`.",
-        hint="Valid: builtin, mbpp:PATH, jsonl:PATH.",
+        hint="Valid: builtin, mbpp:PATH, apps:PATH, jsonl:PATH.",
     )
 
 
@@ -151,7 +167,8 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
     """The test problems of one benchmark, in file order.
 
     ``humaneval`` (the installed package), ``humaneval:PATH``, ``builtin`` (its test split),
-    ``mbpp:PATH`` (tasks 11 to 510) or ``evalplus:PATH`` (HumanEval+, MBPP+). Raises UserError for an unknown name, a malformed
+    ``mbpp:PATH`` (tasks 11 to 510) ``evalplus:PATH`` (HumanEval+, MBPP+)
+    or ``apps:PATH`` (a file or a folder). Raises UserError for an unknown name, a malformed
     file and a file without test problems.
     """
     kind, path = _split_name(name, "benchmark.suites")
@@ -163,12 +180,14 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
         problems = _load(Path(path).expanduser(), "humaneval")
     elif kind == "mbpp" and path:
         problems = _load_mbpp(path)
+    elif kind == "apps" and path:
+        problems = _load_apps(path)
     elif kind == "evalplus":
         problems = _load(require_path(path), "evalplus")
     else:
         raise UserError(
             f"`benchmark.suites`: there is no benchmark `{name}`.",
-            hint="Valid: humaneval, humaneval:PATH, builtin, mbpp:PATH, evalplus:PATH.",
+            hint="Valid: humaneval, humaneval:PATH, builtin, mbpp:PATH, evalplus:PATH, apps:PATH.",
         )
     test = [problem for problem in problems if problem.split is Split.TEST]
     if not test:

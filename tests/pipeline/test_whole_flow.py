@@ -119,6 +119,22 @@ def test_mlflow_has_one_parent_with_a_run_a_stage_and_the_model(
 
 @pytest.mark.flow
 @pytest.mark.timeout(600)
+def test_samples_are_judged_again_and_results_stay_as_they_are(
+    space: Workspace, first: subprocess.CompletedProcess[str]
+) -> None:
+    kept = {p: p.read_bytes() for p in space.output("benchmark").iterdir()}
+    done = run(space, "benchmark", "--rescore")
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    assert "pass@1" in done.stdout
+    assert {p: p.read_bytes() for p in space.output("benchmark").iterdir()} == kept
+    again = json.loads((space.state / "rescored" / "scores.json").read_text())
+    before = json.loads((space.output("benchmark") / "scores.json").read_text())
+    assert again["policies"] == before["policies"]
+    assert again["comparisons"] == before["comparisons"]
+
+
+@pytest.mark.flow
+@pytest.mark.timeout(600)
 def test_a_second_run_does_nothing_and_says_so(
     space: Workspace, first: subprocess.CompletedProcess[str]
 ) -> None:

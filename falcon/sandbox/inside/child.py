@@ -113,12 +113,13 @@ def _fail(nonce: bytes, fault: BaseException) -> None:
 
 def _target(space: dict[str, Any], name: str) -> Any:
     """What a call names: something the program defines, or ``Class().method``, of a fresh
-    object for each call (LeetCode's form)."""
-    owner, _, method = name.partition("().")
-    target = space.get(owner)
-    if target is None:
-        raise NameError(f"name '{owner}' is not defined")
-    return getattr(target(), method) if method else target
+    object for each call (LeetCode's form); the first of several that is there (``A().f|f``)."""
+    for each in name.split("|"):
+        owner, _, method = each.partition("().")
+        target = space.get(owner)
+        if target is not None:
+            return getattr(target(), method) if method else target
+    raise NameError(f"name '{owner}' is not defined")
 
 
 def _call(space: dict[str, Any], request: bytes) -> None:
@@ -205,10 +206,13 @@ def main(channel: int, stdin: int, stdout: int) -> None:
         inbox = frames.Inbox(CHANNEL)
         job = inbox.read()
         whole, nonce = job[:1] in (WHOLE, WHOLE_TRACED), job[1:9]
-        code = _unpack(job[9:])
+        middle = 13 + int.from_bytes(job[9:13], "big")
+        prelude, code = job[13:middle], _unpack(job[middle:])
         name = "__main__" if whole else "solution"
         module = types.ModuleType(name)
         sys.modules[name] = module
+        if prelude:
+            exec(_unpack(prelude), module.__dict__)  # noqa: S102
         if job[:1] in (WHOLE_TRACED, MODULE_TRACED):
             _tracers.append(Tracer())
             _tracers[0].start()

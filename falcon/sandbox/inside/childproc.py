@@ -102,10 +102,10 @@ class Child:
         """Queue one frame; it is written when an answer is waited for."""
         self._out += frames.pack(payload)
 
-    def start(self, code: bytes, kind: bytes) -> bytes:
+    def start(self, code: bytes, kind: bytes, prelude: bytes = b"") -> bytes:
         """Send the program; returns the nonce of its first answer."""
         nonce = secrets.token_bytes(8)
-        self.send(kind + nonce + code)
+        self.send(kind + nonce + len(prelude).to_bytes(4, "big") + prelude + code)
         return nonce
 
     def _clock(self) -> float:

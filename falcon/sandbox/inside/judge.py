@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from . import apps, codec, compiler, evalplus, literal, oracle
 from . import child as inner
-from . import codec, compiler, evalplus, literal, oracle
 from .childproc import Child, Limits
 from .compare import same_text, same_value
 from .helpers import Fault, Helper, Server
@@ -82,13 +82,14 @@ class Judge:
         self.lines = source.count("\n") + 1
         self.cpu = 0.0
         self.respawns = 0
-        self.code, self.zygote = b"", "slim"
+        self.code, self.zygote, self.prelude = b"", "slim", b""
 
     def run(self, suite: dict[str, Any]) -> tuple[list[Case], Case | None]:
         """Cases of the suite, or none and the syntax error that precedes them all."""
         failure = self._compile()
         if failure:
             return [], failure
+        self._compile_prelude(suite.get("prelude", ""))
         if suite["kind"] == "call":
             return self._calls(suite), None
         if suite["kind"] == "stdin":
@@ -119,6 +120,17 @@ class Judge:
             return self._read(answer)
         return None
 
+    def _compile_prelude(self, text: str) -> None:
+        """Have the suite's prelude ready to be sent. Raises Fault when it does not compile."""
+        if not text:
+            return
+        before = self.code, self.zygote
+        other = Judge(self.helper, self.limits, text)
+        if other._compile():
+            raise Fault("the prelude of the tests does not compile")
+        self.prelude = other.code
+        self.code, self.zygote = before[0], other.zygote if other.zygote == "numpy" else before[1]
+
     def _read(self, answer: bytes) -> Case | None:
         """Keep the code of a compiler's answer; or the syntax error it holds."""
         kind, self.code = answer[:1], answer[1:]
@@ -147,7 +159,7 @@ class Judge:
         plain, traced = (
             (inner.WHOLE, inner.WHOLE_TRACED) if whole else (inner.MODULE, inner.MODULE_TRACED)
         )
-        return running.start(self.code, traced if self.traced else plain)
+        return running.start(self.code, traced if self.traced else plain, self.prelude)
 
     def _next(self, running: Child) -> bytes | None:
         """The next answer; lines that are said to have run before it go into ``ran``."""
@@ -233,11 +245,10 @@ class Judge:
 
     @staticmethod
     def _requests(suite: dict[str, Any], want: int) -> list[bytes]:
-        none = codec.encode({})
-        return [
-            inner.request(suite["entry_point"], call["args"], none, want=want)
-            for call in suite["calls"]
-        ]
+        none, name = codec.encode({}), suite["entry_point"]
+        if suite["rule"] == "apps":
+            name = f"Solution().{name}|{name}"
+        return [inner.request(name, call["args"], none, want=want) for call in suite["calls"]]
 
     def _expected(self, suite: dict[str, Any], want: int) -> list[Any]:
         """What the suite's reference returns, remembered for the programs to come.
@@ -332,6 +343,8 @@ class Judge:
         try:
             if suite["rule"] == "value":
                 right = same_value(expected, got, suite["atol"])
+            elif suite["rule"] == "apps":
+                right = apps.same_value(expected, got)
             else:
                 arguments = codec.decode(call["args"], budget=False)
                 right = evalplus.same(suite["rule"], expected, got, arguments, suite["atol"])
@@ -354,13 +367,13 @@ class Judge:
                 continue
             running = self._child(run["stdin"].encode("utf-8", "surrogateescape"), patient=True)
             try:
-                case = self._one_run(running, run["expected"])
+                case = self._one_run(running, run["expected"], suite["rule"])
                 cases.append(self._with_lines(case, set()) if self.ran else case)
             finally:
                 self._end(running)
         return cases
 
-    def _one_run(self, running: Child, expected: str) -> Case:
+    def _one_run(self, running: Child, expected: str, rule: str) -> Case:
         self.ran = set()
         nonce = self._start(running, whole=True)
         frame = self._next(running)
@@ -376,7 +389,11 @@ class Judge:
             return failure
         ended = running.ended or ("premature_exit", None)
         output = bytes(running.pipes.output) if running.pipes else b""
-        same = same_text(expected, output.decode("utf-8", "replace"))
+        text = output.decode("utf-8", "replace")
+        if rule == "lines":
+            same = same_text(expected, text)
+        else:
+            same = apps.same_output(expected, text, unordered=rule == "apps:unordered")
         # Its exit status is worth nothing, so os._exit(0) after the right output is fine.
         if ended[0] == "premature_exit" and running.status == 0 and (same or frame is not None):
             return {"outcome": "pass" if same else "wrong_answer"}
