@@ -108,6 +108,14 @@ def _load_apps(name: str) -> list[Problem]:
     return [problem for _, problem in problems]
 
 
+def _unordered(problem: Problem) -> Problem:
+    """With the last rule of the checker of APPS, which ignores the order of what is printed."""
+    if problem.tests.kind != "stdin":
+        return problem
+    tests = problem.tests.model_copy(update={"rule": "apps:unordered"})
+    return problem.model_copy(update={"tests": tests})
+
+
 def _split_name(name: str, setting: str) -> tuple[str, str]:
     kind, colon, path = name.partition(":")
     if colon and not path:
@@ -180,8 +188,10 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
         problems = _load(Path(path).expanduser(), "humaneval")
     elif kind == "mbpp" and path:
         problems = _load_mbpp(path)
-    elif kind == "apps" and path:
+    elif kind in ("apps", "apps-unordered") and path:
         problems = _load_apps(path)
+        if kind != "apps":
+            problems = [_unordered(problem) for problem in problems]
     elif kind == "evalplus":
         problems = _load(require_path(path), "evalplus")
     else:

@@ -86,6 +86,16 @@ def test_folders_and_a_json_list(tmp_path: Path) -> None:
     assert len(problem.tests.runs) == 2
 
 
+def test_the_checker_s_last_rule_is_asked_for_by_name(tmp_path: Path) -> None:
+    folder_of(tmp_path / "test", 12, STDIN)
+    rules = []
+    for name in ("apps", "apps-unordered"):
+        (problem,) = load_benchmark(f"{name}:{tmp_path / 'test'}", tmp_path)
+        assert problem.tests.kind == "stdin"
+        rules.append(problem.tests.rule)
+    assert rules == ["apps", "apps:unordered"]
+
+
 def test_as_a_source_it_is_trained_on(tmp_path: Path) -> None:
     folder_of(tmp_path / "train", 1, STDIN)
     data = DataSettings(sources=(f"apps:{tmp_path / 'train'}",))
