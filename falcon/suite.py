@@ -81,6 +81,8 @@ class CodeSuite(_Frozen):
 
     Either ``asserts`` (statements, one test each; MBPP) or ``check`` (code that defines
     ``check(candidate)``; HumanEval). ``setup`` runs before them, on the trusted side.
+    ``prelude`` runs before the program, in its process. The entry point may be
+    ``Class().method``.
     """
 
     kind: Literal["code"] = "code"
@@ -88,6 +90,7 @@ class CodeSuite(_Frozen):
     asserts: tuple[str, ...] = ()
     check: str = ""
     setup: str = ""
+    prelude: str = ""
 
     @model_validator(mode="after")
     def _one_form(self) -> CodeSuite:

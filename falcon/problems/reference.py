@@ -75,7 +75,7 @@ def reference_faults(file: Path, row: int, problem: Problem) -> list[ProblemFaul
     """Faults of a problem's references and of the name its tests call."""
     faults = []
     tests = problem.tests
-    called = "" if tests.kind == "stdin" else tests.entry_point
+    called = "" if tests.kind == "stdin" else tests.entry_point.partition("().")[0]
     if called and problem.entry_point and called != problem.entry_point:
         faults.append(
             ProblemFault(

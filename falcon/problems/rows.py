@@ -22,6 +22,7 @@ Row = tuple[int, dict[str, Any]]
 _FORMS: tuple[tuple[str, frozenset[str]], ...] = (
     ("own", frozenset({"id", "statement", "tests"})),
     ("evalplus", frozenset({"task_id", "base_input", "plus_input"})),
+    ("leetcode", frozenset({"task_id", "problem_description", "completion", "test"})),
     ("humaneval", frozenset({"task_id", "prompt", "canonical_solution", "test"})),
     ("mbpp", frozenset({"task_id", "text", "code", "test_list"})),
     ("sanitized", frozenset({"task_id", "prompt", "code", "test_list"})),
@@ -36,6 +37,7 @@ _ADVICE = {
     "mbpp": "this looks like MBPP; use mbpp:PATH",
     "sanitized": "this looks like sanitized MBPP; use mbpp:PATH",
     "evalplus": "this looks like EvalPlus; use evalplus:PATH",
+    "leetcode": "this looks like LeetCodeDataset; use leetcode:PATH",
     "apps": "this looks like APPS; use apps:PATH",
     "codal": "this looks like CODAL-Bench, which cannot be read here",
 }

@@ -16,6 +16,7 @@ from falcon.problems.apps import parse_apps, read_folders
 from falcon.problems.evalplus import parse_evalplus, require_path
 from falcon.problems.fault import ProblemFault, refuse
 from falcon.problems.humaneval import packaged_file, parse_humaneval
+from falcon.problems.leetcode import parse_leetcode
 from falcon.problems.mbpp import hub_rows, parse_mbpp
 from falcon.problems.own import Parsed, parse_own
 from falcon.problems.problem import Difficulty, Problem, Split
@@ -35,6 +36,7 @@ _PARSERS: dict[str, Callable[[Path, list[Row]], Parsed]] = {
     "humaneval": parse_humaneval,
     "evalplus": parse_evalplus,
     "apps": parse_apps,
+    "leetcode": parse_leetcode,
 }
 
 Inspected = Parsed
@@ -131,6 +133,9 @@ def _load_source(name: str, data_dir: Path) -> list[Problem]:
         return _load_mbpp(path)
     if kind == "jsonl" and path:
         return _load(Path(path).expanduser(), "own", "sanitized")
+    if kind == "leetcode" and path:
+        found = _load(Path(path).expanduser(), "leetcode")
+        return [p.model_copy(update={"split": Split.TRAIN}) for p in found]
     if kind == "apps" and path:
         return [p.model_copy(update={"split": Split.TRAIN}) for p in _load_apps(path)]
     if kind in ("humaneval", "evalplus"):
@@ -140,7 +145,7 @@ def _load_source(name: str, data_dir: Path) -> list[Problem]:
         )
     raise UserError(
         f"`data.sources`: there is no source `{name}`.",
-        hint="Valid: builtin, mbpp:PATH, apps:PATH, jsonl:PATH.",
+        hint="Valid: builtin, mbpp:PATH, apps:PATH, leetcode:PATH, jsonl:PATH.",
     )
 
 
@@ -176,7 +181,7 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
 
     ``humaneval`` (the installed package), ``humaneval:PATH``, ``builtin`` (its test split),
     ``mbpp:PATH`` (tasks 11 to 510) ``evalplus:PATH`` (HumanEval+, MBPP+)
-    or ``apps:PATH`` (a file or a folder). Raises UserError for an unknown name, a malformed
+    ``apps:PATH`` (a file or a folder) or ``leetcode:PATH``. Raises UserError for an unknown name, a malformed
     file and a file without test problems.
     """
     kind, path = _split_name(name, "benchmark.suites")
@@ -192,12 +197,14 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
         problems = _load_apps(path)
         if kind != "apps":
             problems = [_unordered(problem) for problem in problems]
+    elif kind == "leetcode" and path:
+        problems = _load(Path(path).expanduser(), "leetcode")
     elif kind == "evalplus":
         problems = _load(require_path(path), "evalplus")
     else:
         raise UserError(
             f"`benchmark.suites`: there is no benchmark `{name}`.",
-            hint="Valid: humaneval, humaneval:PATH, builtin, mbpp:PATH, evalplus:PATH, apps:PATH.",
+            hint="Valid: humaneval, humaneval:PATH, builtin, mbpp:PATH, evalplus:PATH, apps:PATH, leetcode:PATH.",
         )
     test = [problem for problem in problems if problem.split is Split.TEST]
     if not test:

@@ -24,6 +24,8 @@ _BOOT = (
     "worker.start(sys.argv[2], int(sys.argv[3]))"
 )
 _START_SECONDS = 60.0
+PACKAGES = ("numpy", "sortedcontainers")
+"""Third-party packages that programs may import where they are installed."""
 
 
 class SlotFault(Exception):
@@ -32,8 +34,8 @@ class SlotFault(Exception):
 
 def packages() -> list[str]:
     """Folders of the third-party packages a program may import."""
-    spec = find_spec("numpy")
-    return [str(Path(spec.origin).resolve().parent)] if spec and spec.origin else []
+    found = (find_spec(name) for name in PACKAGES)
+    return [str(Path(spec.origin).resolve().parent) for spec in found if spec and spec.origin]
 
 
 def _config(settings: SandboxSettings, level: str) -> dict[str, Any]:

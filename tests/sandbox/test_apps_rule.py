@@ -86,6 +86,21 @@ def test_a_prelude_is_there_and_moves_no_line(sandbox: Sandbox) -> None:
     assert (failed.error.type, failed.error.line) == ("ValueError", 2)
     traced = sandbox.judge(Program("def f(s):\n    return Counter(s)['a']", calls, trace=True))
     assert traced.cases[0].lines == (1, 2)
+    failing = calls.model_copy(update={"prelude": "import nothing_like_it"})
+    forged = (
+        "import inside.child as c, sys\n"
+        "f = sys._getframe()\n"
+        "while f.f_code.co_name != 'main': f = f.f_back\n"
+        "c._answer(c.PRELUDE_FAILED, f.f_locals['nonce'], b'{}')\n"
+        "def f(s): return 0\n"
+    )
+    ours, theirs = sandbox.judge_all(
+        [Program("def f(s): return 2", failing), Program(forged, calls)]
+    )
+    assert ours.outcome is Outcome.SANDBOX_ERROR
+    assert "prelude" in ours.detail
+    assert "ModuleNotFoundError" in ours.detail
+    assert theirs.outcome not in (Outcome.SANDBOX_ERROR, Outcome.PASS)
     broken = calls.model_copy(update={"prelude": "import ("})
     verdict = sandbox.judge(Program("def f(s):\n    return 2", broken))
     assert verdict.outcome is Outcome.SANDBOX_ERROR

@@ -24,6 +24,7 @@ SOURCE_NAME = "<program>"
 VALUE_ONLY, WITH_ARGUMENTS, TRUTH, PRESENCE = range(4)
 WHOLE, MODULE, WHOLE_TRACED, MODULE_TRACED = b"W", b"M", b"w", b"m"
 HELLO, LOADED, DONE, TRACE = b"H", b"L", b"D", b"T"
+PRELUDE_RAN, PRELUDE_FAILED = b"R", b"P"
 VALUE, ERROR, UNSERIALISABLE, TOO_LARGE = b"V", b"E", b"U", b"O"
 _write, _exit, _flush = frames.write, os._exit, sys.stdout.flush
 _dumps, _encode, _decode, _unpack = json.dumps, codec.encode, codec.decode, marshal.loads
@@ -194,6 +195,18 @@ def _load(code: types.CodeType, space: dict[str, Any], nonce: bytes) -> bool:
     return True
 
 
+def _run_prelude(code: types.CodeType, space: dict[str, Any], nonce: bytes) -> bool:
+    """Run what the suite puts before the program. Its end is the first thing said, so that no
+    program can pretend that it failed."""
+    try:
+        exec(code, space)  # noqa: S102
+    except BaseException as fault:  # noqa: BLE001
+        _answer(PRELUDE_FAILED, nonce, _report(fault))
+        return False
+    _answer(PRELUDE_RAN, nonce)
+    return True
+
+
 def main(channel: int, stdin: int, stdout: int) -> None:
     """Run the job that comes by ``channel`` and exit. Never returns."""
     os.dup2(channel, CHANNEL, inheritable=False)
@@ -211,8 +224,8 @@ def main(channel: int, stdin: int, stdout: int) -> None:
         name = "__main__" if whole else "solution"
         module = types.ModuleType(name)
         sys.modules[name] = module
-        if prelude:
-            exec(_unpack(prelude), module.__dict__)  # noqa: S102
+        if prelude and not _run_prelude(_unpack(prelude), module.__dict__, nonce):
+            return
         if job[:1] in (WHOLE_TRACED, MODULE_TRACED):
             _tracers.append(Tracer())
             _tracers[0].start()

@@ -174,6 +174,16 @@ class Judge:
             frame = running.next_frame()
         return frame
 
+    def _await_prelude(self, running: Child) -> None:
+        """Let the suite's prelude run. Raises Fault when it fails: nothing of the program has
+        run by then, so it is not to blame."""
+        if not self.prelude:
+            return
+        frame = running.next_frame()
+        if frame is None or frame[:1] != inner.PRELUDE_RAN:
+            told = frame[9:400].decode("utf-8", "replace") if frame else str(running.ended)
+            raise Fault(f"the prelude of the tests fails: {told}")
+
     def _with_lines(self, case: Case, before: set[int]) -> Case:
         """The case with the lines that ran for it, loading included."""
         return {**case, "lines": sorted(before | self.ran)} if self.traced else case
@@ -211,6 +221,7 @@ class Judge:
     def _loaded(self, running: Child, nonce: bytes) -> Case | None:
         """None once the program is loaded, else the case its loading ended in."""
         self.ran = set()
+        self._await_prelude(running)
         frame = self._next(running)
         if frame is not None and frame[1:9] != nonce:
             return self._violation("an answer to another question")
@@ -376,6 +387,7 @@ class Judge:
     def _one_run(self, running: Child, expected: str, rule: str) -> Case:
         self.ran = set()
         nonce = self._start(running, whole=True)
+        self._await_prelude(running)
         frame = self._next(running)
         failure: Case | None = None
         if frame is not None and frame[1:9] != nonce:

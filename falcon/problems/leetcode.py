@@ -1,0 +1,77 @@
+"""LeetCodeDataset (Xia et al. 2025): a source to train on, or a benchmark, by its file.
+
+A program is a class ``Solution``; the row's ``prompt`` (imports and helpers) runs before it.
+Tasks on linked lists and trees are left out: their tests pass objects of classes that the
+program shares, and only plain data crosses to a program here.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from falcon.problems.fault import ProblemFault, validation_faults
+from falcon.problems.own import Parsed
+from falcon.problems.problem import Difficulty, Problem, Split
+from falcon.problems.rows import Row
+from falcon.suite import CodeSuite
+
+_LEVELS = {
+    "Easy": Difficulty.INTRODUCTORY,
+    "Medium": Difficulty.INTERVIEW,
+    "Hard": Difficulty.COMPETITION,
+}
+_NAMES = re.compile(r"\b(inf|nan|pi)\b")
+"""Names of the prompt that tests use: they need it on their own side, too."""
+_OBJECTS = re.compile(r"\b(list_node|tree_node|is_same_list|is_same_tree)\s*\(")
+
+
+class _LeetCodeRow(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    task_id: str = Field(min_length=1)
+    difficulty: str
+    problem_description: str = Field(min_length=1)
+    starter_code: str = ""
+    prompt: str
+    completion: str = Field(min_length=1)
+    entry_point: str = Field(pattern=r"^Solution\(\)\.\w+$")
+    test: str = Field(min_length=1)
+
+
+def parse_leetcode(file: Path, rows: list[Row]) -> Parsed:
+    """Rows as problems ``leetcode/NAME`` of the test split."""
+    problems: list[tuple[int, Problem]] = []
+    faults: list[ProblemFault] = []
+    for number, row in rows:
+        try:
+            parsed = _LeetCodeRow.model_validate(row)
+        except ValidationError as fault:
+            faults += validation_faults(file, number, fault)
+            continue
+        if parsed.difficulty not in _LEVELS:
+            said = f"unknown difficulty {parsed.difficulty!r:.40}"
+            faults.append(ProblemFault(file, number, "difficulty", said))
+            continue
+        if _OBJECTS.search(parsed.test):
+            continue
+        problem = Problem(
+            id=f"leetcode/{parsed.task_id}",
+            source="leetcode",
+            split=Split.TEST,
+            difficulty=_LEVELS[parsed.difficulty],
+            statement=parsed.problem_description.strip(),
+            entry_point="Solution",
+            starter=parsed.starter_code,
+            tests=CodeSuite(
+                entry_point=parsed.entry_point,
+                check=parsed.test,
+                setup=parsed.prompt if _NAMES.search(parsed.test) else "",
+                prelude=parsed.prompt,
+            ),
+            solutions=(parsed.completion,),
+        )
+        problems.append((number, problem))
+    return problems, faults

@@ -1,0 +1,72 @@
+"""LeetCodeDataset: classes with a method, a prelude, and what is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from limits_for_problems import small
+
+from falcon.config import DataSettings
+from falcon.errors import UserError
+from falcon.problems import load_benchmark, load_sources
+from falcon.sandbox import Program, Sandbox
+
+
+def row(name: str = "double-it", **changes: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "task_id": name,
+        "question_id": "1",
+        "difficulty": "Medium",
+        "tags": [],
+        "problem_description": f"Double every number ({name}).",
+        "starter_code": "class Solution:\n    def double(self, xs: List[int]) -> List[int]:\n        ",
+        "prompt": "from typing import *\nfrom math import *\n",
+        "completion": "class Solution:\n    def double(self, xs: List[int]) -> List[int]:\n"
+        "        return [floor(2.0 * x) for x in xs]",
+        "entry_point": "Solution().double",
+        "test": "def check(candidate):\n    assert candidate(xs = [1, 2]) == [2, 4]\n"
+        "    assert candidate(xs = []) == []\n",
+    }
+    return made | changes
+
+
+def test_a_class_is_judged_after_the_row_s_imports(tmp_path: Path, write: Any) -> None:
+    path = write(tmp_path / "l.jsonl", [row()])
+    (problem,) = load_benchmark(f"leetcode:{path}", tmp_path)
+    assert (problem.id, problem.difficulty.value) == ("leetcode/double-it", "interview")
+    wrong = problem.solutions[0].replace("2.0", "3.0")
+    with Sandbox(small()) as sandbox:
+        right, other = sandbox.judge_all(
+            [Program(code, problem.tests) for code in (problem.solutions[0], wrong)]
+        )
+    assert right.passed
+    assert [case.outcome.value for case in other.cases] == ["wrong_answer", "pass"]
+    data = DataSettings(sources=(f"leetcode:{path}",))
+    assert [p.split.value for p in load_sources(data, tmp_path)] == ["train"]
+
+
+def test_names_of_the_prompt_may_be_used_by_the_tests(tmp_path: Path, write: Any) -> None:
+    tests = "def check(candidate):\n    assert candidate(xs = [-inf]) == [-inf]\n"
+    made = row(
+        prompt="from math import *\nfrom typing import *\ninf = float('inf')\n",
+        test=tests,
+        completion="class Solution:\n    def double(self, xs: List[int]):\n        return [2 * x for x in xs]",
+    )
+    (problem,) = load_benchmark(f"leetcode:{write(tmp_path / 'l.jsonl', [made])}", tmp_path)
+    with Sandbox(small()) as sandbox:
+        assert sandbox.judge(Program(problem.solutions[0], problem.tests)).passed
+
+
+def test_tasks_on_nodes_are_left_out_and_faults_are_named(tmp_path: Path, write: Any) -> None:
+    nodes = (
+        "def check(candidate):\n    assert is_same_list(candidate(list_node([1])), list_node([1]))"
+    )
+    path = write(tmp_path / "l.jsonl", [row(), row("nodes", test=nodes)])
+    assert [p.id for p in load_benchmark(f"leetcode:{path}", tmp_path)] == ["leetcode/double-it"]
+    rows = [row(difficulty="Odd"), row("b", entry_point="double"), row("c", completion="def f(")]
+    with pytest.raises(UserError) as caught:
+        load_benchmark(f"leetcode:{write(tmp_path / 'x.jsonl', rows)}", tmp_path)
+    for part in ("row 1, `difficulty`", "row 2, `entry_point`", "row 3, `solutions.0`"):
+        assert part in str(caught.value)
