@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -41,13 +42,27 @@ class _LeetCodeRow(BaseModel):
     test: str = Field(min_length=1)
 
 
+def _present_form(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of version 0.2 and before, with what it kept in ``meta`` and ``query`` by its
+    present names."""
+    meta = row.get("meta")
+    if not isinstance(meta, dict) or "problem_description" in row:
+        return row
+    return {
+        **row,
+        "difficulty": meta.get("difficulty", ""),
+        "problem_description": row.get("query", ""),
+        "starter_code": meta.get("lang_code") or "",
+    }
+
+
 def parse_leetcode(file: Path, rows: list[Row]) -> Parsed:
     """Rows as problems ``leetcode/NAME`` of the test split."""
     problems: list[tuple[int, Problem]] = []
     faults: list[ProblemFault] = []
     for number, row in rows:
         try:
-            parsed = _LeetCodeRow.model_validate(row)
+            parsed = _LeetCodeRow.model_validate(_present_form(row))
         except ValidationError as fault:
             faults += validation_faults(file, number, fault)
             continue

@@ -23,6 +23,7 @@ _FORMS: tuple[tuple[str, frozenset[str]], ...] = (
     ("own", frozenset({"id", "statement", "tests"})),
     ("evalplus", frozenset({"task_id", "base_input", "plus_input"})),
     ("leetcode", frozenset({"task_id", "problem_description", "completion", "test"})),
+    ("leetcode", frozenset({"task_id", "query", "completion", "test", "meta"})),
     ("humaneval", frozenset({"task_id", "prompt", "canonical_solution", "test"})),
     ("mbpp", frozenset({"task_id", "text", "code", "test_list"})),
     ("sanitized", frozenset({"task_id", "prompt", "code", "test_list"})),

@@ -47,6 +47,16 @@ def test_a_class_is_judged_after_the_row_s_imports(tmp_path: Path, write: Any) -
     assert [p.split.value for p in load_sources(data, tmp_path)] == ["train"]
 
 
+def test_rows_of_older_versions_are_read(tmp_path: Path, write: Any) -> None:
+    old = row()
+    for name in ("difficulty", "problem_description", "starter_code", "question_id", "tags"):
+        del old[name]
+    old |= {"query": "Double them.", "meta": {"difficulty": "Hard", "lang_code": "class Solution:"}}
+    (problem,) = load_benchmark(f"leetcode:{write(tmp_path / 'o.jsonl', [old])}", tmp_path)
+    assert (problem.statement, problem.starter) == ("Double them.", "class Solution:")
+    assert problem.difficulty.value == "competition"
+
+
 def test_names_of_the_prompt_may_be_used_by_the_tests(tmp_path: Path, write: Any) -> None:
     tests = "def check(candidate):\n    assert candidate(xs = [-inf]) == [-inf]\n"
     made = row(
