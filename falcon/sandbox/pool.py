@@ -7,7 +7,6 @@ beyond whether its verdict is known already.
 from __future__ import annotations
 
 import json
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -16,14 +15,13 @@ from types import TracebackType
 from falcon.config import SandboxSettings
 from falcon.sandbox.cache import FILE, VerdictCache, folder, key_of, prefix
 from falcon.sandbox.isolation import LAYERS, probe, require
+from falcon.sandbox.jobs import Job, Jobs
 from falcon.sandbox.program import Program, suite_message
 from falcon.sandbox.slot import Slot, SlotFault
 from falcon.sandbox.verdict import Outcome, Verdict
 
-BATCH = 8
-"""Programs sent to a slot at once, at most: each message costs both sides a wake-up."""
-
-_Job = tuple[bytes, "Future[Verdict]"]
+_Message = tuple[bytes, int]
+"""A program as it is sent, and the hash of its suite."""
 
 
 class Sandbox:
@@ -42,10 +40,10 @@ class Sandbox:
         self._counting = threading.Lock()
         self._cache = VerdictCache(folder() / FILE) if settings.cache else None
         self._common = prefix(settings, self._level) if self._cache else b""
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs = Jobs(settings.workers)
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._serve, name=f"sandbox-{i}", daemon=True)
+            threading.Thread(target=self._serve, args=(i,), name=f"sandbox-{i}", daemon=True)
             for i in range(settings.workers)
         ]
         for thread in self._threads:
@@ -74,15 +72,17 @@ class Sandbox:
         """
         if self._closed:
             raise RuntimeError("the sandbox is closed")
-        suites: dict[int, str] = {}
+        suites: dict[int, tuple[str, int]] = {}
         messages = []
         for program in programs:
             key = id(program.suite)
             if key not in suites:
-                suites[key] = json.dumps(suite_message(program.suite))
-            asked = ', "trace": true' if program.trace else ""
-            text = f'{{"code": {json.dumps(program.code)}, "suite": {suites[key]}{asked}}}'
-            messages.append(text.encode())
+                text = json.dumps(suite_message(program.suite))
+                suites[key] = text, hash(text)
+            suite, number = suites[key]
+            trace = ', "trace": true' if program.trace else ""
+            body = f'{{"code": {json.dumps(program.code)}, "suite": {suite}{trace}}}'
+            messages.append((body.encode(), number))
         if self._cache is None:
             verdicts = self._run(messages, progress)
             self._count(judged=len(verdicts))
@@ -90,9 +90,9 @@ class Sandbox:
         return self._look_up(self._cache, messages, progress)
 
     def _look_up(
-        self, cache: VerdictCache, messages: list[bytes], progress: Callable[[int], None] | None
+        self, cache: VerdictCache, messages: list[_Message], progress: Callable[[int], None] | None
     ) -> list[Verdict]:
-        keys = [key_of(self._common, message) for message in messages]
+        keys = [key_of(self._common, body) for body, _ in messages]
         known = cache.find(list(dict.fromkeys(keys)))
         new = {k: m for k, m in zip(keys, messages, strict=True) if k not in known}
         reused = len(messages) - len(new)
@@ -110,10 +110,12 @@ class Sandbox:
             self.judged += judged
             self.reused += reused
 
-    def _run(self, messages: list[bytes], progress: Callable[[int], None] | None) -> list[Verdict]:
-        futures: list[Future[Verdict]] = [Future() for _ in messages]
-        for message, future in zip(messages, futures, strict=True):
-            self._jobs.put((message, future))
+    def _run(
+        self, messages: list[_Message], progress: Callable[[int], None] | None
+    ) -> list[Verdict]:
+        jobs = [Job(body, suite, Future()) for body, suite in messages]
+        futures = [job.verdict for job in jobs]
+        self._jobs.put(jobs)
         try:
             self._watch(futures, progress)
         except BaseException:
@@ -130,37 +132,22 @@ class Sandbox:
             if progress:
                 progress(len(futures) - len(pending))
 
-    def _serve(self) -> None:
+    def _serve(self, number: int) -> None:
         slot: Slot | None = None
         try:
-            while (job := self._jobs.get()) is not None:
-                batch = [j for j in (job, *self._more()) if j[1].set_running_or_notify_cancel()]
+            while taken := self._jobs.take(number):
+                batch = [job for job in taken if job.verdict.set_running_or_notify_cancel()]
                 try:
-                    slot, verdicts = self._judge_batch(slot, [message for message, _ in batch])
+                    slot, verdicts = self._judge_batch(slot, [job.message for job in batch])
                 except BaseException as fault:  # noqa: BLE001  handed to the waiting callers
-                    for _, future in batch:
-                        future.set_exception(fault)
+                    for job in batch:
+                        job.verdict.set_exception(fault)
                     continue
-                for (_, future), verdict in zip(batch, verdicts, strict=True):
-                    future.set_result(verdict)
+                for job, verdict in zip(batch, verdicts, strict=True):
+                    job.verdict.set_result(verdict)
         finally:
             if slot is not None:
                 slot.close()
-
-    def _more(self) -> list[_Job]:
-        """Jobs to send along with one: many while the queue is long, none near its end, so
-        that slots finish together."""
-        taken: list[_Job] = []
-        for _ in range(min(BATCH - 1, self._jobs.qsize() // (2 * len(self._threads)))):
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:  # the word to end, which is for a later look
-                self._jobs.put(None)
-                break
-            taken.append(job)
-        return taken
 
     def _judge_batch(
         self, slot: Slot | None, messages: list[bytes]
@@ -203,8 +190,7 @@ class Sandbox:
         if self._closed:
             return
         self._closed = True
-        for _ in self._threads:
-            self._jobs.put(None)
+        self._jobs.close()
         for thread in self._threads:
             thread.join()
         if self._cache is not None:

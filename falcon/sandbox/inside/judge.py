@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import apps, codec, compiler, evalplus, literal, oracle
+from . import apps, codec, compiler, evalplus, literal, session
 from . import child as inner
 from .childproc import Child, Limits
 from .compare import same_text, same_value
 from .helpers import Fault, Helper, Server
+from .known import Known
 
 Case = dict[str, Any]
 MAX_SOURCE = 1 << 20
 MAX_RESPAWNS = 64
-MOST_KNOWN = 256
-COMPILE_SECONDS, ORACLE_SECONDS = 2.0, 10.0
+COMPILE_SECONDS = 2.0
 _TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -73,12 +73,12 @@ class Judge:
         *,
         traced: bool = False,
         compiled: bytes = b"",
-        known: dict[bytes, list[Any]] | None = None,
+        known: Known | None = None,
     ) -> None:
         self.helper, self.limits, self.source, self.traced = helper, limits, source, traced
         self.ran: set[int] = set()
         self.compiled = compiled
-        self.known: dict[bytes, list[Any]] = {} if known is None else known
+        self.known = known or Known()
         self.lines = source.count("\n") + 1
         self.cpu = 0.0
         self.respawns = 0
@@ -146,11 +146,11 @@ class Judge:
 
     # Children
 
-    def _child(self, feed: bytes | None = None, *, patient: bool = False) -> Child:
+    def child(self, feed: bytes | None = None, *, patient: bool = False) -> Child:
         zygote: Helper = self.helper(self.zygote)
         return Child(zygote, self.limits, self.cpu, feed, patient=patient)
 
-    def _end(self, running: Child) -> None:
+    def end(self, running: Child) -> None:
         running.finish()
         self.cpu += running.cpu
 
@@ -161,7 +161,7 @@ class Judge:
         )
         return running.start(self.code, traced if self.traced else plain, self.prelude)
 
-    def _next(self, running: Child) -> bytes | None:
+    def next(self, running: Child) -> bytes | None:
         """The next answer; lines that are said to have run before it go into ``ran``."""
         frame = running.next_frame()
         while self.traced and frame is not None and frame[:1] == inner.TRACE:
@@ -184,7 +184,7 @@ class Judge:
             told = frame[9:400].decode("utf-8", "replace") if frame else str(running.ended)
             raise Fault(f"the prelude of the tests fails: {told}")
 
-    def _with_lines(self, case: Case, before: set[int]) -> Case:
+    def with_lines(self, case: Case, before: set[int]) -> Case:
         """The case with the lines that ran for it, loading included."""
         return {**case, "lines": sorted(before | self.ran)} if self.traced else case
 
@@ -212,17 +212,17 @@ class Judge:
     def _violation(what: str) -> Case:
         return {"outcome": "protocol_violation", "error": {"type": "Protocol", "message": what}}
 
-    def _load(self) -> tuple[Child, Case | None]:
+    def load(self) -> tuple[Child, Case | None]:
         """A child with the program loaded, or with the case its loading ended in."""
-        running = self._child()
+        running = self.child()
         nonce = self._start(running, whole=False)
-        return running, self._loaded(running, nonce)
+        return running, self.loaded(running, nonce)
 
-    def _loaded(self, running: Child, nonce: bytes) -> Case | None:
+    def loaded(self, running: Child, nonce: bytes) -> Case | None:
         """None once the program is loaded, else the case its loading ended in."""
         self.ran = set()
         self._await_prelude(running)
-        frame = self._next(running)
+        frame = self.next(running)
         if frame is not None and frame[1:9] != nonce:
             return self._violation("an answer to another question")
         if frame is None or frame[:1] != inner.LOADED:
@@ -230,7 +230,7 @@ class Judge:
         running.begin_test()
         return None
 
-    def _refused(self, frame: bytes | None, running: Child, nonce: bytes) -> Case | None:
+    def refused(self, frame: bytes | None, running: Child, nonce: bytes) -> Case | None:
         """None for a frame that holds the value asked for, else the case it stands for."""
         if frame is not None and frame[1:9] != nonce:
             return self._violation("an answer to another question")
@@ -269,8 +269,9 @@ class Judge:
         requests = self._requests(suite, want)
         text = "\0".join((suite["reference"], *map(repr, requests)))
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        if key in self.known:
-            return self.known[key]
+        found: list[Any] | None = self.known.expected.get(key)
+        if found is not None:
+            return found
         wide = Limits(4 * self.limits.cpu, 4 * self.limits.total, self.limits.output)
         judge = Judge(self.helper, wide, suite["reference"])
         if judge._compile():
@@ -288,9 +289,7 @@ class Judge:
                 raise Fault(
                     f"the reference of the tests ends in {case['outcome']} ({said}) on input {number}"
                 )
-        while len(self.known) >= MOST_KNOWN:
-            del self.known[next(iter(self.known))]
-        self.known[key] = values
+        self.known.expected.put(key, values, 1)
         return values
 
     def _ask(self, questions: list[Question]) -> list[Case]:
@@ -298,28 +297,28 @@ class Judge:
         cases: list[Case] = []
         while len(cases) < len(questions):
             left = questions[len(cases) :]
-            running = self._child(patient=True)
+            running = self.child(patient=True)
             try:
-                nonces = self._put(running, left)
-                broken = self._loaded(running, nonces[0])
+                nonces = self.put(running, [question.request for question in left])
+                broken = self.loaded(running, nonces[0])
                 if broken:
                     # Loading fails alike every time: all tests that are left end so.
-                    return cases + [self._with_lines(broken, set())] * len(left)
+                    return cases + [self.with_lines(broken, set())] * len(left)
                 stop = self._batch(running, nonces[1:], left, cases)
             finally:
-                self._end(running)
+                self.end(running)
             self.respawns += 1
             if stop or self.respawns > MAX_RESPAWNS:
                 cases += [cases[-1]] * (len(questions) - len(cases))
         return cases
 
-    def _put(self, running: Child, questions: list[Question]) -> list[bytes]:
-        """Send the program and all questions at once; nonces of the answers, in order."""
-        noise = secrets.token_bytes(8 * len(questions))
+    def put(self, running: Child, requests: list[bytes]) -> list[bytes]:
+        """Send the program and all requests at once; nonces of the answers, in order."""
+        noise = secrets.token_bytes(8 * len(requests))
         nonces = [noise[i : i + 8] for i in range(0, len(noise), 8)]
         first = self._start(running, whole=False)
-        for nonce, question in zip(nonces, questions, strict=True):
-            running.send(nonce + question.request)
+        for nonce, request in zip(nonces, requests, strict=True):
+            running.send(nonce + request)
         running.send(b"")
         return [first, *nonces]
 
@@ -330,13 +329,13 @@ class Judge:
         loading = self.ran
         for nonce, question in zip(nonces, questions, strict=True):
             self.ran = set()
-            frame = self._next(running)
+            frame = self.next(running)
             running.begin_test()
-            case = self._refused(frame, running, nonce)
+            case = self.refused(frame, running, nonce)
             if frame is not None and case is None:
                 case = self._settled(question, frame[9:])
             assert case is not None
-            cases.append(case if frame is None else self._with_lines(case, loading))
+            cases.append(case if frame is None else self.with_lines(case, loading))
             if frame is None or case["outcome"] == "protocol_violation":
                 return bool(case["outcome"] == "timeout")
         return False
@@ -376,26 +375,26 @@ class Judge:
             if cases and cases[-1]["outcome"] == "timeout":
                 cases.append(cases[-1])
                 continue
-            running = self._child(run["stdin"].encode("utf-8", "surrogateescape"), patient=True)
+            running = self.child(run["stdin"].encode("utf-8", "surrogateescape"), patient=True)
             try:
                 case = self._one_run(running, run["expected"], suite["rule"])
-                cases.append(self._with_lines(case, set()) if self.ran else case)
+                cases.append(self.with_lines(case, set()) if self.ran else case)
             finally:
-                self._end(running)
+                self.end(running)
         return cases
 
     def _one_run(self, running: Child, expected: str, rule: str) -> Case:
         self.ran = set()
         nonce = self._start(running, whole=True)
         self._await_prelude(running)
-        frame = self._next(running)
+        frame = self.next(running)
         failure: Case | None = None
         if frame is not None and frame[1:9] != nonce:
             failure = self._violation("an answer to another question")
             running.kill("protocol_violation")
         elif frame is not None and frame[:1] != inner.DONE:
             failure = self._failure(frame, running)
-        while self._next(running) is not None:
+        while self.next(running) is not None:
             failure = self._violation("more than one ending")
         if failure:
             return failure
@@ -417,73 +416,4 @@ class Judge:
         tests = literal.tests_of(
             suite["check"], tuple(suite["asserts"]), suite["setup"], suite["entry_point"]
         )
-        return self._literal(tests) if tests else self._by_oracle(suite)
-
-    def _by_oracle(self, suite: dict[str, Any]) -> list[Case]:
-        server: Server = self.helper("oracle")
-        server.begin()
-        server.send(json.dumps(suite).encode())
-        cases: list[Case] = []
-        session = _Session(self)
-        try:
-            while True:
-                frame = server.receive(ORACLE_SECONDS)
-                kind, body = frame[:1], frame[1:]
-                if kind == oracle.CALL:
-                    server.send(session.call(body))
-                elif kind == oracle.CASE:
-                    cases.append(self._with_lines(json.loads(body), session.loading))
-                    self.ran = set()
-                elif kind == oracle.BROKEN:
-                    raise Fault(f"the tests cannot run: {body.decode('utf-8', 'replace')}")
-                else:
-                    break
-        except TimeoutError:
-            # A test that will not end on what it was given: the program's answer is to blame.
-            self.helper("oracle:drop")
-            cases.append({"outcome": "timeout", "error": {"type": "TestTimeout", "message": ""}})
-        finally:
-            session.close()
-        if not cases:
-            raise Fault("the tests asserted nothing")
-        return cases
-
-
-class _Session:
-    """The child behind the oracle's stubs, replaced when it dies."""
-
-    def __init__(self, judge: Judge) -> None:
-        self.judge = judge
-        self.running: Child | None = None
-        self.dead: Case | None = None
-        self.loading: set[int] = set()
-
-    def call(self, request: bytes) -> bytes:
-        """Put one call to the program; the oracle's reply frame."""
-        if self.dead is None and self.running is None:
-            ran = self.judge.ran
-            self.running, self.dead = self.judge._load()
-            self.loading, self.judge.ran = self.judge.ran, ran
-        if self.dead is not None or self.running is None:
-            return inner.ERROR + json.dumps(self.dead).encode()
-        nonce = secrets.token_bytes(8)
-        self.running.begin_test()
-        self.running.send(nonce + request)
-        frame = self.judge._next(self.running)
-        case = self.judge._refused(frame, self.running, nonce)
-        if frame is not None and case is None:
-            return inner.VALUE + frame[9:]
-        assert case is not None
-        gone = self.running.ended is not None or case["outcome"] == "protocol_violation"
-        self.judge.respawns += gone
-        if case["outcome"] == "timeout" or self.judge.respawns > MAX_RESPAWNS:
-            self.dead = case
-        if gone:
-            self.close()
-        return inner.ERROR + json.dumps(case).encode()
-
-    def close(self) -> None:
-        """End the child, if there is one."""
-        if self.running is not None:
-            running, self.running = self.running, None
-            self.judge._end(running)
+        return self._literal(tests) if tests else session.by_oracle(self, suite)

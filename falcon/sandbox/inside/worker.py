@@ -19,6 +19,7 @@ from . import frames, linux
 from .childproc import Limits
 from .helpers import Fault, Helper, Server
 from .judge import COMPILE_SECONDS, Judge
+from .known import Known
 
 RECYCLE_AFTER = 1000
 SLOWER_TRACED = 10
@@ -36,7 +37,7 @@ class Worker:
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.helpers: dict[str, Helper] = {}
-        self.known: dict[bytes, list[Any]] = {}
+        self.known = Known()
 
     def helper(self, name: str) -> Helper | None:
         """A running helper; ``NAME:drop`` ends one instead. Raises Fault."""

