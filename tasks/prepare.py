@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import suites
@@ -24,33 +25,24 @@ if TYPE_CHECKING:
 
 
 def body(stage: Stage) -> StageResult:
-    """Writes ``problems.parquet``: problems of the sources, in their splits."""
+    """Writes ``problems.parquet``, problems of the sources in their splits, and
+    ``overlap.html``, what of them a benchmark or a held-out split holds, too."""
     from falcon.memory.encoder import make_encoder
-    from falcon.problems import (
-        find_duplicates,
-        find_leaks,
-        load_benchmark,
-        load_sources,
-        write_problems,
-    )
+    from falcon.problems import find_duplicates, find_overlap, load_sources, write_problems
+    from falcon.problems.overlap_report import write_overlap
     from falcon.problems.problem import HELD_OUT
 
     settings, data = stage.settings, stage.space.data
     problems = load_sources(settings.data, data)
+    held_out = _held_out(problems, settings.benchmark.suites, data)
     known = {p.id for p in problems}
-    benchmark = [
-        p
-        for name in settings.benchmark.suites
-        for p in load_benchmark(name, data)
-        if p.id not in known
-    ]
+    benchmark = {p.id for each in held_out.values() for p in each} - known
     start = time.perf_counter()
     verdicts = _judge(stage, problems)
     judged = time.perf_counter() - start
     training = [p for p in problems if p.split not in HELD_OUT]
-    held_out = [p for p in problems if p.split in HELD_OUT] + benchmark
     encoder = TimedEncoder(make_encoder(settings.memory.encoder))
-    leaks = find_leaks(
+    overlap = find_overlap(
         training,
         held_out,
         ngram=settings.data.leak_ngram,
@@ -58,9 +50,11 @@ def body(stage: Stage) -> StageResult:
         encode=encoder.encode,
     )
     duplicates = find_duplicates(problems)
-    table = _table(problems, verdicts, leaks, duplicates)
+    table = _table(problems, verdicts, overlap.leaks, duplicates)
     facts = _facts(problems, verdicts)
     write_problems(stage.out / "problems.parquet", problems)
+    write_overlap(overlap, stage.out / "overlap.html")
+    stage.artifacts.append(stage.out / "overlap.html")
     report = validate(
         "prepare", {"problems": table, "facts": _row(facts)}, suites.prepare(), docs=stage.docs
     )
@@ -68,12 +62,31 @@ def body(stage: Stage) -> StageResult:
         **facts,
         "problems": len(problems),
         "benchmark_problems": len(benchmark),
-        "leaks": len(leaks),
+        "leaks": len(overlap.leaks),
         "duplicates": len(duplicates),
         "time/execute": judged,
         "time/embed": encoder.seconds,
     }
     return StageResult(metrics, report)
+
+
+def _held_out(
+    problems: Sequence[Problem], suites: Sequence[str], data: Path
+) -> dict[str, list[Problem]]:
+    """What must not be trained on, each problem once: every suite, and what else the sources
+    hold out."""
+    from falcon.problems import load_benchmark
+    from falcon.problems.problem import HELD_OUT
+
+    found: dict[str, list[Problem]] = {}
+    seen: set[str] = set()
+    for suite in suites:
+        found[suite] = [p for p in load_benchmark(suite, data) if p.id not in seen]
+        seen |= {p.id for p in found[suite]}
+    found["held out of the sources"] = [
+        p for p in problems if p.split in HELD_OUT and p.id not in seen
+    ]
+    return found
 
 
 def _row(facts: dict[str, Any]) -> pd.DataFrame:

@@ -11,7 +11,9 @@ import typer
 from falcon import env
 from falcon.config import settings_at
 from falcon.problems.fault import ProblemFault
-from falcon.problems.find import find_problem, load_any
+from falcon.problems.find import find_problem, load_any, load_held_out, load_training
+from falcon.problems.overlap import find_overlap
+from falcon.problems.overlap_report import pair_lines, require_form, table_rows, write_overlap
 from falcon.problems.problem import Problem
 from falcon.problems.sources import inspect_file
 
@@ -81,6 +83,61 @@ def _tests_text(problem: Problem) -> str:
     if tests.kind == "stdin":
         return "\n".join(f"{run.stdin!r} -> {run.expected!r}" for run in tests.runs)
     return "\n".join(part for part in (tests.setup, *tests.asserts, tests.check) if part)
+
+
+@app.command()
+def overlap(
+    train: Annotated[
+        str, typer.Argument(help="builtin, mbpp:PATH, apps:PATH, leetcode:PATH or jsonl:PATH.")
+    ],
+    benchmarks: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="BENCHMARK...",
+            help="humaneval, builtin, mbpp:PATH, evalplus:PATH, apps:PATH, leetcode:PATH, jsonl:PATH.",
+        ),
+    ],
+    ngram: Annotated[
+        int, typer.Option(min=0, help="Words in a row; default: data.leak_ngram.")
+    ] = 0,
+    similarity: Annotated[
+        float, typer.Option(min=0, max=1, help="Cosine; default: data.leak_similarity.")
+    ] = 0.0,
+    embed: Annotated[bool, typer.Option(help="Compare embeddings of statements too.")] = True,
+    show: Annotated[int, typer.Option(min=0, help="Pairs printed; --out has them all.")] = 20,
+    out: Annotated[Path | None, typer.Option(help="A report in .html or .json.")] = None,
+) -> None:
+    """Which training problems give a benchmark away; exit code 1 if any does, 0 if none."""
+    if out is not None:
+        require_form(out)
+    root = env.find_root()
+    settings = settings_at(root)
+    data = settings.data
+    ours = load_training(train, settings, root / "data")
+    theirs = {name: load_held_out(name, settings, root / "data") for name in benchmarks}
+    encode = None
+    if embed:
+        from falcon.memory.encoder import make_encoder
+
+        encode = make_encoder(settings.memory.encoder).encode
+    found = find_overlap(
+        ours,
+        theirs,
+        ngram=ngram or data.leak_ngram,
+        similarity=similarity or data.leak_similarity,
+        encode=encode,
+    )
+    for line in _pad(table_rows(found)):
+        typer.echo(line)
+    for pair in found.pairs[:show]:
+        typer.echo("\n" + "\n".join(pair_lines(pair)))
+    if len(found.pairs) > show:
+        typer.echo(f"\n{len(found.pairs) - show} more pair(s); --out FILE has them all.")
+    if out is not None:
+        write_overlap(found, out)
+        typer.echo(f"{out}", err=True)
+    if found.pairs:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -50,8 +50,9 @@ Encode = Callable[[Sequence[str]], "Vectors"]
 class Leak:
     """One training problem too near to one held-out problem.
 
-    ``evidence`` is the shared run of words, or the cosine in words; ``cosine`` is a number
-    for kind "embedding" only.
+    ``evidence`` is the shared run of words, or the cosine in words; ``place`` is where the run
+    was found ("statement", "solution", or one of them whole); ``cosine`` is a number for kind
+    "embedding" only. ``train`` and ``held_out`` are positions in what was compared.
     """
 
     train_id: str
@@ -59,10 +60,14 @@ class Leak:
     kind: Literal["ngram", "embedding"]
     evidence: str
     cosine: float | None = None
+    place: str = ""
+    train: int = -1
+    held_out: int = -1
 
 
-def _grams(problem: Problem, size: int) -> Iterator[tuple[str, str]]:
-    """(place, text): each statement and solution whole, and each telling run of its words."""
+def _grams(problem: Problem, size: int, *, telling: bool) -> Iterator[tuple[str, str]]:
+    """(place, text): each statement and solution whole, and each run of its words, or each
+    telling one."""
     statement = statement_words(problem.statement)
     codes = [code_text(code) for code in problem.solutions]
     if len(statement) >= _LEAST:
@@ -74,7 +79,7 @@ def _grams(problem: Problem, size: int) -> Iterator[tuple[str, str]]:
     for place, found in texts:
         for start in range(len(found) - size + 1):
             run = found[start : start + size]
-            if _is_telling(run, _FORM if place == "statement" else _COMMON):
+            if not telling or _is_telling(run, _FORM if place == "statement" else _COMMON):
                 yield place, " ".join(run)
 
 
@@ -84,21 +89,30 @@ def _is_telling(run: Sequence[str], common: Set[str]) -> bool:
 
 
 def _shared_runs(
-    train: Sequence[Problem], held_out: Sequence[Problem], size: int
+    train: Sequence[Problem], held_out: Sequence[Problem], size: int, sets: Sequence[str]
 ) -> Iterator[Leak]:
     owners: dict[tuple[str, str], list[int]] = {}
     for position, problem in enumerate(held_out):
-        for gram in dict.fromkeys(_grams(problem, size)):
+        for gram in dict.fromkeys(_grams(problem, size, telling=True)):
             owners.setdefault(gram, []).append(position)
-    for problem in train:
-        found: dict[int, str] = {}
-        for gram in _grams(problem, size):
-            holders = owners.get(gram, ())
-            if len(holders) <= BOILERPLATE:
-                for position in holders:
-                    found.setdefault(position, gram[1])
+    kept = {gram: _own(holders, sets) for gram, holders in owners.items()}
+    for number, problem in enumerate(train):
+        found: dict[int, tuple[str, str]] = {}
+        for gram in _grams(problem, size, telling=False):
+            for position in kept.get(gram, ()):
+                found.setdefault(position, gram)
         for position in sorted(found):
-            yield Leak(problem.id, held_out[position].id, "ngram", found[position])
+            place, run = found[position]
+            theirs = held_out[position].id
+            yield Leak(problem.id, theirs, "ngram", run, None, place, number, position)
+
+
+def _own(holders: list[int], sets: Sequence[str]) -> list[int]:
+    """Those that hold a run, without those of a set in which it is boilerplate."""
+    if len(holders) <= BOILERPLATE:
+        return holders
+    of = [sets[position] if sets else "" for position in holders]
+    return [p for p, name in zip(holders, of, strict=True) if of.count(name) <= BOILERPLATE]
 
 
 def _unit(vectors: Vectors) -> Vectors:
@@ -122,8 +136,8 @@ def _near(
         cosines = np.clip(ours @ theirs.T, -1.0, 1.0)
         for a, b in zip(*np.nonzero(cosines >= similarity - 1e-6), strict=True):
             cosine = float(cosines[a, b])
-            text = f"cosine {cosine:.3f}"
-            yield Leak(part[a].id, held_out[b].id, "embedding", text, cosine)
+            text, pair = f"cosine {cosine:.3f}", (start + int(a), int(b))
+            yield Leak(part[a].id, held_out[b].id, "embedding", text, cosine, "", *pair)
 
 
 def find_leaks(
@@ -133,15 +147,17 @@ def find_leaks(
     ngram: int,
     similarity: float,
     encode: Encode | None,
+    sets: Sequence[str] = (),
 ) -> list[Leak]:
     """Pairs of a training and a held-out problem that are too near, in order of ``train``.
 
     ``ngram`` words in a row of statements or of solutions (runs in more than
-    ``BOILERPLATE`` held-out problems and runs without three telling words do not count),
-    equal statements or solutions of any length (evidence: the whole), or statements of cosine >= ``similarity`` (without ``encode`` left
-    out). At most one leak a pair and kind.
+    ``BOILERPLATE`` held-out problems of one set and runs without three telling words do not
+    count), equal statements or solutions of any length (evidence: the whole), or statements of
+    cosine >= ``similarity`` (without ``encode`` left out). At most one leak a pair and kind.
+    ``sets`` names the set of each held-out problem; without it they are one set.
     """
-    leaks = list(_shared_runs(train, held_out, ngram))
+    leaks = list(_shared_runs(train, held_out, ngram, sets))
     if encode is not None and train and held_out:
         leaks += _near(train, held_out, similarity, encode)
     return leaks

@@ -14,14 +14,28 @@ _WORD = re.compile(r"[^\W\d_]\w*")
 _IMPORT = re.compile(r"^\s*(from\s+[\w.]+\s+import\b.*|import\s+[\w.]+.*)$", re.MULTILINE)
 
 
+Span = tuple[str, int, int]
+"""A word in lower case and where it stands in the text."""
+
+
 def words(text: str) -> list[str]:
     """Words in lower case, numbers and signs left out."""
-    return _WORD.findall(text.lower())
+    return [word.lower() for word in _WORD.findall(text)]
 
 
 def statement_words(statement: str) -> list[str]:
     """Words of a statement without its import lines, which many prompts share."""
     return words(_IMPORT.sub("", statement))
+
+
+def word_spans(text: str) -> list[Span]:
+    """The words of :func:`words` with their places."""
+    return [(found.group().lower(), *found.span()) for found in _WORD.finditer(text)]
+
+
+def statement_word_spans(statement: str) -> list[Span]:
+    """The words of :func:`statement_words` with their places."""
+    return word_spans(_IMPORT.sub(lambda found: " " * len(found.group()), statement))
 
 
 class _Strip(ast.NodeTransformer):

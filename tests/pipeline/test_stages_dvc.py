@@ -73,6 +73,10 @@ def test_a_reference_that_fails_and_a_leak_stop_the_pipeline(space: Workspace) -
     tracker = Tracker(space.settings(), space)
     runs = tracker.client.search_runs([tracker.experiment_id()])
     assert [run.info.status for run in runs] == ["FAILED"]
+    page = (space.output("prepare") / "overlap.html").read_text()
+    assert "<mark>copy word0 word1 " in page
+    logged = tracker.client.list_artifacts(runs[0].info.run_id, "prepare")
+    assert "prepare/overlap.html" in [each.path for each in logged]
     report = json.loads((space.output("prepare") / "checks.json").read_text())
     failed = {c["expected"].get("column") for c in report["checks"] if not c["passed"]}
     assert {"reference_passes", "leaks"} <= failed
