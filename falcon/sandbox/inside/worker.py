@@ -21,7 +21,7 @@ from .helpers import Fault, Helper, Server
 from .judge import COMPILE_SECONDS, Judge
 from .known import Known
 
-RECYCLE_AFTER = 1000
+RECYCLE_AFTER = 4000
 SLOWER_TRACED = 10
 MOST_AHEAD = 1 << 16
 _SEVERITY = (
@@ -46,7 +46,7 @@ class Worker:
             self._drop(name)
             return None
         if name in self.helpers and self.helpers[name].used >= RECYCLE_AFTER:
-            self._drop(name)
+            self.helpers.pop(name).retire()
         if name not in self.helpers:
             self._start([name])
         return self.helpers[name]
