@@ -2,10 +2,11 @@
 
 from falcon.problems.duplicates import find_duplicates
 from falcon.problems.fault import ProblemFault
+from falcon.problems.files import inspect_file
 from falcon.problems.leaks import Leak, find_leaks
 from falcon.problems.overlap import Overlap, find_overlap
 from falcon.problems.problem import HELD_OUT, Difficulty, Problem, Split
-from falcon.problems.sources import inspect_file, load_benchmark, load_sources
+from falcon.problems.sources import load_benchmark, load_sources
 from falcon.problems.table import read_problems, write_problems
 
 __all__ = [

@@ -7,6 +7,7 @@ imports that the checker puts before every program are the suite's prelude, with
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,81 +42,85 @@ class _Wrong(Exception):
     """A field that cannot be read: its name and why."""
 
 
-def read_folders(path: Path) -> list[Row]:
-    """One row a problem of the directory form, in order of their names."""
-    rows: list[Row] = []
-    folders = sorted(p.parent for p in path.rglob("question.txt"))
-    for number, folder in enumerate(folders, start=1):
-        row: dict[str, Any] = {"problem_id": folder.name}
-        row["question"] = (folder / "question.txt").read_text(encoding="utf-8")
-        for field, name in (
-            ("input_output", "input_output.json"),
-            ("solutions", "solutions.json"),
-            ("starter_code", "starter_code.py"),
-        ):
-            file = folder / name
-            row[field] = file.read_text(encoding="utf-8") if file.is_file() else ""
-        file = folder / "metadata.json"
-        if file.is_file():
-            row |= json.loads(file.read_text(encoding="utf-8"))
-        rows.append((number, row))
-    return rows
-
-
 def parse_apps(file: Path, rows: list[Row]) -> Parsed:
     """Rows as problems ``apps/N`` of the test split."""
     problems: list[tuple[int, Problem]] = []
     faults: list[ProblemFault] = []
     for number, row in rows:
-        try:
-            problems.append((number, _problem(row)))
-        except _Wrong as wrong:
-            field, message = wrong.args
-            faults.append(ProblemFault(file, number, field, message))
+        found, wrong = _fields(row)
+        faults += [ProblemFault(file, number, *each.args) for each in wrong]
+        if not wrong:
+            problems.append((number, _problem(row, found)))
     return problems, faults
 
 
-def _problem(row: dict[str, Any]) -> Problem:
+def _fields(row: dict[str, Any]) -> tuple[dict[str, Any], list[_Wrong]]:
+    """The fields that need reading, and what is wrong with those that cannot be."""
+    found: dict[str, Any] = {}
+    wrong: list[_Wrong] = []
+    for name, read in _READERS.items():
+        try:
+            found[name] = read(row)
+        except _Wrong as fault:
+            wrong.append(fault)
+    return found, wrong
+
+
+def _number(row: dict[str, Any]) -> str:
     name = next((row[k] for k in ("problem_id", "id", "name") if row.get(k) not in (None, "")), "")
     if name == "":
         raise _Wrong("problem_id", "the field is missing")
-    number = str(name).lstrip("0") or "0"
+    return str(name).lstrip("0") or "0"
+
+
+def _statement(row: dict[str, Any]) -> str:
     field = "question" if "question" in row else "description"
     statement = row.get(field)
     if not isinstance(statement, str) or not statement.strip():
         raise _Wrong(field, "the task's text is missing")
+    return statement.strip()
+
+
+def _difficulty(row: dict[str, Any]) -> Difficulty:
     level = row.get("difficulty", "")
     if level not in set(Difficulty):
         raise _Wrong("difficulty", f"unknown difficulty {level!r:.40}")
-    starter = str(row.get("starter_code") or "")
-    tests = _tests(row)
+    return Difficulty(level)
+
+
+def _problem(row: dict[str, Any], found: dict[str, Any]) -> Problem:
+    tests = found["tests"]
+    entry_point = tests.entry_point if tests.kind == "call" else ""
     return Problem(
-        id=f"apps/{number}",
+        id=f"apps/{found['number']}",
         source="apps",
         split=Split.TEST,
-        difficulty=Difficulty(level),
-        statement=statement.strip(),
-        entry_point=tests.entry_point if tests.kind == "call" else "",
-        starter=starter,
+        difficulty=found["difficulty"],
+        statement=found["statement"],
+        entry_point=entry_point,
+        starter=str(row.get("starter_code") or ""),
         tests=tests,
-        solutions=_solutions(row, tests.entry_point if tests.kind == "call" else ""),
+        solutions=_solutions(found["programs"], entry_point),
     )
 
 
-def _solutions(row: dict[str, Any], entry_point: str) -> tuple[str, ...]:
+def _programs(row: dict[str, Any]) -> list[str]:
+    found = _json(row, "solutions") if row.get("solutions") else []
+    return [str(code) for code in found] if isinstance(found, list) else []
+
+
+def _solutions(programs: list[str], entry_point: str) -> tuple[str, ...]:
     """The first reference that is Python 3 and defines the function; many are neither."""
     from falcon.problems.reference import defined_names, parse
 
-    found = _json(row, "solutions") if row.get("solutions") else []
-    kept = []
-    for code in found if isinstance(found, list) else []:
+    for code in programs:
         try:
-            names = defined_names(parse(str(code)))
+            names = defined_names(parse(code))
         except SyntaxError:
             continue
         if not entry_point or entry_point in names:
-            kept.append(str(code))
-    return tuple(kept[:1])
+            return (code,)
+    return ()
 
 
 def _json(row: dict[str, Any], field: str) -> Any:
@@ -157,3 +162,12 @@ def _int_keys(value: Any) -> Any:
     if isinstance(value, dict) and value and all(k.lstrip("-").isdigit() for k in value):
         return {int(key): each for key, each in value.items()}
     return value
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "number": _number,
+    "statement": _statement,
+    "difficulty": _difficulty,
+    "tests": _tests,
+    "programs": _programs,
+}

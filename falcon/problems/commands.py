@@ -10,12 +10,11 @@ import typer
 
 from falcon import env
 from falcon.config import settings_at
-from falcon.problems.fault import ProblemFault
+from falcon.problems.check import check_all
 from falcon.problems.find import find_problem, load_any, load_held_out, load_training
 from falcon.problems.overlap import find_overlap
 from falcon.problems.overlap_report import pair_lines, require_form, table_rows, write_overlap
 from falcon.problems.problem import Problem
-from falcon.problems.sources import inspect_file
 
 app = typer.Typer(help="Look at problems, and check files of them.", no_args_is_help=True)
 
@@ -142,47 +141,27 @@ def overlap(
 
 @app.command()
 def check(
-    path: Annotated[Path, typer.Argument(help="A file of problems, of any form that is read.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Files of any form that is read, folders of APPS; KIND:PATH if it must be of one.",
+        ),
+    ],
     run: Annotated[bool, typer.Option(help="Run the reference solutions in the sandbox.")] = True,
 ) -> None:
-    """List everything that is wrong with a file; exit code 1 if anything is."""
-    problems, faults = inspect_file(path)
-    broken = {fault.row for fault in faults}
-    whole = [(row, problem) for row, problem in problems if row not in broken]
-    if run and whole:
-        faults = faults + _judge(path, whole)
-    for fault in sorted(faults, key=lambda each: each.row):
+    """List everything that is wrong with files of problems; exit code 1 if anything is.
+
+    Several are looked at together: no problem may be in two of their splits.
+    """
+    settings = settings_at(env.find_root()).sandbox
+    found = check_all(paths, settings if run else None)
+    for fault in found.faults:
         typer.echo(str(fault))
-    if faults:
-        typer.echo(f"{len(faults)} fault(s)", err=True)
+    if found.faults:
+        typer.echo(f"{len(found.faults)} fault(s)", err=True)
         raise typer.Exit(1)
     done = "references pass" if run else "references not run"
-    typer.echo(f"{path}: {len(problems)} problems, {done}")
-
-
-def _judge(path: Path, problems: Sequence[tuple[int, Problem]]) -> list[ProblemFault]:
-    """Faults of references that do not pass, and of tests that the empty program passes."""
-    from falcon.sandbox import Program, Sandbox
-
-    cases = [
-        (row, problem, number, code)
-        for row, problem in problems
-        for number, code in enumerate(("", *problem.solutions))
-    ]
-    with Sandbox(settings_at(env.find_root()).sandbox) as sandbox:
-        verdicts = sandbox.judge_all([Program(code, p.tests) for _, p, _, code in cases])
-    faults = []
-    for (row, problem, number, _), verdict in zip(cases, verdicts, strict=True):
-        if number == 0:
-            if verdict.passed:
-                faults.append(
-                    ProblemFault(path, row, "tests", f"`{problem.id}`: the empty program passes")
-                )
-            continue
-        if verdict.passed:
-            continue
-        told = f": {verdict.error.type}: {verdict.error.message}" if verdict.error else ""
-        tally = f", {verdict.n_pass} of {len(verdict.cases)} tests pass" if verdict.cases else ""
-        message = f"`{problem.id}`: the reference ends in {verdict.outcome}{tally}{told}"
-        faults.append(ProblemFault(path, row, f"solutions.{number - 1}", message))
-    return faults
+    if not found.references:
+        done = "no references"
+    typer.echo(f"{', '.join(paths)}: {len(found.entries)} problems, {done}")

@@ -43,13 +43,21 @@ def refuse(path: Path, faults: Sequence[ProblemFault]) -> None:
     """Raise one UserError that names up to ``SHOWN`` faults and their number; none: return."""
     if not faults:
         return
-    named = [f"{f.place}: {f.message}" if f.place else f.message for f in faults[:SHOWN]]
+    named = [_within(path, fault) for fault in faults[:SHOWN]]
     more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     raise UserError(
         f"{path}: {count}: {'; '.join(named)}{more}.",
         hint=f"`falcon problems check {path}` lists them all.",
     )
+
+
+def _within(path: Path, fault: ProblemFault) -> str:
+    """A fault without what is known already: the file, or the folder that holds it."""
+    file = fault.file.relative_to(path) if fault.file.is_relative_to(path) else fault.file
+    parts = ["" if fault.file == path else str(file), fault.place]
+    where = ", ".join(part for part in parts if part)
+    return f"{where}: {fault.message}" if where else fault.message
 
 
 _WORDS = {
@@ -69,8 +77,10 @@ def validation_faults(file: Path, row: int, error: ValidationError) -> list[Prob
             p for i, p in enumerate(loc) if not (i and loc[i - 1] == "tests" and p in _TAGS)
         )
         message = _WORDS.get(kind, each["msg"].removeprefix("Value error, "))
-        if kind == "too_short":
-            message = "no tests" if loc[0].startswith("test") else "it is empty"
+        if kind in ("too_short", "string_too_short") and loc[0].startswith(("test", "base_input")):
+            message = "no tests"
+        elif kind == "too_short":
+            message = "it is empty"
         elif kind == "value_error" and "either `asserts` or `check`" in message:
             given = each["input"] if isinstance(each["input"], dict) else {}
             message = message if given.get("asserts") or given.get("check") else "no tests"

@@ -57,23 +57,27 @@ def _entry_point(code: str, asserts: list[str]) -> str:
 
 
 def _problem(file: Path, number: int, row: dict[str, Any]) -> Problem | list[ProblemFault]:
-    try:
-        parsed = _MbppRow.model_validate(row)
-    except ValidationError as fault:
-        return validation_faults(file, number, fault)
+    faults: list[ProblemFault] = []
     field = "text" if "text" in row else "prompt"
     text = row.get(field)
     if not isinstance(text, str) or not text.strip():
-        return [ProblemFault(file, number, field, "the task's text is missing")]
+        faults.append(ProblemFault(file, number, field, "the task's text is missing"))
+    try:
+        parsed = _MbppRow.model_validate(row)
+    except ValidationError as fault:
+        return faults + validation_faults(file, number, fault)
     code, asserts = _unix(parsed.code), [_unix(each).strip() for each in parsed.test_list]
     try:
         entry = _entry_point(code, asserts)
-        reads = bool(entry) or _broken(code)
     except SyntaxError as fault:
-        return [ProblemFault(file, number, "test_list.0", f"does not parse ({fault.msg})")]
-    if not reads:
-        message = "the entry point is not defined by the reference: the first assert calls none of its functions"
-        return [ProblemFault(file, number, "code", message)]
+        entry = ""
+        faults.append(ProblemFault(file, number, "test_list.0", f"does not parse ({fault.msg})"))
+    else:
+        if not entry and not _broken(code):
+            message = "the entry point is not defined by the reference: the first assert calls none of its functions"
+            faults.append(ProblemFault(file, number, "code", message))
+    if faults or not isinstance(text, str):
+        return faults
     setup = "\n".join([*parsed.test_imports, _unix(parsed.test_setup_code)]).strip()
     return Problem(
         id=f"mbpp/{parsed.task_id}",

@@ -1,4 +1,4 @@
-"""Reference solutions as syntax: do they parse, do they define what the tests call.
+"""Reference solutions and test code as syntax: do they parse, do they define what is called.
 
 Nothing is run here; running is the sandbox's business.
 """
@@ -97,4 +97,25 @@ def reference_faults(file: Path, row: int, problem: Problem) -> list[ProblemFaul
         if wanted and wanted not in defined_names(tree):
             message = f"the reference does not define the entry point `{wanted}`"
             faults.append(ProblemFault(file, row, field, message))
+    return faults
+
+
+def suite_faults(file: Path, row: int, problem: Problem) -> list[ProblemFault]:
+    """Faults of a problem's test code: parts that do not parse, a ``check`` that is not defined."""
+    tests = problem.tests
+    parts = [("prelude", tests.prelude)]
+    if tests.kind == "code":
+        parts += [("setup", tests.setup), ("check", tests.check)]
+        parts += [(f"asserts.{number}", code) for number, code in enumerate(tests.asserts)]
+    faults = []
+    for part, code in parts:
+        try:
+            tree = parse(code)
+        except SyntaxError as fault:
+            at = f" (line {fault.lineno}: {fault.msg})" if fault.lineno else f" ({fault.msg})"
+            faults.append(ProblemFault(file, row, f"tests.{part}", f"does not parse{at}"))
+            continue
+        if part == "check" and code and "check" not in defined_names(tree):
+            message = "the test code does not define `check`"
+            faults.append(ProblemFault(file, row, "tests.check", message))
     return faults

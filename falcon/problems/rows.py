@@ -49,9 +49,13 @@ def form_of(row: Mapping[str, Any]) -> str:
     return next((name for name, keys in _FORMS if keys <= row.keys()), "")
 
 
-def misplaced(file: Path, rows: list[Row], *wanted: str) -> list[ProblemFault]:
-    """One fault for the whole file when its first row is plainly of another format."""
-    form = form_of(rows[0][1]) if rows else ""
+def looks_like(row: Mapping[str, Any]) -> str:
+    """Which format a row is of, in words, and how such a file is named."""
+    return _ADVICE[form_of(row)]
+
+
+def misplaced(file: Path, form: str, *wanted: str) -> list[ProblemFault]:
+    """One fault for the whole file when its rows are plainly of another format."""
     if not form or form in wanted:
         return []
     return [ProblemFault(file, 0, "", _ADVICE[form])]
@@ -79,7 +83,8 @@ def _parse_row(text: str) -> Any:
         raise
 
 
-def _reason(fault: Exception) -> str:
+def why_not_json(fault: Exception) -> str:
+    """What stopped a text from being read as JSON, in words."""
     if isinstance(fault, json.JSONDecodeError):
         return f"not JSON (column {fault.colno}: {fault.msg})"
     if isinstance(fault, RecursionError):
@@ -119,7 +124,7 @@ def read_rows(path: Path, *, missing: str) -> tuple[list[Row], list[ProblemFault
         try:
             entries = list(enumerate(_parse(text), start=1))
         except (ValueError, RecursionError) as fault:
-            return [], [ProblemFault(path, 0, "", _reason(fault))]
+            return [], [ProblemFault(path, 0, "", why_not_json(fault))]
     else:
         entries = []
         for number, line in enumerate(text.split("\n"), start=1):
@@ -128,7 +133,7 @@ def read_rows(path: Path, *, missing: str) -> tuple[list[Row], list[ProblemFault
             try:
                 entries.append((number, _parse_row(line)))
             except (ValueError, RecursionError) as fault:
-                faults.append(ProblemFault(path, number, "", _reason(fault)))
+                faults.append(ProblemFault(path, number, "", why_not_json(fault)))
     for number, entry in entries:
         if isinstance(entry, dict):
             rows.append((number, entry))

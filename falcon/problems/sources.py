@@ -7,78 +7,25 @@ is one UserError that names all of it; a file is never read in part.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from falcon.config import DataSettings
 from falcon.errors import UserError
-from falcon.problems.apps import parse_apps, read_folders
-from falcon.problems.evalplus import parse_evalplus, require_path
-from falcon.problems.fault import ProblemFault, refuse
-from falcon.problems.humaneval import packaged_file, parse_humaneval
-from falcon.problems.leetcode import parse_leetcode
-from falcon.problems.mbpp import hub_rows, parse_mbpp
-from falcon.problems.own import Parsed, parse_own
+from falcon.problems.evalplus import require_path
+from falcon.problems.fault import refuse
+from falcon.problems.files import PATH, inspect_file, parse_rows, read_folder
+from falcon.problems.humaneval import packaged_file
+from falcon.problems.mbpp import hub_rows
 from falcon.problems.problem import Difficulty, Problem, Split
-from falcon.problems.reference import reference_faults
-from falcon.problems.rows import Row, form_of, misplaced, read_rows
 
 BUILTIN = "problems.jsonl"
 """File name of FALCON's own problems inside the data folder."""
 
 _PULL = "Get it with `dvc pull`."
-_PATH = "Give the path of an existing file."
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_PARSERS: dict[str, Callable[[Path, list[Row]], Parsed]] = {
-    "own": parse_own,
-    "mbpp": parse_mbpp,
-    "sanitized": parse_mbpp,
-    "humaneval": parse_humaneval,
-    "evalplus": parse_evalplus,
-    "apps": parse_apps,
-    "leetcode": parse_leetcode,
-}
-
-Inspected = Parsed
-"""The problems that could be read with their row numbers, and all that is wrong with the file."""
 
 
-def _twice(file: Path, problems: list[tuple[int, Problem]]) -> list[ProblemFault]:
-    first: dict[str, int] = {}
-    faults = []
-    for row, problem in problems:
-        if problem.id in first:
-            message = f"duplicate id `{problem.id}` (first in row {first[problem.id]})"
-            faults.append(ProblemFault(file, row, "id", message))
-        first.setdefault(problem.id, row)
-    return faults
-
-
-def _parse(file: Path, rows: list[Row], form: str) -> Inspected:
-    problems, faults = _PARSERS[form](file, rows)
-    faults += _twice(file, problems)
-    for row, problem in problems:
-        faults += reference_faults(file, row, problem)
-    return problems, faults
-
-
-def inspect_file(path: Path, *forms: str, missing: str = _PATH) -> Inspected:
-    """Read a file of one of ``forms`` (own, mbpp, sanitized, humaneval; none: any of them).
-
-    Returns all faults instead of raising the first, in order of rows. Raises UserError
-    when the file cannot be read at all.
-    """
-    allowed = forms or tuple(_PARSERS)
-    rows, faults = read_rows(path, missing=missing)
-    wrong = misplaced(path, rows, *allowed)
-    if wrong:
-        return [], wrong
-    found = form_of(rows[0][1]) if rows else ""
-    problems, more = _parse(path, rows, found or allowed[0])
-    return problems, sorted(faults + more, key=lambda fault: fault.row)
-
-
-def _load(path: Path, *forms: str, missing: str = _PATH) -> list[Problem]:
+def _load(path: Path, *forms: str, missing: str = PATH) -> list[Problem]:
     problems, faults = inspect_file(path, *forms, missing=missing)
     refuse(path, faults)
     return [problem for _, problem in problems]
@@ -93,7 +40,7 @@ def _load_mbpp(name: str) -> list[Problem]:
     looks_like_file = path.suffix in {".json", ".jsonl", ".gz"}
     if path.exists() or looks_like_file or not _HUB.fullmatch(name):
         return _load(path, "mbpp", "sanitized")
-    problems, faults = _parse(path, hub_rows(name), "mbpp")
+    problems, faults = parse_rows(path, hub_rows(name), "mbpp")
     refuse(path, faults)
     return [problem for _, problem in problems]
 
@@ -102,12 +49,15 @@ def _load_apps(name: str) -> list[Problem]:
     path = Path(name).expanduser()
     if not path.is_dir():
         return _load(path, "apps")
-    rows = read_folders(path)
-    if not rows:
-        raise UserError(f"{path}: no problem of APPS in it.", hint="Give its folder train or test.")
-    problems, faults = _parse(path, rows, "apps")
-    refuse(path, faults)
-    return [problem for _, problem in problems]
+    read = read_folder(path)
+    refuse(path, read.faults)
+    problems = [problem for _, _, problem in read.problems]
+    if len({problem.id for problem in problems}) < len(problems):
+        raise UserError(
+            f"{path}: folders in it hold problems of the same numbers.",
+            hint="Give its folder train or test.",
+        )
+    return problems
 
 
 def _unordered(problem: Problem) -> Problem:

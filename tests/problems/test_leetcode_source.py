@@ -78,5 +78,5 @@ def test_tasks_on_nodes_are_left_out_and_faults_are_named(tmp_path: Path, write:
     rows = [row(difficulty="Odd"), row("b", entry_point="double"), row("c", completion="def f(")]
     with pytest.raises(UserError) as caught:
         load_benchmark(f"leetcode:{write(tmp_path / 'x.jsonl', rows)}", tmp_path)
-    for part in ("row 1, `difficulty`", "row 2, `entry_point`", "row 3, `solutions.0`"):
+    for part in ("row 1, `difficulty`", "row 2, `entry_point`", "row 3, `completion`"):
         assert part in str(caught.value)

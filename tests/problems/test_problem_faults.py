@@ -98,7 +98,7 @@ def test_mbpp_faults(tmp_path, make_mbpp, write):
     )
     assert [(row, field) for row, field, _ in _faults(path)] == [
         (1, "code"),
-        (2, "solutions.0"),
+        (2, "code"),
         (3, "test_list"),
         (4, "text"),
         (5, "task_id"),

@@ -1,0 +1,91 @@
+"""The directory form of APPS: a folder a problem, a file a field."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from falcon.problems.fault import ProblemFault
+from falcon.problems.rows import Row, why_not_json
+
+_TEXTS = {
+    "question": "question.txt",
+    "input_output": "input_output.json",
+    "solutions": "solutions.json",
+    "starter_code": "starter_code.py",
+}
+_METADATA = "metadata.json"
+_NEEDED = ("question.txt", "input_output.json", _METADATA)
+_FILES = {**_TEXTS, "difficulty": _METADATA}
+_TELLING = ("question.txt", "input_output.json", "solutions.json")
+"""Files by which a folder is known to be a problem's."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The rows of a tree of folders, one a problem in order of their paths, and what could not
+    be read. ``folders[row - 1]`` is the folder of a row."""
+
+    rows: list[Row]
+    folders: list[Path]
+    faults: list[ProblemFault]
+
+    def placed(self, fault: ProblemFault) -> ProblemFault:
+        """The fault of a row with the file that holds its field, in place of a row's number."""
+        if not fault.row:
+            return fault
+        file = file_of(self.folders[fault.row - 1], fault.field)
+        return replace(fault, file=file, row=0)
+
+
+def file_of(folder: Path, field: str) -> Path:
+    """The file of a problem's folder that holds a field; the folder for any other."""
+    return folder / _FILES[field] if field in _FILES else folder
+
+
+def read_folders(path: Path) -> Folders:
+    """Read every folder below ``path`` (or itself) that holds files of a problem."""
+    folders = sorted({file.parent for name in _TELLING for file in path.rglob(name)})
+    rows: list[Row] = []
+    kept: list[Path] = []
+    faults: list[ProblemFault] = []
+    for folder in folders:
+        row, wrong = _read(folder)
+        faults += wrong
+        if not wrong:
+            kept.append(folder)
+            rows.append((len(kept), row))
+    if not folders:
+        faults.append(ProblemFault(path, 0, "", "no problem of APPS in it"))
+    return Folders(rows, kept, faults)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], list[ProblemFault]]:
+    faults = [
+        ProblemFault(folder / name, 0, "", "the file is missing")
+        for name in _NEEDED
+        if not (folder / name).is_file()
+    ]
+    row: dict[str, Any] = {"problem_id": folder.name}
+    for field, name in (*_TEXTS.items(), ("", _METADATA)):
+        file = folder / name
+        if not file.is_file():
+            continue
+        try:
+            text = file.read_text(encoding="utf-8")
+            if field:
+                row[field] = text
+                continue
+            told = json.loads(text)
+            if not isinstance(told, dict):
+                raise ValueError("no JSON object")
+            row["difficulty"] = told.get("difficulty", "")
+        except UnicodeDecodeError as fault:
+            faults.append(ProblemFault(file, 0, "", f"not UTF-8 text (byte {fault.start})"))
+        except (ValueError, RecursionError) as fault:
+            faults.append(ProblemFault(file, 0, "", why_not_json(fault)))
+        except OSError as fault:
+            faults.append(ProblemFault(file, 0, "", f"cannot be read ({fault.strerror})"))
+    return row, faults
