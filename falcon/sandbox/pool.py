@@ -81,7 +81,7 @@ class Sandbox:
                 suites[key] = text, hash(text)
             suite, number = suites[key]
             trace = ', "trace": true' if program.trace else ""
-            body = f'{{"code": {json.dumps(program.code)}, "suite": {suite}{trace}}}'
+            body = f'{{"code": {json.dumps(program.message)}, "suite": {suite}{trace}}}'
             messages.append((body.encode(), number))
         if self._cache is None:
             verdicts = self._run(messages, progress)

@@ -16,8 +16,11 @@ import warnings
 from typing import Any
 
 from . import frames
+from .function_body import in_function
 
 SOURCE_NAME = "<program>"
+RETURNS = "\udc00"
+"""Before a source: it may return at its top level. No source that compiles begins so."""
 CODE, NUMPY_CODE, BAD, FATAL = b"K", b"N", b"S", b"X"
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 
@@ -32,7 +35,19 @@ def _bad(kind: str, line: int, message: str) -> bytes:
     return json.dumps({"type": kind, "line": line, "message": message}).encode()
 
 
+def _code(source: str, *, returns: bool) -> types.CodeType:
+    try:
+        return compile(source, SOURCE_NAME, "exec", dont_inherit=True)
+    except SyntaxError:
+        tree = in_function(source) if returns else None
+        if tree is None:
+            raise
+    return compile(tree, SOURCE_NAME, "exec", dont_inherit=True)
+
+
 def _compile(source: str) -> bytes:
+    returns = source.startswith(RETURNS)
+    source = source.removeprefix(RETURNS)
     if source.startswith("\ufeff"):
         source = source[1:]
     found = _UNFIT.search(source)
@@ -41,7 +56,7 @@ def _compile(source: str) -> bytes:
         what = "a null byte" if found.group() == "\0" else "a lone surrogate"
         return BAD + _bad("SyntaxError", line, f"source code cannot contain {what}")
     try:
-        code = compile(source, SOURCE_NAME, "exec", dont_inherit=True)
+        code = _code(source, returns=returns)
         kind = NUMPY_CODE if _imports_numpy(code) else CODE
         return kind + marshal.dumps(code)
     except SyntaxError as fault:
