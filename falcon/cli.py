@@ -20,6 +20,7 @@ from rich.console import Console
 
 from falcon import env
 from falcon.errors import UserError, full_disk
+from falcon.evaluation.codal_command import codal
 from falcon.evaluation.commands import evaluate
 from falcon.feedback.commands import app as feedback
 from falcon.memory.commands import app as memory
@@ -57,6 +58,7 @@ def config(
 
 
 app.command()(evaluate)
+app.command()(codal)
 
 
 @app.command()

@@ -81,13 +81,42 @@ class SandboxSettings(_Section):
     """Keep verdicts in the cache folder, so that equal samples are judged once."""
 
 
+class CriticSettings(_Section):
+    """A language model that is asked for judgements (``feedback.judge`` model, api, recorded)."""
+
+    model: str = ""
+    """A chat model (package, folder or hub name) for ``model``; its name at the endpoint for
+    ``api``."""
+    url: str = ""
+    """Address of an OpenAI-compatible server, such as ``http://127.0.0.1:8000/v1``."""
+    key_env: str = ""
+    """Name of the environment variable that holds the key; empty: no key."""
+    recorded: str = ""
+    """File of answers, as critics write them (``answers.jsonl``)."""
+    max_tokens: int = Field(512, ge=16)
+    batch_size: int = Field(8, ge=1)
+    """Questions a local model answers at once."""
+    at_once: int = Field(4, ge=1)
+    """Requests on their way to an endpoint at once."""
+    requests_per_minute: float = Field(120.0, gt=0)
+    timeout_s: float = Field(60.0, gt=0)
+    retries: int = Field(4, ge=0)
+    price_in: float = Field(0.0, ge=0)
+    """Price of a million prompt tokens, for the cost that is reported."""
+    price_out: float = Field(0.0, ge=0)
+    """Price of a million answer tokens."""
+
+
 class FeedbackSettings(_Section):
     """Rewards (eq. 7 to 9, style, complexity) and how they add up."""
 
     adaptive: Literal["replace", "add"] = "replace"
     """Eq. 8 in place of the failure value of eq. 7, or as a loss of its own beside it."""
-    judge: Literal["static", "recorded"] = "static"
+    judge: Literal["static", "recorded", "model", "api"] = "static"
+    """Who scores style and complexity: computed; scores from a file; a local chat model; a chat
+    model behind an endpoint."""
     recorded_scores: str = ""
+    critic: CriticSettings = CriticSettings()
     alpha: float = 1.0
     """Weight of unit tests T in R(W, F)."""
     beta: float = 1.0
@@ -103,6 +132,10 @@ class FeedbackSettings(_Section):
     def _scores_named(self) -> FeedbackSettings:
         if self.judge == "recorded" and not self.recorded_scores:
             raise ValueError("judge: recorded needs recorded_scores, the path of the scores file")
+        if self.judge in ("model", "api") and not self.critic.model:
+            raise ValueError(f"judge: {self.judge} needs critic.model, the name of a chat model")
+        if self.judge == "api" and not self.critic.url:
+            raise ValueError("judge: api needs critic.url, the address of the endpoint")
         return self
 
 

@@ -133,6 +133,13 @@ class Examiner:
             verdicts = iter(self.sandbox.judge_all(flat, progress=show))
         self.clock.add("execute", since)
         since = time.perf_counter()
+        self.judge.prepare(
+            [
+                (e.program, p.solutions[0] if p.solutions else "")
+                for p, row in zip(problems, cut, strict=True)
+                for e in row
+            ]
+        )
         found = []
         for problem, ids, row, extractions in zip(
             problems, prompt_ids, completions, cut, strict=True
@@ -309,7 +316,10 @@ def outcome_metrics(attempts: Sequence[Attempt]) -> dict[str, float]:
     metrics["reward/composite"] = sum(a.reward for a in judged) / n
     metrics["reward/tests"] = sum(a.test_reward for a in judged) / n
     for term in ("style", "complexity", "negative"):
-        metrics[f"reward/{term}"] = sum(a.feedback.value(term) or 0.0 for a in judged) / n
+        values = [v for a in judged if (v := a.feedback.value(term)) is not None]
+        metrics[f"reward/{term}"] = sum(values) / max(len(values), 1)
+    silent = sum(a.feedback.value("style") is None for a in judged)
+    metrics["judge/fault_rate"] = silent / n
     metrics["tamper_rate"] = sum(bool(a.feedback.tripwires) for a in judged) / n
     metrics["tokens/mean"] = sum(len(a.completion.ids) for a in judged) / n
     return metrics

@@ -7,6 +7,7 @@ Nothing here knows of policies or suites.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -70,6 +71,27 @@ def paired_bootstrap(
     if a.shape != b.shape:
         raise ValueError(f"{a.shape} and {b.shape} values cannot be paired")
     return bootstrap(a - b, confidence=confidence, seed=seed, resamples=resamples)
+
+
+def mean_of_means(
+    groups: Sequence[ArrayLike],
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Mean of the groups' means, with the interval of drawing anew within each group.
+
+    Raises ValueError for no groups, and as :func:`bootstrap` for each.
+    """
+    if not groups:
+        raise ValueError("a mean of means needs at least one group")
+    values = [np.asarray(group, dtype=np.float64) for group in groups]
+    middle = [bootstrap(v, seed=seed, resamples=1).value for v in values]
+    drawn = np.mean([_means(v, resamples, seed + i) for i, v in enumerate(values)], axis=0)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return Interval(float(np.mean(middle)), float(low), float(high))
 
 
 def wilson(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:

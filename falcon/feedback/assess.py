@@ -16,7 +16,7 @@ from falcon.feedback.complexity import complexity_reward
 from falcon.feedback.error_types import error_line, error_of, error_type
 from falcon.feedback.judge import Judge
 from falcon.feedback.negative import negative_reward
-from falcon.feedback.reward import Feedback
+from falcon.feedback.reward import Feedback, Reward
 from falcon.feedback.style import style_reward
 from falcon.feedback.tripwires import tripwires
 from falcon.sandbox.verdict import Outcome, Verdict
@@ -33,6 +33,18 @@ def error_counts(verdicts: Sequence[Verdict], settings: FeedbackSettings) -> dic
     return {kind: count / scale for kind, count in counts.items()}
 
 
+def _quality(program: str, judge: Judge, reference: str) -> tuple[Reward, ...]:
+    """The judge's two terms; none where it had no usable word on the program."""
+    scores = judge.score(program, reference)
+    if scores is None:
+        return ()
+    by = f"by {judge.name}-{judge.version}"
+    return (
+        complexity_reward(program, scores.complexity, f"{by}: {scores.complexity_reason}"),
+        style_reward(program, scores.style, f"{by}: {scores.style_reason}"),
+    )
+
+
 def assess_group(
     programs: Sequence[str],
     verdicts: Sequence[Verdict],
@@ -46,7 +58,8 @@ def assess_group(
     """Feedback on all samples of one task, in their order.
 
     ``error_share`` is P_e of eq. 9 by error type. The first reference is what the judge
-    compares with. A sandbox fault gives Feedback without rewards. Raises ValueError when
+    compares with. A sandbox fault gives Feedback without rewards, a judge without a word
+    Feedback without style and complexity. Raises ValueError when
     programs and verdicts differ in number, and what the judge raises.
     """
     if len(programs) != len(verdicts):
@@ -58,19 +71,15 @@ def assess_group(
         if verdict.outcome is Outcome.SANDBOX_ERROR:
             found.append(Feedback(error_message=verdict.detail))
             continue
-        scores = judge.score(program, reference)
-        by = f"by {judge.name}-{judge.version}"
         error = error_of(verdict)
-        rewards = (
-            coarse_reward(verdict, program, settings.adaptive),
-            adaptive_reward(verdict, program),
-            complexity_reward(program, scores.complexity, f"{by}: {scores.complexity_reason}"),
-            style_reward(program, scores.style, f"{by}: {scores.style_reason}"),
-            negative_reward(verdict, program, counts, error_share),
-        )
         found.append(
             Feedback(
-                rewards=rewards,
+                rewards=(
+                    coarse_reward(verdict, program, settings.adaptive),
+                    adaptive_reward(verdict, program),
+                    *_quality(program, judge, reference),
+                    negative_reward(verdict, program, counts, error_share),
+                ),
                 error_type=error_type(verdict),
                 error_line=error_line(verdict, program),
                 error_message=error.message if error and not verdict.passed else "",

@@ -1,8 +1,8 @@
 """Judges: who scores style and complexity in [-1, 2].
 
-The static judge computes, the recorded one looks up what another judge said before (a
-language model, say). Both leave code that does not parse at -1. No judge here calls a
-model or the network.
+The static judge computes, the recorded one looks up what another judge said before, and
+:mod:`falcon.feedback.critic_judge` asks a language model. All leave code that does not parse
+at -1.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -40,8 +41,13 @@ class Judge(Protocol):
     @property
     def version(self) -> str: ...
 
-    def score(self, program: str, reference: str = "") -> Scores:
-        """Scores of a program; ``reference`` is a known solution or ""."""
+    def score(self, program: str, reference: str = "") -> Scores | None:
+        """Scores of a program; ``reference`` is a known solution or "". None: the judge had no
+        usable word on it, and style and complexity have no value."""
+        ...
+
+    def prepare(self, programs: Sequence[tuple[str, str]]) -> None:
+        """Told which (program, reference) will be scored, so that they can be judged at once."""
         ...
 
 
@@ -50,6 +56,9 @@ class StaticJudge:
 
     name = "static"
     version = "1"
+
+    def prepare(self, programs: Sequence[tuple[str, str]]) -> None:
+        """Nothing to do."""
 
     def score(self, program: str, reference: str = "") -> Scores:
         """Scores by :func:`static_style` and :func:`static_complexity`; never raises."""
@@ -92,6 +101,9 @@ class RecordedJudge:
                 if self._scores.setdefault(key, scores) != scores:
                     raise UserError(f"{path}:{number}: second, different record of {key}.")
 
+    def prepare(self, programs: Sequence[tuple[str, str]]) -> None:
+        """Nothing to do."""
+
     def score(self, program: str, reference: str = "") -> Scores:
         """The recorded scores; -1 for code that does not parse. UserError when not recorded."""
         tree, fault = parse(program)
@@ -128,7 +140,14 @@ def _record(line: bytes, where: str) -> tuple[str, Scores]:
 
 
 def make_judge(settings: FeedbackSettings) -> Judge:
-    """The judge the settings name. Raises UserError for bad recorded scores."""
+    """The judge the settings name. Raises UserError for bad recorded scores, a model that is
+    absent and a key that is not set."""
+    if settings.judge == "static":
+        return StaticJudge()
     if settings.judge == "recorded":
         return RecordedJudge(Path(settings.recorded_scores))
-    return StaticJudge()
+    from falcon.critics import make_critic
+    from falcon.feedback.critic_judge import CriticJudge
+    from falcon.sandbox.cache import folder
+
+    return CriticJudge(make_critic(settings.judge, settings.critic, folder() / "critics"))

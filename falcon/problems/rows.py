@@ -40,7 +40,7 @@ _ADVICE = {
     "evalplus": "this looks like EvalPlus; use evalplus:PATH",
     "leetcode": "this looks like LeetCodeDataset; use leetcode:PATH",
     "apps": "this looks like APPS; use apps:PATH",
-    "codal": "this looks like CODAL-Bench, which cannot be read here",
+    "codal": "this looks like CODAL-Bench, which has no tests; use `falcon codal PATH`",
 }
 
 

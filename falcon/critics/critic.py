@@ -1,0 +1,48 @@
+"""Critic: something that answers a question in words. What the words mean is not known here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Question = tuple[str, str]
+"""System message (may be empty) and user message."""
+
+
+class CriticFault(Exception):
+    """No answer could be had: time-out, refusal, an endpoint that is down, no record."""
+
+
+@dataclass
+class Usage:
+    """What asking has cost so far. ``cost`` is in the currency of the prices set."""
+
+    asked: int = 0
+    reused: int = 0
+    faults: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+
+    def metrics(self) -> dict[str, float]:
+        """The counts as metrics, ``critic/...``."""
+        return {f"critic/{name}": float(value) for name, value in vars(self).items()}
+
+
+class Critic(Protocol):
+    """Anything that answers. Name and version are recorded with every score."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def usage(self) -> Usage: ...
+
+    def ask(self, questions: Sequence[Question]) -> list[str | CriticFault]:
+        """An answer or the fault in its place for each question, in order. Never raises
+        because of an answer."""
+        ...

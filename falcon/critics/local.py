@@ -1,0 +1,84 @@
+"""The local critic: a chat model on this machine, greedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from falcon.config import CriticSettings, PolicySettings
+from falcon.critics.answers import Answers
+from falcon.critics.critic import CriticFault, Question, Usage
+from falcon.errors import UserError
+
+if TYPE_CHECKING:
+    from falcon.policy.policy import Policy
+
+
+class LocalCritic:
+    """Asks a decoder-only chat model; loaded at the first question that is not known.
+
+    Answers are kept in ``folder``. Raises UserError for a model that is absent or has no
+    chat template.
+    """
+
+    def __init__(self, settings: CriticSettings, folder: Path) -> None:
+        self.settings = settings
+        self.name = f"model:{settings.model}"
+        self.version = f"greedy-{settings.max_tokens}"
+        self.usage = Usage()
+        self._answers = Answers(folder / "answers.jsonl", f"{self.name}/{self.version}")
+        self._policy: Policy | None = None
+
+    def _loaded(self) -> Policy:
+        if self._policy is None:
+            from falcon.policy.policy import Policy
+
+            self._policy = Policy.load(PolicySettings(model=self.settings.model))
+            if not self._policy.backbone.chat:
+                raise UserError(
+                    f"{self.settings.model}: no chat template, so it cannot be a judge.",
+                    hint="Set feedback.critic.model to a chat model.",
+                )
+        return self._policy
+
+    def ask(self, questions: Sequence[Question]) -> list[str | CriticFault]:
+        """Greedy answers; one that the length limit cut is a fault."""
+        known = [self._answers.find(question) for question in questions]
+        new = [q for q, answer in zip(questions, known, strict=True) if answer is None]
+        new = list(dict.fromkeys(new))
+        written = dict(zip(new, self._write(new), strict=True)) if new else {}
+        self.usage.reused += len(questions) - len(new)
+        return [
+            written[question] if answer is None else answer
+            for question, answer in zip(questions, known, strict=True)
+        ]
+
+    def _write(self, questions: list[Question]) -> list[str | CriticFault]:
+        from falcon.policy.generate import Sampling, generate
+
+        policy = self._loaded()
+        prompts = [policy.encode(_prompt(policy, question)) for question in questions]
+        sampling = Sampling(0.0, 1.0, self.settings.max_tokens, self.settings.batch_size)
+        rows = generate(policy, prompts, samples=1, sampling=sampling, seed=0, use_adapter=False)
+        found: list[str | CriticFault] = []
+        for question, prompt, (completion,) in zip(questions, prompts, rows, strict=True):
+            self.usage.asked += 1
+            self.usage.prompt_tokens += len(prompt)
+            self.usage.completion_tokens += len(completion.drawn)
+            if not completion.finished:
+                self.usage.faults += 1
+                found.append(CriticFault(f"no end within {self.settings.max_tokens} tokens"))
+                continue
+            self._answers.keep(question, completion.text)
+            found.append(completion.text)
+        return found
+
+
+def _prompt(policy: Policy, question: Question) -> str:
+    system, user = question
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": user})
+    return str(
+        policy.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    )

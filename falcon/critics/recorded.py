@@ -1,0 +1,52 @@
+"""The recorded critic: answers from a file, no model and no network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from falcon.critics.answers import question_key, read_answers
+from falcon.critics.critic import CriticFault, Question, Usage
+from falcon.errors import UserError
+
+
+class RecordedCritic:
+    """Looks answers up. ``version`` is the digest of the file and names who had answered.
+
+    Raises UserError for an absent or malformed file, for two different answers to one
+    question, and for answers of more than one critic.
+    """
+
+    name = "recorded"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.usage = Usage()
+        self._answers: dict[str, str] = {}
+        critics: dict[str, None] = {}
+        for key, critic, answer in read_answers(path):
+            critics.setdefault(critic)
+            if self._answers.setdefault(key, answer) != answer:
+                raise UserError(f"{path}: two different answers to the question {key}.")
+        if len(critics) > 1:
+            raise UserError(
+                f"{path}: answers of {len(critics)} critics ({', '.join(critics)}).",
+                hint="Scores of different critics cannot be compared: keep one file for each.",
+            )
+        by = next(iter(critics), "nobody")
+        self.version = f"{by}-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+
+    def ask(self, questions: Sequence[Question]) -> list[str | CriticFault]:
+        """The recorded answers; a fault for a question that is not recorded."""
+        found: list[str | CriticFault] = []
+        for question in questions:
+            answer = self._answers.get(question_key(question))
+            self.usage.reused += answer is not None
+            self.usage.faults += answer is None
+            found.append(
+                CriticFault(f"{self.path}: no answer to the question {question_key(question)}")
+                if answer is None
+                else answer
+            )
+        return found

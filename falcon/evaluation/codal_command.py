@@ -1,0 +1,141 @@
+"""``falcon codal``: CODAL-Bench, or the small set that comes along, with a judge of choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from falcon.config import CriticSettings, Settings, settings_at
+from falcon.env import find_root, state_dir
+from falcon.errors import UserError
+
+if TYPE_CHECKING:
+    from falcon.critics import Critic
+
+
+def codal(
+    source: Annotated[
+        str, typer.Argument(help="codal-style (25 instructions of our own) or a file of the set.")
+    ] = "codal-style",
+    judge: Annotated[
+        Literal["model", "api", "recorded"], typer.Option(help="Who marks the responses.")
+    ] = "model",
+    judge_model: Annotated[
+        str, typer.Option(help="The judge's model; default: feedback.critic.model.")
+    ] = "",
+    judge_url: Annotated[str, typer.Option(help="Address of an endpoint (--judge api).")] = "",
+    judgements: Annotated[
+        Path | None, typer.Option(help="File of recorded answers (--judge recorded).")
+    ] = None,
+    reference: Annotated[str, typer.Option(help="Whose responses are the references.")] = "",
+    model: Annotated[str, typer.Option(help="Model under test; default: the settings'.")] = "",
+    adapter: Annotated[Path | None, typer.Option(help="A PEFT folder on that model.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Instructions a preference; 0: all.")] = 0,
+    max_new_tokens: Annotated[int, typer.Option(min=8, help="Longest response.")] = 1024,
+    faults_are_zero: Annotated[
+        bool, typer.Option("--faults-are-zero", help="As the benchmark's own script counts.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: state/codal.")] = None,
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Judge the stored responses again.")
+    ] = False,
+) -> None:
+    """Have a model answer instructions and a judge mark the answers from 1 to 10.
+
+    Interrupted, the same command goes on where it was.
+    """
+    from falcon.critics import make_critic
+    from falcon.evaluation import codal as bench
+    from falcon.evaluation.codal_prompts import VERSION
+    from falcon.evaluation.plan import adapter_digest
+    from falcon.monitor import ConsoleMonitor
+    from falcon.problems.codal import load_codal
+
+    root = find_root()
+    settings = settings_at(root)
+    folder = out or state_dir(root) / "codal"
+    critic = make_critic(
+        judge, _asked(settings, judge_model, judge_url, judgements), folder / "judgements"
+    )
+    monitor = ConsoleMonitor(Console(stderr=True))
+    instructions = bench.spread_evenly(load_codal(source), limit)
+    chosen, references = bench.references_of(instructions, reference)
+    work = folder / "unfinished"
+    if rescore:
+        rows, known = bench.read(folder)
+        _same_set(rows, references, source)
+        about = known["model"]
+    else:
+        policy = settings.policy.model_copy(update={"model": model} if model else {})
+        version = adapter_digest("trained", adapter)
+        about = {"name": policy.model, "adapter": version, "max_new_tokens": max_new_tokens}
+        plan = bench.Plan(policy, tuple(instructions), adapter, version, max_new_tokens)
+        rows = bench.respond(plan, work, monitor)
+    judged = bench.judge(rows, references, critic, monitor)
+    scores = bench.score(
+        judged,
+        confidence=settings.gate.confidence,
+        seed=settings.seed,
+        faults_are_zero=faults_are_zero,
+    )
+    scores |= {
+        "source": source,
+        "model": about,
+        "reference": chosen,
+        "judge": {"name": critic.name, "version": critic.version},
+        "prompt_version": VERSION,
+        "confidence": settings.gate.confidence,
+    }
+    told = {"reference": chosen, "judge": critic.name, "judge_version": critic.version}
+    bench.write([row | told for row in judged], scores, folder)
+    from falcon.evaluation.chunks import ChunkStore
+
+    ChunkStore(work).clear()
+    show(scores, critic)
+    typer.echo(f"{folder / bench.RESPONSES}", err=True)
+    if scores["all"]["value"] is None:
+        raise UserError(
+            "the judge marked no response of at least one preference.",
+            hint=f"Its answers and faults are in {folder / bench.RESPONSES}.",
+        )
+
+
+def _asked(settings: Settings, model: str, url: str, judgements: Path | None) -> CriticSettings:
+    given = {"model": model, "url": url, "recorded": str(judgements) if judgements else ""}
+    changed = {key: value for key, value in given.items() if value}
+    return settings.feedback.critic.model_copy(update=changed)
+
+
+def _same_set(rows: list[dict[str, Any]], references: dict[str, str], source: str) -> None:
+    strange = [row["id"] for row in rows if row["id"] not in references]
+    if strange:
+        raise UserError(
+            f"the stored response to `{strange[0]}` is to no instruction of {source}.",
+            hint="Name the set the responses were made for, and the same --limit.",
+        )
+
+
+def show(scores: dict[str, Any], critic: Critic) -> None:
+    """Print a row a preference and one for all, then what judging cost."""
+    table = Table(box=None)
+    for name in ("preference", "instructions", "mark 1-10", "faults"):
+        table.add_column(name)
+    for name, row in scores["preferences"].items():
+        table.add_row(name, str(row["instructions"]), _mark(row), str(row["faults"]))
+    table.add_row("all", "", _mark(scores["all"]), "")
+    console = Console(width=100)
+    console.print(table)
+    used = critic.usage
+    cost = f", cost {used.cost:.4f}" if used.cost else ""
+    said = f"judge {critic.name} {critic.version}: {used.asked} asked, {used.reused} known"
+    console.print(f"{said}, {used.faults} without an answer{cost}", highlight=False)
+
+
+def _mark(row: dict[str, float | None]) -> str:
+    if row["value"] is None:
+        return "-"
+    return f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"

@@ -1,0 +1,79 @@
+"""A real server on loopback that speaks chat completions, badly when told to."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Reply = tuple[int, dict[str, str], Any]
+"""Status, headers and body (an object is sent as JSON, text as it is)."""
+
+
+def answer(text: str | None) -> Reply:
+    """A whole, well-formed answer."""
+    message = {"role": "assistant", "content": text}
+    body = {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
+    }
+    return 200, {}, body
+
+
+@dataclass
+class ChatServer:
+    """``say`` gives the reply to request number n (from 0) with its JSON body."""
+
+    say: Callable[[int, dict[str, Any]], Reply]
+    url: str = ""
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+
+
+@contextmanager
+def chat_server(say: Callable[[int, dict[str, Any]], Reply]) -> Iterator[ChatServer]:
+    """Serve until the block ends."""
+    known = ChatServer(say)
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with lock:
+                number = len(known.requests)
+                known.requests.append(body)
+                known.keys.append(self.headers.get("Authorization", ""))
+                known.times.append(time.monotonic())
+            status, headers, said = known.say(number, body)
+            data = (said if isinstance(said, str) else json.dumps(said)).encode()
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", **headers}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            with suppress(BrokenPipeError):
+                self.wfile.write(data)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    known.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield known
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,80 @@
+"""The local and the recorded critic, and which one the settings make."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from models import tiny_causal
+
+from falcon.config import CriticSettings, FeedbackSettings
+from falcon.critics import CriticFault, LocalCritic, RecordedCritic, make_critic, question_key
+from falcon.errors import UserError
+
+QUESTION = ("be fair", "how good is this?")
+
+
+def _line(answer: str, *, critic: str = "me/1", question: tuple[str, str] = QUESTION) -> str:
+    return json.dumps({"question": question_key(question), "critic": critic, "answer": answer})
+
+
+def test_a_local_model_answers_greedily_and_is_asked_once(tmp_path: Path) -> None:
+    model = tiny_causal(tmp_path / "m", chat=True)
+    settings = CriticSettings(model=str(model), max_tokens=16)
+    critic = LocalCritic(settings, tmp_path / "kept")
+    first = critic.ask([QUESTION, ("", "another")])
+    assert critic.usage.asked == 2
+    again = LocalCritic(settings, tmp_path / "kept")
+    assert [str(a) for a in again.ask([QUESTION, ("", "another")])] == [str(a) for a in first]
+    whole = sum(isinstance(a, str) for a in first)
+    assert again.usage.reused == whole
+    assert all("no end within 16" in str(a) for a in first if isinstance(a, CriticFault))
+
+
+def test_a_model_without_a_chat_template_cannot_judge(tmp_path: Path) -> None:
+    critic = LocalCritic(CriticSettings(model=str(tiny_causal(tmp_path / "m"))), tmp_path)
+    with pytest.raises(UserError, match="no chat template"):
+        critic.ask([QUESTION])
+
+
+def test_a_recorded_critic_knows_what_it_knows(tmp_path: Path) -> None:
+    file = tmp_path / "answers.jsonl"
+    file.write_text(_line("fine") + "\n\n")
+    critic = RecordedCritic(file)
+    known, unknown = critic.ask([QUESTION, ("", "new")])
+    assert known == "fine"
+    assert isinstance(unknown, CriticFault)
+    assert question_key(("", "new")) in str(unknown)
+    assert (critic.usage.reused, critic.usage.faults) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", r":1: not an answer"),
+        (_line("a") + "\n[]", r":2: not an answer"),
+        ('{"question": "x", "critic": "c", "answer": "a"}', "64 hex digits"),
+        (_line("a") + "\n" + _line("b"), "two different answers"),
+        (_line("a") + "\n" + _line("a", critic="you"), "answers of 2 critics"),
+    ],
+)
+def test_bad_records_are_named(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "answers.jsonl"
+    file.write_text(text)
+    with pytest.raises(UserError, match=said):
+        RecordedCritic(file)
+
+
+def test_what_a_critic_lacks_is_said(tmp_path: Path) -> None:
+    for kind, settings, said in (
+        ("recorded", CriticSettings(), "has no answers"),
+        ("recorded", CriticSettings(recorded="nowhere.jsonl"), "cannot read"),
+        ("model", CriticSettings(), "has no model"),
+        ("api", CriticSettings(model="m"), "has no address"),
+    ):
+        with pytest.raises(UserError, match=said):
+            make_critic(kind, settings, tmp_path)  # type: ignore[arg-type]
+    for judge in ("model", "api"):
+        with pytest.raises(ValueError, match=r"needs critic\.model"):
+            FeedbackSettings.model_validate({"judge": judge})
