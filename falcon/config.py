@@ -153,6 +153,8 @@ class MemorySettings(_Section):
     recalled instead of using it: for them ``off`` is better (docs/memory.md)."""
     recall_tokens: int = Field(256, ge=0)
     """Token budget of recalled text in a prompt; the task itself is never cut."""
+    error_share: Literal["memory", "uniform"] = "memory"
+    """P_error of eq. 9: from long-term memory, or the same for every type of error."""
     short_term_cap: int = Field(6400, ge=1)
     carry_over: bool = True
     """Start from the memory that the last published run left behind."""

@@ -220,7 +220,7 @@ class Workbench(Examiner):
 
         ``fast`` and ``tasks`` generate under adapted weights (see
         :func:`falcon.policy.generate.generate`). ``error_share`` is P_error of eq. 9; without
-        it the memory's own is taken, or a uniform one. Raises UserError when a task alone is
+        it that of the settings is taken. Raises UserError when a task alone is
         longer than a prompt may be.
         """
         ids = [self.prompt_ids(p, self.recall(p, memory, phase)) for p in problems]
@@ -246,9 +246,15 @@ class Workbench(Examiner):
                 on_done=lambda n: bar.advance(n),
             )
         self.clock.add("generate", since)
-        if error_share is None and memory is not None:
-            error_share = memory.error_share()
-        return self.examine(problems, ids, completions, error_share or uniform_share(), shown)
+        share = error_share or share_of(self.settings, memory)
+        return self.examine(problems, ids, completions, share, shown)
+
+
+def share_of(settings: Settings, memory: LongTermMemory | None) -> dict[str, float]:
+    """P_error of eq. 9: the memory's, or uniform without one and where the settings say so."""
+    if memory is None or settings.memory.error_share == "uniform":
+        return uniform_share()
+    return memory.error_share()
 
 
 def uniform_share() -> dict[str, float]:

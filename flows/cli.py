@@ -212,8 +212,45 @@ def _show_answer(found: Answer, told: Console) -> None:
         print_verdict(told, best.verdict, found.suite)
 
 
+def study(
+    question: Annotated[str, typer.Argument(help="memory: none, long, short, both (Table IV).")],
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each arm.")] = 1,
+    steps: Annotated[int, typer.Option(min=0, help="Meta-updates; 0: the settings'.")] = 0,
+    suite: Annotated[str, typer.Option(help="What arms are scored on.")] = "builtin",
+    samples: Annotated[int, typer.Option(min=1, help="Programs a problem.")] = 4,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: state/study.")] = None,
+) -> None:
+    """Run an experiment of the paper on this workspace's problems and seeded memory.
+
+    Interrupted, the same command goes on with the arm it was in.
+    """
+    from falcon.monitor import ConsoleMonitor
+    from falcon.studies.memory import table_of
+    from tasks.study import memory_study
+    from tasks.workspace import Workspace
+
+    if question != "memory":
+        raise UserError(f"there is no study `{question}`.", hint="There is: memory.")
+    space = Workspace.here()
+    space.require_room()
+    settings = space.settings()
+    benchmark = settings.benchmark.model_copy(
+        update={"suites": (suite,), "samples": samples, "limit": 0}
+    )
+    train = settings.train.model_copy(update={"steps": steps} if steps else {})
+    settings = settings.model_copy(update={"benchmark": benchmark, "train": train})
+    found = memory_study(
+        space,
+        settings,
+        seeds=[settings.seed + n for n in range(seeds)],
+        out=out or space.state / "study" / question,
+        monitor=ConsoleMonitor(Console(stderr=True)),
+    )
+    _out.print(table_of(found), markup=False, highlight=False, soft_wrap=True)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    for command in (run, stage, benchmark, schedule, promote, rollback, ui, generate):
+    for command in (run, stage, benchmark, schedule, promote, rollback, ui, generate, study):
         app.command()(command)

@@ -153,12 +153,12 @@ def _run_chunks(
     use_adapter: bool,
     monitor: Monitor,
 ) -> None:
-    from falcon.rollout import stops_of, uniform_share
+    from falcon.rollout import share_of, stops_of
 
     settings = bench.settings
     samples = settings.benchmark.samples
     # One P_error of eq. 9 for all policies, or their composite rewards could not be compared.
-    share = memory.error_share() if memory is not None else uniform_share()
+    share = share_of(settings, memory)
     total = sum(len(chunk.problems) for chunk in chunks)
     with monitor.progress(f"benchmark {chunks[0].policy}", total) as bar:
         for chunk in chunks:

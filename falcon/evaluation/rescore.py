@@ -97,10 +97,10 @@ def _judged(
     """The rows of the table with every verdict and reward made anew, in the same order."""
     from falcon.feedback import make_judge
     from falcon.policy.generate import Completion
-    from falcon.rollout import Examiner, uniform_share
+    from falcon.rollout import Examiner, share_of
     from falcon.sandbox import Sandbox
 
-    share = memory.error_share() if memory is not None else uniform_share()
+    share = share_of(settings, memory)
     groups = [
         ((str(policy), str(suite), str(problem)), rows)
         for (policy, suite, problem), rows in before.groupby(  # type: ignore[misc]
