@@ -1,6 +1,7 @@
 """The judge that asks a language model: style and complexity by a rubric.
 
-The criteria are those of CODAL-Bench for its five preferences, two marks from 1 to 10. An
+The criteria are those of CODAL-Bench for its five preferences, two marks from 1 to 5 (the levels of
+CodeUltraFeedback's rubrics). An
 answer that does not hold both marks is a fault of the judge, never a score: the program then
 has no style and no complexity, and the share of such programs is a metric.
 """
@@ -15,6 +16,7 @@ from falcon.feedback.analysis import parse
 from falcon.feedback.judge import Scores
 from falcon.feedback.style import HIGH, LOW
 
+MOST = 5
 RUBRIC = "rubric-1"
 """Changes with any word of the two messages below."""
 
@@ -22,7 +24,7 @@ _SYSTEM = (
     "You are an impartial reviewer of Python code. You judge how a program is written, not "
     "whether it is right. Be strict, and judge short programs by the same measure as long ones."
 )
-_TASK = """Mark the program below on two scales from 1 (poor) to 10 (excellent).
+_TASK = """Mark the program below on two scales: 1 poor, 2 weak, 3 fair, 4 good, 5 excellent.
 
 Style: does it do just what its task asks (instruction following); are names, layout and
 comments clear to a reader (readability); does it keep to Python's conventions and idioms
@@ -36,9 +38,9 @@ Program:
 ```
 
 Give one sentence of reasons, then two lines of exactly this form:
-Style: <1-10>
-Complexity: <1-10>"""
-_MARK = r"^\W*{}\W*?[:=]\W*(\d{{1,2}})(?:\s*/\s*10)?\W*$"
+Style: <1-5>
+Complexity: <1-5>"""
+_MARK = r"^\W*{}\W*?[:=]\W*(\d{{1,2}})(?:\s*/\s*5)?\W*$"
 _MARKS = {
     name: re.compile(_MARK.format(name), re.MULTILINE | re.IGNORECASE)
     for name in ("style", "complexity")
@@ -54,19 +56,19 @@ def question_of(program: str, reference: str = "") -> tuple[str, str]:
 
 
 def marks_of(answer: str) -> tuple[int, int] | None:
-    """Style and complexity from 1 to 10, or None when either is missing, twice, or out of range."""
+    """Style and complexity from 1 to 5, or None when either is missing, twice, or out of range."""
     found = []
     for pattern in _MARKS.values():
         marks = {int(mark) for mark in pattern.findall(answer)}
-        if len(marks) != 1 or not 1 <= min(marks) <= 10:
+        if len(marks) != 1 or not 1 <= min(marks) <= MOST:
             return None
         found.append(marks.pop())
     return found[0], found[1]
 
 
 def scaled(mark: int) -> float:
-    """A mark from 1 to 10 in the paper's range [-1, 2]."""
-    return LOW + (HIGH - LOW) * (mark - 1) / 9
+    """A mark from 1 to 5 in the paper's range [-1, 2]: -1 + 0.75 (mark - 1)."""
+    return LOW + (HIGH - LOW) * (mark - 1) / (MOST - 1)
 
 
 class CriticJudge:
@@ -110,4 +112,6 @@ class CriticJudge:
             self.faults += 1
             return None
         style, complexity = marks
-        return Scores(scaled(style), scaled(complexity), f"{style} of 10", f"{complexity} of 10")
+        return Scores(
+            scaled(style), scaled(complexity), f"{style} of {MOST}", f"{complexity} of {MOST}"
+        )

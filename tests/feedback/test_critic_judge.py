@@ -20,16 +20,16 @@ ODD = "def f(x):\n  return 1+x\n"
 @pytest.mark.parametrize(
     ("answer", "marks"),
     [
-        ("Fine.\nStyle: 7\nComplexity: 9", (7, 9)),
-        ("**Style:** 10/10\n- complexity = 1.", (10, 1)),
-        ("Style: 7\nComplexity: 9\nStyle: 7", (7, 9)),
-        ("Style: 7\nComplexity: 9\nStyle: 8", None),
-        ("Style: 0\nComplexity: 9", None),
-        ("Style: 11\nComplexity: 9", None),
-        ("Style: 7", None),
-        ("Style: <1-10>\nComplexity: <1-10>", None),
-        ("Style: good\nComplexity: 9", None),
-        ("My style: 7 stars\nComplexity: 9", None),
+        ("Fine.\nStyle: 4\nComplexity: 5", (4, 5)),
+        ("**Style:** 5/5\n- complexity = 1.", (5, 1)),
+        ("Style: 4\nComplexity: 5\nStyle: 4", (4, 5)),
+        ("Style: 4\nComplexity: 5\nStyle: 3", None),
+        ("Style: 0\nComplexity: 5", None),
+        ("Style: 6\nComplexity: 5", None),
+        ("Style: 4", None),
+        ("Style: <1-5>\nComplexity: <1-5>", None),
+        ("Style: good\nComplexity: 5", None),
+        ("My style: 4 stars\nComplexity: 5", None),
         ("", None),
     ],
 )
@@ -38,7 +38,7 @@ def test_marks(answer: str, marks: tuple[int, int] | None) -> None:
 
 
 def test_marks_fill_the_papers_range() -> None:
-    assert [scaled(m) for m in (1, 4, 7, 10)] == [-1.0, 0.0, 1.0, 2.0]
+    assert [scaled(m) for m in range(1, 6)] == [-1.0, -0.25, 0.5, 1.25, 2.0]
 
 
 def _judge(folder: Path, answers: dict[tuple[str, str], str]) -> CriticJudge:
@@ -52,7 +52,7 @@ def _judge(folder: Path, answers: dict[tuple[str, str], str]) -> CriticJudge:
 
 
 def test_scores_and_faults_reach_the_feedback(tmp_path: Path) -> None:
-    judge = _judge(tmp_path, {(GOOD, GOOD): "Style: 10\nComplexity: 7", (ODD, GOOD): "Nice!"})
+    judge = _judge(tmp_path, {(GOOD, GOOD): "Style: 5\nComplexity: 3", (ODD, GOOD): "Nice!"})
     programs = [GOOD, ODD, "def f(x:\n"]
     judge.prepare([(p, GOOD) for p in programs])
     settings = FeedbackSettings()
@@ -66,7 +66,7 @@ def test_scores_and_faults_reach_the_feedback(tmp_path: Path) -> None:
         references=[GOOD],
     )
     assert [(f.value("style"), f.value("complexity")) for f in found] == [
-        (2.0, 1.0),
+        (2.0, 0.5),
         (None, None),
         (-1.0, -1.0),
     ]
