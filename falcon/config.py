@@ -52,6 +52,10 @@ class PolicySettings(_Section):
     lora_targets: tuple[str, ...] = ()
     """Names of the linear layers that get an adapter; empty: every linear of the blocks."""
     max_prompt_tokens: int = Field(768, ge=32)
+    prompt: Literal["auto", "chat", "completion", "few-shot", "apps"] = "auto"
+    """How problems are put, in training and benchmarks alike (docs/benchmarks.md). ``auto``:
+    ``chat`` for a model with a chat template; else ``completion``, and ``apps`` for
+    encoder-decoder models."""
 
 
 class SamplingSettings(_Section):

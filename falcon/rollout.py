@@ -41,7 +41,8 @@ class Attempt:
     """One completion for a problem with everything that came of it.
 
     ``program_start`` is the completion's character at which the program begins (see
-    :class:`falcon.policy.prompt.Extraction`); ``reward`` is the composite R(W, F).
+    :class:`falcon.policy.extraction.Extraction`); ``reward`` is the composite R(W, F);
+    ``prompt_version`` names the form it was asked in.
     """
 
     problem: Problem
@@ -53,6 +54,7 @@ class Attempt:
     verdict: Verdict
     feedback: Feedback
     reward: float
+    prompt_version: str = ""
 
     @property
     def test_reward(self) -> float:
@@ -97,12 +99,15 @@ class Clock:
 
 
 class Examiner:
-    """Sandbox and judge together: what is needed to judge completions."""
+    """Sandbox and judge together: what is needed to judge completions of prompts of ``form``."""
 
-    def __init__(self, settings: Settings, sandbox: Sandbox, judge: Judge) -> None:
+    def __init__(
+        self, settings: Settings, sandbox: Sandbox, judge: Judge, form: prompts.Form
+    ) -> None:
         self.settings = settings
         self.sandbox = sandbox
         self.judge = judge
+        self.form = form
         self.clock = Clock()
 
     def examine(
@@ -115,7 +120,7 @@ class Examiner:
     ) -> list[list[Attempt]]:
         """Run completions in the sandbox and assess them, a problem's samples together."""
         cut = [
-            [prompts.extract(c.text, p) for c in row]
+            [self.form.extract(c.text, p) for c in row]
             for p, row in zip(problems, completions, strict=True)
         ]
         flat = [
@@ -158,7 +163,7 @@ class Examiner:
                 [
                     Attempt(
                         problem, i, ids, row[i], e.program, e.start, judged[i], feedback[i],
-                        composite(feedback[i], self.settings.feedback),
+                        composite(feedback[i], self.settings.feedback), self.form.version,
                     )
                     for i, e in enumerate(extractions)
                 ]
@@ -171,7 +176,7 @@ class Workbench(Examiner):
     """Policy, sandbox and judge together: what is needed to attempt problems."""
 
     def __init__(self, settings: Settings, policy: Policy, sandbox: Sandbox, judge: Judge) -> None:
-        super().__init__(settings, sandbox, judge)
+        super().__init__(settings, sandbox, judge, prompts.form_of(policy.tokenizer))
         self.policy = policy
 
     def prompt_ids(self, problem: Problem, recalled: str = "") -> tuple[int, ...]:
@@ -241,6 +246,7 @@ class Workbench(Examiner):
                 seed=seed,
                 fast=fast,
                 tasks=tasks,
+                stops=[self.form.stops(p) for p in problems],
                 use_adapter=use_adapter,
                 on_tokens=count,
                 on_done=lambda n: bar.advance(n),
@@ -271,7 +277,8 @@ def sampling_of(settings: Settings, *, stop: tuple[str, ...] = ()) -> Sampling:
 
 
 def stops_of(policy: Policy) -> tuple[str, ...]:
-    """Texts that end an answer of this policy: the closing fence for chat models."""
+    """Texts that end every answer of this policy: the closing fence of a chat. What ends an
+    answer to one problem, its form says (:meth:`Workbench.attempt` asks it)."""
     return prompts.STOP if policy.backbone.chat else ()
 
 

@@ -34,7 +34,7 @@ class CodeGenerator(PythonModel):
         (0: greedy), top_p, seed.
         """
         from falcon.policy.generate import Sampling, generate
-        from falcon.policy.prompt import STOP, encode, extract
+        from falcon.policy.prompt import encode, form_of
 
         given = {
             "max_new_tokens": 256,
@@ -43,6 +43,7 @@ class CodeGenerator(PythonModel):
             "seed": 0,
             **(params or {}),
         }
+        form = form_of(self.policy.tokenizer)
         problems = [_problem(str(each)) for each in model_input["prompt"]]
         made = generate(
             self.policy,
@@ -56,12 +57,12 @@ class CodeGenerator(PythonModel):
                 top_p=float(given["top_p"]),
                 max_new_tokens=int(given["max_new_tokens"]),
                 batch_size=16,
-                stop=STOP,
             ),
+            stops=[form.stops(problem) for problem in problems],
             seed=int(given["seed"]),
         )
         return [
-            extract(each[0].text, problem).program
+            form.extract(each[0].text, problem).program
             for each, problem in zip(made, problems, strict=True)
         ]
 

@@ -274,12 +274,13 @@ def answer(space: Workspace, settings: Settings, request: Request, monitor: Moni
     """
     from falcon.policy.generate import Sampling, generate
     from falcon.policy.policy import Policy
-    from falcon.policy.prompt import STOP, encode, extract
+    from falcon.policy.prompt import encode, form_of
 
     problem, suite = read_request(request)
     served = choose(space, settings, request)
     policy = Policy.load(served.settings, adapter=served.adapter, seed=settings.seed)
     recalled = recall(space, settings, policy, problem) if request.memory else ""
+    form = form_of(policy.tokenizer)
     prompt = encode(policy.tokenizer, problem, recalled, served.settings.max_prompt_tokens)
     b = settings.benchmark
     greedy = request.samples == 1
@@ -293,13 +294,13 @@ def answer(space: Workspace, settings: Settings, request: Request, monitor: Moni
                 1.0 if greedy else b.top_p,
                 b.max_new_tokens,
                 b.batch_size,
-                STOP if policy.backbone.chat else (),
+                form.stops(problem),
             ),
             seed=settings.seed,
             use_adapter=served.adapter is not None,
             on_done=lambda n: bar.advance(n),
         )[0]
-    programs = [extract(each.text, problem).program for each in completions]
+    programs = [form.extract(each.text, problem).program for each in completions]
     verdicts = _judge(settings, programs, suite)
     written = tuple(
         Written(program, each.finished, verdict)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from falcon.config import Settings
     from falcon.memory import LongTermMemory
     from falcon.policy.generate import Sampling
+    from falcon.policy.prompt_forms import Form
     from falcon.rollout import Attempt, Workbench
 
 _NUMBERS = ("reward", "test_reward", "coarse", "error", "style", "complexity", "negative")
@@ -80,7 +81,7 @@ def run_benchmark(
     suites = load_suites(settings, data_dir)
     plan = make_plan(settings, suites, {n: d for n, d in digests.items() if n not in same}, memory)
     store = ChunkStore(work)
-    times = _fill(settings, plan, store, policies, memory, monitor)
+    times = _fill(settings, suites.form, plan, store, policies, memory, monitor)
     rows = _rows(plan, store, suites, list(policies), same)
     frame = sample_table(rows)
     about = {
@@ -114,6 +115,7 @@ def _sampling(settings: Settings, stop: tuple[str, ...]) -> Sampling:
 
 def _fill(
     settings: Settings,
+    form: Form,
     plan: Sequence[Chunk],
     store: ChunkStore,
     policies: Mapping[str, Path | None],
@@ -127,11 +129,13 @@ def _fill(
     from falcon.feedback import make_judge
     from falcon.policy.adapter import load_adapter
     from falcon.policy.policy import Policy
+    from falcon.policy.prompt import adopt
     from falcon.rollout import Workbench
     from falcon.sandbox import Sandbox
 
     since = time.perf_counter()
     policy = Policy.load(settings.policy, seed=settings.seed)
+    adopt(policy.tokenizer, form)
     loading = time.perf_counter() - since
     with Sandbox(settings.sandbox) as sandbox:
         bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
@@ -187,7 +191,6 @@ def sample_table(rows: Sequence[Row]) -> pd.DataFrame:
 
 def sample_row(suite: str, attempt: Attempt) -> Row:
     """One attempt as stored. Times are left out: the table is to depend on its inputs alone."""
-    from falcon.policy.prompt import VERSION
     from falcon.rollout import attempt_row
 
     row = {k: v for k, v in attempt_row(attempt).items() if k not in ("split", "cpu_s")}
@@ -198,7 +201,7 @@ def sample_row(suite: str, attempt: Attempt) -> Row:
         "reward": None if faulty else attempt.reward,
         "test_reward": None if faulty else attempt.test_reward,
         "passed_base": _passed_base(attempt),
-        "prompt_version": VERSION,
+        "prompt_version": attempt.prompt_version,
         "completion": attempt.completion.text,
         "finished": attempt.completion.finished,
         "error_message": attempt.feedback.error_message[:_MESSAGE],
@@ -239,11 +242,9 @@ def _rows(
 
 
 def head(settings: Settings, memory: LongTermMemory | None, suites: Suites) -> dict[str, Any]:
-    from falcon.policy.prompt import VERSION
-
     b = settings.benchmark
     return {
-        "prompt_version": VERSION,
+        "prompt_version": suites.form.version,
         "memory_digest": memory.digest() if memory is not None else "",
         "confidence": settings.gate.confidence,
         "decoding": "greedy" if b.samples == 1 else f"sampled, T {b.temperature}, top-p {b.top_p}",

@@ -30,6 +30,12 @@ def evaluate(
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Problems of each suite; 0: all.")] = 0,
     samples: Annotated[int, typer.Option(min=1, help="Programs a problem; 1 is greedy.")] = 1,
+    prompt: Annotated[
+        str,
+        typer.Option(
+            help="auto, chat, completion, few-shot or apps; default: policy.prompt of the settings."
+        ),
+    ] = "",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; default: state/evaluation.")
     ] = None,
@@ -50,7 +56,7 @@ def evaluate(
 
     root = find_root()
     folder = out or state_dir(root) / "evaluation"
-    settings = with_options(settings_at(root), tuple(suites), model, limit, samples)
+    settings = with_options(settings_at(root), tuple(suites), model, limit, samples, prompt)
     monitor = ConsoleMonitor(Console(stderr=True))
     if rescore:
         result = again(settings, data_dir=root / "data", memory=None, out=folder, monitor=monitor)
@@ -72,13 +78,19 @@ def evaluate(
 
 
 def with_options(
-    settings: Settings, suites: tuple[str, ...], model: str, limit: int, samples: int
+    settings: Settings,
+    suites: tuple[str, ...],
+    model: str,
+    limit: int,
+    samples: int,
+    prompt: str = "",
 ) -> Settings:
     """The settings with what the command line says instead. Raises UserError for bad values."""
     benchmark = settings.benchmark.model_copy(
         update={"suites": suites, "limit": limit, "samples": samples}
     )
-    policy = settings.policy.model_copy(update={"model": model} if model else {})
+    given = {key: value for key, value in (("model", model), ("prompt", prompt)) if value}
+    policy = settings.policy.model_copy(update=given)
     return settings.model_copy(update={"benchmark": benchmark, "policy": policy})
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from falcon.errors import UserError
 from falcon.evaluation.chunks import digest
+from falcon.policy.prompt_forms import FORMS, FewShot, Form
 
 if TYPE_CHECKING:
     from falcon.config import Settings
@@ -39,6 +40,8 @@ class Chunk:
 class Suites:
     """Problems scored and those left out because their task is longer than a prompt may be."""
 
+    form: Form = FORMS["chat"]
+    """How the problems are put to the model."""
     problems: dict[str, list[Problem]] = field(default_factory=dict)
     left_out: dict[str, list[str]] = field(default_factory=dict)
 
@@ -55,12 +58,13 @@ def suite_names(suites: Sequence[str]) -> list[str]:
 def load_suites(settings: Settings, data_dir: Path) -> Suites:
     """The problems of ``benchmark.suites``; UserError for an unknown one or one that never fits."""
     from falcon.policy.backbone import load_tokenizer
-    from falcon.policy.prompt import fits
+    from falcon.policy.prompt import adopt, fits, form_of
     from falcon.problems import load_benchmark
     from falcon.rollout import spread
 
-    tokenizer = load_tokenizer(settings.policy.model)
-    found = Suites()
+    tokenizer = load_tokenizer(settings.policy.model, settings.policy.prompt)
+    found = Suites(_with_examples(form_of(tokenizer), settings))
+    adopt(tokenizer, found.form)
     listed = settings.benchmark.suites
     for name, suite in zip(suite_names(listed), listed, strict=True):
         chosen = spread(load_benchmark(suite, data_dir), settings.benchmark.limit)
@@ -74,6 +78,23 @@ def load_suites(settings: Settings, data_dir: Path) -> Suites:
         kept = {p.id for p in short}
         found.left_out[name] = [p.id for p in chosen if p.id not in kept]
     return found
+
+
+def _with_examples(form: Form, settings: Settings) -> Form:
+    """The form with the worked examples it shows, out of the first suite that has them."""
+    from falcon.policy.prompt_forms import SHOTS
+    from falcon.problems.sources import load_demonstrations
+
+    if not isinstance(form, FewShot):
+        return form
+    for suite in settings.benchmark.suites:
+        known = {p.id: p for p in load_demonstrations(suite)}
+        if all(each in known for each in SHOTS):
+            return FewShot(tuple(known[each] for each in SHOTS))
+    raise UserError(
+        "policy.prompt: few-shot: no suite holds tasks 2, 3 and 4 of MBPP, its examples.",
+        hint="Score mbpp:PATH, or choose another prompt.",
+    )
 
 
 def adapter_digest(name: str, folder: Path | None) -> str:
@@ -113,12 +134,11 @@ def make_plan(
 ) -> list[Chunk]:
     """Chunks of one batch each, long tasks first so that a batch holds prompts of like length."""
     from falcon import __version__
-    from falcon.policy.prompt import VERSION
 
     b = settings.benchmark
     basis = {
         "version": __version__,
-        "prompt": VERSION,
+        "prompt": suites.form.key,
         "policy": settings.policy.model_dump(mode="json"),
         "sandbox": settings.sandbox.model_dump(mode="json", exclude={"workers"}),
         "feedback": settings.feedback.model_dump(mode="json"),

@@ -21,6 +21,7 @@ from falcon.evaluation.benchmark import (
 from falcon.evaluation.plan import Suites, suite_names
 from falcon.evaluation.scores import flat_metrics, score_samples
 from falcon.monitor import Monitor
+from falcon.policy.prompt_forms import Form, form_of_version
 from falcon.problems import load_benchmark
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def rescore(
             f"{file}: `{problem}` of `{suite}` is in no suite named.",
             hint=f"Name the suites of the samples: {', '.join(dict.fromkeys(before['suite']))}.",
         )
-    frame = sample_table(_judged(settings, before, problems, memory, monitor))
+    form = _form(file, before)
+    frame = sample_table(_judged(settings, form, before, problems, memory, monitor))
     about = {
         name: {key: value for key, value in policy.items() if key != "suites"}
         for name, policy in known["policies"].items()
@@ -82,13 +84,25 @@ def rescore(
         seed=settings.seed,
     )
     kept = {k: known[k] for k in ("decoding", "model", "memory_digest", "left_out") if k in known}
-    scores = {**head(settings, memory, Suites()), **kept, **scored}
+    scores = {**head(settings, memory, Suites(form)), **kept, **scored}
     write_results(frame, scores, curves, out)
     return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored))
 
 
+def _form(file: Path, before: pd.DataFrame) -> Form:
+    """The form of prompts that the samples answer, which says where the programs are in them."""
+    versions = sorted(set(before["prompt_version"]))
+    if len(versions) != 1:
+        raise UserError(
+            f"{file}: samples of several prompts ({', '.join(map(str, versions))}).",
+            hint="Score those of one prompt.",
+        )
+    return form_of_version(versions[0])
+
+
 def _judged(
     settings: Settings,
+    form: Form,
     before: pd.DataFrame,
     problems: dict[tuple[str, str], Problem],
     memory: LongTermMemory | None,
@@ -116,7 +130,7 @@ def _judged(
         for _, rows in groups
     ]
     with Sandbox(settings.sandbox) as sandbox:
-        examiner = Examiner(settings, sandbox, make_judge(settings.feedback))
+        examiner = Examiner(settings, sandbox, make_judge(settings.feedback), form)
         attempts = examiner.examine(chosen, [()] * len(chosen), completions, share, monitor)
     found = []
     for ((policy, suite, _), rows), group in zip(groups, attempts, strict=True):

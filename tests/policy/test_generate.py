@@ -224,3 +224,22 @@ def test_weights_that_overflowed_are_refused(policy: Policy, sampling: Sampling)
         policy.bank.a[0].fill_(float("nan"))
     with pytest.raises(UserError, match="NaN or infinite logits"):
         generate(policy, prompts_of(policy), samples=2, sampling=sampling, seed=0)
+
+
+def test_each_prompt_has_its_own_stops(causal: Policy) -> None:
+    prompts = prompts_of(causal)
+    free = generate(causal, prompts, samples=2, sampling=DRAWN, seed=6)
+    texts = [c.text for group in free for c in group]
+    middle = texts[2][len(texts[2]) // 2 :][:2]
+    assert middle
+    stops = [(), (middle,), (), ("no such text",)]
+    found = generate(causal, prompts, samples=2, sampling=DRAWN, seed=6, stops=stops)
+    assert [found[0], found[2], found[3]] == [free[0], free[2], free[3]]
+    stopped = found[1][0]
+    assert stopped.finished
+    assert stopped.text == free[1][0].text[: len(stopped.text)]
+    assert middle in stopped.text
+    everywhere = Sampling(1.0, 0.95, 16, 8, stop=(middle,))
+    assert generate(causal, prompts, samples=2, sampling=everywhere, seed=6)[1] == found[1]
+    own = generate(causal, prompts, samples=2, sampling=everywhere, seed=6, stops=[()] * 4)
+    assert own == free

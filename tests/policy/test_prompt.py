@@ -116,14 +116,10 @@ def test_task_text_shows_starter_statement_and_examples_once() -> None:
     assert "assert add(1, 2) == 3" in examples
 
 
-def test_chat_models_get_their_template_and_an_opened_block(chat: Policy, causal: Policy) -> None:
+def test_chat_models_get_their_template_and_an_opened_block(chat: Policy) -> None:
     text = prompts.render(chat.tokenizer, make(), "Recalled.\n")
     assert text.startswith("<|im_start|>user\nRecalled.\n\nWrite `add(a, b)`")
     assert text.endswith("<|im_start|>assistant\n```python\n")
-    plain = prompts.render(causal.tokenizer, make())
-    assert plain.startswith("\nQUESTION:\nWrite `add(a, b)`")
-    assert plain.endswith("\nUse Call-Based format\nANSWER:\n")
-    assert "Use Standard Input format" in prompts.render(causal.tokenizer, make(**STDIN))
 
 
 def test_answer_is_what_extraction_gives_back() -> None:
