@@ -129,6 +129,8 @@ class FeedbackSettings(_Section):
     """Weight of complexity C in R(W, F)."""
     delta: float = 1.0
     """Weight of error feedback E in R(W, F)."""
+    error_lines: Literal["exact", "first_occurrence"] = "exact"
+    """Where an error's line is: at its number, or at the first line of the same text (RLTF)."""
     negative_counts: Literal["share", "raw"] = "share"
     """N_error of eq. 9 as a share of the task's samples, or as the raw count."""
 

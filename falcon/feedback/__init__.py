@@ -5,6 +5,7 @@ from falcon.feedback.analysis import facts_of
 from falcon.feedback.assess import assess_group, error_counts
 from falcon.feedback.ast_match import ast_match
 from falcon.feedback.coarse import COARSE, coarse_reward
+from falcon.feedback.compile_reward import compile_reward
 from falcon.feedback.complexity import complexity_reward, static_complexity
 from falcon.feedback.composite import composite, unit_test_value
 from falcon.feedback.dataflow_match import data_flow, dataflow_match
@@ -13,10 +14,12 @@ from falcon.feedback.error_types import (
     SpanClass,
     error_line,
     error_of,
+    error_span,
     error_type,
     span_class,
 )
 from falcon.feedback.facts import Facts
+from falcon.feedback.fine import FINE, fine_reward
 from falcon.feedback.judge import (
     Judge,
     RecordedJudge,
@@ -25,6 +28,7 @@ from falcon.feedback.judge import (
     code_key,
     make_judge,
 )
+from falcon.feedback.match_rewards import ast_reward, dataflow_reward
 from falcon.feedback.negative import negative_reward, negative_sum
 from falcon.feedback.offsets import decoded, token_offsets
 from falcon.feedback.reward import TERMS, Feedback, Reward, Span
@@ -41,6 +45,7 @@ from falcon.feedback.tripwires import tripwires
 __all__ = [
     "COARSE",
     "ERROR_TYPES",
+    "FINE",
     "TERMS",
     "Facts",
     "Feedback",
@@ -55,18 +60,23 @@ __all__ = [
     "adaptive_value",
     "assess_group",
     "ast_match",
+    "ast_reward",
     "coarse_reward",
     "code_key",
+    "compile_reward",
     "complexity_reward",
     "composite",
     "data_flow",
     "dataflow_match",
+    "dataflow_reward",
     "decoded",
     "error_counts",
     "error_line",
     "error_of",
+    "error_span",
     "error_type",
     "facts_of",
+    "fine_reward",
     "first_occurrence",
     "line_count",
     "line_span",

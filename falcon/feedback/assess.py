@@ -78,7 +78,7 @@ def assess_group(
                     coarse_reward(verdict, program, settings.adaptive),
                     adaptive_reward(verdict, program),
                     *_quality(program, judge, reference),
-                    negative_reward(verdict, program, counts, error_share),
+                    negative_reward(verdict, program, counts, error_share, settings.error_lines),
                 ),
                 error_type=error_type(verdict),
                 error_line=error_line(verdict, program),

@@ -12,9 +12,9 @@ import re
 from collections.abc import Sequence
 
 from falcon.critics import Critic, CriticFault
-from falcon.feedback.analysis import parse
 from falcon.feedback.judge import Scores
 from falcon.feedback.style import HIGH, LOW
+from falcon.feedback.syntax import parse
 
 MOST = 5
 RUBRIC = "rubric-1"

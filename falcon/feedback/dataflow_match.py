@@ -10,9 +10,10 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
-from falcon.feedback.analysis import parse
+from falcon.feedback.nodes import nodes_of
 
 Edge = tuple[str, str, tuple[str, ...]]
 """Variable, relation (``comes_from`` or ``computed_from``), sources; names normalised."""
@@ -55,20 +56,19 @@ def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[list[str], li
         yield _names(left, ast.Store), _names(right, ast.Load), isinstance(right, ast.Name)
 
 
-def data_flow(program: str) -> list[Edge]:
+@lru_cache(maxsize=512)
+def data_flow(program: str) -> tuple[Edge, ...]:
     """Edges of a program in the order of its text; none when it does not parse."""
-    tree = parse(program)[0]
-    if tree is None:
-        return []
     renamed: dict[str, str] = {}
     placed: list[tuple[tuple[int, int], str, str, tuple[str, ...]]] = []
-    defined = {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
-    defined |= {
-        n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in defined:
-            placed.append(((node.lineno, node.col_offset), node.id, "comes_from", (node.id,)))
+    nodes = nodes_of(program)[0]
+    names = [n for n in nodes if isinstance(n, ast.Name)]
+    defined = {n.arg for n in nodes if isinstance(n, ast.arg)}
+    defined |= {n.id for n in names if isinstance(n.ctx, ast.Store)}
+    for name in names:
+        if name.id in defined and isinstance(name.ctx, ast.Load):
+            placed.append(((name.lineno, name.col_offset), name.id, "comes_from", (name.id,)))
+    for node in nodes:
         for targets, sources, copied in _flows(node):
             # A comprehension or with item has no position of its own; its target has.
             at: Any = getattr(node, "target", None) or getattr(node, "optional_vars", None) or node
@@ -77,10 +77,10 @@ def data_flow(program: str) -> list[Edge]:
             position = (at.lineno, at.col_offset)
             placed += [(position, target, relation, kept) for target in targets]
     edges: list[Edge] = []
-    for _, name, relation, origins in sorted(placed):
-        new = [renamed.setdefault(n, f"var_{len(renamed)}") for n in (name, *origins)]
+    for _, variable, relation, origins in sorted(placed):
+        new = [renamed.setdefault(n, f"var_{len(renamed)}") for n in (variable, *origins)]
         edges.append((new[0], relation, tuple(new[1:])))
-    return edges
+    return tuple(edges)
 
 
 def dataflow_match(program: str, reference: str) -> float:

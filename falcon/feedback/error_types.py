@@ -13,9 +13,11 @@ import builtins
 import re
 from typing import Literal
 
-from falcon.feedback.spans import line_count, line_span
+from falcon.feedback.reward import Span
+from falcon.feedback.spans import first_occurrence, line_count, line_span, whole_span
 from falcon.sandbox.verdict import ErrorInfo, Outcome, Verdict
 
+LineMatching = Literal["exact", "first_occurrence"]
 ERROR_TYPES = (
     "syntax",
     "indentation",
@@ -174,3 +176,22 @@ def span_class(verdict: Verdict, program: str) -> SpanClass:
     if span is not None and program[span.start : span.end].strip():
         return "line"
     return "whole" if kind == "memory" else "ignore"
+
+
+def error_span(
+    verdict: Verdict, program: str, matching: LineMatching = "exact"
+) -> tuple[Span | None, str]:
+    """The text an error speaks of, by :func:`span_class`, and where that is in words.
+
+    ``first_occurrence`` looks for the line by its text, as RLTF does, so that an equal line
+    before it is taken instead.
+    """
+    place = span_class(verdict, program)
+    if place == "whole":
+        return whole_span(program), "whole program"
+    if place == "ignore":
+        return None, "no place in the text"
+    line = error_line(verdict, program)
+    if matching == "first_occurrence":
+        return first_occurrence(program, line), f"first text like line {line}"
+    return line_span(program, line), f"line {line}"

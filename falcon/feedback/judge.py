@@ -17,9 +17,10 @@ from typing import Protocol
 
 from falcon.config import FeedbackSettings
 from falcon.errors import UserError
-from falcon.feedback.analysis import MAX_CHARACTERS, facts_of, parse
+from falcon.feedback.analysis import facts_of
 from falcon.feedback.complexity import static_complexity
 from falcon.feedback.style import HIGH, LOW, static_style
+from falcon.feedback.syntax import MAX_CHARACTERS, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class StaticJudge:
     """Deterministic, in process: syntax tree and text of the program."""
 
     name = "static"
-    version = "1"
+    version = "2"
 
     def prepare(self, programs: Sequence[tuple[str, str]]) -> None:
         """Nothing to do."""

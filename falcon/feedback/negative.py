@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from falcon.feedback.error_types import error_line, error_type, span_class
-from falcon.feedback.reward import Reward, Span
-from falcon.feedback.spans import line_span, whole_span
+from falcon.feedback.error_types import LineMatching, error_span, error_type
+from falcon.feedback.reward import Reward
 from falcon.sandbox.verdict import Outcome, Verdict
 
 
@@ -31,7 +30,11 @@ def negative_sum(n: Mapping[str, float], p: Mapping[str, float]) -> float:
 
 
 def negative_reward(
-    verdict: Verdict, program: str, n: Mapping[str, float], p: Mapping[str, float]
+    verdict: Verdict,
+    program: str,
+    n: Mapping[str, float],
+    p: Mapping[str, float],
+    matching: LineMatching = "exact",
 ) -> Reward:
     """-N_e * P_e of the program's own error type e, on the text that error speaks of.
 
@@ -47,13 +50,6 @@ def negative_reward(
         return Reward(term="negative", value=0.0, span=None, reason="no error")
     count, share = _weight("N", n, kind), _weight("P", p, kind)
     value = 0.0 - count * share
-    place = span_class(verdict, program)
-    span: Span | None = None
-    where = "no place in the text"
-    if place == "whole":
-        span, where = whole_span(program), "whole program"
-    elif place == "line":
-        line = error_line(verdict, program)
-        span, where = line_span(program, line), f"line {line}"
+    span, where = error_span(verdict, program, matching)
     reason = f"{kind}: -N * P = -{count:.4g} * {share:.4g} = {value:.4g}, {where}"
     return Reward(term="negative", value=value, span=span, reason=reason)

@@ -10,8 +10,9 @@ import ast
 import re
 from functools import lru_cache
 
-from falcon.feedback.analysis import MAX_CHARACTERS, facts_of, parse
+from falcon.feedback.analysis import facts_of
 from falcon.feedback.facts import Facts
+from falcon.feedback.syntax import MAX_CHARACTERS, parse
 
 _MODULES = {
     "ctypes": "ctypes",

@@ -158,4 +158,134 @@ PAIRS: list[tuple[str, str, str]] = [
         "def fact(n):\n"
         + "".join(f"    if n == {k}:\n        return {k} * {k}\n" for k in range(12)),
     ),
+    # Naming
+    (
+        "style",
+        "def area(width, height):\n    return width * height\n",
+        "def area(W1, hGt):\n    return W1 * hGt\n",
+    ),
+    (
+        "style",
+        "def mean(values):\n    return sum(values) / len(values)\n",
+        "def mean(l):\n    return sum(l) / len(l)\n",
+    ),
+    (
+        "style",
+        "class Account:\n    def deposit(self, amount):\n        self.balance = self.balance + amount\n",
+        "class account:\n    def Deposit(self, Amount):\n        self.Balance = self.Balance + Amount\n",
+    ),
+    (
+        "style",
+        "MOST_TRIES = 3\n\n\ndef tries(n):\n    return min(n, MOST_TRIES)\n",
+        "mostTries = 3\n\n\ndef tries(n):\n    return min(n, mostTries)\n",
+    ),
+    (
+        "style",
+        "def lengths(words):\n    return [len(word) for word in words]\n",
+        "def lengths(str):\n    return [len(dict) for dict in str]\n",
+    ),
+    # Documentation
+    (
+        "style",
+        'def gcd(a, b):\n    """Greatest common divisor."""\n    while b:\n        a, b = b, a % b\n    return a\n',
+        "def gcd(a, b):\n    while b:\n        a, b = b, a % b\n    return a\n",
+    ),
+    (
+        "style",
+        "def half(n):\n    # Rounds down.\n    return n // 2\n",
+        "# a\n# b\n# c\n# d\n# e\n# f\n# g\ndef half(n):\n    return n // 2\n",
+    ),
+    # Duplication and dead code
+    (
+        "style",
+        "def shout(first, second):\n    return [word.strip().upper() + '!' for word in (first, second)]\n",
+        "def shout(first, second):\n    out = []\n    first = first.strip()\n    first = first.upper()\n"
+        "    out.append(first + '!')\n    second = second.strip()\n    unused = second.upper()\n"
+        "    out.append(second + '!')\n    return out\n",
+    ),
+    (
+        "complexity",
+        "def last(items):\n    return items[-1] if items else None\n",
+        "def last(items):\n    if items:\n        return items[-1]\n        print('never')\n    if False:\n"
+        "        return 0\n    return None\n",
+    ),
+    (
+        "complexity",
+        "def first(items):\n    for item in items:\n        return item\n    return None\n",
+        "def first(items):\n    items\n    1\n    'text'\n    for item in items:\n        item\n        return item\n"
+        "    return None\n    return None\n",
+    ),
+    # Idiom
+    (
+        "style",
+        "def number(text):\n    try:\n        return int(text)\n    except ValueError:\n        return None\n",
+        "def number(text):\n    try:\n        value=int(text)\n        return value\n    except:\n        pass\n",
+    ),
+    (
+        "style",
+        "def is_even(n):\n    return n % 2 == 0\n",
+        "def is_even(n):\n    if n % 2 == 0:\n        return True\n    else:\n        return False\n",
+    ),
+    (
+        "style",
+        "def ready(flag):\n    return bool(flag)\n",
+        "def ready(flag):\n    return flag == True\n",
+    ),
+    (
+        "style",
+        "def extend(items, more=None):\n    return items + (more or [])\n",
+        "def extend(items, more=[]):\n    return items + more\n",
+    ),
+    (
+        "style",
+        "def pairs(a, b):\n    return list(zip(a, b))\n",
+        "def pairs(a, b):\n    out = []\n    for i in range(len(a)):\n        out.append((a[i], b[i]))\n    return out\n",
+    ),
+    (
+        "style",
+        "def run(x):\n    y = x + 1\n    return y\n",
+        "def run(x): y=x+1; return y\n",
+    ),
+    # Nesting and branches
+    (
+        "complexity",
+        "def price(age):\n    if age < 6:\n        return 0\n    if age < 18:\n        return 5\n    return 10\n",
+        "def price(age):\n    if age >= 6:\n        if age >= 18:\n            if age >= 0:\n                if True or age:\n"
+        "                    return 10\n        else:\n            if age < 18:\n                return 5\n    else:\n        return 0\n",
+    ),
+    (
+        "complexity",
+        "def flat(rows):\n    return [cell for row in rows for cell in row]\n",
+        "def flat(rows):\n    out = []\n    for row in rows:\n        for cell in row:\n            for _ in range(1):\n"
+        "                if True:\n                    out.append(cell)\n    return out\n",
+    ),
+    (
+        "complexity",
+        "def is_prime(n):\n    return n > 1 and all(n % d for d in range(2, int(n**0.5) + 1))\n",
+        "def is_prime(n):\n    if n < 2:\n        return False\n    if n == 2:\n        return True\n    found = 0\n"
+        "    for a in range(2, n):\n        for b in range(2, n):\n            if a * b == n:\n                found = found + 1\n"
+        "    if found > 0:\n        return False\n    else:\n        return True\n",
+    ),
+    (
+        "complexity",
+        "def vowels(text):\n    return sum(c in 'aeiou' for c in text)\n",
+        "def vowels(text):\n    n = 0\n    for c in text:\n        if c == 'a':\n            n += 1\n        elif c == 'e':\n            n += 1\n"
+        "        elif c == 'i':\n            n += 1\n        elif c == 'o':\n            n += 1\n        elif c == 'u':\n            n += 1\n    return n\n",
+    ),
+    (
+        "complexity",
+        "def total(n):\n    return n * (n + 1) // 2\n",
+        "def total(n):\n    s = 0\n    i = 0\n    while True:\n        if i > n:\n            break\n        else:\n            s = s + i\n"
+        "            i = i + 1\n    return s\n",
+    ),
+    (
+        "complexity",
+        "def unique(items):\n    return list(dict.fromkeys(items))\n",
+        "def unique(items):\n    out = []\n    for item in items:\n        if out.count(item) == 0:\n            out.append(item)\n    return out\n",
+    ),
+    (
+        "complexity",
+        "def queue(items):\n    from collections import deque\n\n    waiting = deque(items)\n    while waiting:\n        yield waiting.popleft()\n",
+        "def queue(items):\n    waiting = list(items)\n    while waiting:\n        waiting.sort()\n        yield waiting.pop(0)\n",
+    ),
 ]

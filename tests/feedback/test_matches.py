@@ -22,11 +22,11 @@ def test_ast_match_by_hand() -> None:
 
 def test_data_flow_by_hand() -> None:
     # a is computed from a constant; b comes from a; a and b are read.
-    assert data_flow("a = 1\nb = a\n") == [
+    assert data_flow("a = 1\nb = a\n") == (
         ("var_0", "computed_from", ()),
         ("var_1", "comes_from", ("var_0",)),
         ("var_0", "comes_from", ("var_0",)),
-    ]
+    )
     assert dataflow_match("a = 1\nb = 2\n", "a = 1\nb = a\n") == pytest.approx(1 / 3)
 
 
