@@ -317,6 +317,21 @@ def attempt_row(attempt: Attempt) -> dict[str, object]:
     }
 
 
+HACKING = {
+    "padding": frozenset({"dead-code-padding"}),
+    "comments": frozenset({"comment-stuffing"}),
+    "copied_tests": frozenset({"visible-tests"}),
+    "example_table": frozenset({"example-table"}),
+}
+"""Ways to please a judge or the tests without solving the task; all other signs are tampering."""
+
+
+def _signs(attempt: Attempt, wanted: frozenset[str] | None) -> bool:
+    """Whether an attempt shows one of the signs; None: one that is in no group."""
+    found = set(attempt.feedback.tripwires)
+    return bool(found - frozenset().union(*HACKING.values()) if wanted is None else found & wanted)
+
+
 def outcome_metrics(attempts: Sequence[Attempt]) -> dict[str, float]:
     """Means over attempts: share of each coarse class, rewards, tripped, length. Faults apart."""
     judged = [a for a in attempts if a.judged]
@@ -334,6 +349,9 @@ def outcome_metrics(attempts: Sequence[Attempt]) -> dict[str, float]:
     silent = sum(a.feedback.value("style") is None for a in judged)
     metrics["judge/fault_rate"] = silent / n
     metrics["tamper_rate"] = sum(bool(a.feedback.tripwires) for a in judged) / n
+    for name, signs in (("tamper", None), *HACKING.items()):
+        tripped = [a for a in judged if _signs(a, signs)]
+        metrics[f"hacking/{name}"] = len(tripped) / n
     metrics["tokens/mean"] = sum(len(a.completion.ids) for a in judged) / n
     return metrics
 
