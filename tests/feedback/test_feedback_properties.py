@@ -15,9 +15,15 @@ from falcon.feedback import (
     StaticJudge,
     assess_group,
     ast_match,
+    ast_reward,
+    compile_reward,
     composite,
     dataflow_match,
+    dataflow_reward,
+    fine_reward,
+    negative_reward,
 )
+from falcon.feedback.error_types import LineMatching
 from falcon.sandbox.verdict import CaseResult, ErrorInfo, Outcome, Verdict
 
 CODE = st.lists(
@@ -66,7 +72,12 @@ RANGE = {
     "style": (-1, 2),
     "complexity": (-1, 2),
     "negative": (-1, 0),
+    "fine": (-0.3, 0),
+    "compile": (-1, 1),
+    "ast": (0, 1),
+    "dfg": (0, 1),
 }
+MATCHINGS: tuple[LineMatching, ...] = ("exact", "first_occurrence")
 
 
 def check(program: str, verdict: Verdict, reference: str = "") -> None:
@@ -83,7 +94,13 @@ def check(program: str, verdict: Verdict, reference: str = "") -> None:
     assert math.isfinite(composite(feedback, options))
     assert (feedback.rewards == ()) == (verdict.outcome is Outcome.SANDBOX_ERROR)
     assert feedback.error_type in ("", *ERROR_TYPES)
-    for reward in feedback.rewards:
+    others = [ast_reward(program, [reference]), dataflow_reward(program, [reference])]
+    if feedback.rewards:
+        others.append(compile_reward(verdict, program))
+        for matching in MATCHINGS:
+            others.append(fine_reward(verdict, program, matching))
+            others.append(negative_reward(verdict, program, SHARE, SHARE, matching))
+    for reward in (*feedback.rewards, *others):
         low, high = RANGE[reward.term]
         assert low <= reward.value <= high + 1e-9
         if reward.span is not None:
