@@ -3,9 +3,10 @@
 from falcon.memory.encoder import Encoder, HashEncoder, SentenceEncoder, make_encoder
 from falcon.memory.experience import Experience, Origin
 from falcon.memory.export import to_parquet
-from falcon.memory.long_term import Hit, LongTermMemory
+from falcon.memory.long_term import LongTermMemory
 from falcon.memory.mutation import corrupt
 from falcon.memory.recall import recall_block
+from falcon.memory.search import Hit
 from falcon.memory.seeding import demonstrations
 from falcon.memory.short_term import ShortTermMemory
 from falcon.memory.text import text_of

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from falcon.feedback.reward import Feedback
+from falcon.memory.migration import SCHEMA, upgraded
+from falcon.memory.normal import normal_program
 from falcon.problems.problem import Split
 from falcon.sandbox.verdict import Verdict
 
-SCHEMA = 1
-"""Version of the stored form. A reader refuses a greater one."""
-
 
 class Origin(BaseModel):
-    """Where an experience came from: stage and step, and which policy wrote the program."""
+    """Where an experience came from: stage, run and step, which policy wrote the program, when.
+
+    ``time`` is UTC as ISO 8601. The stages of the pipeline leave ``run`` and ``time`` empty, so
+    that equal runs write equal bytes; their MLflow run carries the memory's digest instead.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,13 +27,15 @@ class Origin(BaseModel):
     run: str = ""
     step: int = 0
     policy: str = ""
+    time: str = ""
 
 
 class Experience(BaseModel):
     """One program W for a problem D, the outcome of its tests T and the feedback F on it.
 
-    Measured seconds of the verdict are left out, so that the same samples are the same bytes
-    and a memory's digest tells memories apart, not machines.
+    Measured seconds and traced lines of the verdict are left out, so that the same samples are
+    the same bytes and a memory's digest tells memories apart, not machines. The form of an
+    earlier schema is brought up to date when it is read; a later one is refused (ValueError).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,13 +50,21 @@ class Experience(BaseModel):
     score: float
     origin: Origin
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_schema(cls, data: Any) -> Any:
+        return upgraded(data) if isinstance(data, dict) else data
+
     @field_validator("verdict")
     @classmethod
-    def _without_times(cls, verdict: Verdict) -> Verdict:
-        return verdict.model_copy(update={"cpu_s": 0.0, "wall_s": 0.0})
+    def _without_measurements(cls, verdict: Verdict) -> Verdict:
+        cases = verdict.cases
+        if any(case.lines is not None for case in cases):
+            cases = tuple(case.model_copy(update={"lines": None}) for case in cases)
+        return verdict.model_copy(update={"cpu_s": 0.0, "wall_s": 0.0, "cases": cases})
 
     @property
     def key(self) -> str:
-        """Identity for deduplication: problem and program (sha256, 32 hex digits)."""
-        text = f"{self.problem_id}\0{self.program.strip()}"
+        """Identity for deduplication: problem and normal form of the program (32 hex digits)."""
+        text = f"{self.problem_id}\0{normal_program(self.program)}"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

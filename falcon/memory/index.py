@@ -1,65 +1,74 @@
-"""The index of long-term memory: unit vectors in a Chroma collection, searched by cosine.
+"""The index of long-term memory: unit vectors by text, searched by cosine.
 
-Derived from the log and never trusted over it. ``state.json`` says which encoder made the
-vectors and which prefix of which log they cover; it is replaced atomically after Chroma has
-the vectors, so after a crash the same texts are written again under the same ids. A
-rebuild goes to a new generation folder and takes over vectors of texts it already knows.
+Derived from the log and never trusted over it. Three parts: the file of vectors (the cache
+of embeddings, ``vector_file.py``), a Chroma collection of the texts up to some record of the
+log, and a tail of newer ones that is searched exactly until it is worth putting in Chroma
+(``settle``). ``state.json`` says which prefix of which log the collection covers; it is
+replaced after Chroma has the vectors, so after a crash the same texts are put in once more
+under the same ids, and the collection is first probed in another process. A rebuild goes to
+a new generation folder.
 
-One vector stands for one distinct text, not one experience: experiences that say the same
-share it. The index does not know experiences, only ids and texts. Chroma's folder is not
-safe to share between processes, so a lock guards it, and a second process works with a
-private copy in a temporary folder.
+One vector stands for one distinct text, not one experience. The index does not know
+experiences, only texts by number, id and content. Chroma's folder is not safe to share
+between processes, so a lock guards it, and a second process searches exactly.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
+import logging
 import os
 import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from falcon.config import MemorySettings
+from falcon.memory.chroma import BATCH, Collection, Hnsw
 from falcon.memory.encoder import Encoder, Vectors
+from falcon.memory.exact import Matrix
 from falcon.memory.log import FolderLock, sync_folder
+from falcon.memory.probe import survives
+from falcon.memory.vector_file import VectorFile
 
-COLLECTION = "experiences"
-SYNC = 50
-HNSW = {
-    "space": "cosine",
-    "ef_construction": 200,
-    "ef_search": 400,
-    "max_neighbors": 32,
-    # Chroma 1.5.9 applies records it has not synced a second time, as slow updates (some 16 ms
-    # each), at the first write after a query: few may be left unsynced.
-    "batch_size": SYNC,
-    "sync_threshold": SYNC,
-}
-BATCH = 1024
-"""Vectors handed to Chroma at once (its own limit is 5461)."""
+logger = logging.getLogger("falcon.memory")
+
+REFUSED = (errno.EWOULDBLOCK, errno.EACCES, errno.EPERM, errno.EROFS)
+"""Faults that mean: the folder is in use, or the disk takes no writes."""
+
+OPEN = "open"
+"""Name of the mark that is in the folder while a process has the collection open."""
+
+Read = Callable[[int], str]
+"""The text of a number."""
+Show = Callable[[int], None]
+"""Told after each batch how many vectors went into the collection."""
 
 
 class IndexState(BaseModel):
-    """What an index was made of: encoder, and the first ``records`` records of a log."""
+    """What a collection holds: the ``texts`` of the first ``records`` records of a log."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: str
     dim: int
-    generation: int
+    neighbors: int
+    construction: int
+    generation: int = 0
     records: int = 0
     digest: str = ""
+    texts: int = 0
 
 
 def _read_state(folder: Path) -> IndexState | None:
     try:
         return IndexState.model_validate_json((folder / "state.json").read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None  # absent or unreadable: the index is derived, so it is made again
 
 
@@ -68,120 +77,199 @@ def _generation(number: int) -> str:
 
 
 class VectorIndex:
-    """Vectors by text id, in ``folder`` or, where another process has it, in a private copy."""
+    """Search by cosine over the texts of one log, in their order there.
 
-    def __init__(self, folder: Path, encoder: Encoder) -> None:
+    ``text_ids`` is the log's own list of text ids by number, which may grow; ``numbers`` is
+    its inverse; ``lineage`` names the log on a server, equal for a log and its continuations.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        encoder: Encoder,
+        settings: MemorySettings,
+        *,
+        vectors: VectorFile,
+        text_ids: Sequence[bytes],
+        numbers: Callable[[bytes], int | None],
+        lineage: str = "",
+    ) -> None:
+        self.folder = folder
         self.encoder = encoder
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self.vectors = vectors
+        self._ids = text_ids
+        self._number = numbers
+        self._hnsw = Hnsw.of(settings)
         self._lock: FolderLock | None = None
-        self._client: Any = None
-        self._collection: Any = None
-        self.folder = self._own(folder)
-        state = _read_state(self.folder)
-        self.state = IndexState(encoder="", dim=0, generation=0) if state is None else state
-        if state is not None and not self._attach():
-            self.state = state.model_copy(update={"encoder": "", "records": 0, "digest": ""})
+        self._collection: Collection | None = None
+        self._shared = bool(settings.server)
+        self._was_open = False  # by a process that did not close it
+        self._settled = 0
+        self._tail = Matrix(encoder.dim)
+        fresh = IndexState(
+            encoder=encoder.name,
+            dim=encoder.dim,
+            neighbors=self._hnsw.neighbors,
+            construction=self._hnsw.construction,
+        )
+        self.state = fresh
+        self.exact = settings.search == "exact"
+        if self.exact:
+            return
+        if self._shared:
+            self._collection = self._of_server(settings.server, lineage)
+        elif self._own(folder):
+            self._attach(fresh)
+        else:
+            self.exact = True
 
-    @property
-    def private(self) -> bool:
-        """Whether this is a temporary copy because another process holds the folder."""
-        return self._temporary is not None
+    # -- opening -----------------------------------------------------------------------
 
-    def _own(self, folder: Path) -> Path:
+    def _of_server(self, url: str, lineage: str) -> Collection:
+        state = self.state
+        graph = f"{state.encoder}\0{state.dim}\0{state.neighbors}\0{state.construction}\0{lineage}"
+        name = f"falcon-{hashlib.sha256(graph.encode()).hexdigest()[:24]}"
+        collection = Collection.on_server(url, name, self._hnsw)
+        self.state = state.model_copy(update=_known(collection.note))
+        return collection
+
+    def _own(self, folder: Path) -> bool:
+        """Whether the collection of the folder is ours to use."""
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FolderLock(folder)
             folder.mkdir(exist_ok=True)
+            self._was_open = (folder / OPEN).exists()
+            (folder / OPEN).touch()
         except OSError as fault:
-            if fault.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EROFS):
+            if fault.errno not in REFUSED:
                 raise
-            self._temporary = tempfile.TemporaryDirectory(prefix="falcon-index-")
-            return Path(self._temporary.name)
-        return folder
-
-    def _open_client(self, path: Path) -> Any:
-        import chromadb
-        from chromadb.config import Settings
-
-        return chromadb.PersistentClient(str(path), settings=Settings(anonymized_telemetry=False))
-
-    def _attach(self) -> bool:
-        """Open the generation that the state names; False where it is gone or unreadable."""
-        from chromadb.errors import ChromaError
-
-        path = self.folder / _generation(self.state.generation)
-        if not (path / "chroma.sqlite3").is_file():
-            return False
-        try:
-            self._client = self._open_client(path)
-            self._collection = self._client.get_collection(COLLECTION, embedding_function=None)
-        except (ChromaError, ValueError, OSError):
-            self._detach()
+            logger.info("%s cannot be used (%s): searching exactly", folder, fault.strerror)
             return False
         return True
 
-    def _detach(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        self._client = self._collection = None
+    def _attach(self, fresh: IndexState) -> None:
+        """Open the generation that the state names, if it was made as this one would be."""
+        known = _read_state(self.folder)
+        if known is None:
+            if any(self.folder.glob("generation-*")):
+                logger.warning("%s: its state is damaged; it is made again", self.folder)
+            return
+        self.state = fresh.model_copy(update={"generation": known.generation})
+        for name in ("encoder", "dim", "neighbors", "construction"):
+            if getattr(known, name) != getattr(fresh, name):
+                logger.warning(
+                    "%s: made with %s %s, not %s; it is made again",
+                    *(self.folder, name, getattr(known, name), getattr(fresh, name)),
+                )
+                return
+        path = self.folder / _generation(known.generation)
+        if not self._was_open or survives(path, self.encoder.dim):
+            self._collection = Collection.found(path, self._hnsw)
+        if self._collection is None:
+            logger.warning("%s: its vectors are lost or damaged; it is made again", self.folder)
+            return
+        self.state = known
 
-    @property
-    def fits(self) -> bool:
-        """Whether the vectors were made by this encoder."""
-        made = (self.state.encoder, self.state.dim)
-        return self._collection is not None and made == (self.encoder.name, self.encoder.dim)
+    def recognise(self, known: bool) -> None:
+        """Say whether the log begins with the records that :attr:`state` names."""
+        if known and self._collection is not None and self._whole_as_noted():
+            self._settled = min(self.state.texts, len(self._ids))
+            return
+        if self._collection is not None and self.state.records and not self._shared:
+            logger.info("%s: made of another log; it is made again", self.folder)
+        self.state = self.state.model_copy(update={"records": 0, "digest": "", "texts": 0})
+
+    def _whole_as_noted(self) -> bool:
+        """Whether a server still has what it noted; a folder is counted when it is written."""
+        return not self._shared or len(self._whole) >= self.state.texts
+
+    # -- growing -----------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return 0 if self._collection is None else int(self._collection.count())
+        """Texts that a search looks at."""
+        return self._settled + len(self._tail)
 
-    def _stored(self, ids: Sequence[str]) -> dict[str, Vectors]:
-        found: dict[str, Vectors] = {}
-        for start in range(0, len(ids), BATCH):
-            rows = self._collection.get(
-                ids=list(ids[start : start + BATCH]), include=["embeddings"]
+    @property
+    def unsettled(self) -> int:
+        """Texts that are searched exactly because the collection does not have them."""
+        return 0 if self.exact else len(self._tail)
+
+    def extend(self, read: Read) -> None:
+        """Take in the texts that follow those known; embed those without a vector."""
+        for start in range(len(self), len(self._ids), BATCH):
+            ids = list(self._ids[start : start + BATCH])
+            self.embed(
+                {key: n for n, key in enumerate(ids, start) if key not in self.vectors}, read
             )
-            found.update(zip(rows["ids"], np.asarray(rows["embeddings"], "f4"), strict=True))
-        return found
+            self._tail.add(self.vectors.take(ids))
 
-    def rebuild(self, texts: Mapping[str, str]) -> None:
-        """Make a new generation of exactly these texts (id -> text); drop the old ones.
+    def embed(self, missing: Mapping[bytes, int], read: Read) -> None:
+        """Vectors for texts (id -> number) into the file of vectors."""
+        if missing:
+            rows = self.encoder.encode([read(number) for number in missing.values()])
+            self.vectors.put(list(missing), rows)
 
-        Covers no log until :meth:`mark`. Vectors of the same encoder are taken over.
-        """
-        known = self._stored(list(texts)) if self.fits else {}
+    def settle(self, records: int, digest: str, show: Show | None = None) -> None:
+        """Put the tail into the collection, which then covers ``records`` records of the log."""
+        if self.exact or not len(self) or (not len(self._tail) and self.state.digest == digest):
+            return
+        wanted = list(self._ids[self._settled : len(self)])
+        if self._shared:
+            wanted = self._whole.lacks(wanted)
+        elif self._collection is None or self._settled == 0:
+            self._renew()
+        self._put(wanted, show)
+        if not self._shared and len(self._whole) != len(self):
+            self._renew()  # it held texts of no record, or had lost some
+            self._put(self._ids[: len(self)], show)
+        self._settled = len(self)
+        self._tail.clear()
+        self._mark(records, digest)
+
+    def rebuild(self, records: int, digest: str, show: Show | None = None) -> None:
+        """Make the collection anew from the file of vectors."""
+        if self.exact:
+            return
+        n = len(self)
+        if self._shared:
+            self._put(list(self._ids[:n]), show)
+        else:
+            self._renew()
+            self._put(self._ids[:n], show)
+        self._settled = n
+        self._tail.clear()
+        self._mark(records, digest)
+
+    def _put(self, text_ids: Sequence[bytes], show: Show | None) -> None:
+        for start in range(0, len(text_ids), BATCH):
+            part = text_ids[start : start + BATCH]
+            self._whole.put(part, self.vectors.take(part))
+            if show is not None:
+                show(len(part))
+
+    def _renew(self) -> None:
+        """An empty collection in a new generation; the old one goes."""
         self._detach()
         number = self.state.generation + 1
         path = self.folder / _generation(number)
         if path.exists():
             shutil.rmtree(path)  # left behind by a rebuild that was killed
-        self._client = self._open_client(path)
-        self._collection = self._client.create_collection(
-            COLLECTION, embedding_function=None, configuration={"hnsw": HNSW}
-        )
-        self.state = IndexState(encoder=self.encoder.name, dim=self.encoder.dim, generation=number)
-        self._upsert(list(known), list(known.values()))
-        self.add({key: text for key, text in texts.items() if key not in known})
+        self._collection = Collection.made(path, self._hnsw)
+        update = {"generation": number, "records": 0, "digest": "", "texts": 0}
+        self.state = self.state.model_copy(update=update)
         self._save()
         for old in self.folder.glob("generation-*"):
             if old.name != path.name:
                 shutil.rmtree(old)
 
-    def add(self, texts: Mapping[str, str]) -> None:
-        """Embed texts (id -> text) and put them in; an id that is there is written again."""
-        ids = list(texts)
-        for start in range(0, len(ids), BATCH):
-            part = ids[start : start + BATCH]
-            self._upsert(part, list(self.encoder.encode([texts[key] for key in part])))
-
-    def _upsert(self, ids: Sequence[str], rows: Sequence[Vectors]) -> None:
-        for start in range(0, len(ids), BATCH):
-            stop = start + BATCH
-            self._collection.upsert(ids=list(ids[start:stop]), embeddings=list(rows[start:stop]))
-
-    def mark(self, records: int, digest: str) -> None:
-        """Note that the vectors now cover the first ``records`` records of a log."""
-        self.state = self.state.model_copy(update={"records": records, "digest": digest})
-        self._save()
+    def _mark(self, records: int, digest: str) -> None:
+        update = {"records": records, "digest": digest, "texts": self._settled}
+        self.state = self.state.model_copy(update=update)
+        if self._shared:
+            self._whole.write_note(update)
+        else:
+            self._save()
 
     def _save(self) -> None:
         temporary = self.folder / "state.json.new"
@@ -192,32 +280,82 @@ class VectorIndex:
         os.replace(temporary, self.folder / "state.json")
         sync_folder(self.folder)
 
-    def nearest(self, queries: Sequence[str], n: int) -> list[list[tuple[str, float]]]:
-        """For each query text the ``n`` nearest text ids with their cosine, best first.
+    # -- searching ---------------------------------------------------------------------
 
-        The search is approximate (HNSW, as FAISS would be); the cosines are then computed
-        anew from the vectors, and equal ones (to six digits) come in the order of the ids.
+    def nearest(self, queries: Vectors, n: int) -> list[list[tuple[int, float]]]:
+        """The ``n`` nearest texts by number with their cosine for each query, best first.
+
+        Which texts are near is approximate where the collection says it; the cosines are then
+        computed anew, and equal ones (to six digits) come in the order of the numbers.
         """
         n = min(n, len(self))
-        if n == 0 or not queries:
+        if n == 0 or not len(queries):
             return [[] for _ in queries]
-        wanted = self.encoder.encode(queries)
-        found = self._collection.query(
-            query_embeddings=list(wanted), n_results=n, include=["embeddings"]
-        )
-        answers = []
-        for query, ids, rows in zip(wanted, found["ids"], found["embeddings"], strict=True):
-            cosines = np.asarray(rows, np.float64) @ query.astype(np.float64)
-            pairs = [(key, float(cosine)) for key, cosine in zip(ids, cosines, strict=True)]
-            answers.append(sorted(pairs, key=lambda pair: (-round(pair[1], 6), pair[0])))
-        return answers
+        settled = self._in_collection(queries, n)
+        tail = self._tail.nearest(queries, n)
+        return [
+            self._ranked(query, {*old, *(int(row) + self._settled for row in rows)}, n)
+            for query, old, (rows, _) in zip(queries, settled, tail, strict=True)
+        ]
+
+    def _ranked(self, query: Vectors, numbers: set[int], n: int) -> list[tuple[int, float]]:
+        order = sorted(numbers)
+        rows = self.vectors.take([self._ids[number] for number in order]).astype(np.float64)
+        cosines = rows @ query.astype(np.float64)
+        found = [(number, float(cosine)) for number, cosine in zip(order, cosines, strict=True)]
+        return sorted(found, key=lambda pair: (-round(pair[1], 6), pair[0]))[:n]
+
+    def _in_collection(self, queries: Vectors, n: int) -> list[list[int]]:
+        if not self._settled or self._collection is None:
+            return [[] for _ in queries]
+        from chromadb.errors import ChromaError
+
+        try:
+            return self._asked(self._collection, queries, n)
+        except ChromaError as fault:
+            if self._shared:
+                raise
+            logger.warning("%s: damaged (%s); it is made again", self.folder, fault)
+        state, n_tail = self.state, len(self._tail)
+        self._renew()
+        self._put(self._ids[: len(self) - n_tail], None)
+        self._mark(state.records, state.digest)
+        return self._asked(self._whole, queries, n)
+
+    def _asked(self, collection: Collection, queries: Vectors, n: int) -> list[list[int]]:
+        """Numbers by the collection. On a server others' texts are between ours: ask for more."""
+        everything = len(collection) if self._shared else self._settled
+        wanted, asked = min(n, self._settled), min(n, everything)
+        while True:
+            found = [
+                [number for key in row if (number := self._number(key)) is not None]
+                for row in collection.nearest(queries, asked)
+            ]
+            if asked == everything or all(len(row) >= wanted for row in found):
+                return found
+            asked = min(4 * asked, everything)
+
+    # -- life --------------------------------------------------------------------------
+
+    @property
+    def _whole(self) -> Collection:
+        assert self._collection is not None
+        return self._collection
+
+    def _detach(self) -> None:
+        if self._collection is not None:
+            self._collection.close()
+            self._collection = None
 
     def close(self) -> None:
-        """Close Chroma, let the next process in, and drop a private copy."""
+        """Close Chroma and let the next process in."""
         self._detach()
         if self._lock is not None:
+            (self.folder / OPEN).unlink(missing_ok=True)
             self._lock.release()
             self._lock = None
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
+
+
+def _known(note: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a state that a server keeps."""
+    return {name: note[name] for name in ("records", "digest", "texts") if name in note}

@@ -2,8 +2,8 @@
 
 A folder of segments, each a file of lines ``crc32 json``. A batch is one write and one
 fsync, and is acknowledged after it. A process killed while it writes leaves at most one
-torn last line behind: the next writer cuts it off, a reader ignores it. Any other damage
-is reported with file and line and never skipped.
+torn last line behind: the next writer cuts it off, a reader leaves it out; both say so. Any
+other damage is reported with file and line and never skipped.
 
 Records are bytes here. What they mean (schema, duplicates, error types) is
 ``long_term.py``'s business; there is no deletion and no compaction.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import zlib
@@ -23,6 +24,8 @@ from pathlib import Path
 from types import TracebackType
 
 from falcon.errors import UserError
+
+logger = logging.getLogger("falcon.memory")
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 _SEGMENT = re.compile(r"segment-(\d{6})\.jsonl")
@@ -55,6 +58,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _refused(folder: Path, fault: OSError) -> UserError:
+    return UserError(
+        f"{folder}: this memory cannot be opened ({fault.strerror or fault}).",
+        hint="Look at the permissions of the folder and whether the disk is mounted read-only.",
+    )
 
 
 class FolderLock:
@@ -97,6 +107,8 @@ class Log:
         self._digest = hashlib.sha256()
         self._lock: FolderLock | None = None
         self._broken = False
+        self.torn = ""
+        """File, line and size of a torn last record that was left out, or ""."""
 
     @classmethod
     def open(
@@ -110,33 +122,42 @@ class Log:
         """Open and check a log, calling ``visit`` with every record in order.
 
         A writer creates the folder; a reader needs it. Raises UserError for an absent log,
-        damage (file and line), or a log another process is writing (for a writer).
+        damage (file and line), a log another process is writing, or a disk that takes no
+        writes (for a writer).
         """
         log = cls(folder, writable=writable, segment_bytes=segment_bytes)
         if writable:
-            folder.mkdir(parents=True, exist_ok=True)
             log._take_lock()
         elif not folder.is_dir():
             raise UserError(f"{folder}: there is no memory here.", hint="Run the seed stage first.")
         try:
-            segments = log._segments()
-            for path in segments:
-                log._read_segment(path, last=path == segments[-1], visit=visit)
-            if writable and not segments:
-                log._new_segment()
+            log._read(visit)
+        except OSError as fault:
+            log.close()
+            raise _refused(folder, fault) from fault
         except BaseException:
             log.close()
             raise
         return log
 
+    def _read(self, visit: Visit | None) -> None:
+        segments = self._segments()
+        for path in segments:
+            self._read_segment(path, last=path == segments[-1], visit=visit)
+        if self.writable and not segments:
+            self._new_segment()
+
     def _take_lock(self) -> None:
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = FolderLock(self.folder)
         except BlockingIOError as held:
             raise UserError(
                 f"{self.folder}: another writer has this memory open ({held.strerror}).",
                 hint="Wait for it to end, or open the memory read-only.",
             ) from None
+        except OSError as fault:
+            raise _refused(self.folder, fault) from fault
 
     def _segments(self) -> list[Path]:
         found = sorted(p for p in self.folder.iterdir() if _SEGMENT.fullmatch(p.name))
@@ -158,6 +179,7 @@ class Log:
                 whole = line.endswith(b"\n")
                 payload = unframe(line[:-1] if whole else line)
                 if payload is None and last and not whole:
+                    self.torn = f"{path}, line {number}: {len(line)} bytes of a torn record"
                     break
                 if payload is None or not (whole or last):
                     raise UserError(
@@ -171,6 +193,8 @@ class Log:
                     if self.writable:
                         os.write(handle, b"\n")  # whole but for its newline: mend it
                     break  # a reader must not go on into what is being written now
+        if self.torn:
+            logger.warning("%s %s", self.torn, "are cut off" if self.writable else "are left out")
         if self.writable and last and os.fstat(handle).st_size > self._size:
             os.ftruncate(handle, self._size)
             os.fsync(handle)

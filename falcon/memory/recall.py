@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from falcon.memory.experience import Experience
-from falcon.memory.long_term import Hit
+from falcon.memory.search import Hit
 from falcon.memory.text import first_line
 from falcon.problems.problem import HELD_OUT
 

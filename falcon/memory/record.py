@@ -1,7 +1,8 @@
 """The stored form of an experience: one line of ASCII JSON, and what a memory keeps of it in RAM.
 
 Opening a memory reads every record; :func:`summarise` takes from it only what statistics and
-lookup need, without building the whole object.
+lookup need, without building the whole object. A pruned experience leaves a stub: its key and
+its error, so that it is neither tried for nothing again nor missing from P_error.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from falcon.memory.experience import SCHEMA, Experience
-from falcon.memory.text import searchable_text, text_id
+from falcon.memory.experience import Experience
+from falcon.memory.migration import SCHEMA, upgraded
+from falcon.memory.text import searchable_text, text_id, text_of
 from falcon.problems.problem import Split
 
 
@@ -18,22 +20,66 @@ class Summary(NamedTuple):
     """What a memory knows of a record without reading it again."""
 
     schema: int
-    key: bytes
-    problem_id: str
-    split: Split
-    error_type: str
-    text_id: str
+    key: bytes = b""
+    problem_id: str = ""
+    split: Split = Split.TRAIN
+    error_type: str = ""
+    error_line: int = 0
+    score: float = 0.0
+    passed: bool = False
+    text_id: bytes = b""
+    pruned: bool = False
 
 
-def encode_record(experience: Experience) -> bytes:
-    """An experience as the log stores it. Raises ValueError for NaN or infinity."""
-    tree = experience.model_dump()
+def summary_of(experience: Experience) -> Summary:
+    """Summary of an experience at hand."""
+    said = experience.feedback
+    return Summary(
+        schema=experience.schema_version,
+        key=bytes.fromhex(experience.key),
+        problem_id=experience.problem_id,
+        split=experience.split,
+        error_type=said.error_type,
+        error_line=said.error_line,
+        score=experience.score,
+        passed=experience.verdict.passed,
+        text_id=bytes.fromhex(text_id(text_of(experience))),
+    )
+
+
+def encode_record(experience: Experience, key: bytes = b"") -> bytes:
+    """An experience as the log stores it; ``key`` where it is known already.
+
+    Raises ValueError for NaN or infinity.
+    """
+    tree = {"key": key.hex() or experience.key, **experience.model_dump()}
+    return _line(tree)
+
+
+def encode_stub(known: Summary) -> bytes:
+    """What is left of a pruned experience."""
+    return _line(
+        {
+            "key": known.key.hex(),
+            "schema_version": SCHEMA,
+            "pruned": True,
+            "problem_id": known.problem_id,
+            "split": known.split.value,
+            "error_type": known.error_type,
+            "error_line": known.error_line,
+        }
+    )
+
+
+def _line(tree: dict[str, Any]) -> bytes:
     return json.dumps(tree, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def decode_record(payload: bytes) -> Experience:
-    """The experience of a stored record."""
-    return Experience.model_validate(json.loads(payload))
+    """The experience of a stored record, of whatever schema it was written with."""
+    tree = json.loads(payload)
+    tree.pop("key", None)
+    return Experience.model_validate(tree)
 
 
 def summarise(payload: bytes) -> Summary:
@@ -44,16 +90,36 @@ def summarise(payload: bytes) -> Summary:
     tree = json.loads(payload)
     schema = int(tree["schema_version"])
     if schema > SCHEMA:
-        return Summary(schema, b"", "", Split.TRAIN, "", "")
+        return Summary(schema)
+    if tree.get("pruned"):
+        return Summary(
+            schema=schema,
+            key=bytes.fromhex(tree["key"]),
+            problem_id=str(tree["problem_id"]),
+            split=Split(tree["split"]),
+            error_type=str(tree["error_type"]),
+            error_line=int(tree["error_line"]),
+            pruned=True,
+        )
+    key = tree.pop("key", "")
+    tree = upgraded(tree)
     said = tree["feedback"]
     outcome, error_type = tree["verdict"]["outcome"], str(said["error_type"])
     text = searchable_text(tree["task"], outcome, error_type, said["error_message"])
-    fields: dict[str, Any] = {"problem_id": tree["problem_id"], "program": tree["program"]}
     return Summary(
         schema=schema,
-        key=bytes.fromhex(Experience.model_construct(**fields).key),
+        key=bytes.fromhex(key or _key(tree)),
         problem_id=str(tree["problem_id"]),
         split=Split(tree["split"]),
         error_type=error_type,
-        text_id=text_id(text),
+        error_line=int(said["error_line"]),
+        score=float(tree["score"]),
+        passed=outcome == "pass",
+        text_id=bytes.fromhex(text_id(text)),
     )
+
+
+def _key(tree: dict[str, Any]) -> str:
+    """Key of a record that was written before keys were stored."""
+    fields = {"problem_id": tree["problem_id"], "program": tree["program"]}
+    return Experience.model_construct(**fields).key

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from falcon.memory import HashEncoder, LongTermMemory, text_of
+from falcon.config import MemorySettings
+from falcon.memory import HashEncoder, LongTermMemory, long_term, text_of
+from falcon.memory.chroma import Collection
 from falcon.memory.encoder import Vectors
-from falcon.memory.index import IndexState, VectorIndex
+from falcon.memory.index import OPEN, IndexState
 from falcon.sandbox.verdict import Outcome
 
 
@@ -179,24 +181,113 @@ def test_a_longer_log_of_the_same_beginning_only_adds(filled: Path, tmp_path, en
 
 def test_vectors_written_before_a_crash_and_not_marked_do_no_harm(filled, encoder, make) -> None:
     expected = recalled(filled, encoder)
-    index = VectorIndex(index_of(filled), encoder)
-    index.add({"0" * 32: "a text of a record that never reached the log"})
-    index.close()
-    assert recalled(filled, encoder) == expected
-
-
-def test_an_index_in_use_elsewhere_is_left_alone(filled: Path, encoder) -> None:
-    expected = recalled(filled, encoder)
-    holder = VectorIndex(index_of(filled), encoder)
     state = state_of(index_of(filled))
-    second = VectorIndex(index_of(filled), encoder)
-    assert (holder.private, second.private) == (False, True)
-    place = second.folder
-    second.close()
-    assert not place.exists()
+    place = index_of(filled) / f"generation-{state.generation:06d}"
+    collection = Collection.found(place)
+    assert collection is not None
+    collection.put([b"0" * 16], encoder.encode(["a text of a record that never reached the log"]))
+    collection.close()
     assert recalled(filled, encoder) == expected
+    with LongTermMemory.open(filled, encoder, writable=True) as memory:
+        memory.append([make(12)])
+        assert [e.origin.step for e, _ in memory.recall(make(12).task, k=1, min_similarity=0)] == [
+            12
+        ]
+    assert state_of(index_of(filled)).generation == state.generation + 1
+
+
+def test_a_second_process_searches_the_same_and_embeds_nothing_anew(filled: Path, encoder) -> None:
+    expected = recalled(filled, encoder)
+    state = state_of(index_of(filled))
+    counting = CountingEncoder()
+    with LongTermMemory.open(filled, encoder) as holder:
+        assert not holder.update_index().exact
+        with LongTermMemory.open(filled, counting) as second:
+            assert second.update_index().exact
+            assert second.recall("Task 3", k=4, min_similarity=-1) == expected
+    assert counting.asked == ["Task 3"]
     assert state_of(index_of(filled)) == state
-    holder.close()
+
+
+def test_new_texts_are_searched_before_they_are_in_the_collection(
+    folder: Path, encoder, make, monkeypatch
+) -> None:
+    monkeypatch.setattr(long_term, "SETTLE", 20)
+    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+        memory.append([make(i) for i in range(30)])
+        assert memory.update_index().unsettled == 0
+        for number in range(30, 55):
+            memory.append([make(number)])
+            (hit,) = memory.recall(make(number).task, k=1, min_similarity=0)
+            assert hit.experience == make(number)
+        assert memory.update_index().unsettled == 4
+        assert state_of(index_of(folder)).texts == 51
+        (hit,) = memory.recall(make(35).task, k=1, min_similarity=0)
+        assert hit.experience == make(35)
+    assert state_of(index_of(folder)).texts == 55
+
+
+def test_vectors_given_by_the_caller_are_used_and_kept(folder: Path, make) -> None:
+    counting = CountingEncoder(8)
+    rows = np.eye(8, dtype=np.float32)[:4] * 3
+    told = [make(i) for i in range(4)]
+    with LongTermMemory.open(folder, counting, writable=True) as memory:
+        memory.append(told[:1], rows[:1])
+        memory.append([told[0], *told[1:]], rows)
+        shapes = [rows[:3], np.zeros((4, 9)), np.full((4, 8), np.nan), np.zeros((4, 8))]
+        for wrong in shapes:
+            with pytest.raises(ValueError, match="vectors"):
+                memory.append([make(i) for i in range(10, 14)], wrong)
+        assert len(memory) == 4
+        assert counting.asked == []
+        near = memory.update_index().nearest(rows[2:3] / 3, 2)
+        assert near[0][0] == (2, 1.0)
+    shutil.rmtree(next(index_of(folder).glob("generation-*")))
+    with LongTermMemory.open(folder, counting) as memory:
+        assert memory.update_index().nearest(rows[3:4] / 3, 1) == [[(3, 1.0)]]
+    assert counting.asked == []
+
+
+def test_exact_search_and_the_collection_agree(folder: Path, encoder, make) -> None:
+    tasks = random_tasks(np.random.default_rng(3), 300)
+    told = [make(i, task=task) for i, task in enumerate(tasks)]
+    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+        memory.append(told)
+        approximate = memory.recall_many(tasks[:20], k=7, min_similarity=-1)
+    exact = MemorySettings(search="exact")
+    with LongTermMemory.open(folder, encoder, settings=exact) as memory:
+        assert memory.update_index().exact
+        assert memory.recall_many(tasks[:20], k=7, min_similarity=-1) == approximate
+
+
+def test_another_graph_is_built_anew_and_another_search_is_not(filled: Path, encoder) -> None:
+    expected = recalled(filled, encoder)
+    for settings, generation in (
+        (MemorySettings(hnsw_search=50), 1),
+        (MemorySettings(hnsw_neighbors=8), 2),
+        (MemorySettings(hnsw_neighbors=8, hnsw_construction=50), 3),
+    ):
+        with LongTermMemory.open(filled, encoder, settings=settings) as memory:
+            assert memory.recall("Task 3", k=4, min_similarity=-1) == expected
+        assert state_of(index_of(filled)).generation == generation
+
+
+@pytest.mark.parametrize("damage", ["cut", "header"])
+def test_damage_inside_the_collection_is_found_and_mended(
+    filled: Path, encoder, make, damage: str
+) -> None:
+    """Chroma itself dies of such a file, so the process that finds it is another one."""
+    with LongTermMemory.open(filled, encoder, writable=True) as memory:
+        memory.append([make(i) for i in range(12, 150)])  # fewer are not in its files at all
+    expected = recalled(filled, encoder)
+    name = {"cut": "data_level0.bin", "header": "header.bin"}[damage]
+    (file,) = index_of(filled).rglob(name)
+    file.write_bytes(file.read_bytes()[:40] if damage == "cut" else b"\xff" * file.stat().st_size)
+    if damage == "cut":
+        (index_of(filled) / OPEN).touch()  # as the process that died leaves it
+    assert recalled(filled, encoder) == expected
+    assert state_of(index_of(filled)).generation == 2
+    assert not (index_of(filled) / OPEN).exists()
 
 
 def test_an_empty_memory_recalls_nothing(folder: Path, encoder) -> None:

@@ -68,10 +68,13 @@ def test_unfit_experiences_are_refused(filled: Path, encoder, make) -> None:
 
 def test_a_future_schema_is_refused(filled: Path, encoder) -> None:
     path = filled / segment_name(1)
-    future = frame(b'{"schema_version":2,"shape":"unknown"}')
+    future = frame(b'{"schema_version":9,"shape":"unknown"}')
     path.write_bytes(path.read_bytes() + future)
-    with pytest.raises(UserError, match=r"line 13: written with schema 2, newer than 1"):
-        LongTermMemory.open(filled, encoder)
+    before = path.read_bytes()
+    for writable in (False, True):
+        with pytest.raises(UserError, match=r"line 13: written with schema 9, newer than 2"):
+            LongTermMemory.open(filled, encoder, writable=writable)
+    assert path.read_bytes() == before
 
 
 def test_a_line_that_is_no_experience_is_named(filled: Path, encoder) -> None:

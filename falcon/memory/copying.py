@@ -1,0 +1,57 @@
+"""Copying: a log to another folder, whole or not at all, with all of it or the best of it.
+
+A copy has a digest of its own as soon as anything is left out. The source is never changed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from falcon.errors import UserError
+from falcon.memory.log import Log, sync_folder
+from falcon.memory.record import encode_stub, summarise
+from falcon.memory.retention import most_valuable
+
+BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Copying:
+    """What to copy: at most ``keep`` experiences (0: all), nothing of the problems ``without``."""
+
+    source: Log
+    keep: int = 0
+    without: Collection[str] = ()
+
+    def _payloads(self) -> Iterator[bytes]:
+        if not self.keep and not self.without:
+            yield from self.source
+            return
+        records = [summarise(payload) for payload in self.source]
+        wanted = [n for n, r in enumerate(records) if r.problem_id not in self.without]
+        chosen = most_valuable([records[n] for n in wanted], self.keep)
+        for place, number in enumerate(wanted):
+            whole = place in chosen or records[number].pruned
+            yield self.source[number] if whole else encode_stub(records[number])
+
+    def to(self, folder: Path) -> None:
+        """Write the copy. Raises UserError when something is there already."""
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"{folder}: is not empty.", hint="Copy the memory to a new folder.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = folder.parent / f"{folder.name}.new-{os.getpid()}"
+        try:
+            with Log.open(temporary, writable=True) as copy:
+                payloads = self._payloads()
+                while batch := list(islice(payloads, BATCH)):
+                    copy.append(batch)
+            os.replace(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.with_name(f"{temporary.name}.lock").unlink(missing_ok=True)
+        sync_folder(folder.parent)
