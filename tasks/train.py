@@ -67,8 +67,9 @@ def done(space: Workspace, settings: Settings) -> None:
 
 
 def body(stage: Stage) -> StageResult:
-    """Writes ``policy/`` (adapter and tokenizer), ``memory/`` and ``curves.csv``."""
+    """Writes ``policy/`` (adapter and tokenizer), ``memory/``, its page and ``curves.csv``."""
     from falcon.memory import make_encoder
+    from falcon.memory.report import write_report
     from falcon.problems import read_problems
     from falcon.training import train
 
@@ -93,9 +94,10 @@ def body(stage: Stage) -> StageResult:
         )
         size = len(memory)
         stage.run.tags({"memory.digest": memory.digest()})
+        write_report(memory, stage.out / "memory.html", "Memory after training")
     policy = _in_place(result.policy, stage.out / "policy")
     curves = _in_place(result.curves, stage.out / "curves.csv")
-    stage.artifacts += [curves, policy]
+    stage.artifacts += [curves, policy, stage.out / "memory.html"]
     report = check(stage, curves, policy, grown=size > before)
     metrics = {**result.metrics, "experiences": float(size), "added": float(size - before)}
     return StageResult(metrics, report)

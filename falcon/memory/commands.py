@@ -126,3 +126,16 @@ def _show(e: Experience) -> None:
         _say(f"{f.error_type} on line {f.error_line}: {f.error_message}")
     for reward in f.rewards:
         _say(f"{reward.term:<10} {reward.value:+.3f}  {reward.reason}")
+
+
+@app.command()
+def report(
+    folder: Folder = None,
+    out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("memory.html"),
+) -> None:
+    """A page about the memory: growth, error types over time, a map by outcome."""
+    from falcon.memory.report import write_report
+
+    with _open(folder, search=True) as memory:
+        write_report(memory, out, f"Memory {memory.folder}")
+        _say(f"{out}: {len(memory)} experiences")

@@ -91,6 +91,16 @@ def test_memory_is_counted_searched_and_shown(here: Path, falcon) -> None:
     assert "no experiences with key zz" in done.err
 
 
+def test_a_memory_becomes_a_page(here: Path, falcon) -> None:
+    folder = here / "outputs" / "train" / "memory"
+    remember(folder, experience(1, "Sum the rows."), experience(2, "Find x.", error="name"))
+    done = falcon("memory", "report", "--out", "pages/memory.html")
+    assert "2 experiences" in done.out
+    page = (here / "pages" / "memory.html").read_text()
+    assert page.count("<svg") == 3
+    assert "Find x." in page
+
+
 def test_without_a_memory_it_says_what_to_do(here: Path, falcon) -> None:
     for words in (("stats",), ("search", "x"), ("show", "a", "--folder", here / "none")):
         done = falcon("memory", *words)
