@@ -8,6 +8,7 @@ refused with their path and the nearest valid name. There are no aliases.
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from pathlib import Path
@@ -161,14 +162,42 @@ class MemorySettings(_Section):
     """Token budget of recalled text in a prompt; the task itself is never cut."""
     error_share: Literal["memory", "uniform"] = "memory"
     """P_error of eq. 9: from long-term memory, or the same for every type of error."""
+    min_score: float | None = None
+    """Experiences of a lower score are not recalled; programs that failed have low ones."""
+    diversity: float = Field(0.0, ge=0, lt=1)
+    """Above 0 recall prefers what is unlike the rest of it (maximal marginal relevance)."""
+    search: Literal["chroma", "exact"] = "chroma"
+    """``chroma``: an approximate index on disk; ``exact``: compare with every vector in RAM."""
+    server: str = ""
+    """Address of a Chroma server (``http://host:port``) that several machines share; empty: a
+    folder of this machine."""
+    hnsw_neighbors: int = Field(32, ge=4, le=128)
+    """Neighbours of a vector in the index. Chroma's default 16 finds less of what is near."""
+    hnsw_construction: int = Field(200, ge=16)
+    """Candidates looked at to place a vector: the quality of the index, and its time to build."""
+    hnsw_search: int = Field(400, ge=16)
+    """Candidates looked at by a search; may be changed at any time."""
+    smoothing: float = Field(1.0, gt=0)
+    """Added to the count of each error type in P_error (eq. 9)."""
+    forgetting: float = Field(1.0, gt=0, le=1)
+    """Weight in P_error that an error keeps with each later experience; 1: all weigh alike."""
     short_term_cap: int = Field(6400, ge=1)
     carry_over: bool = True
     """Start from the memory that the last published run left behind."""
+    keep: int = Field(50_000, ge=0)
+    """Experiences that are carried over at most, the most valuable ones; 0: all."""
 
     @field_validator("at", mode="before")
     @classmethod
     def _off_is_a_word(cls, value: object) -> object:
         return "off" if value is False else value  # YAML reads a bare `off` as false
+
+    @field_validator("server")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^/\s]+/?", value):
+            raise ValueError("an address like http://127.0.0.1:8123, or empty")
+        return value
 
 
 class RolloutSettings(_Section):
