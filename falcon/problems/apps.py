@@ -37,6 +37,8 @@ import string
 import bisect
 """
 
+NO_TESTS = "no tests"
+
 
 class _Wrong(Exception):
     """A field that cannot be read: its name and why."""
@@ -137,10 +139,10 @@ def _tests(row: dict[str, Any]) -> CallSuite | StdinSuite:
     field = "input_output" if "input_output" in row else "private_tests"
     found = _json(row, field) if row.get(field) else None
     if not isinstance(found, dict):
-        raise _Wrong(field, "no tests")
+        raise _Wrong(field, NO_TESTS)
     inputs, outputs = (found.get(k + "s", found.get(k)) for k in ("input", "output"))
     if not isinstance(inputs, list) or not isinstance(outputs, list) or not inputs:
-        raise _Wrong(field, "no tests")
+        raise _Wrong(field, NO_TESTS)
     if len(inputs) != len(outputs):
         raise _Wrong(field, f"{len(inputs)} inputs and {len(outputs)} outputs")
     name = found.get("fn_name")

@@ -10,16 +10,18 @@ from typing import Any
 from falcon.problems.fault import ProblemFault
 from falcon.problems.rows import Row, why_not_json
 
+TESTS_FILE = "input_output.json"
+MISSING = "the file is missing"
 _TEXTS = {
     "question": "question.txt",
-    "input_output": "input_output.json",
+    "input_output": TESTS_FILE,
     "solutions": "solutions.json",
     "starter_code": "starter_code.py",
 }
 _METADATA = "metadata.json"
-_NEEDED = ("question.txt", "input_output.json", _METADATA)
+_NEEDED = ("question.txt", TESTS_FILE, _METADATA)
 _FILES = {**_TEXTS, "difficulty": _METADATA}
-_TELLING = ("question.txt", "input_output.json", "solutions.json")
+_TELLING = ("question.txt", TESTS_FILE, "solutions.json")
 """Files by which a folder is known to be a problem's."""
 
 
@@ -64,7 +66,7 @@ def read_folders(path: Path) -> Folders:
 
 def _read(folder: Path) -> tuple[dict[str, Any], list[ProblemFault]]:
     faults = [
-        ProblemFault(folder / name, 0, "", "the file is missing")
+        ProblemFault(folder / name, 0, "", MISSING)
         for name in _NEEDED
         if not (folder / name).is_file()
     ]

@@ -6,13 +6,16 @@ is one UserError that names all of it; a file is never read in part.
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
 from falcon.config import DataSettings
 from falcon.errors import UserError
+from falcon.problems.apps import NO_TESTS
+from falcon.problems.apps_folder import MISSING, TESTS_FILE
 from falcon.problems.evalplus import require_path
-from falcon.problems.fault import refuse
+from falcon.problems.fault import ProblemFault, refuse
 from falcon.problems.files import PATH, inspect_file, parse_rows, read_folder
 from falcon.problems.humaneval import packaged_file
 from falcon.problems.mbpp import hub_rows
@@ -21,6 +24,8 @@ from falcon.problems.problem import Difficulty, Problem, Split
 BUILTIN = "problems.jsonl"
 """File name of FALCON's own problems inside the data folder."""
 
+_ABSENT = (TESTS_FILE, MISSING)
+_LOG = logging.getLogger(__name__)
 _PULL = "Get it with `dvc pull`."
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -45,13 +50,24 @@ def _load_mbpp(name: str) -> list[Problem]:
     return [problem for _, problem in problems]
 
 
+def _tested(path: Path, problems: list[Problem], faults: list[ProblemFault]) -> list[Problem]:
+    """Refuse what is wrong but rows without tests, of which APPS has hundreds: they are left out,
+    and their number is said."""
+    untested = [f for f in faults if f.message == NO_TESTS or (f.file.name, f.message) == _ABSENT]
+    if len(untested) < len(faults) or not problems:
+        refuse(path, faults)
+    if untested:
+        _LOG.warning("%s: %d problems without tests are left out", path, len(untested))
+    return problems
+
+
 def _load_apps(name: str) -> list[Problem]:
     path = Path(name).expanduser()
     if not path.is_dir():
-        return _load(path, "apps")
+        found, faults = inspect_file(path, "apps")
+        return _tested(path, [problem for _, problem in found], faults)
     read = read_folder(path)
-    refuse(path, read.faults)
-    problems = [problem for _, _, problem in read.problems]
+    problems = _tested(path, [problem for _, _, problem in read.problems], read.faults)
     if len({problem.id for problem in problems}) < len(problems):
         raise UserError(
             f"{path}: folders in it hold problems of the same numbers.",

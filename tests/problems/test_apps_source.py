@@ -122,3 +122,20 @@ def test_what_is_wrong_is_named_by_row_and_field(tmp_path: Path, write: Any) -> 
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no problem of APPS in it"):
         load_benchmark(f"apps:{tmp_path / 'empty'}", tmp_path)
+
+
+def test_problems_without_tests_are_left_out_and_counted(
+    tmp_path: Path, write: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [hub_row(1, STDIN), hub_row(2, None, input_output=""), hub_row(3, {"inputs": []})]
+    file = write(tmp_path / "a.jsonl", rows)
+    assert [p.id for p in load_benchmark(f"apps:{file}", tmp_path)] == ["apps/1"]
+    assert caplog.messages == [f"{file}: 2 problems without tests are left out"]
+    for number in (1, 2):
+        folder_of(tmp_path / "train", number, STDIN)
+    (tmp_path / "train" / "0002" / "input_output.json").unlink()
+    data = DataSettings(sources=(f"apps:{tmp_path / 'train'}",))
+    assert [p.id for p in load_sources(data, tmp_path)] == ["apps/1"]
+    assert caplog.messages[1:] == [f"{tmp_path / 'train'}: 1 problems without tests are left out"]
+    with pytest.raises(UserError, match="row 1, `input_output`: no tests"):
+        load_benchmark(f"apps:{write(tmp_path / 'b.jsonl', rows[1:])}", tmp_path)
