@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from falcon.config import MemorySettings
@@ -168,6 +169,17 @@ class Collection:
             with _asking(self._url):
                 there.update(self._collection.get(ids=part, include=[])["ids"])
         return [key for key in text_ids if key.hex() not in there]
+
+    def fetch(self, text_ids: Sequence[bytes]) -> dict[bytes, Vectors]:
+        """The vectors of those texts that are here."""
+        found: dict[bytes, Vectors] = {}
+        for start in range(0, len(text_ids), BATCH):
+            part = [key.hex() for key in text_ids[start : start + BATCH]]
+            with _asking(self._url):
+                got = self._collection.get(ids=part, include=["embeddings"])
+            rows = np.asarray(got["embeddings"], np.float32)
+            found.update(zip(map(bytes.fromhex, got["ids"]), rows, strict=True))
+        return found
 
     def nearest(self, queries: Vectors, n: int) -> list[list[bytes]]:
         """Ids of about the ``n`` nearest vectors of each query, best first."""

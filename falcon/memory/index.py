@@ -171,10 +171,13 @@ class VectorIndex:
             return
         self.state = known
 
-    def recognise(self, known: bool) -> None:
+    def recognise(self, known: bool, read: Read) -> None:
         """Say whether the log begins with the records that :attr:`state` names."""
         if known and self._collection is not None and self._whole_as_noted():
-            self._settled = min(self.state.texts, len(self._ids))
+            settled = min(self.state.texts, len(self._ids))
+            for start in range(0, settled, BATCH):
+                self._embed(start, min(start + BATCH, settled), read)
+            self._settled = settled
             return
         if self._collection is not None and self.state.records and not self._shared:
             logger.info("%s: made of another log; it is made again", self.folder)
@@ -196,16 +199,21 @@ class VectorIndex:
         return 0 if self.exact else len(self._tail)
 
     def extend(self, read: Read) -> None:
-        """Take in the texts that follow those known; embed those without a vector."""
+        """Take in the texts that follow those known."""
         for start in range(len(self), len(self._ids), BATCH):
-            ids = list(self._ids[start : start + BATCH])
-            self.embed(
-                {key: n for n, key in enumerate(ids, start) if key not in self.vectors}, read
-            )
-            self._tail.add(self.vectors.take(ids))
+            stop = min(start + BATCH, len(self._ids))
+            self._embed(start, stop, read)
+            self._tail.add(self.vectors.take(self._ids[start:stop]))
 
-    def embed(self, missing: Mapping[bytes, int], read: Read) -> None:
-        """Vectors for texts (id -> number) into the file of vectors."""
+    def _embed(self, start: int, stop: int, read: Read) -> None:
+        """See to it that the file of vectors has those of some texts: the collection may know
+        them, the others are embedded."""
+        missing = {self._ids[n]: n for n in range(start, stop) if self._ids[n] not in self.vectors}
+        if missing and self._collection is not None:
+            there = self._collection.fetch(list(missing))
+            if there:
+                self.vectors.put(list(there), np.stack(list(there.values())))
+                missing = {key: n for key, n in missing.items() if key not in there}
         if missing:
             rows = self.encoder.encode([read(number) for number in missing.values()])
             self.vectors.put(list(missing), rows)
@@ -301,7 +309,8 @@ class VectorIndex:
     def _ranked(self, query: Vectors, numbers: set[int], n: int) -> list[tuple[int, float]]:
         order = sorted(numbers)
         rows = self.vectors.take([self._ids[number] for number in order]).astype(np.float64)
-        cosines = rows @ query.astype(np.float64)
+        # Each row by itself: a matrix product rounds a row differently with its company.
+        cosines = (rows * query.astype(np.float64)).sum(axis=1)
         found = [(number, float(cosine)) for number, cosine in zip(order, cosines, strict=True)]
         return sorted(found, key=lambda pair: (-round(pair[1], 6), pair[0]))[:n]
 

@@ -312,7 +312,8 @@ class LongTermMemory:
             )
             records = index.state.records
             known = 0 < records <= len(self._log)
-            index.recognise(known and index.state.digest == self._log.digest(records))
+            known = known and index.state.digest == self._log.digest(records)
+            index.recognise(known, self._text)
             self._index = index
         return self._index
 

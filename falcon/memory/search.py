@@ -95,7 +95,7 @@ class Search:
                 continue
             ranked += [
                 (-round(cosine, 6), number, text, cosine)
-                for number in islice(self._allowed(text), self._pool)
+                for number in islice(self._allowed(text), 1 if self.diversity else self._pool)
             ]
         ranked.sort()
         return [_Candidate(number, text, c) for _, number, text, c in ranked[: self._pool]]
@@ -117,7 +117,10 @@ class Search:
         return hits
 
     def _diverse(self, candidates: list[_Candidate]) -> list[_Candidate]:
-        """Maximal marginal relevance: near the task, and unlike what was chosen before it."""
+        """Maximal marginal relevance: near the task, and unlike what was chosen before it.
+
+        The candidates have a text each: two of the same text could not be more alike.
+        """
         if not candidates:
             return []
         ids = self.catalog.text_ids

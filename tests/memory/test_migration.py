@@ -1,0 +1,95 @@
+"""Old records are read as what they were; the stored form does not change unnoticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from falcon.memory import Experience, LongTermMemory
+from falcon.memory.log import frame, segment_name
+from falcon.memory.migration import SCHEMA, STEPS, upgraded
+from falcon.memory.record import encode_record
+
+# A record as schema 1 wrote it, byte for byte.
+FIRST = (
+    b'{"schema_version":1,"problem_id":"builtin/old","split":"train","task":"Add 1.",'
+    b'"program":"def f(x):\\n    return y + 1\\n","verdict":{"outcome":"runtime_error",'
+    b'"error":{"type":"NameError","line":2,"message":"name \'y\' is not defined"},'
+    b'"cases":[{"outcome":"runtime_error","error":null}],"cpu_s":0.0,"wall_s":0.0,'
+    b'"isolation":"L3","integrity":"split","detail":""},"feedback":{"rewards":[{"term":"coarse",'
+    b'"value":-0.6,"span":{"start":0,"end":9},"reason":"failed"}],"error_type":"name",'
+    b'"error_line":2,"error_message":"name \'y\' is not defined","tripwires":[]},"score":-0.6,'
+    b'"origin":{"stage":"train","run":"","step":4,"policy":"abc"}}'
+)
+
+
+def old_memory(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / segment_name(1)).write_bytes(frame(FIRST))
+    return folder
+
+
+def test_a_memory_of_schema_1_is_read_added_to_and_left_as_it_is(folder, encoder, make) -> None:
+    old_memory(folder)
+    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+        (old,) = memory
+        assert (old.schema_version, old.origin.step, old.origin.time) == (SCHEMA, 4, "")
+        assert old.verdict.error is not None
+        assert (old.verdict.error.line, old.feedback.value("coarse")) == (2, -0.6)
+        assert memory.error_counts()["name"] == 1
+        same = old.model_copy(update={"program": "def f(x):\n    return y + 1  # again\n"})
+        assert memory.append([same]) == 0
+        assert memory.append([make(1)]) == 1
+        hits = memory.recall("Add 1.", k=2, min_similarity=-1)
+        assert {h.experience.problem_id: h.experience for h in hits} == {
+            e.problem_id: e for e in (old, make(1))
+        }
+    lines = (folder / segment_name(1)).read_bytes().splitlines()
+    assert lines[0] + b"\n" == frame(FIRST)
+    with LongTermMemory.open(folder, encoder) as memory:
+        assert list(memory) == [old, make(1)]
+
+
+def test_what_is_old_in_a_checkpoint_is_brought_up_to_date_too() -> None:
+    old = Experience.model_validate_json(FIRST)
+    assert old.schema_version == SCHEMA
+    assert Experience.model_validate_json(old.model_dump_json()) == old
+
+
+@pytest.mark.parametrize("version", [SCHEMA + 1, 0, -1, "1", None, 1.5])
+def test_a_schema_that_is_not_known_is_refused(version: object) -> None:
+    with pytest.raises(ValueError, match="none of 1 to"):
+        upgraded({"schema_version": version})
+
+
+def test_there_is_a_step_from_every_schema() -> None:
+    assert sorted(STEPS) == list(range(1, SCHEMA))
+
+
+def shape(model: type[BaseModel]) -> list[str]:
+    """Every field below a model with its type and what it may be left out as."""
+    found = []
+    for name, field in model.model_fields.items():
+        found.append(f"{model.__name__}.{name}: {field.annotation!r} = {field.default!r}")
+        parts = [field.annotation, *typing.get_args(field.annotation)]
+        for part in parts:
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                found += shape(part)
+    return found
+
+
+STORED = "57aa3597bb26ea47"
+
+
+def test_the_stored_form_changes_with_its_schema_alone(make) -> None:
+    """Fails when Experience, Verdict, Feedback or what they hold is changed: count SCHEMA up, add
+    a step to migration.py with a record of the old form here, and pin the new form."""
+    known = hashlib.sha256("\n".join(shape(Experience)).encode()).hexdigest()[:16]
+    assert (SCHEMA, known) == (2, STORED)
+    fields = json.loads(encode_record(make(1)))
+    assert list(fields) == ["key", *Experience.model_fields]
