@@ -5,7 +5,7 @@ from falcon.memory.experience import Experience, Origin
 from falcon.memory.export import to_parquet
 from falcon.memory.long_term import LongTermMemory
 from falcon.memory.mutation import corrupt
-from falcon.memory.recall import recall_block
+from falcon.memory.recall import recall_block, recalled_text
 from falcon.memory.search import Hit
 from falcon.memory.seeding import demonstrations
 from falcon.memory.short_term import ShortTermMemory
@@ -24,6 +24,7 @@ __all__ = [
     "demonstrations",
     "make_encoder",
     "recall_block",
+    "recalled_text",
     "text_of",
     "to_parquet",
 ]

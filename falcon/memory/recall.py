@@ -2,19 +2,24 @@
 
 Examples first (programs that passed: similar task, outcome, score, excerpt), then "Avoid
 these errors" (programs that failed). It stands before the task and stays within a token
-budget, so the task itself is never cut. It chooses among the hits it is given and does not
-search.
+budget, so the task itself is never cut. :func:`recalled_text` is the whole way from a task
+to that text: training, benchmarks and inference all take it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 from falcon.memory.experience import Experience
 from falcon.memory.search import Hit
 from falcon.memory.text import first_line
 from falcon.problems.problem import HELD_OUT
+
+if TYPE_CHECKING:
+    from falcon.config import MemorySettings
+    from falcon.memory.long_term import LongTermMemory
 
 TASK_TOKENS = 200
 CODE_TOKENS = 120
@@ -127,3 +132,32 @@ def recall_block(hits: Sequence[Hit], *, token_budget: int, count_tokens: Count)
                 break
     add_errors(token_budget)
     return _render(examples, errors)
+
+
+def recalled_text(
+    memory: LongTermMemory,
+    task: str,
+    settings: MemorySettings,
+    *,
+    exclude: Collection[str],
+    unseen: bool,
+    count_tokens: Count,
+) -> str:
+    """What ``memory`` puts before a task under the settings (eq. 6), or "".
+
+    Nothing of the problems in ``exclude``, and with ``unseen`` (an evaluation) nothing of the
+    very same statement under another name. Whether there is recall at all (``memory.at``) is
+    the caller's question.
+    """
+    if settings.top_k == 0:
+        return ""
+    hits = memory.recall(
+        task,
+        k=settings.top_k,
+        min_similarity=settings.min_similarity,
+        exclude=exclude,
+        min_score=settings.min_score,
+        diversity=settings.diversity,
+        unseen=unseen,
+    )
+    return recall_block(hits, token_budget=settings.recall_tokens, count_tokens=count_tokens)

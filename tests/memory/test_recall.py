@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from falcon.memory import Hit, recall_block
+from falcon.config import MemorySettings
+from falcon.memory import Hit, LongTermMemory, recall_block, recalled_text
 from falcon.memory.recall import clip, excerpt
 from falcon.problems.problem import Split
 from falcon.sandbox.verdict import Outcome
@@ -92,6 +93,36 @@ def test_held_out_experiences_never_enter_a_prompt(make, split: Split) -> None:
     hits = [Hit(make(1), 0.9), Hit(make(2, split=split), 0.8)]
     with pytest.raises(ValueError, match="held out"):
         recall_block(hits, token_budget=400, count_tokens=words)
+
+
+def test_the_settings_decide_what_is_recalled(folder, encoder, make) -> None:
+    task = "Sum the numbers of the list."
+    told = [
+        make(1, problem="p", task=task),
+        make(2, problem="other/name", task=task.upper()),
+        make(3, problem="q", task="Sum the numbers of the tuple."),
+        make(4, problem="r", task="Sum the numbers of the set.", score=0.1),
+    ]
+    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+        memory.append(told)
+
+        def said(unseen: bool = True, **changed: object) -> list[int]:
+            settings = MemorySettings(
+                **{"top_k": 9, "min_similarity": 0, "recall_tokens": 900} | changed
+            )
+            text = recalled_text(
+                memory, task, settings, exclude={"p"}, unseen=unseen, count_tokens=words
+            )
+            return sorted(i for i in range(1, 5) if f"x + {i} for" in text)
+
+        assert said() == [3, 4]
+        assert said(unseen=False) == [2, 3, 4]
+        assert said(top_k=1) == [3]
+        assert said(top_k=0) == []
+        assert said(min_score=0.5) == [3]
+        assert said(min_similarity=0.999) == []
+        assert said(recall_tokens=0) == []
+        assert said(top_k=1, diversity=0.9) == [3]
 
 
 def test_clip_and_excerpt_cut_at_blanks_and_lines() -> None:
