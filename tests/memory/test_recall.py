@@ -117,12 +117,12 @@ def test_the_settings_decide_what_is_recalled(folder, encoder, make) -> None:
 
         assert said() == [3, 4]
         assert said(unseen=False) == [2, 3, 4]
-        assert said(top_k=1) == [3]
+        assert said(top_k=1) == [4]
         assert said(top_k=0) == []
         assert said(min_score=0.5) == [3]
         assert said(min_similarity=0.999) == []
         assert said(recall_tokens=0) == []
-        assert said(top_k=1, diversity=0.9) == [3]
+        assert said(top_k=1, diversity=0.9) == [4]
 
 
 def test_clip_and_excerpt_cut_at_blanks_and_lines() -> None:
