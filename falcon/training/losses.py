@@ -155,10 +155,17 @@ def memory_sample(
 ) -> Sample:
     """An experience of long-term memory as a sample: its program as an answer, its own rewards.
 
-    ``text`` holds ``program``, maybe without the blank characters around it.
+    ``text`` holds ``program``, maybe without the blank characters around it, or is what follows
+    the starter in it.
     """
     ids = tuple(policy.encode(text))
-    start = text.find(program.strip()) - (len(program) - len(program.lstrip()))
+    at = text.find(program.strip())
+    begins_in_text = at >= 0
+    start = (
+        at - (len(program) - len(program.lstrip()))
+        if begins_in_text
+        else -max(0, program.rfind(text.rstrip()))
+    )
     rows = _term_rows(policy, rewards, ids, len(ids), start, len(program))
     return Sample(prompt, ids, rows, drawn=False)
 

@@ -34,7 +34,6 @@ import torch
 
 from falcon.errors import UserError
 from falcon.memory import LongTermMemory, Origin, ShortTermMemory
-from falcon.policy import prompt as prompts
 from falcon.rollout import Attempt, Workbench, outcome_metrics, sampling_of, stops_of
 from falcon.training.inner_loop import adapt, outer_gradient
 from falcon.training.losses import (
@@ -253,9 +252,7 @@ class Mrlf:
                 memory_sample(
                     self.policy,
                     self.bench.prompt_ids(problem),
-                    prompts.answer(experience.program)
-                    if self.policy.backbone.chat
-                    else experience.program,
+                    self.bench.form.target(problem, experience.program),
                     experience.feedback.rewards,
                     experience.program,
                 )
@@ -267,7 +264,7 @@ class Mrlf:
         if not problem.solutions or self.settings.train.loss.sl == 0:
             return []
         solution = problem.solutions[int(rng.integers(len(problem.solutions)))]
-        target = prompts.answer(solution) if self.policy.backbone.chat else solution.strip()
+        target = self.bench.form.target(problem, solution)
         return [sl_sample(self.policy, self.bench.prompt_ids(problem), target)]
 
     def _origin(self, now: Iteration) -> Origin:

@@ -244,3 +244,20 @@ def test_memories_earn_their_rewards_at_the_same_text(causal: Policy, program: s
         outside = end <= place[0] - 4 or start > place[1]
         assert not inside or value < 0
         assert not outside or value == 0
+
+
+def test_a_memory_that_continues_a_starter_earns_its_rewards_behind_it(causal: Policy) -> None:
+    (attempt,) = attempts_of(causal, [(CRASH, "NameError", 3)])
+    lines = CRASH.splitlines(keepends=True)
+    text = "".join(lines[1:]).rstrip()  # the first line is the starter's
+    sample = memory_sample(causal, (1, 2), text, attempt.feedback.rewards, CRASH)
+    place = text.index("return nope + y")
+    earned = [
+        (start, end)
+        for (start, end), value in zip(
+            pieces(causal, sample.completion), row(sample.rows, "negative").tolist(), strict=True
+        )
+        if value < 0
+    ]
+    assert earned
+    assert all(end > place - 4 and start < len(text) for start, end in earned)
