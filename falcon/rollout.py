@@ -187,7 +187,8 @@ class Workbench(Examiner):
     def recall(self, problem: Problem, memory: LongTermMemory | None, phase: Phase) -> str:
         """The text that long-term memory puts before the task (eq. 6), or "".
 
-        Never from the problem itself, whatever the phase: its stored answer would be copied.
+        Never from the problem itself, whatever the phase: its stored answer would be copied. In
+        an evaluation, nothing of the same statement under another name either.
         """
         m = self.settings.memory
         if memory is None or m.top_k == 0 or m.at not in (phase, "both"):
@@ -196,7 +197,13 @@ class Workbench(Examiner):
 
         since = time.perf_counter()
         hits = memory.recall(
-            problem.statement, k=m.top_k, min_similarity=m.min_similarity, exclude={problem.id}
+            problem.statement,
+            k=m.top_k,
+            min_similarity=m.min_similarity,
+            exclude={problem.id},
+            min_score=m.min_score,
+            diversity=m.diversity,
+            unseen=phase == "eval",
         )
         text = recall_block(
             hits,

@@ -49,7 +49,9 @@ def body(stage: Stage) -> StageResult:
         policies["champion"] = adapter
         stage.run.tags({"champion.version": card.get("version", "")})
     encoder = make_encoder(settings.memory.encoder)
-    with open_memory(space.output("train") / "memory", encoder, space.state) as memory:
+    with open_memory(
+        space.output("train") / "memory", encoder, space.state, settings=settings.memory
+    ) as memory:
         result = run_benchmark(
             settings,
             data_dir=space.data,
@@ -88,7 +90,9 @@ def rescored(space: Workspace, monitor: Monitor) -> BenchmarkResult:
         with replaced_file(out / name) as temporary:
             shutil.copyfile(file, temporary)
     encoder = make_encoder(settings.memory.encoder)
-    with open_memory(space.output("train") / "memory", encoder, space.state) as memory:
+    with open_memory(
+        space.output("train") / "memory", encoder, space.state, settings=settings.memory
+    ) as memory:
         return rescore(settings, data_dir=space.data, memory=memory, out=out, monitor=monitor)
 
 

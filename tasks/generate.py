@@ -255,9 +255,16 @@ def recall(space: Workspace, settings: Settings, policy: Policy, problem: Proble
     if folder is None or m.top_k == 0 or m.at not in ("eval", "both"):
         return ""
     encoder = make_encoder(m.encoder)
-    with LongTermMemory.open(folder, encoder, index=search_index(space.root)) as memory:
+    index = search_index(space.root)
+    with LongTermMemory.open(folder, encoder, index=index, settings=m) as memory:
         hits = memory.recall(
-            problem.statement, k=m.top_k, min_similarity=m.min_similarity, exclude={problem.id}
+            problem.statement,
+            k=m.top_k,
+            min_similarity=m.min_similarity,
+            exclude={problem.id},
+            min_score=m.min_score,
+            diversity=m.diversity,
+            unseen=True,
         )
     return recall_block(
         hits,

@@ -32,7 +32,9 @@ def body(stage: Stage) -> StageResult:
     folder = stage.out / "memory"
     source = space.output("seed") / "memory"
     encoder = make_encoder(settings.memory.encoder)
-    with open_memory(folder, encoder, space.state, writable=True, copy_of=source) as memory:
+    with open_memory(
+        folder, encoder, space.state, writable=True, copy_of=source, settings=settings.memory
+    ) as memory:
         result = roll_out(settings, problems, memory=memory, monitor=stage.monitor)
         added = memory.append(result.experiences)
         size = len(memory)

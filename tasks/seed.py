@@ -1,7 +1,8 @@
 """Seed: the long-term memory that a run starts with.
 
-What the last published run left behind (``carried/memory``, when ``memory.carry_over``),
-without problems that are held out by now, and then the demonstrations of this run.
+What the last published run left behind (``carried/memory``, when ``memory.carry_over``; the
+most valuable ``memory.keep`` of it), without problems that are held out by now, and then the
+demonstrations of this run.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tasks.stage import Stage, StageResult
 from tasks.timed_encoder import TimedEncoder
 
 if TYPE_CHECKING:
+    from falcon.config import MemorySettings
     from falcon.feedback.reward import Feedback
     from falcon.memory.encoder import Encoder
     from falcon.memory.experience import Experience
@@ -33,6 +35,7 @@ def open_memory(
     *,
     writable: bool = False,
     copy_of: Path | None = None,
+    settings: MemorySettings | None = None,
 ) -> Any:
     """A long-term memory with its index under ``state/index`` (shared by all stages).
 
@@ -45,7 +48,7 @@ def open_memory(
         shutil.rmtree(folder, ignore_errors=True)
         with LongTermMemory.open(copy_of, encoder, index=index) as source:
             source.copy_to(folder)
-    return LongTermMemory.open(folder, encoder, writable=writable, index=index)
+    return LongTermMemory.open(folder, encoder, writable=writable, index=index, settings=settings)
 
 
 def has_memory(folder: Path) -> bool:
@@ -53,13 +56,12 @@ def has_memory(folder: Path) -> bool:
     return any(folder.glob("*.jsonl"))
 
 
-def carried(stage: Stage, encoder: Encoder, held_out: set[str]) -> list[Experience]:
-    """Experiences of the last published run, none of problems held out now."""
-    folder = stage.space.carried / "memory"
-    if not stage.settings.memory.carry_over or not has_memory(folder):
-        return []
-    with open_memory(folder, encoder, stage.space.state) as memory:
-        return [e for e in memory if e.problem_id not in held_out]
+def carry(stage: Stage, encoder: Encoder, held_out: set[str], folder: Path) -> None:
+    """Begin ``folder`` with what the last published run left, nothing of problems held out now."""
+    source, settings = stage.space.carried / "memory", stage.settings.memory
+    if settings.carry_over and has_memory(source):
+        with open_memory(source, encoder, stage.space.state) as memory:
+            memory.copy_to(folder, keep=settings.keep, without=held_out)
 
 
 def body(stage: Stage) -> StageResult:
@@ -86,11 +88,13 @@ def body(stage: Stage) -> StageResult:
             score=lambda feedback: composite(feedback, settings.feedback),
         )
     judged = time.perf_counter() - start
-    earlier = carried(stage, encoder, held_out)
     folder = stage.out / "memory"
     shutil.rmtree(folder, ignore_errors=True)
-    with open_memory(folder, encoder, stage.space.state, writable=True) as memory:
-        kept = memory.append(earlier)
+    carry(stage, encoder, held_out, folder)
+    with open_memory(
+        folder, encoder, stage.space.state, writable=True, settings=settings.memory
+    ) as memory:
+        kept = len(memory)
         new = memory.append(made)
         report = _check(stage, memory, held_out, encoder, made)
         metrics = {

@@ -34,7 +34,9 @@ def memory_study(
     @contextmanager
     def opened(folder: Path, fresh: bool) -> Iterator[LongTermMemory]:
         copied = source if fresh else None
-        with open_memory(folder, encoder, space.state, writable=True, copy_of=copied) as memory:
+        with open_memory(
+            folder, encoder, space.state, writable=True, copy_of=copied, settings=settings.memory
+        ) as memory:
             yield memory
 
     return run_study(

@@ -80,7 +80,12 @@ def body(stage: Stage) -> StageResult:
     place = checkpoints(space, settings)
     place.mkdir(parents=True, exist_ok=True)
     with open_memory(
-        stage.out / "memory", encoder, space.state, writable=True, copy_of=source
+        stage.out / "memory",
+        encoder,
+        space.state,
+        writable=True,
+        copy_of=source,
+        settings=settings.memory,
     ) as memory:
         before = len(memory)
         result = train(

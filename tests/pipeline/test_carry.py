@@ -1,0 +1,48 @@
+"""What the seed stage takes over from the last published run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from falcon.config import Settings
+from falcon.memory import HashEncoder, LongTermMemory
+from tasks.seed import carry
+from tests.memory.made_experience import make_experience as make
+
+
+def stage_of(root: Path, **memory: Any) -> Any:
+    settings = Settings.model_validate({"memory": memory})
+    space = SimpleNamespace(carried=root / "carried", state=root / "state")
+    return SimpleNamespace(space=space, settings=settings)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    with LongTermMemory.open(tmp_path / "carried/memory", HashEncoder(), writable=True) as memory:
+        memory.append([make(i, problem=f"builtin/{'abc'[i % 3]}") for i in range(12)])
+    return tmp_path
+
+
+def taken_over(root: Path, **memory: Any) -> list[str]:
+    encoder = HashEncoder()
+    carry(stage_of(root, **memory), encoder, {"builtin/b"}, root / "new")
+    if not (root / "new").exists():
+        return []
+    with LongTermMemory.open(root / "new", encoder) as found:
+        return [e.problem_id for e in found]
+
+
+def test_nothing_of_problems_held_out_now_is_carried_over(root: Path) -> None:
+    assert taken_over(root) == ["builtin/a", "builtin/c"] * 4
+
+
+def test_at_most_keep_are_carried_over_and_every_problem_has_its_turn(root: Path) -> None:
+    assert sorted(taken_over(root, keep=4)) == ["builtin/a"] * 2 + ["builtin/c"] * 2
+
+
+def test_carrying_over_can_be_switched_off(root: Path) -> None:
+    assert taken_over(root, carry_over=False) == []
