@@ -193,21 +193,15 @@ class Workbench(Examiner):
         m = self.settings.memory
         if memory is None or m.top_k == 0 or m.at not in (phase, "both"):
             return ""
-        from falcon.memory import recall_block
+        from falcon.memory import recalled_text
 
         since = time.perf_counter()
-        hits = memory.recall(
+        text = recalled_text(
+            memory,
             problem.statement,
-            k=m.top_k,
-            min_similarity=m.min_similarity,
+            m,
             exclude={problem.id},
-            min_score=m.min_score,
-            diversity=m.diversity,
             unseen=phase == "eval",
-        )
-        text = recall_block(
-            hits,
-            token_budget=m.recall_tokens,
             count_tokens=lambda text: len(self.policy.encode(text)),
         )
         self.clock.add("recall", since)

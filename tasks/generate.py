@@ -245,7 +245,7 @@ def _champion(space: Workspace, settings: Settings) -> tuple[str, Path] | None:
 
 def recall(space: Workspace, settings: Settings, policy: Policy, problem: Problem) -> str:
     """What the published memory, else that of the last training, puts before the task, or ""."""
-    from falcon.memory import LongTermMemory, make_encoder, recall_block
+    from falcon.memory import LongTermMemory, make_encoder, recalled_text
     from falcon.memory.commands import search_index
     from tasks.seed import has_memory
 
@@ -257,20 +257,14 @@ def recall(space: Workspace, settings: Settings, policy: Policy, problem: Proble
     encoder = make_encoder(m.encoder)
     index = search_index(space.root)
     with LongTermMemory.open(folder, encoder, index=index, settings=m) as memory:
-        hits = memory.recall(
+        return recalled_text(
+            memory,
             problem.statement,
-            k=m.top_k,
-            min_similarity=m.min_similarity,
+            m,
             exclude={problem.id},
-            min_score=m.min_score,
-            diversity=m.diversity,
             unseen=True,
+            count_tokens=lambda text: len(policy.encode(text)),
         )
-    return recall_block(
-        hits,
-        token_budget=m.recall_tokens,
-        count_tokens=lambda text: len(policy.encode(text)),
-    )
 
 
 def answer(space: Workspace, settings: Settings, request: Request, monitor: Monitor) -> Answer:

@@ -38,6 +38,7 @@ def row(experience: Experience) -> dict[str, Any]:
         "run": origin.run,
         "step": origin.step,
         "policy": origin.policy,
+        "time": origin.time,
     }
 
 
@@ -50,7 +51,7 @@ def _schema() -> Any:
     columns += [("error_type", pa.string()), ("error_line", pa.int64()), ("score", pa.float64())]
     columns += [(f"reward_{term}", pa.float64()) for term in TERMS]
     columns += [("stage", pa.string()), ("run", pa.string()), ("step", pa.int64())]
-    return pa.schema([*columns, ("policy", pa.string())])
+    return pa.schema([*columns, ("policy", pa.string()), ("time", pa.string())])
 
 
 def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
