@@ -1,4 +1,8 @@
-"""``falcon memory``: look into a long-term memory. Nothing is added or changed."""
+"""``falcon memory``: look into a long-term memory, and keep house.
+
+Nothing is added or changed but by ``prune``, which puts a new memory in the place of the old
+one and keeps that beside it.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +45,9 @@ def _open(folder: Path | None, *, search: bool = False) -> LongTermMemory:
             f"{place}: no memory there.", hint="Run `falcon run`, or give --folder FOLDER."
         )
     # Only a search embeds anything, so only a search needs the real encoder.
-    encoder = make_encoder(settings_at(root).memory.encoder) if search else HashEncoder()
-    return LongTermMemory.open(place, encoder, index=search_index(root))
+    settings = settings_at(root).memory
+    encoder = make_encoder(settings.encoder) if search else HashEncoder()
+    return LongTermMemory.open(place, encoder, index=search_index(root), settings=settings)
 
 
 def _say(text: str) -> None:
@@ -57,7 +62,9 @@ def stats(folder: Folder = None) -> None:
     with _open(folder) as memory:
         everything = list(memory)
         _say(f"folder       {memory.folder}")
-        _say(f"experiences  {len(memory)} of {len({e.problem_id for e in everything})} problems")
+        _say(f"experiences  {len(memory)} of {len(memory.problems())} problems")
+        if memory.pruned:
+            _say(f"pruned       {memory.pruned} more, of which key and error are left")
         _say(f"digest       {memory.digest()}")
         counts = memory.error_counts()
     if everything:
@@ -139,3 +146,60 @@ def report(
     with _open(folder, search=True) as memory:
         write_report(memory, out, f"Memory {memory.folder}")
         _say(f"{out}: {len(memory)} experiences")
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    folder: Folder = None,
+) -> None:
+    """All experiences as one Parquet table."""
+    from falcon.memory import to_parquet
+
+    with _open(folder) as memory:
+        _say(f"{out}: {to_parquet(memory, out)} experiences")
+
+
+@app.command()
+def rebuild(folder: Folder = None) -> None:
+    """Make the index anew from the log; texts that were embedded before are not embedded again."""
+    from rich.progress import Progress
+
+    with _open(folder, search=True) as memory, Progress(console=Console(stderr=True)) as bars:
+        bar = bars.add_task("index", total=None)
+        index = memory.rebuild_index(lambda n: bars.advance(bar, n))
+        if index.exact and memory.settings.search != "exact":
+            raise UserError(
+                f"{index.folder}: the index is in use, or its disk takes no writes.",
+                hint="Wait for the process that has it open.",
+            )
+        _say(f"{index.folder}: {len(index)} texts of {len(memory)} experiences")
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="Experiences to keep at most.")],
+    folder: Folder = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the pruned memory here instead of in its place.")
+    ] = None,
+) -> None:
+    """Keep the most valuable experiences; of the others key and error stay, for the statistics.
+
+    Each problem keeps its best program that passes, then the newest failure of each error type.
+    In its place the old memory stays beside the new one, as FOLDER.before.
+    """
+    from falcon.memory.copying import replace_by
+
+    with _open(folder) as memory:
+        place, size = memory.folder, len(memory)
+        if size <= keep:
+            _say(f"{place}: {size} experiences, nothing to prune")
+            return
+        pruned = out or place.with_name(f"{place.name}.pruned")
+        memory.copy_to(pruned, keep=keep)
+    if out is None:
+        before = replace_by(place, pruned)
+        _say(f"{place}: {keep} of {size} experiences; the memory as it was is in {before}")
+    else:
+        _say(f"{out}: {keep} of {size} experiences")

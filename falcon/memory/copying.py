@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from falcon.errors import UserError
-from falcon.memory.log import Log, sync_folder
+from falcon.memory.log import FolderLock, Log, sync_folder
 from falcon.memory.record import encode_stub, summarise
 from falcon.memory.retention import most_valuable
 
@@ -55,3 +55,29 @@ class Copying:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.with_name(f"{temporary.name}.lock").unlink(missing_ok=True)
         sync_folder(folder.parent)
+
+
+def replace_by(folder: Path, new: Path) -> Path:
+    """Put the memory ``new`` in the place of ``folder`` and return where that is now.
+
+    Raises UserError when a writer has it open or an earlier one is still there.
+    """
+    before = folder.with_name(f"{folder.name}.before")
+    if before.exists():
+        shutil.rmtree(new)
+        raise UserError(f"{before}: is still there.", hint="Remove it, or use --out FOLDER.")
+    try:
+        lock = FolderLock(folder)
+    except BlockingIOError as held:
+        shutil.rmtree(new)
+        raise UserError(
+            f"{folder}: another writer has this memory open ({held.strerror}).",
+            hint="Wait for it to end.",
+        ) from None
+    try:
+        os.rename(folder, before)
+        os.rename(new, folder)
+        sync_folder(folder.parent)
+    finally:
+        lock.release()
+    return before

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pandas as pd
 from command_memory import experience, remember
 from rich.console import Console
 
 from falcon.feedback.explain import lines_of
 from falcon.feedback.reward import Reward, Span
 from falcon.listing import print_code
+from falcon.memory import HashEncoder, LongTermMemory
 
 
 def test_problems_are_mounted(falcon) -> None:
@@ -101,8 +103,54 @@ def test_a_memory_becomes_a_page(here: Path, falcon) -> None:
     assert "Find x." in page
 
 
+def test_a_memory_is_exported_and_its_index_made_again(here: Path, falcon) -> None:
+    folder = here / "outputs" / "train" / "memory"
+    remember(folder, experience(1, "Sum the rows."), experience(2, "Find x.", error="name"))
+    assert "2 experiences" in falcon("memory", "export", "all.parquet").out
+    table = pd.read_parquet(here / "all.parquet")
+    assert table["error_type"].tolist() == ["", "name"]
+    assert "2 texts of 2 experiences" in falcon("memory", "rebuild").out
+    assert list((here / "state" / "index" / "search").glob("generation-*"))
+
+
+def test_a_memory_is_pruned_to_the_most_valuable_and_can_be_brought_back(here, falcon) -> None:
+    folder = here / "outputs" / "train" / "memory"
+    told = [experience(n, f"Task {n}.", error="" if n % 2 else "name") for n in range(1, 7)]
+    same = [e.model_copy(update={"problem_id": "builtin/one"}) for e in told]
+    remember(folder, *same)
+    assert "nothing to prune" in falcon("memory", "prune", "--keep", "6").out
+    assert "2 of 6" in falcon("memory", "prune", "--keep", "2", "--out", here / "small").out
+    assert "experiences  6 of 1" in falcon("memory", "stats").out
+    assert "2 of 6" in falcon("memory", "prune", "--keep", "2").out
+    said = falcon("memory", "stats").out
+    assert "experiences  2 of 1 problems" in said
+    assert "pruned       4 more" in said
+    assert "name                   3" in said  # P_error still knows them
+    with LongTermMemory.open(folder, HashEncoder(), writable=True) as memory:
+        assert memory.append(same) == 0  # and they are not tried for nothing again
+        assert sorted(e.verdict.passed for e in memory) == [False, True]
+        refused = falcon("memory", "prune", "--keep", "1")
+    assert refused.code == 2
+    assert "memory.before: is still there" in refused.err
+    assert not folder.with_name("memory.pruned").exists()
+    (folder.parent / "memory.before").rename(here / "back")
+    with LongTermMemory.open(here / "back", HashEncoder()) as before:
+        assert list(before) == same
+        with LongTermMemory.open(folder, HashEncoder(), writable=True):
+            refused = falcon("memory", "prune", "--keep", "1")
+    assert "another writer" in refused.err
+
+
 def test_without_a_memory_it_says_what_to_do(here: Path, falcon) -> None:
-    for words in (("stats",), ("search", "x"), ("show", "a", "--folder", here / "none")):
+    for words in (
+        ("stats",),
+        ("search", "x"),
+        ("show", "a", "--folder", here / "none"),
+        ("export", "x.parquet"),
+        ("rebuild",),
+        ("prune", "--keep", "3"),
+        ("report",),
+    ):
         done = falcon("memory", *words)
         assert (done.code, done.err.count("\n")) == (2, 1)
         assert "no memory there" in done.err
