@@ -10,7 +10,7 @@ from pathlib import Path
 
 from falcon.memory import HashEncoder, LongTermMemory, text_of
 
-ROUNDS = 6
+ROUNDS = 3
 
 WRITER = """
 import sys
