@@ -55,7 +55,7 @@ def sh(root: Path, *words: str, **extra: str) -> subprocess.CompletedProcess[str
     env.apply(root, environment)
     environment |= extra
     return subprocess.run(
-        words, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=240
+        words, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=540
     )
 
 
