@@ -175,8 +175,9 @@ class MemorySettings(_Section):
     """Neighbours of a vector in the index. Chroma's default 16 finds less of what is near."""
     hnsw_construction: int = Field(200, ge=16)
     """Candidates looked at to place a vector: the quality of the index, and its time to build."""
-    hnsw_search: int = Field(400, ge=16)
-    """Candidates looked at by a search; may be changed at any time."""
+    hnsw_search: int = Field(600, ge=16)
+    """Candidates looked at by a search; may be changed at any time. Of the nearest ten among
+    10,000 random vectors 400 find 98.6 to 99.0 %, 600 find 99.9 %."""
     smoothing: float = Field(1.0, gt=0)
     """Added to the count of each error type in P_error (eq. 9)."""
     forgetting: float = Field(1.0, gt=0, le=1)
