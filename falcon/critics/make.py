@@ -22,18 +22,19 @@ def make_critic(kind: Kind, settings: CriticSettings, folder: Path) -> Critic:
         if not settings.recorded:
             raise UserError(
                 "the recorded critic has no answers.",
-                hint="Set feedback.critic.recorded to a file of answers.",
+                hint="Set feedback.critic.recorded (`falcon codal`: --judgements) to a file of answers.",
             )
         return RecordedCritic(Path(settings.recorded))
     if not settings.model:
         raise UserError(
-            f"the critic `{kind}` has no model.", hint="Set feedback.critic.model to its name."
+            f"the critic `{kind}` has no model.",
+            hint="Set feedback.critic.model (`falcon codal`: --judge-model) to its name.",
         )
     if kind == "model":
         return LocalCritic(settings, folder)
     if not settings.url:
         raise UserError(
             "the critic `api` has no address.",
-            hint="Set feedback.critic.url, for example http://127.0.0.1:8000/v1.",
+            hint="Set feedback.critic.url (`falcon codal`: --judge-url) to one like http://127.0.0.1:8000/v1.",
         )
     return EndpointCritic(settings, folder)
