@@ -6,7 +6,8 @@ and in batches of 64. The memory's queries are whole recalls, with the experienc
 log, and the search of the index alone; none includes the embedding. Two kinds of vectors, 384
 components: ``clustered`` (some fifty texts about one thing, as tasks are) and ``random`` (no
 structure: the worst case for an approximate index). FAISS is no dependency: without it its
-rows are left out. Run: ``python -m benchmarks.memory [SIZE ...] [--vectors KIND]``.
+rows are left out. Run: ``python -m benchmarks.memory [SIZE ...] [--vectors KIND]``. The index
+answers at every size (``--search chroma``), also where the default compares with all texts.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def fill(memory: LongTermMemory, rows: Vectors) -> float:
     return spent
 
 
-def measure(kind: str, n: int, faiss: Any) -> None:
+def measure(kind: str, n: int, faiss: Any, settings: MemorySettings) -> None:
     """Print the tables of one size."""
     rows = vectors(kind, n, np.random.default_rng(n))
     rows, queries = rows[:n], rows[n:]
@@ -155,7 +156,7 @@ def measure(kind: str, n: int, faiss: Any) -> None:
     with tempfile.TemporaryDirectory(prefix="falcon-memory-") as place:
         folder = Path(place) / "memory"
         since = time.perf_counter()
-        with LongTermMemory.open(folder, encoder, writable=True) as memory:
+        with LongTermMemory.open(folder, encoder, writable=True, settings=settings) as memory:
             appended = fill(memory, rows)
             since = time.perf_counter()
             index = memory.update_index()
@@ -178,7 +179,7 @@ def measure(kind: str, n: int, faiss: Any) -> None:
             print(line("memory, recall", truth, recalled), flush=True)
             print(line("memory, search alone", truth, searched), flush=True)
         since = time.perf_counter()
-        with LongTermMemory.open(folder, encoder) as memory:
+        with LongTermMemory.open(folder, encoder, settings=settings) as memory:
             opened = time.perf_counter() - since
             since = time.perf_counter()
             memory.recall(tasks[0], k=k, min_similarity=-1)
@@ -214,17 +215,18 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory")
     parser.add_argument("sizes", nargs="*", type=int, default=list(SIZES), metavar="SIZE")
     parser.add_argument("--vectors", choices=KINDS, action="append", metavar="KIND")
+    parser.add_argument("--search", choices=("auto", "chroma", "exact"), default="chroma")
     chosen = parser.parse_args(arguments)
     logging.getLogger("falcon").setLevel(logging.WARNING)
-    s = MemorySettings()
+    s = MemorySettings(search=chosen.search)
     print(
-        f"HNSW M {s.hnsw_neighbors}, construction {s.hnsw_construction}, search {s.hnsw_search}; "
+        f"search {s.search}; HNSW M {s.hnsw_neighbors}, construction {s.hnsw_construction}, search {s.hnsw_search}; "
         f"{os.cpu_count()} cores"
     )
     faiss = load_faiss()
     for kind in chosen.vectors or KINDS:
         for n in chosen.sizes:
-            measure(kind, n, faiss)
+            measure(kind, n, faiss, s)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,8 @@ class Experience(BaseModel):
         cases = verdict.cases
         if any(case.lines is not None for case in cases):
             cases = tuple(case.model_copy(update={"lines": None}) for case in cases)
+        elif not (verdict.cpu_s or verdict.wall_s):
+            return verdict
         return verdict.model_copy(update={"cpu_s": 0.0, "wall_s": 0.0, "cases": cases})
 
     @property

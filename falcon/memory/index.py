@@ -2,8 +2,9 @@
 
 Derived from the log and never trusted over it. Three parts: the file of vectors (the cache
 of embeddings, ``vector_file.py``), a Chroma collection of the texts up to some record of the
-log, and a tail of newer ones that is searched exactly until it is worth putting in Chroma
-(``settle``). ``state.json`` says which prefix of which log the collection covers; it is
+log, and a matrix of newer ones that is searched exactly until it is worth putting them in
+Chroma (``settle``). With ``memory.search: auto`` the matrix holds all texts while these are
+few: comparing with all of them is then as fast as Chroma and misses nothing. ``state.json`` says which prefix of which log the collection covers; it is
 replaced after Chroma has the vectors, so after a crash the same texts are put in once more
 under the same ids, and the collection is first probed in another process. A rebuild goes to
 a new generation folder.
@@ -37,6 +38,9 @@ from falcon.memory.probe import survives
 from falcon.memory.vector_file import VectorFile
 
 logger = logging.getLogger("falcon.memory")
+
+EXACT = 32_768
+"""Texts up to which ``auto`` compares with all of them."""
 
 REFUSED = (errno.EWOULDBLOCK, errno.EACCES, errno.EPERM, errno.EROFS)
 """Faults that mean: the folder is in use, or the disk takes no writes."""
@@ -105,7 +109,9 @@ class VectorIndex:
         self._shared = bool(settings.server)
         self._was_open = False  # by a process that did not close it
         self._settled = 0
-        self._tail = Matrix(encoder.dim)
+        self._matrix = Matrix(encoder.dim)
+        self._first = 0  # text of the first row of the matrix
+        self._few = EXACT if settings.search == "auto" else 0
         fresh = IndexState(
             encoder=encoder.name,
             dim=encoder.dim,
@@ -177,7 +183,10 @@ class VectorIndex:
             settled = min(self.state.texts, len(self._ids))
             for start in range(0, settled, BATCH):
                 self._embed(start, min(start + BATCH, settled), read)
-            self._settled = settled
+            self._settled = self._first = settled
+            if len(self._ids) <= self._few:
+                self._first = 0
+                self._matrix.add(self.vectors.take(self._ids[:settled]))
             return
         if self._collection is not None and self.state.records and not self._shared:
             logger.info("%s: made of another log; it is made again", self.folder)
@@ -191,19 +200,19 @@ class VectorIndex:
 
     def __len__(self) -> int:
         """Texts that a search looks at."""
-        return self._settled + len(self._tail)
+        return self._first + len(self._matrix)
 
     @property
     def unsettled(self) -> int:
-        """Texts that are searched exactly because the collection does not have them."""
-        return 0 if self.exact else len(self._tail)
+        """Texts that the collection does not have yet."""
+        return 0 if self.exact else len(self) - self._settled
 
     def extend(self, read: Read) -> None:
         """Take in the texts that follow those known."""
         for start in range(len(self), len(self._ids), BATCH):
             stop = min(start + BATCH, len(self._ids))
             self._embed(start, stop, read)
-            self._tail.add(self.vectors.take(self._ids[start:stop]))
+            self._matrix.add(self.vectors.take(self._ids[start:stop]))
 
     def _embed(self, start: int, stop: int, read: Read) -> None:
         """See to it that the file of vectors has those of some texts: the collection may know
@@ -219,8 +228,8 @@ class VectorIndex:
             self.vectors.put(list(missing), rows)
 
     def settle(self, records: int, digest: str, show: Show | None = None) -> None:
-        """Put the tail into the collection, which then covers ``records`` records of the log."""
-        if self.exact or not len(self) or (not len(self._tail) and self.state.digest == digest):
+        """Put what is unsettled into the collection, which then covers ``records`` records."""
+        if self.exact or not len(self) or (not self.unsettled and self.state.digest == digest):
             return
         wanted = list(self._ids[self._settled : len(self)])
         if self._shared:
@@ -231,8 +240,6 @@ class VectorIndex:
         if not self._shared and len(self._whole) != len(self):
             self._renew()  # it held texts of no record, or had lost some
             self._put(self._ids[: len(self)], show)
-        self._settled = len(self)
-        self._tail.clear()
         self._mark(records, digest)
 
     def rebuild(self, records: int, digest: str, show: Show | None = None) -> None:
@@ -245,8 +252,6 @@ class VectorIndex:
         else:
             self._renew()
             self._put(self._ids[:n], show)
-        self._settled = n
-        self._tail.clear()
         self._mark(records, digest)
 
     def _put(self, text_ids: Sequence[bytes], show: Show | None) -> None:
@@ -272,10 +277,17 @@ class VectorIndex:
                 shutil.rmtree(old)
 
     def _mark(self, records: int, digest: str) -> None:
-        update = {"records": records, "digest": digest, "texts": self._settled}
+        """Note that all texts known here are in the collection."""
+        self._settled = len(self)
+        if self._settled > self._few:
+            self._first = self._settled
+            self._matrix.clear()
+        self._note({"records": records, "digest": digest, "texts": self._settled})
+
+    def _note(self, update: Mapping[str, Any]) -> None:
         self.state = self.state.model_copy(update=update)
         if self._shared:
-            self._whole.write_note(update)
+            self._whole.write_note(dict(update))
         else:
             self._save()
 
@@ -299,11 +311,11 @@ class VectorIndex:
         n = min(n, len(self))
         if n == 0 or not len(queries):
             return [[] for _ in queries]
-        settled = self._in_collection(queries, n)
-        tail = self._tail.nearest(queries, n)
+        old = self._in_collection(queries, n)
+        new = self._matrix.nearest(queries, n)
         return [
-            self._ranked(query, {*old, *(int(row) + self._settled for row in rows)}, n)
-            for query, old, (rows, _) in zip(queries, settled, tail, strict=True)
+            self._ranked(query, {*there, *(int(row) + self._first for row in rows)}, n)
+            for query, there, (rows, _) in zip(queries, old, new, strict=True)
         ]
 
     def _ranked(self, query: Vectors, numbers: set[int], n: int) -> list[tuple[int, float]]:
@@ -315,7 +327,7 @@ class VectorIndex:
         return sorted(found, key=lambda pair: (-round(pair[1], 6), pair[0]))[:n]
 
     def _in_collection(self, queries: Vectors, n: int) -> list[list[int]]:
-        if not self._settled or self._collection is None:
+        if not self._first or self._collection is None:
             return [[] for _ in queries]
         from chromadb.errors import ChromaError
 
@@ -325,10 +337,10 @@ class VectorIndex:
             if self._shared:
                 raise
             logger.warning("%s: damaged (%s); it is made again", self.folder, fault)
-        state, n_tail = self.state, len(self._tail)
+        state, n = self.state, self._settled
         self._renew()
-        self._put(self._ids[: len(self) - n_tail], None)
-        self._mark(state.records, state.digest)
+        self._put(self._ids[:n], None)
+        self._note({name: getattr(state, name) for name in ("records", "digest", "texts")})
         return self._asked(self._whole, queries, n)
 
     def _asked(self, collection: Collection, queries: Vectors, n: int) -> list[list[int]]:

@@ -9,6 +9,7 @@ import pytest
 
 from falcon.config import MemorySettings
 from falcon.memory import HashEncoder, LongTermMemory, long_term, text_of
+from falcon.memory import index as indexing
 from falcon.memory.chroma import Collection
 from falcon.memory.encoder import Vectors
 from falcon.memory.index import OPEN, IndexState
@@ -31,12 +32,16 @@ def state_of(folder: Path) -> IndexState:
     return IndexState.model_validate_json((folder / "state.json").read_text())
 
 
+CHROMA = MemorySettings(search="chroma")
+"""Few texts are else compared with one by one, and the collection not asked."""
+
+
 def index_of(filled: Path) -> Path:
     return filled.parent / "memory.index"
 
 
 def recalled(filled: Path, encoder: HashEncoder, task: str = "Task 3", k: int = 4):
-    with LongTermMemory.open(filled, encoder) as memory:
+    with LongTermMemory.open(filled, encoder, settings=CHROMA) as memory:
         return memory.recall(task, k=k, min_similarity=-1)
 
 
@@ -50,7 +55,7 @@ def test_recall_agrees_with_exact_search(folder: Path, encoder: HashEncoder, mak
     tasks = random_tasks(rng, 600)
     told = [make(i, task=task) for i, task in enumerate(tasks)]
     rows = encoder.encode([text_of(e) for e in told]).astype(np.float64)
-    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+    with LongTermMemory.open(folder, encoder, writable=True, settings=CHROMA) as memory:
         memory.append(told)
         queries = random_tasks(rng, 40)
         answers = memory.recall_many(queries, k=10, min_similarity=-1)
@@ -84,7 +89,7 @@ def test_many_excluded_texts_do_not_crowd_out_the_rest(folder: Path, encoder, ma
         for i in range(200)
     ]  # fmt: skip
     far = make(999, problem="builtin/far", task="Sum numbers.")
-    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+    with LongTermMemory.open(folder, encoder, writable=True, settings=CHROMA) as memory:
         memory.append([*near, far])
         hits = memory.recall(task, k=3, min_similarity=-1, exclude=["builtin/near"])
         assert [h.experience.origin.step for h in hits] == [999]
@@ -213,7 +218,7 @@ def test_new_texts_are_searched_before_they_are_in_the_collection(
     folder: Path, encoder, make, monkeypatch
 ) -> None:
     monkeypatch.setattr(long_term, "SETTLE", 20)
-    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+    with LongTermMemory.open(folder, encoder, writable=True, settings=CHROMA) as memory:
         memory.append([make(i) for i in range(30)])
         assert memory.update_index().unsettled == 0
         for number in range(30, 55):
@@ -253,11 +258,36 @@ def test_exact_search_and_the_collection_agree(folder: Path, encoder, make) -> N
     told = [make(i, task=task) for i, task in enumerate(tasks)]
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
         memory.append(told)
-        approximate = memory.recall_many(tasks[:20], k=7, min_similarity=-1)
-    exact = MemorySettings(search="exact")
-    with LongTermMemory.open(folder, encoder, settings=exact) as memory:
-        assert memory.update_index().exact
-        assert memory.recall_many(tasks[:20], k=7, min_similarity=-1) == approximate
+        both = memory.recall_many(tasks[:20], k=7, min_similarity=-1)
+    for search in ("exact", "chroma"):
+        settings = MemorySettings(search=search)
+        with LongTermMemory.open(folder, encoder, settings=settings) as memory:
+            assert memory.update_index().exact == (search == "exact")
+            assert memory.recall_many(tasks[:20], k=7, min_similarity=-1) == both
+
+
+def test_auto_compares_with_all_texts_until_they_are_many(folder, encoder, make, monkeypatch):
+    monkeypatch.setattr(indexing, "EXACT", 40)
+    asked: list[int] = []
+    search = Collection.nearest
+
+    def watched(self, queries, n):
+        asked.append(n)
+        return search(self, queries, n)
+
+    monkeypatch.setattr(Collection, "nearest", watched)
+    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+        for stop in (30, 40, 60):
+            memory.append([make(i) for i in range(stop)])
+            (hit,) = memory.recall(make(7).task, k=1, min_similarity=0)
+            assert hit.experience == make(7)
+            assert bool(asked) == (stop > 40 and memory.update_index().unsettled == 0)
+        assert memory.update_index().unsettled == 30
+        assert len(memory.recall("Task", k=60, min_similarity=-1)) == 60
+    assert state_of(index_of(folder)).texts == 60
+    with LongTermMemory.open(folder, encoder) as memory:
+        assert len(memory.recall("Task", k=60, min_similarity=-1)) == 60
+    assert asked
 
 
 def test_another_graph_is_built_anew_and_another_search_is_not(filled: Path, encoder) -> None:

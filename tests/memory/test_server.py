@@ -61,7 +61,7 @@ class Counting(HashEncoder):
 
 
 def open_at(folder: Path, url: str, encoder=None, **how):
-    settings = MemorySettings(server=url)
+    settings = MemorySettings(server=url, search="chroma")
     return LongTermMemory.open(folder, encoder or HashEncoder(), settings=settings, **how)
 
 
