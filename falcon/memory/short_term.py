@@ -1,7 +1,7 @@
 """Short-term memory: the latest programs and their feedback, M_short of the paper.
 
-First in, first out at a cap, grouped by problem; in RAM alone, with a state of plain JSON
-data. MRLF empties it at each iteration, so its checkpoints have nothing of it to keep.
+First in, first out at a cap, grouped by problem; in RAM, with a state of plain JSON data, and
+part of the checkpoints of training.
 Unlike long-term memory it keeps repetitions: N_error of eq. 9 counts samples.
 """
 

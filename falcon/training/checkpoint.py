@@ -1,7 +1,7 @@
 """Checkpoints of training: written atomically, last k kept, best kept, resumed exactly.
 
-A checkpoint holds adapter, optimizer, sampler position, the experiences documented so far
-and the metrics of every step; random numbers come from (seed, step) and need no state. It
+A checkpoint holds adapter, optimizer, sampler position, the experiences documented so far,
+short-term memory and the metrics of every step; random numbers come from (seed, step) and need no state. It
 is bound to its settings and inputs by a digest. Tensors are read with ``weights_only``.
 """
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from falcon.policy.policy import Policy
 
 
+MEMORIES = ("experiences", "short_term")
+"""Parts of :class:`Progress` that are written a line an experience."""
+
+
 @dataclass
 class Progress:
     """Where training stands: ``step`` steps are done."""
@@ -36,6 +40,7 @@ class Progress:
     best_score: float = float("-inf")
     history: list[dict[str, float]] = field(default_factory=list)
     experiences: list[Experience] = field(default_factory=list)
+    short_term: list[Experience] = field(default_factory=list)
 
 
 def write_folder(folder: Path, fill: Any) -> None:
@@ -70,9 +75,10 @@ def save(
     def fill(folder: Path) -> None:
         policy.save(folder / "policy")
         torch.save(optimizer.state_dict(), folder / "optimizer.pt")
-        with (folder / "experiences.jsonl").open("w", encoding="utf-8") as lines:
-            lines.writelines(e.model_dump_json() + "\n" for e in progress.experiences)
-        state = {k: v for k, v in vars(progress).items() if k != "experiences"}
+        for name in MEMORIES:
+            with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as lines:
+                lines.writelines(e.model_dump_json() + "\n" for e in getattr(progress, name))
+        state = {k: v for k, v in vars(progress).items() if k not in MEMORIES}
         (folder / "progress.json").write_text(json.dumps(state))
 
     try:
@@ -100,13 +106,16 @@ def read_progress(folder: Path) -> Progress:
     """Progress of a checkpoint. Raises UserError naming the file when it is damaged."""
     try:
         state = json.loads((folder / "progress.json").read_text())
-        # Not splitlines: programs may hold the line ends of Unicode, which JSON leaves as they are.
-        lines = (folder / "experiences.jsonl").read_text(encoding="utf-8").split("\n")
-        return Progress(
-            **state, experiences=[Experience.model_validate_json(line) for line in lines if line]
-        )
+        state.update({name: _read(folder / f"{name}.jsonl") for name in MEMORIES})
+        return Progress(**state)
     except (OSError, ValueError, TypeError) as fault:
         raise _damaged(folder, fault) from fault
+
+
+def _read(file: Path) -> list[Experience]:
+    # Not splitlines: programs may hold the line ends of Unicode, which JSON leaves as they are.
+    lines = file.read_text(encoding="utf-8").split("\n")
+    return [Experience.model_validate_json(line) for line in lines if line]
 
 
 def _damaged(folder: Path, fault: Exception) -> UserError:

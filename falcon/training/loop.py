@@ -135,6 +135,8 @@ def _resume(
     checkpoint.restore(folder, method.policy, method.optimizer)
     method.sampler.position = progress.sampler
     memory.append(progress.experiences)
+    method.short_term.clear()
+    method.short_term.record(progress.short_term)
     return progress
 
 
@@ -166,6 +168,7 @@ def _repeat(
             metrics, experiences = method.iterate(step)
             method.long_term.append(experiences)
             progress.experiences += experiences
+            progress.short_term = list(method.short_term)
             progress.step, progress.sampler = step + 1, method.sampler.position
             if (
                 valid

@@ -86,7 +86,8 @@ def test_everything_comes_back_as_it_was(
         for a in attempts_of(causal, [("x = '\u2028'\n", "pass", 0), ("y\n", "NameError", 1)])
     ]
     history = [{"step": 0.0, "loss/sl": 0.1 + 0.2, "norm/update": 1e-17}]
-    progress = Progress(3, 12, "run", "digest", 2, 0.25, history, experiences)
+    latest_two = [*experiences[1:], experiences[0]]
+    progress = Progress(3, 12, "run", "digest", 2, 0.25, history, experiences, latest_two)
     save(tmp_path, progress, causal, optimizer, 2)
     other = load_tiny(tiny["causal"])
     stir(other, seed=99)
@@ -113,6 +114,7 @@ def test_a_run_without_validation_has_no_best_yet(causal: Policy, tmp_path: Path
         ("progress.json", '{"unknown": 1}'),
         ("experiences.jsonl", '{"half": '),
         ("experiences.jsonl", None),
+        ("short_term.jsonl", '{"half": '),
     ],
 )
 def test_damage_is_named(causal: Policy, tmp_path: Path, file: str, text: str | None) -> None:

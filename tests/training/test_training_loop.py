@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from falcon.errors import UserError
+from falcon.memory import Experience
 from falcon.monitor import SilentMonitor
 from falcon.training import checkpoint, saved_run_id
+from falcon.training.mrlf import Mrlf
 from tests.training.setups import PROBLEMS, make_problem, make_settings, run_training
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +62,27 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     stored = checkpoint.read_progress(whole / "checkpoints" / "step-000003").experiences
     assert [e.key for e in remembered[2:]] == list(dict.fromkeys(e.key for e in stored))
     assert saved_run_id(tmp_path / "checkpoints") == "first"
+
+
+def test_short_term_memory_is_part_of_the_checkpoint(
+    whole: Path, tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(whole / "checkpoints" / "step-000002", tmp_path / "checkpoints/step-000002")
+    kept = checkpoint.read_progress(tmp_path / "checkpoints" / "step-000002").short_term
+    assert {e.origin.step for e in kept} == {1}
+    assert len(kept) == 2 * (2 + 1)
+    held: list[list[Experience]] = []
+    iterate = Mrlf.iterate
+
+    def watched(self: Mrlf, step: int) -> Any:
+        held.append(list(self.short_term))
+        return iterate(self, step)
+
+    monkeypatch.setattr(Mrlf, "iterate", watched)
+    run_training(tmp_path, make_settings(tiny["causal"]), run_id="second")
+    assert held == [kept]
+    last = [checkpoint.read_progress(r / "checkpoints/step-000003") for r in (whole, tmp_path)]
+    assert last[0].short_term == last[1].short_term != kept
 
 
 def test_the_seed_decides_everything(whole: Path, tiny: dict[str, Path], tmp_path: Path) -> None:
