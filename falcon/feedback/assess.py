@@ -17,7 +17,7 @@ from falcon.feedback.error_types import error_line, error_of, error_type
 from falcon.feedback.judge import Judge
 from falcon.feedback.negative import negative_reward
 from falcon.feedback.reward import Feedback, Reward
-from falcon.feedback.style import style_reward
+from falcon.feedback.style import LOW, style_reward
 from falcon.feedback.tripwires import tripwires
 from falcon.sandbox.verdict import Outcome, Verdict
 
@@ -33,8 +33,19 @@ def error_counts(verdicts: Sequence[Verdict], settings: FeedbackSettings) -> dic
     return {kind: count / scale for kind, count in counts.items()}
 
 
-def _quality(program: str, judge: Judge, reference: str) -> tuple[Reward, ...]:
-    """The judge's two terms; none where it had no usable word on the program."""
+def _quality(program: str, verdict: Verdict, judge: Judge, reference: str) -> tuple[Reward, ...]:
+    """The judge's two terms; none where it had no usable word on the program.
+
+    What the compiler refuses scores -1 whoever judges: a text can parse and still not compile
+    (`return` outside a function), and must not earn by its looks.
+    """
+    if verdict.outcome is Outcome.SYNTAX_ERROR:
+        error = error_of(verdict)
+        reason = f"does not compile: {error.message}" if error else "does not compile"
+        return (
+            complexity_reward(program, LOW, reason),
+            style_reward(program, LOW, reason),
+        )
     scores = judge.score(program, reference)
     if scores is None:
         return ()
@@ -77,7 +88,7 @@ def assess_group(
                 rewards=(
                     coarse_reward(verdict, program, settings.adaptive),
                     adaptive_reward(verdict, program),
-                    *_quality(program, judge, reference),
+                    *_quality(program, verdict, judge, reference),
                     negative_reward(verdict, program, counts, error_share, settings.error_lines),
                 ),
                 error_type=error_type(verdict),

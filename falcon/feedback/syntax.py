@@ -22,7 +22,8 @@ def parse(program: str) -> tuple[ast.Module | None, str]:
     try:
         with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(program), ""
+            # A byte order mark is no character of the program: the compiler, given bytes, skips it.
+            return ast.parse(program.removeprefix("\ufeff")), ""
     except SyntaxError as fault:
         return None, f"does not parse: {fault.msg} (line {fault.lineno or 0})"
     except (ValueError, RecursionError, MemoryError, OverflowError) as fault:

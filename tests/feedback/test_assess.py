@@ -97,3 +97,18 @@ def test_counts_must_agree() -> None:
         assess_group(
             [""], VERDICTS, settings=FeedbackSettings(), judge=StaticJudge(), error_share={}
         )
+
+
+def test_what_does_not_compile_earns_nothing_by_its_looks() -> None:
+    program = GOOD_SUM + "return total\n"
+    assert StaticJudge().score(program).style > 1  # It parses.
+    error = ErrorInfo(type="SyntaxError", line=8, message="'return' outside function")
+    (found,) = assess_group(
+        [program],
+        [Verdict(outcome=Outcome.SYNTAX_ERROR, error=error)],
+        settings=FeedbackSettings(),
+        judge=StaticJudge(),
+        error_share={},
+    )
+    assert (found.value("style"), found.value("complexity")) == (-1.0, -1.0)
+    assert "does not compile: 'return' outside" in found.rewards[2].reason

@@ -112,6 +112,10 @@ def test_cyclomatic_is_that_of_radon() -> None:
     assert (cyclomatic_of(inside), radon(inside)) == (3, 2)
 
 
+def test_a_byte_order_mark_costs_nothing() -> None:
+    assert JUDGE.score("\ufeff" + GOOD_SUM) == JUDGE.score(GOOD_SUM)
+
+
 def test_docstring_is_style_and_not_complexity() -> None:
     bare = GOOD_SUM.replace('    """Sum of the positive values."""\n', "")
     assert JUDGE.score(bare).complexity == JUDGE.score(GOOD_SUM).complexity
