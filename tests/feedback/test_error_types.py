@@ -137,3 +137,60 @@ def test_failed_import_without_a_line_is_put_where_it_is_named() -> None:
 def test_error_on_a_blank_line_has_no_place() -> None:
     verdict = ended(Outcome.RUNTIME_ERROR, "KeyError", 2)
     assert span_class(verdict, "a = 1\n   \nb = 2") == "ignore"
+
+
+LINES = "Index Type Value Name UnboundLocal Key EOF ZeroDivision Attribute Assertion OS Overflow"
+
+
+@pytest.mark.parametrize("name", LINES.split())
+def test_other_exceptions_speak_of_their_line(name: str) -> None:
+    assert span_class(ended(Outcome.RUNTIME_ERROR, f"{name}Error", 2), THREE) == "line"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "unexpected EOF while parsing",
+        "invalid syntax",
+        "EOL while scanning string literal",
+        "unterminated string literal (detected at line 3)",
+        "'(' was never closed",
+        "expected ':'",
+    ],
+)
+def test_a_text_cut_short_is_whole_on_the_last_line_alone(message: str) -> None:
+    at = {n: ended(Outcome.SYNTAX_ERROR, "SyntaxError", n, message) for n in (1, 2, 3)}
+    assert [span_class(at[n], THREE) for n in (1, 2, 3)] == ["line", "line", "whole"]
+    assert span_class(at[3], THREE + "\n\n  \n") == "whole"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "name 'x' is parameter and nonlocal",
+        "no binding for nonlocal 'x' found",
+        "unmatched ')'",
+        "cannot assign to literal",
+    ],
+)
+def test_other_syntax_errors_speak_of_their_line_even_the_last(message: str) -> None:
+    for line in (1, 2, 3):
+        error = ended(Outcome.SYNTAX_ERROR, "SyntaxError", line, message)
+        assert span_class(error, THREE) == "line"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "EOF while scanning triple-quoted string literal",
+        "unterminated triple-quoted string literal (detected at line 3)",
+        "duplicate argument 'x' in function definition",
+        "import * only allowed at module level",
+        "unindent does not match any outer indentation level",
+        "inconsistent use of tabs and spaces in indentation",
+    ],
+)
+def test_syntax_errors_without_a_place(message: str) -> None:
+    for line in (1, 2, 3):
+        error = ended(Outcome.SYNTAX_ERROR, "SyntaxError", line, message)
+        assert span_class(error, THREE) == "ignore"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from falcon.feedback import decoded, token_offsets
+from falcon.feedback import Reward, Span, decoded, token_offsets, token_rewards
 from falcon.feedback.offsets import byte_offsets
 
 TEXT = 'def f(x):\n    return "héé🙂 日本語"\n\n\nprint( f( 1 ) )\n'
@@ -58,8 +58,23 @@ def sentence_piece() -> Any:
     return wrapped(backend, eos_token="</s>", unk_token="<unk>")
 
 
+def unigram(*dropped: str) -> Any:
+    """SentencePiece's Unigram with a mark before every word; it may drop characters."""
+    letters = {chr(code) for code in range(0x20, 0x7F)} | set("▁\n\r\t\fé日本🙂") - {" "}
+    words = ["▁▁", "▁def", "▁return", "print", "▁x"]
+    vocab = [("<unk>", -20.0), ("</s>", -20.0)]
+    vocab += [(letter, -5.0) for letter in sorted(letters)] + [(word, -4.0) for word in words]
+    backend = Tokenizer(models.Unigram(vocab, unk_id=0))
+    if dropped:
+        backend.normalizer = normalizers.Sequence([normalizers.Replace(c, "") for c in dropped])
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    backend.decoder = decoders.Metaspace(prepend_scheme="always")
+    return wrapped(backend, eos_token="</s>", unk_token="<unk>")
+
+
 BYTES = byte_level()
 PIECES = sentence_piece()
+UNIGRAM = unigram()
 
 
 def check_cover(tokenizer: Any, ids: list[int]) -> list[tuple[int, int]]:
@@ -140,6 +155,33 @@ def test_any_sentence_piece_tokens_stay_in_the_text(ids: list[int]) -> None:
     assert all(0 <= start <= end <= len(text) for start, end in offsets)
     if "\ufffd" not in text:
         check_cover(PIECES, ids)
+
+
+@given(st.lists(st.integers(2, len(UNIGRAM) - 1), max_size=25))
+def test_any_unigram_tokens(ids: list[int]) -> None:
+    check_cover(UNIGRAM, ids)
+
+
+@given(st.lists(st.integers(0, len(BYTES) - 1), max_size=30), st.data())
+def test_tokens_of_a_span_are_the_text_it_covers(ids: list[int], data: st.DataObject) -> None:
+    text = decoded(BYTES, ids)
+    start = data.draw(st.integers(0, len(text)))
+    span = Span(start=start, end=data.draw(st.integers(start, len(text))))
+    offsets = token_offsets(BYTES, ids)
+    row = token_rewards([Reward(term="t", value=1.0, span=span, reason="")], offsets, 0)["t"]
+    earning = [pair for pair, value in zip(offsets, row, strict=True) if value]
+    covered = {at for pair in earning for at in range(*pair)}
+    assert covered >= set(range(span.start, span.end))
+    assert all(a <= span.end and b >= span.start for a, b in earning)
+    if covered:
+        assert covered == set(range(min(covered), max(covered) + 1))
+
+
+def test_what_a_tokenizer_drops_is_not_in_the_text() -> None:
+    tokenizer = unigram("\n", "\t")
+    ids = tokenizer("def f(x):\n\treturn x\n", add_special_tokens=False)["input_ids"]
+    assert decoded(tokenizer, ids) == "def f(x):return x"
+    check_cover(tokenizer, ids)
 
 
 @given(st.lists(st.binary(max_size=4), max_size=20))
