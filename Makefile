@@ -23,7 +23,7 @@ run: venv data
 	$(BIN)/falcon run $(ARGS)
 
 test: venv data
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: venv
 	$(BIN)/ruff check .
