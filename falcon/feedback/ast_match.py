@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from falcon.feedback.nodes import nodes_of
+from falcon.feedback.nodes import nodes_of, part_hashes
 
 
 @lru_cache(maxsize=512)
 def _subtrees(program: str) -> tuple[int, ...]:
     """A hash of the shape (node types only) of every node with children, root included."""
-    nodes, parents = nodes_of(program)
-    shapes: list[list[int]] = [[] for _ in nodes]
-    inner = []
-    # Children come after their parents, so backwards every shape is ready.
-    for at in range(len(nodes) - 1, -1, -1):
-        below = shapes[at]
-        shape = hash((type(nodes[at]), *below))
-        if below:
-            inner.append(shape)
-        if at:
-            shapes[parents[at]].append(shape)
-    return tuple(inner)
+    nodes, _, sizes = nodes_of(program)
+    # With the size of each part, the order of its nodes says how they hang together.
+    shapes = part_hashes(tuple(map(hash, zip(map(type, nodes), sizes, strict=True))), sizes)
+    return tuple(shape for shape, size in zip(shapes, sizes, strict=True) if size > 1)
 
 
 def ast_match(program: str, reference: str) -> float:

@@ -30,7 +30,16 @@ def explain(
 
     Errors count as in a memory that has seen every type of error alike (eq. 9).
     """
-    from falcon.feedback import ERROR_TYPES, assess_group, composite, make_judge
+    from falcon.feedback import (
+        ERROR_TYPES,
+        assess_group,
+        ast_reward,
+        compile_reward,
+        composite,
+        dataflow_reward,
+        fine_reward,
+        make_judge,
+    )
     from falcon.feedback.explain import print_feedback
     from falcon.problems.find import find_problem
     from falcon.sandbox import Outcome, Program, Sandbox
@@ -56,4 +65,10 @@ def explain(
         references=problem.solutions,
         examples=problem.examples,
     )[0]
-    print_feedback(console, code, feedback, composite(feedback, settings.feedback))
+    others = (
+        fine_reward(verdict, code, settings.feedback.error_lines),
+        compile_reward(verdict, code),
+        ast_reward(code, problem.solutions),
+        dataflow_reward(code, problem.solutions),
+    )
+    print_feedback(console, code, feedback, composite(feedback, settings.feedback), others)

@@ -1,9 +1,9 @@
 """Complexity reward: how simple a program is for what it does.
 
-The static judge starts at 2 and takes off for branches (McCabe), nesting, loops in loops,
-slow calls in loops, and length; with a reference, loops and length are held against its.
-Only the syntax tree counts: the score is the same however the program is laid out. Actual
-running time is not looked at.
+The static judge starts at 2 and takes off for cognitive complexity (branches, the more the
+deeper), loops in loops, slow calls in loops, and length; with a reference, these are held
+against its. Only the syntax tree counts: the score is the same however the program is laid
+out. Actual running time is not looked at.
 """
 
 from __future__ import annotations
@@ -17,32 +17,35 @@ from falcon.feedback.style import HIGH, LOW
 
 _SHORT = 8
 """Nodes of the shortest function that does something (``return a + b``)."""
+_SLIGHT = 0.25
+"""Share of the reference's length below which a program hardly does what the reference does."""
 
 
 def static_complexity(facts: Facts, reference: Facts | None = None) -> tuple[float, str]:
     """Complexity in [-1, 2], high for simple programs, and the reason with the numbers.
 
-    A program without effort, or one that cannot be analysed, scores -1. One shorter than
-    ``return a + b`` scores 0.5 at most, unless the reference is as short.
+    A program without effort, or one that cannot be analysed, scores -1. One much shorter than
+    the reference, statements without effect aside, is not simple but slight: it starts between
+    0.5 and 2, the nearer to 2 the nearer its length is to a quarter of the reference's.
     """
     if facts.fault:
         return LOW, facts.fault
     known = reference if reference is not None and not reference.fault else None
     losses = {
-        f"cyclomatic {facts.cyclomatic}": _cyclomatic(facts, known),
-        f"nesting {facts.nesting}": _over(facts.nesting, 0.05, 3, 0.25, 1.0),
+        f"cognitive complexity {facts.cognitive}": _branches(facts, known),
         f"loop depth {facts.loop_depth}": _loops(facts, known),
         f"slow calls in loops {facts.slow_in_loop}": min(0.6, 0.3 * facts.slow_in_loop),
         f"dead statements {facts.dead_statements}": min(0.6, 0.15 * facts.dead_statements),
         f"{facts.nodes} nodes" + (f" to {known.nodes}" if known else ""): _length(facts, known),
     }
-    value = HIGH - math.fsum(losses.values())
+    live = facts.nodes - facts.dead_nodes
+    share = live / max(_SHORT, known.nodes) if known else 1.0
+    most = 0.5 + (HIGH - 0.5) * min(1.0, share / _SLIGHT)
     parts = [f"-{loss:.2f} {name}" for name, loss in losses.items() if loss >= 0.005]
-    if facts.nodes < _SHORT and not (known and facts.nodes >= known.nodes / 2):
-        value = min(value, 0.5)
-        parts.append(f"at most 0.50 with {facts.nodes} nodes")
-    value = max(LOW, min(HIGH, value))
-    return value, "2.00 " + ", ".join(parts) if parts else "nothing to simplify"
+    if most < HIGH:
+        parts.insert(0, f"for only {live} nodes that do something")
+    value = max(LOW, min(HIGH, most - math.fsum(losses.values())))
+    return value, f"{most:.2f} " + ", ".join(parts) if parts else "nothing to simplify"
 
 
 def _over(count: int, each: float, free: int, more: float, most: float) -> float:
@@ -50,9 +53,9 @@ def _over(count: int, each: float, free: int, more: float, most: float) -> float
     return min(most, each * count + more * max(0, count - free))
 
 
-def _cyclomatic(facts: Facts, reference: Facts | None) -> float:
-    free = max(5, reference.cyclomatic if reference else 0) - 1
-    return _over(facts.cyclomatic - 1, 0.03, free, 0.1, 1.5)
+def _branches(facts: Facts, reference: Facts | None) -> float:
+    free = max(6, reference.cognitive if reference else 0)
+    return _over(facts.cognitive, 0.03, free, 0.05, 1.5)
 
 
 def _loops(facts: Facts, reference: Facts | None) -> float:

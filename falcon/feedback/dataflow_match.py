@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from operator import attrgetter
+from typing import Any, cast
 
 from falcon.feedback.nodes import nodes_of
 
@@ -19,32 +20,63 @@ Edge = tuple[str, str, tuple[str, ...]]
 """Variable, relation (``comes_from`` or ``computed_from``), sources; names normalised."""
 
 
-def _names(node: ast.AST | None, context: type[ast.expr_context]) -> list[str]:
-    if node is None:
+_STORED, _LOADED = True, False
+
+
+class _Names:
+    """Names in parts of one program, in the order of its text."""
+
+    def __init__(self, program: str) -> None:
+        self.nodes, _, self._sizes = nodes_of(program)
+        self._place = {id(node): at for at, node in enumerate(self.nodes)}
+
+    def of(self, part: ast.AST, stored: bool) -> list[str]:
+        """Names that the part sets, or those that it reads."""
+        if type(part) is ast.Name:
+            return [part.id] if (type(part.ctx) is ast.Store) == stored else []
+        at = self._place[id(part)]
+        context = ast.Store if stored else ast.Load
+        found = [
+            node
+            for node in self.nodes[at + 1 : at + self._sizes[at]]
+            if type(node) is ast.Name and type(node.ctx) is context
+        ]
+        if len(found) > 1:
+            found.sort(key=_position)
+        return [node.id for node in found]
+
+
+_position = attrgetter("lineno", "col_offset")
+Flow = tuple[list[str], list[str], bool]
+"""Targets, sources, and whether it is a plain copy."""
+
+
+def _assign(node: ast.Assign, names: _Names) -> list[Flow]:
+    return [flow for target in node.targets for flow in _assigned(target, node.value, names)]
+
+
+def _annotated(node: ast.AnnAssign | ast.NamedExpr, names: _Names) -> list[Flow]:
+    return _assigned(node.target, node.value, names) if node.value is not None else []
+
+
+def _augmented(node: ast.AugAssign, names: _Names) -> list[Flow]:
+    if not isinstance(node.target, ast.Name):
         return []
-    found = [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, context)]
-    return [n.id for n in sorted(found, key=lambda n: (n.lineno, n.col_offset))]
+    name = node.target.id
+    return [([name], [name, *names.of(node.value, _LOADED)], False)]
 
 
-def _flows(node: ast.AST) -> Iterator[tuple[list[str], list[str], bool]]:
-    """(targets, sources, plain copy?) of one node."""
-    match node:
-        case ast.Assign(targets=targets, value=value):
-            for target in targets:
-                yield from _assigned(target, value)
-        case ast.AnnAssign(target=target, value=ast.expr() as value):
-            yield from _assigned(target, value)
-        case ast.NamedExpr(target=target, value=value):
-            yield from _assigned(target, value)
-        case ast.AugAssign(target=ast.Name(id=name), value=value):
-            yield [name], [name, *_names(value, ast.Load)], False
-        case ast.For(target=target, iter=source) | ast.comprehension(target=target, iter=source):
-            yield _names(target, ast.Store), _names(source, ast.Load), False
-        case ast.withitem(context_expr=source, optional_vars=ast.expr() as target):
-            yield _names(target, ast.Store), _names(source, ast.Load), False
+def _looped(node: ast.For | ast.comprehension, names: _Names) -> list[Flow]:
+    return [(names.of(node.target, _STORED), names.of(node.iter, _LOADED), False)]
 
 
-def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[list[str], list[str], bool]]:
+def _entered(node: ast.withitem, names: _Names) -> list[Flow]:
+    if node.optional_vars is None:
+        return []
+    return [(names.of(node.optional_vars, _STORED), names.of(node.context_expr, _LOADED), False)]
+
+
+def _assigned(target: ast.expr, value: ast.expr, names: _Names) -> list[Flow]:
     pairs: list[tuple[ast.expr, ast.expr]] = [(target, value)]
     if (
         isinstance(target, ast.Tuple)
@@ -52,32 +84,56 @@ def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[list[str], li
         and len(target.elts) == len(value.elts)
     ):
         pairs = list(zip(target.elts, value.elts, strict=True))
-    for left, right in pairs:
-        yield _names(left, ast.Store), _names(right, ast.Load), isinstance(right, ast.Name)
+    return [
+        (names.of(left, _STORED), names.of(right, _LOADED), isinstance(right, ast.Name))
+        for left, right in pairs
+    ]
+
+
+_FLOWS: dict[type[ast.AST], Callable[[Any, _Names], list[Flow]]] = {
+    ast.Assign: _assign,
+    ast.AnnAssign: _annotated,
+    ast.NamedExpr: _annotated,
+    ast.AugAssign: _augmented,
+    ast.For: _looped,
+    ast.comprehension: _looped,
+    ast.withitem: _entered,
+}
+"""What flows in a node, by its kind."""
 
 
 @lru_cache(maxsize=512)
 def data_flow(program: str) -> tuple[Edge, ...]:
     """Edges of a program in the order of its text; none when it does not parse."""
-    renamed: dict[str, str] = {}
+    names = _Names(program)
     placed: list[tuple[tuple[int, int], str, str, tuple[str, ...]]] = []
-    nodes = nodes_of(program)[0]
-    names = [n for n in nodes if isinstance(n, ast.Name)]
-    defined = {n.arg for n in nodes if isinstance(n, ast.arg)}
-    defined |= {n.id for n in names if isinstance(n.ctx, ast.Store)}
-    for name in names:
-        if name.id in defined and isinstance(name.ctx, ast.Load):
-            placed.append(((name.lineno, name.col_offset), name.id, "comes_from", (name.id,)))
-    for node in nodes:
-        for targets, sources, copied in _flows(node):
-            # A comprehension or with item has no position of its own; its target has.
-            at: Any = getattr(node, "target", None) or getattr(node, "optional_vars", None) or node
+    defined: set[str] = set()
+    read: list[ast.Name] = []
+    flowing: list[ast.AST] = []
+    for node in names.nodes:
+        kind = type(node)
+        if kind is ast.Name:
+            name = cast("ast.Name", node)
+            if type(name.ctx) is ast.Load:
+                read.append(name)
+            elif type(name.ctx) is ast.Store:
+                defined.add(name.id)
+        elif kind is ast.arg:
+            defined.add(cast("ast.arg", node).arg)
+        elif kind in _FLOWS:
+            flowing.append(node)
+    placed += [(_position(n), n.id, "comes_from", (n.id,)) for n in read if n.id in defined]
+    for node in flowing:
+        # A comprehension or with item has no position of its own; its target has.
+        at = getattr(node, "target", None) or getattr(node, "optional_vars", None) or node
+        for targets, sources, copied in _FLOWS[type(node)](node, names):
             relation = "comes_from" if copied else "computed_from"
             kept = tuple(name for name in sources if name in defined)
-            position = (at.lineno, at.col_offset)
-            placed += [(position, target, relation, kept) for target in targets]
+            placed += [(_position(at), target, relation, kept) for target in targets]
+    placed.sort()
+    renamed: dict[str, str] = {}
     edges: list[Edge] = []
-    for _, variable, relation, origins in sorted(placed):
+    for _, variable, relation, origins in placed:
         new = [renamed.setdefault(n, f"var_{len(renamed)}") for n in (variable, *origins)]
         edges.append((new[0], relation, tuple(new[1:])))
     return tuple(edges)

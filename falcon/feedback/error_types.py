@@ -75,7 +75,9 @@ _SYNTAX_WHOLE_AT_END = (
     "unterminated string literal",
     "was never closed",
     "expected ':'",
+    "expected 'except' or 'finally' block",
 )
+_NO_BLOCK = re.compile(r"expected an indented block after .* on line (\d+)")
 _NAMED_IN_IMPORT = re.compile(r"cannot import name '?(\w+)|No module named '?([\w.]+)")
 
 
@@ -146,7 +148,10 @@ def _syntax_class(error: ErrorInfo, program: str) -> SpanClass:
     if any(part in message for part in _SYNTAX_IGNORED):
         return "ignore"
     last = error.line >= line_count(program.rstrip())
-    if last and any(part in message for part in _SYNTAX_WHOLE_AT_END):
+    # Where the text ends after a colon, the error is put at that line itself.
+    headless = _NO_BLOCK.search(message)
+    cut = headless is not None and int(headless[1]) == error.line
+    if last and (cut or any(part in message for part in _SYNTAX_WHOLE_AT_END)):
         return "whole"
     return "line"
 

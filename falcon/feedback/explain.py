@@ -5,7 +5,7 @@ Values and spans come from :class:`Feedback`; nothing is judged here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -29,10 +29,16 @@ def lines_of(reward: Reward, program: str) -> tuple[int, int]:
     return (touched[0], touched[-1]) if touched else (0, 0)
 
 
-def print_feedback(console: Console, program: str, feedback: Feedback, score: float) -> None:
-    """The program with line numbers and local rewards, then the others with their reasons.
+def print_feedback(
+    console: Console,
+    program: str,
+    feedback: Feedback,
+    score: float,
+    others: Sequence[Reward] = (),
+) -> None:
+    """The program with line numbers and local rewards, then the rest with their reasons.
 
-    ``score`` is the composite R(W, F).
+    ``score`` is the composite R(W, F); ``others`` are rewards that are no part of it.
     """
     whole = whole_span(program)
     local = [r for r in feedback.rewards if r.span is not None and r.span != whole]
@@ -47,6 +53,7 @@ def print_feedback(console: Console, program: str, feedback: Feedback, score: fl
     groups = (
         ("on the whole program", [r for r in feedback.rewards if r.span == whole]),
         ("reported, trains nothing", [r for r in feedback.rewards if r.span is None]),
+        ("of other methods", others),
     )
     for title, rewards in groups:
         if rewards:

@@ -14,29 +14,27 @@ class Facts:
     """Counts and names found in a program. ``fault`` says why nothing could be counted.
 
     ``nodes`` counts syntax-tree nodes without contexts, docstrings and argument lists, so
-    it does not depend on formatting. ``nesting`` is the deepest compound statement within
-    a function or module, ``loop_depth`` the deepest loop, comprehensions included.
-    ``issues`` maps an issue of style to how often it occurs.
+    it does not depend on formatting; ``dead_nodes`` are those of statements that have no effect.
+    ``cognitive`` is the cognitive complexity, ``loop_depth`` the deepest loop, comprehensions
+    included. ``effort`` tells whether anything is computed. ``issues`` maps an issue of style
+    that no linter knows to how often it occurs.
     """
 
     fault: str = ""
     # Shape: depends on the tree alone.
     nodes: int = 0
-    cyclomatic: int = 1
-    nesting: int = 0
+    dead_nodes: int = 0
+    dead_statements: int = 0
+    cognitive: int = 0
     loop_depth: int = 0
     slow_in_loop: int = 0
-    dead_statements: int = 0
     effort: bool = False
     # Names, by kind.
     functions: list[str] = field(default_factory=list)
-    classes: list[str] = field(default_factory=list)
+    outermost: list[str] = field(default_factory=list)
     stored: set[str] = field(default_factory=set)
-    assigned: set[str] = field(default_factory=set)
     loaded: set[str] = field(default_factory=set)
     imported: dict[str, str] = field(default_factory=dict)
-    parameters: list[str] = field(default_factory=list)
-    exported: bool = False
     # Style.
     issues: Counter[str] = field(default_factory=Counter)
     documented: int = 0

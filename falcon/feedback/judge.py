@@ -19,6 +19,7 @@ from falcon.config import FeedbackSettings
 from falcon.errors import UserError
 from falcon.feedback.analysis import facts_of
 from falcon.feedback.complexity import static_complexity
+from falcon.feedback.linter import Finding, linter, ruff_version
 from falcon.feedback.style import HIGH, LOW, static_style
 from falcon.feedback.syntax import MAX_CHARACTERS, parse
 
@@ -53,19 +54,29 @@ class Judge(Protocol):
 
 
 class StaticJudge:
-    """Deterministic, in process: syntax tree and text of the program."""
+    """Deterministic: ruff's findings (:mod:`falcon.feedback.linter`), complexipy's cognitive
+    complexity, and the syntax tree. None only where ruff had no answer."""
 
     name = "static"
-    version = "2"
+
+    def __init__(self) -> None:
+        self.version = f"3-ruff-{ruff_version()}"
 
     def prepare(self, programs: Sequence[tuple[str, str]]) -> None:
-        """Nothing to do."""
+        """Have all of them linted at once."""
+        linter().lint([text for pair in programs for text in pair if text.strip()])
 
-    def score(self, program: str, reference: str = "") -> Scores:
+    def score(self, program: str, reference: str = "") -> Scores | None:
         """Scores by :func:`static_style` and :func:`static_complexity`; never raises."""
         facts = facts_of(program)
         known = facts_of(reference) if reference.strip() else None
-        style, style_reason = static_style(facts, known)
+        findings: Sequence[Finding] | None = ()
+        given: Sequence[Finding] | None = ()
+        if not facts.fault:
+            findings, given = linter().lint([program, reference if known else ""])
+        if findings is None:
+            return None
+        style, style_reason = static_style(facts, findings, known, given or ())
         complexity, complexity_reason = static_complexity(facts, known)
         return Scores(style, complexity, style_reason, complexity_reason)
 

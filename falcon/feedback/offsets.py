@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+_PREFIXES = 4096
 _FLUSH = 8
 """Tokens that may wait for the rest of a character before their text is taken as it is."""
 
@@ -33,12 +34,12 @@ def token_offsets(
     A character whose bytes are spread over several tokens lies in the range of each.
     Tokens that decode to nothing have no width. ``tokenizer`` is a transformers tokenizer.
     Cost is linear in the text, except for a decoder whose output depends on far context,
-    where each prefix is decoded.
+    where each prefix of up to 4,096 tokens is decoded; beyond, offsets are then approximate.
     """
     if not len(ids):
         return []
     text = decoded(tokenizer, ids, skip_special_tokens=skip_special_tokens)
-    hidden = set(tokenizer.all_special_ids) if skip_special_tokens else set()
+    hidden = _special(tokenizer) if skip_special_tokens else set()
     if _is_byte_level(tokenizer):
         names = tokenizer.convert_ids_to_tokens(list(ids))
         pieces = [
@@ -50,9 +51,17 @@ def token_offsets(
             return offsets
     shown = [i for i in ids if i not in hidden]
     found = _windowed(tokenizer, shown, text, slide=True)
-    if (found[-1][1] if found else 0) != len(text):
-        found = _windowed(tokenizer, shown, text, slide=False)
+    if found and found[-1][1] != len(text):
+        if len(shown) <= _PREFIXES:
+            found = _windowed(tokenizer, shown, text, slide=False)
+        found[-1] = (found[-1][0], len(text))
     return _with_hidden(ids, hidden, found)
+
+
+def _special(tokenizer: Any) -> set[int]:
+    """Tokens that decoding leaves out: those with a role, and those only marked as special."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return {*tokenizer.all_special_ids, *(i for i, token in added.items() if token.special)}
 
 
 def _with_hidden(
@@ -120,14 +129,15 @@ def _characters(data: bytes) -> tuple[str, list[int]]:
         held = len(decoder.getstate()[0])
         if out:
             closed = pending + 1 - held
-            # Two characters at once: a broken sequence was closed by the byte after it.
-            first = closed if len(out) == 1 else closed - 1
-            character_of += [count] * first + [count + 1] * (closed - first)
+            # Several characters at once: bad bytes that waited, then what this byte ends.
+            own = len(out) > 1 and not held
+            bad = [min(at, len(out) - 1 - own) for at in range(closed - own)]
+            character_of += [count + at for at in (*bad, *[len(out) - 1] * own)]
             count += len(out)
             parts.append(out)
         pending = held
     rest = decoder.decode(b"", final=True)
-    character_of += [count] * pending
+    character_of += [count + min(at, len(rest) - 1) for at in range(pending)]
     return "".join(parts) + rest, character_of
 
 

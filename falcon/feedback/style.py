@@ -1,96 +1,141 @@
 """Style reward: how well a program keeps to the conventions of Python.
 
-The static judge starts at 2 and takes off for each kind of issue, more often a little
-more, down to -1. It sees text and syntax tree only: not whether names are apt, nor
-whether the program is right. Names and layout of the reference are taken as given, so a
-required name in camelCase costs nothing.
+The static judge starts at 2 and takes off for each kind of issue, for a repeated one a little
+more, down to -1. Most issues are findings of ruff, by the rules of :mod:`falcon.feedback.rules`;
+a few are our own. It sees text and syntax tree only: not whether names are apt, nor whether the
+program is right. What the reference does to the same name is taken as given, so a required
+name in camelCase costs nothing.
 """
 
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Sequence
 
 from falcon.feedback.facts import Facts
+from falcon.feedback.linter import Finding
 from falcon.feedback.reward import Reward
 from falcon.feedback.spans import whole_span
 
 LOW, HIGH = -1.0, 2.0
 """Range of the scores of style and complexity (the paper's evaluation model)."""
 
-_SNAKE = re.compile(r"_{0,2}[a-z][a-z0-9]*(?:_[a-z0-9]+)*_{0,2}|_+|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
-_CAPITALS = re.compile(r"_{0,2}[A-Z][A-Za-z0-9]*")
-_UNCLEAR = frozenset({"l", "O", "I"})
-
-_PENALTY = {
+PENALTY = {
+    # Layout
     "long line": 0.25,
     "trailing blanks": 0.05,
     "tab or odd indentation": 0.2,
     "several statements on a line": 0.3,
-    "no spaces around =": 0.2,
-    "repeated code": 0.4,
-    "bare except": 0.5,
-    "silenced exception": 0.3,
-    "mutable default": 0.5,
+    "spacing": 0.2,
+    "blank lines": 0.05,
+    "import not on a line of its own at the top": 0.1,
+    # Names
+    "name": 0.3,
     "shadowed built-in": 0.25,
-    "eval or exec": 0.5,
-    "import *": 0.4,
-    "global": 0.25,
-    "named lambda": 0.25,
-    "== None": 0.3,
-    "== True or False": 0.25,
-    "type(x) == T": 0.25,
-    "range(len(x))": 0.15,
-    "if: return True, else: return False": 0.25,
+    # What is not needed
     "unused import": 0.3,
     "unused name": 0.25,
     "unused parameter": 0.2,
-    "name": 0.3,
+    "unused loop variable": 0.05,
+    "unused function": 0.3,
+    "defined twice": 0.3,
+    "commented-out code": 0.2,
+    "superfluous statement": 0.1,
+    "else after a jump": 0.1,
+    "constant condition": 0.25,
     "dead statement": 0.4,
+    "repeated code": 0.4,
+    # Documentation
     "no docstring": 0.25,
     "more comments than code": 0.4,
+    # Habits that hide faults
+    "bare except": 0.5,
+    "silenced exception": 0.3,
+    "mutable default": 0.5,
+    "eval or exec": 0.5,
+    "import *": 0.4,
+    "global": 0.25,
+    "file left open": 0.25,
+    "some paths return nothing": 0.15,
+    "is with a literal": 0.3,
+    "overwritten loop variable": 0.1,
+    # Idiom
+    "named lambda": 0.3,
+    "== None": 0.3,
+    "== True or False": 0.25,
+    "type(x) == T": 0.25,
+    "not x in y": 0.15,
+    "True or False spelt out": 0.25,
+    "double negation": 0.15,
+    "nested if": 0.15,
+    "branches alike": 0.25,
+    "repeated comparison": 0.15,
+    "constant before variable": 0.1,
+    "loop for any, all or a comprehension": 0.15,
+    "loop counter by hand": 0.15,
+    "range(len(x))": 0.15,
+    "roundabout comprehension": 0.15,
+    "dict walked by its keys": 0.15,
+    "if for dict.get": 0.15,
+    "max or min spelt out": 0.15,
+    "len as a condition": 0.1,
+    "swap by hand": 0.15,
+    "% formatting": 0.1,
+    "f-string without a field": 0.1,
+    "needless lambda": 0.1,
+    "range(0, n)": 0.05,
 }
+_NAMED = frozenset({"name", "shadowed built-in", "unused parameter"})
+"""Issues of a name, which the task may have asked for."""
 _MOST = 2.5
 """An issue costs at most this many times its penalty, however often it occurs."""
 
 
-def _found(facts: Facts, reference: Facts | None) -> dict[str, int]:
-    """How often each issue occurs."""
-    known = (
-        set(reference.functions + reference.classes + reference.parameters) if reference else set()
-    )
-    named = set(facts.functions + facts.parameters + [n for n in facts.stored if n != "_"])
-    unclear = sum(not _SNAKE.fullmatch(name) or name in _UNCLEAR for name in named - known)
-    unclear += sum(not _CAPITALS.fullmatch(name) for name in facts.classes if name not in known)
-    found = {issue: count for issue, count in facts.issues.items() if count}
-    used = facts.loaded
-    if not facts.exported:
-        found["unused import"] = sum(name not in used for name in facts.imported)
-    found["unused name"] = sum(
-        name not in used and not name.startswith("_") for name in facts.assigned
-    )
-    found["unused parameter"] = sum(
-        name not in used and name[0] != "_" and name not in ("self", "cls")
-        for name in set(facts.parameters)
-    )
-    found["name"] = unclear
-    found["dead statement"] = facts.dead_statements
-    found["no docstring"] = int(bool(facts.functions) and not facts.documented)
-    found["more comments than code"] = int(facts.comment_lines > max(3, facts.code_lines))
-    return {issue: count for issue, count in found.items() if count > 0}
+def _own(facts: Facts, reference: Facts | None) -> dict[str, int]:
+    """How often each issue occurs that ruff does not know."""
+    called = set(reference.outermost) if reference else set()
+    unused = [f for f in facts.outermost if f not in facts.loaded and f not in called]
+    return {
+        **facts.issues,
+        # One of the functions is for the tests to call.
+        "unused function": max(0, len(unused) - (not called)),
+        "dead statement": facts.dead_statements,
+        "no docstring": int(bool(facts.functions) and not facts.documented),
+        "more comments than code": int(facts.comment_lines > max(3, facts.code_lines)),
+    }
 
 
-def static_style(facts: Facts, reference: Facts | None = None) -> tuple[float, str]:
-    """Style in [-1, 2] and the reason: each issue with what it took off."""
+def _lines(findings: Sequence[Finding], issue: str) -> str:
+    lines = sorted({finding.line for finding in findings if finding.issue == issue})
+    shown = ", ".join(map(str, lines[:3])) + (" ..." if len(lines) > 3 else "")
+    return f" (line{'s' if len(lines) > 1 else ''} {shown})" if lines else ""
+
+
+def static_style(
+    facts: Facts,
+    findings: Sequence[Finding],
+    reference: Facts | None = None,
+    given: Sequence[Finding] = (),
+) -> tuple[float, str]:
+    """Style in [-1, 2] and the reason: each issue with what it took off and where.
+
+    ``findings`` are the linter's on the program, ``given`` those on the reference.
+    """
     if facts.fault:
         return LOW, facts.fault
+    known = reference if reference is not None and not reference.fault else None
+    excused = {(each.issue, each.name) for each in given if each.issue in _NAMED}
+    charged = [each for each in findings if (each.issue, each.name) not in excused]
+    counts = _own(facts, known)
+    for each in charged:
+        counts[each.issue] = counts.get(each.issue, 0) + 1
     value, parts = HIGH, []
-    for issue, count in sorted(_found(facts, reference).items()):
-        loss = _PENALTY.get(issue, 0.0) * min(_MOST, 1 + 0.5 * math.log2(count))
-        if loss:
+    for issue, count in sorted(counts.items()):
+        if count > 0:
+            loss = PENALTY[issue] * min(_MOST, 1 + 0.5 * math.log2(count))
             value -= loss
             times = f" x{count}" if count > 1 else ""
-            parts.append(f"-{loss:.2f} {issue}{times}")
+            parts.append(f"-{loss:.2f} {issue}{times}{_lines(charged, issue)}")
     value = max(LOW, min(HIGH, value))
     return value, "2.00 " + ", ".join(parts) if parts else "no issue"
 

@@ -1,42 +1,56 @@
-"""The walk over a syntax tree that fills :class:`falcon.feedback.facts.Facts`.
+"""The pass over a syntax tree that fills :class:`falcon.feedback.facts.Facts`.
 
-One pass with a stack of its own (depth of the tree is no concern), one handler for each
-kind of node that says anything. Names are judged over the whole program, not by scope:
-a name counts as used when it is read anywhere.
+One pass over the flat list of :mod:`falcon.feedback.nodes`, one handler for each kind of node
+that says anything. What a linter knows better (unused names, idioms, layout) is not looked for.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
 from collections.abc import Callable
 from typing import Any
 
 from falcon.feedback.facts import Facts
+from falcon.feedback.nodes import nodes_of
 
-_LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_BLOCKS = (*_LOOPS, ast.If, ast.Try, ast.With, ast.AsyncWith, ast.Match)
+_HOLDERS = (ast.Module, ast.ClassDef, *_FUNCTIONS)
 _JUMPS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
-_EFFORT = (
-    ast.AugAssign,
-    ast.BinOp,
-    ast.BoolOp,
-    ast.Call,
-    ast.Compare,
-    ast.For,
-    ast.IfExp,
-    ast.JoinedStr,
-    ast.Subscript,
-    ast.While,
-    ast.Yield,
-    ast.YieldFrom,
-    *_COMPREHENSIONS,
+_EFFORT = frozenset(
+    (
+        ast.AugAssign,
+        ast.Await,
+        ast.BinOp,
+        ast.BoolOp,
+        ast.Call,
+        ast.Compare,
+        ast.For,
+        ast.IfExp,
+        ast.JoinedStr,
+        ast.Match,
+        ast.Subscript,
+        ast.While,
+        ast.Yield,
+        ast.YieldFrom,
+        *_COMPREHENSIONS,
+    )
 )
-_UNCOUNTED = (ast.expr_context, ast.arguments, ast.Module, ast.Pass)
+"""What computes something wherever it stands; :func:`_works` knows the others."""
+_TOLD = frozenset((ast.Raise, ast.Assert))
+"""What says something of the program rather than doing it."""
+_FRAMES = frozenset((ast.For, ast.AsyncFor, ast.While, *_COMPREHENSIONS, *_FUNCTIONS, ast.ClassDef))
+_BLOCKS = frozenset(
+    (
+        *(ast.For, ast.AsyncFor, ast.While, ast.If, ast.Try, ast.TryStar, ast.With, ast.AsyncWith),
+        *(ast.ExceptHandler, ast.match_case),
+        *_HOLDERS,
+    )
+)
+_DEAD, _ASIDE, _UNSEEN = 1, 2, 4
+"""Marks: in code without effect, in what only says something, not counted itself."""
+_UNCOUNTED = frozenset((ast.arguments, ast.Module, ast.Pass))
 _SLOW_METHODS = frozenset({"count", "index", "sort", "remove"})
-_SHADOWED = frozenset(dir(builtins)) - {"_", "id", "input", "copyright", "credits", "license"}
 
 
 def _is_docstring(node: ast.stmt) -> bool:
@@ -45,6 +59,20 @@ def _is_docstring(node: ast.stmt) -> bool:
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
+
+
+def _does_nothing(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Expr):
+        value = statement.value
+        constant = isinstance(value, ast.Constant) and value.value is not Ellipsis
+        return constant or isinstance(value, (ast.Name, ast.Compare, ast.BinOp))
+    if isinstance(statement, (ast.If, ast.While)):
+        return isinstance(statement.test, ast.Constant) and not statement.test.value
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target, value = statement.targets[0], statement.value
+        same = isinstance(target, ast.Name) and isinstance(value, ast.Name)
+        return same and target.id == value.id  # type: ignore[attr-defined]
+    return False
 
 
 def _dotted(node: ast.AST) -> str:
@@ -58,131 +86,95 @@ def _dotted(node: ast.AST) -> str:
 
 
 class Walk:
-    """Fills facts from one tree. ``docstrings`` are their first and last lines."""
+    """Fills facts from a program's nodes. ``docstrings`` are their first and last lines."""
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.docstrings: list[tuple[int, int]] = []
-        self._efforts = 0
-        self._handlers: dict[type[ast.AST], Callable[[Any, int], None]] = {
-            ast.Name: self._name,
-            ast.Attribute: self._attribute,
-            ast.Call: self._call,
-            ast.Constant: self._constant,
-            ast.Compare: self._compare,
-            ast.FunctionDef: self._function,
-            ast.AsyncFunctionDef: self._function,
-            ast.ClassDef: self._class,
-            ast.Import: self._import,
-            ast.ImportFrom: self._import_from,
-            ast.ExceptHandler: self._handler,
-            ast.Assign: self._assign,
-            ast.AnnAssign: self._annotated,
-            ast.For: self._for,
-            ast.If: self._if,
-            ast.Assert: self._assert,
-            ast.Global: self._global,
-            ast.Lambda: self._arguments,
-        }
+        # Nodes by identity: what is known of them from a node above.
+        self._marks: dict[int, int] = {}
+        self._once: dict[int, int] = {}
 
-    def run(self, tree: ast.Module) -> None:
-        """Walk the whole tree."""
-        facts, handlers = self.facts, self._handlers
-        stack: list[tuple[ast.AST, int, int]] = [(tree, 0, 0)]
-        while stack:
-            node, loops, depth = stack.pop()
+    def run(self, program: str) -> None:
+        """Look at every node of the program's tree."""
+        facts, marks, once = self.facts, self._marks, self._once
+        nodes, parents, _ = nodes_of(program)
+        inner = [0] * len(nodes)  # loops around the children of a node
+        states = [0] * len(nodes)
+        counted = dead = 0
+        effort = facts.effort
+        for at, node in enumerate(nodes):
             kind = type(node)
-            if not isinstance(node, _UNCOUNTED):
-                facts.nodes += 1
-            self._efforts += kind in _EFFORT
-            handler = handlers.get(kind)
-            if handler is not None:
-                handler(node, loops)
-            inner_loops, inner_depth = loops, depth
-            if isinstance(node, ast.stmt):
-                if isinstance(node, _BLOCKS):
-                    inner_depth += 1
-                    facts.nesting = max(facts.nesting, inner_depth)
-                elif isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-                    inner_loops = inner_depth = 0
-                elif isinstance(node, (ast.Raise, ast.Assert)):
-                    self._discount(node)
-                if isinstance(node, _LOOPS):
-                    inner_loops += 1
-            elif isinstance(node, _COMPREHENSIONS):
-                inner_loops += len(node.generators)
-            facts.loop_depth = max(facts.loop_depth, inner_loops)
-            self._children(node, stack, inner_loops, inner_depth)
-        facts.effort = self._efforts > 0
+            parent = parents[at]
+            # The root is its own parent here: its state is not known yet, so it is 0.
+            loops, state, mark = inner[parent], states[parent], 0
+            if once:
+                loops = once.pop(id(node), loops)
+            if marks:
+                mark = marks.pop(id(node), 0)
+            if kind in _TOLD:
+                mark |= _ASIDE
+            if mark:
+                state |= mark & ~_UNSEEN
+            states[at] = state
+            inner[at] = self._inner(node, loops) if kind in _FRAMES else loops
+            handler = _HANDLERS.get(kind)
+            if handler is not None and not (mark & _UNSEEN and kind is ast.Constant):
+                handler(self, node, loops)
+            if kind in _BLOCKS:
+                self._blocks(node)
+            if mark & _UNSEEN:
+                continue
+            if kind not in _UNCOUNTED:
+                counted += 1
+                if state & _DEAD:
+                    dead += 1
+            if not effort and not state:
+                effort = kind in _EFFORT or _works(node, nodes[parent])
+        facts.effort = effort
+        facts.nodes, facts.dead_nodes = counted, dead
+        facts.loop_depth = max(inner, default=0)
 
-    def _children(
-        self, node: ast.AST, stack: list[tuple[ast.AST, int, int]], loops: int, depth: int
-    ) -> None:
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if isinstance(value, list):
-                if value and isinstance(value[0], ast.stmt):
-                    value = self._block(node, name, value)
-                chained = (
-                    name == "orelse"
-                    and isinstance(node, ast.If)
-                    and len(value) == 1
-                    and isinstance(value[0], ast.If)
-                )
-                level = depth - 1 if chained else depth
-                stack += [(each, loops, level) for each in value if isinstance(each, ast.AST)]
-            elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
-                stack.append((value, loops, depth))
+    def _mark(self, node: ast.AST, mark: int) -> None:
+        self._marks[id(node)] = self._marks.get(id(node), 0) | mark
 
-    def _block(self, owner: ast.AST, name: str, body: list[Any]) -> list[Any]:
-        """Look at a list of statements; returns it without its docstring."""
-        issues = self.facts.issues
-        holder = (ast.Module, ast.ClassDef, *_FUNCTIONS)
-        if name == "body" and isinstance(owner, holder) and _is_docstring(body[0]):
-            self.docstrings.append((body[0].lineno, body[0].end_lineno or body[0].lineno))
-            self.facts.documented += isinstance(owner, _FUNCTIONS)
-            body = body[1:]
-        line = getattr(owner, "lineno", 0) if name == "body" else 0
-        ended = False
-        for statement in body:
-            issues["several statements on a line"] += statement.lineno == line
-            line = statement.end_lineno
-            if ended or self._does_nothing(statement):
-                self.facts.dead_statements += 1
-                if isinstance(statement, ast.Expr):
-                    self._discount(statement)
-            ended = ended or isinstance(statement, _JUMPS)
-        return body
+    def _inner(self, node: ast.AST, loops: int) -> int:
+        """Loops around the children of a loop, comprehension, function or class."""
+        if isinstance(node, (ast.For, ast.AsyncFor)):
+            self._once[id(node.iter)] = loops
+            return loops + 1
+        if isinstance(node, _COMPREHENSIONS):
+            self._once[id(node.generators[0].iter)] = loops
+            return loops + len(node.generators)
+        return loops + 1 if isinstance(node, ast.While) else 0
 
-    @staticmethod
-    def _does_nothing(statement: ast.stmt) -> bool:
-        if isinstance(statement, ast.Expr):
-            value = statement.value
-            constant = isinstance(value, ast.Constant) and value.value is not Ellipsis
-            return constant or isinstance(value, (ast.Name, ast.Compare, ast.BinOp))
-        if isinstance(statement, (ast.If, ast.While)):
-            return isinstance(statement.test, ast.Constant) and not statement.test.value
-        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-            target, value = statement.targets[0], statement.value
-            same = isinstance(target, ast.Name) and isinstance(value, ast.Name)
-            return same and target.id == value.id  # type: ignore[attr-defined]
-        return False
-
-    def _discount(self, *trees: ast.AST | None) -> None:
-        """Take back the effort seen in what computes nothing: raises, annotations, bare values."""
-        for tree in trees:
-            if tree is not None:
-                self._efforts -= sum(isinstance(node, _EFFORT) for node in ast.walk(tree))
+    def _blocks(self, owner: ast.AST) -> None:
+        """Find docstrings and statements without effect in the blocks of a node."""
+        for name in ("body", "orelse", "finalbody"):
+            body = getattr(owner, name, None)
+            if not body:
+                continue
+            if name == "body" and isinstance(owner, _HOLDERS) and _is_docstring(body[0]):
+                self.docstrings.append((body[0].lineno, body[0].end_lineno or body[0].lineno))
+                said = bool(body[0].value.value.strip())
+                self.facts.documented += said and isinstance(owner, _FUNCTIONS)
+                self._mark(body[0], _UNSEEN)
+                self._mark(body[0].value, _UNSEEN)
+                body = body[1:]
+            ended = False
+            for statement in body:
+                if ended or _does_nothing(statement):
+                    self.facts.dead_statements += 1
+                    self._mark(statement, _DEAD)
+                ended = ended or isinstance(statement, _JUMPS)
 
     def _name(self, node: ast.Name, loops: int) -> None:
-        if isinstance(node.ctx, ast.Load):
-            self.facts.loaded.add(node.id)
-            return
-        self.facts.stored.add(node.id)
-        self.facts.issues["shadowed built-in"] += node.id in _SHADOWED
+        (self.facts.loaded if isinstance(node.ctx, ast.Load) else self.facts.stored).add(node.id)
 
     def _attribute(self, node: ast.Attribute, loops: int) -> None:
-        name = _dotted(node)
+        value = node.value
+        simple = type(value) is ast.Name
+        name = f"{value.id}.{node.attr}" if simple else _dotted(node)  # type: ignore[attr-defined]
         self.facts.dotted.add(name)
         if not isinstance(node.ctx, ast.Load):
             self.facts.patched.add(name)
@@ -192,51 +184,25 @@ class Walk:
         if isinstance(target, ast.Name):
             self.facts.dotted.add(target.id + "()")
             self.facts.slow_in_loop += bool(loops) and target.id == "sorted"
-            self.facts.issues["eval or exec"] += target.id in ("eval", "exec")
-            return
-        if not isinstance(target, ast.Attribute) or not loops:
-            return
-        first = node.args[0] if node.args else None
-        at_front = isinstance(first, ast.Constant) and first.value == 0
-        slow = target.attr in _SLOW_METHODS or (target.attr in ("pop", "insert") and at_front)
-        self.facts.slow_in_loop += slow
+        elif isinstance(target, ast.Attribute) and loops:
+            first = node.args[0] if node.args else None
+            at_front = isinstance(first, ast.Constant) and first.value == 0
+            slow = target.attr in _SLOW_METHODS or (target.attr in ("pop", "insert") and at_front)
+            self.facts.slow_in_loop += slow
 
     def _constant(self, node: ast.Constant, loops: int) -> None:
         self.facts.constants.append(node.value)
 
-    def _compare(self, node: ast.Compare, loops: int) -> None:
-        issues = self.facts.issues
-        for operator, right in zip(node.ops, node.comparators, strict=True):
-            if isinstance(operator, (ast.Eq, ast.NotEq)) and isinstance(right, ast.Constant):
-                issues["== None"] += right.value is None
-                issues["== True or False"] += isinstance(right.value, bool)
-            call = node.left
-            issues["type(x) == T"] += (
-                isinstance(operator, (ast.Eq, ast.Is))
-                and isinstance(call, ast.Call)
-                and isinstance(call.func, ast.Name)
-                and call.func.id == "type"
-            )
-
-    def _arguments(self, node: Any, loops: int) -> None:
-        arguments: ast.arguments = node.args
-        for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
-            self.facts.parameters.append(each.arg)
-            self.facts.issues["shadowed built-in"] += each.arg in _SHADOWED
-        for default in (*arguments.defaults, *arguments.kw_defaults):
-            self.facts.issues["mutable default"] += isinstance(
-                default, (ast.List, ast.Dict, ast.Set)
-            )
-
     def _function(self, node: Any, loops: int) -> None:
         self.facts.functions.append(node.name)
-        self._arguments(node, loops)
         arguments: ast.arguments = node.args
         each = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
-        self._discount(node.returns, *(argument.annotation for argument in each))
+        for annotation in (node.returns, *(argument.annotation for argument in each)):
+            if annotation is not None:
+                self._mark(annotation, _ASIDE)
 
-    def _class(self, node: ast.ClassDef, loops: int) -> None:
-        self.facts.classes.append(node.name)
+    def _module(self, node: ast.Module, loops: int) -> None:
+        self.facts.outermost += [each.name for each in node.body if isinstance(each, _FUNCTIONS)]
 
     def _import(self, node: ast.Import, loops: int) -> None:
         for alias in node.names:
@@ -247,63 +213,50 @@ class Walk:
         module = node.module or ""
         self.facts.modules.add(module.partition(".")[0])
         for alias in node.names:
-            self.facts.issues["import *"] += alias.name == "*"
             if alias.name != "*" and module != "__future__":
                 self.facts.imported[alias.asname or alias.name] = f"{module}.{alias.name}"
                 self.facts.dotted.add(f"{module}.{alias.name}")
 
-    def _handler(self, node: ast.ExceptHandler, loops: int) -> None:
-        self.facts.issues["bare except"] += node.type is None
-        silent = len(node.body) == 1 and isinstance(node.body[0], ast.Pass)
-        self.facts.issues["silenced exception"] += silent
-
-    def _assign(self, node: ast.Assign, loops: int) -> None:
-        target = node.targets[-1]
-        self.facts.assigned |= {each.id for each in node.targets if isinstance(each, ast.Name)}
-        self.facts.issues["no spaces around ="] += (
-            target.end_lineno == node.value.lineno
-            and node.value.col_offset - (target.end_col_offset or 0) == 1
-        )
-        self.facts.issues["named lambda"] += isinstance(node.value, ast.Lambda) and isinstance(
-            target, ast.Name
-        )
-        self.facts.exported |= isinstance(target, ast.Name) and target.id == "__all__"
-
     def _annotated(self, node: ast.AnnAssign, loops: int) -> None:
-        self._discount(node.annotation)
-        if isinstance(node.target, ast.Name) and node.value is not None:
-            self.facts.assigned.add(node.target.id)
+        self._mark(node.annotation, _ASIDE)
 
-    def _for(self, node: ast.For, loops: int) -> None:
-        call = node.iter
-        counted = (
-            isinstance(call, ast.Call)
-            and isinstance(call.func, ast.Name)
-            and call.func.id == "range"
-            and len(call.args) == 1
-        )
-        if not counted or not isinstance(node.target, ast.Name):
-            return
-        length = call.args[0]  # type: ignore[attr-defined]
-        self.facts.issues["range(len(x))"] += (
-            isinstance(length, ast.Call)
-            and isinstance(length.func, ast.Name)
-            and length.func.id == "len"
-        )
-
-    def _if(self, node: ast.If, loops: int) -> None:
-        branches = (node.body, node.orelse)
-        booleans = all(
-            len(body) == 1
-            and isinstance(body[0], ast.Return)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, bool)
-            for body in branches
-        )
-        self.facts.issues["if: return True, else: return False"] += booleans
+    def _counted(self, node: ast.For | ast.comprehension, loops: int) -> None:
+        match node.iter:
+            case ast.Call(ast.Name("range"), [ast.Call(ast.Name("len"))]):
+                self.facts.issues["range(len(x))"] += isinstance(node.target, ast.Name)
 
     def _assert(self, node: ast.Assert, loops: int) -> None:
         self.facts.asserts += 1
 
-    def _global(self, node: ast.Global, loops: int) -> None:
-        self.facts.issues["global"] += 1
+    def _delete(self, node: ast.Delete, loops: int) -> None:
+        # `del (a, b)` is `del a, b` to a formatter.
+        for target in node.targets:
+            if isinstance(target, ast.Tuple):
+                self._mark(target, _UNSEEN)
+
+
+def _works(node: ast.AST, parent: ast.AST) -> bool:
+    """Whether a node makes something of a name; to return it as it came is not enough."""
+    if isinstance(node, ast.If):
+        statements = (*node.body, *node.orelse)
+        return not all(isinstance(each, (ast.Pass, ast.Expr)) for each in statements)
+    made = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    return made and not isinstance(parent, (ast.Return, ast.If, ast.arguments, *_HOLDERS))
+
+
+_HANDLERS: dict[type[ast.AST], Callable[[Walk, Any, int], None]] = {
+    ast.Name: Walk._name,
+    ast.Attribute: Walk._attribute,
+    ast.Call: Walk._call,
+    ast.Constant: Walk._constant,
+    ast.Module: Walk._module,
+    ast.FunctionDef: Walk._function,
+    ast.AsyncFunctionDef: Walk._function,
+    ast.Import: Walk._import,
+    ast.ImportFrom: Walk._import_from,
+    ast.AnnAssign: Walk._annotated,
+    ast.For: Walk._counted,
+    ast.comprehension: Walk._counted,
+    ast.Assert: Walk._assert,
+    ast.Delete: Walk._delete,
+}

@@ -88,7 +88,7 @@ def test_judge_is_named_and_examples_reach_the_tripwires() -> None:
         error_share={},
         examples="assert total([1, 2]) == 3",
     )
-    assert "static-2" in next(r.reason for r in found[0].rewards if r.term == "style")
+    assert "static-3-ruff-" in next(r.reason for r in found[0].rewards if r.term == "style")
     assert found[0].tripwires == ("visible-tests",)
 
 

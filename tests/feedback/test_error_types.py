@@ -119,6 +119,45 @@ def test_span_class_follows_the_table(verdict: Verdict, expected: str) -> None:
     assert span_class(verdict, THREE) == expected
 
 
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("if 1:\n\tx = 1\n        y = 2\n", "ignore"),
+        ("if 1:\n        x = 1\n    y = 2\n", "ignore"),
+        ("x = 1\ny = '''abc\n", "ignore"),
+        ("def f(a, a):\n    return a\n", "ignore"),
+        ("def f():\n    from math import *\n", "ignore"),
+        ("x = 1\nprint(x", "whole"),
+        ("x = 1\ny = x +", "whole"),
+        ("x = 1\ny = 'abc", "whole"),
+        ("x = 1\nif x", "whole"),
+        ("x = 1\ndef f(x):\n", "whole"),
+        ("try:\n    x = 1\n", "whole"),
+        ("print(x\ny = 1\nz = 2\n", "line"),
+        ("x = 1 2\ny = 1\n", "line"),
+        ("x = 'abc\ny = 1\n", "line"),
+        ("if x\n    y = 1\nz = 2\n", "line"),
+        ("def f(x):\nreturn x\n", "line"),
+        ("x = 1\n  y = 2\n", "line"),
+        ("x = 1\nreturn x\n", "line"),
+        ("x = 1\nbreak\n", "line"),
+        ("def f(x):\n    nonlocal x\n", "line"),
+        ("def f():\n    nonlocal y\n    y = 1\n", "line"),
+        ("print 'x'\ny = 1\n", "line"),
+        ("x = 1 = 2 = y()\n\n", "line"),
+    ],
+)
+def test_the_table_holds_for_what_the_compiler_says(program: str, expected: str) -> None:
+    with pytest.raises(SyntaxError) as caught:
+        compile(program, "<program>", "exec")
+    fault = caught.value
+    kind = type(fault).__name__
+    assert (
+        span_class(ended(Outcome.SYNTAX_ERROR, kind, fault.lineno or 0, fault.msg), program)
+        == expected
+    )
+
+
 def test_failed_import_without_a_line_is_put_where_it_is_named() -> None:
     program = "x = 1\r\nfrom math import nothere\r\nprint(nothere)"
     verdict = ended(

@@ -15,7 +15,6 @@ from judge_pairs import GOOD_SUM, PAIRS
 from falcon.config import FeedbackSettings
 from falcon.errors import UserError
 from falcon.feedback import RecordedJudge, StaticJudge, code_key, facts_of, make_judge
-from falcon.feedback.cyclomatic import cyclomatic_of
 
 JUDGE = StaticJudge()
 
@@ -45,6 +44,9 @@ def test_pairs_are_ordered_as_marked() -> None:
         "def f(x: list[int]) -> int | None:\n    return None",
         "def f(x):\n    raise NotImplementedError('later')",
         "def f(x):\n    return []",
+        "def f(x):\n    return x",
+        "def f(x):\n    if False:\n        return x + 1",
+        "class A(B):\n    pass",
         "def f(x:\n",
         "\0",
         "'\ud800'",
@@ -56,7 +58,19 @@ def test_no_effort_scores_the_lowest(program: str) -> None:
     assert scores.style_reason
 
 
-@pytest.mark.parametrize("program", ["def f(a, b):\n    return a if a > b else b\n", "x += 1\n"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        "def f(a, b):\n    return a if a > b else b\n",
+        "x += 1\n",
+        "def f(x):\n    return not x\n",
+        "def f(a, b):\n    return b, a\n",
+        "def f(a):\n    if a:\n        return 1\n    return 2\n",
+        "def f(a, b):\n    return {**a, **b}\n",
+        "def f(x):\n    match x:\n        case 1:\n            return 2\n    return 3\n",
+        "class A:\n    def set(self, x):\n        self.x = x\n",
+    ],
+)
 def test_short_programs_that_compute_are_no_lack_of_effort(program: str) -> None:
     assert facts_of(program).effort
 
@@ -86,32 +100,6 @@ def test_a_formatter_changes_no_complexity(tmp_path: Path) -> None:
     assert changed > 100
 
 
-def test_cyclomatic_is_that_of_radon() -> None:
-    from radon.visitors import ComplexityVisitor
-
-    def radon(program: str) -> int:
-        visitor = ComplexityVisitor.from_code(program)
-        blocks = [visitor.complexity, *(f.complexity for f in visitor.functions)]
-        blocks += [f.complexity for f in visitor.functions for f in f.closures]
-        return max([*blocks, *(m.complexity for c in visitor.classes for m in c.methods)])
-
-    programs = [p for _, *pair in PAIRS for p in pair if not facts_of(p).fault]
-    programs += [p["prompt"] + p["canonical_solution"] for p in read_problems().values()]
-    programs += [
-        "def f(x):\n    match x:\n        case 1:\n            return 2\n        case _:\n            return 3\n",
-        "def f(x):\n    try:\n        return x\n    except (KeyError, ValueError):\n        return 0\n    else:\n        x = 1\n",
-        "async def f(x):\n    async for y in x:\n        assert y\n    else:\n        pass\n",
-        "while x:\n    x -= 1 if x > 2 else 3\n",
-        "class A:\n    def f(self, x):\n        return [y for y in x if y if y > 1]\n",
-        "def f(x):\n    def g(y):\n        if y:\n            return 1 if y > 2 else 0\n    return g\n",
-    ]
-    for program in programs:
-        assert cyclomatic_of(program) == radon(program), program
-    # Radon does not look into an assert.
-    inside = "def f(x, y):\n    assert x and y\n"
-    assert (cyclomatic_of(inside), radon(inside)) == (3, 2)
-
-
 def test_a_byte_order_mark_costs_nothing() -> None:
     assert JUDGE.score("\ufeff" + GOOD_SUM) == JUDGE.score(GOOD_SUM)
 
@@ -136,25 +124,77 @@ def test_names_the_reference_has_cost_nothing() -> None:
 
 
 def test_reasons_carry_the_numbers() -> None:
-    scores = JUDGE.score("import os\n" + GOOD_SUM)
+    scores = JUDGE.score("import os\n\n\n" + GOOD_SUM)
     assert scores.style == pytest.approx(1.7)
     assert "-0.30 unused import" in scores.style_reason
-    assert "cyclomatic 3" in scores.complexity_reason
+    assert "unused import (line 1)" in scores.style_reason
+    assert "cognitive complexity 3" in scores.complexity_reason
 
 
-def test_cyclomatic_counts_the_worst_function_methods_and_module_code() -> None:
-    branch = "{0}if x:\n{0}    y = 1\n"
-    inside = "def f(x):\n" + branch.format("    ") * 4
-    method = "class A:\n    def f(self, x):\n" + branch.format("        ") * 6
-    assert facts_of(inside).cyclomatic == 5
-    assert facts_of(method).cyclomatic == 7
-    assert facts_of(branch.format("") * 3).cyclomatic == 4
-
-
-def test_elif_chain_is_not_nesting() -> None:
+def test_branches_cost_more_the_deeper_they_are() -> None:
     chain = "if a > 1:\n    b()\nelif a > 2:\n    b()\nelif a > 3:\n    b()\n"
     nest = "if a > 1:\n    if a > 2:\n        if a > 3:\n            b()\n"
-    assert (facts_of(chain).nesting, facts_of(nest).nesting) == (1, 3)
+    assert (facts_of(chain).cognitive, facts_of(nest).cognitive) == (3, 6)
+    inside = "def f(a):\n" + "".join(f"    {line}\n" for line in nest.splitlines())
+    assert facts_of(inside).cognitive == 6
+
+
+def test_comments_change_no_score() -> None:
+    bad = "import os\n\n\ndef f(x):\n    if x:\n        if x > 1:\n            return x == None\n"
+    quiet = bad.replace("import os", "import os  # noqa: F401").replace(
+        "def f(x):", "def f(x):  # noqa complexipy: ignore"
+    )
+    silent = "# ruff: noqa\n# flake8: noqa\n# ruff: disable[F401, E711]\n" + bad
+    wanted = JUDGE.score(bad)
+    assert wanted is not None
+    for program in (quiet, silent, bad.replace("== None", "== None  # NoQA")):
+        found = JUDGE.score(program)
+        assert found is not None
+        assert (found.style, found.complexity) == (wanted.style, wanted.complexity)
+
+
+def test_what_a_loop_evaluates_once_is_not_in_it() -> None:
+    once = "def f(v):\n    return [x for x in sorted(v) if x]\n"
+    each = "def f(v):\n    return [x for x in v if sorted(x)]\n"
+    assert (facts_of(once).slow_in_loop, facts_of(each).slow_in_loop) == (0, 1)
+    loop = "for x in sorted(v):\n    print(x)\n"
+    assert (facts_of(loop).slow_in_loop, facts_of(loop).loop_depth) == (0, 1)
+
+
+def test_padding_does_not_pay() -> None:
+    plain = "def f(x):\n    return x + 1\n"
+    padded = plain + "    x = 2\n    x = 3\n"
+    for reference in ("", plain, GOOD_SUM + GOOD_SUM.replace("total", "other")):
+        better, worse = JUDGE.score(plain, reference), JUDGE.score(padded, reference)
+        assert better is not None
+        assert worse is not None
+        assert better.complexity > worse.complexity
+        assert better.style > worse.style
+
+
+def test_much_shorter_than_the_reference_is_slight() -> None:
+    long = GOOD_SUM + "\n\n" + GOOD_SUM.replace("total", "other")
+    slight = JUDGE.score("def total(v):\n    return len(v)\n", long)
+    assert slight is not None
+    assert 0.5 < slight.complexity < 1.9
+    assert "nodes that do something" in slight.complexity_reason
+
+
+def test_repeated_parts_and_unused_functions_are_issues() -> None:
+    part = "{0}.title().strip().replace(' ', '-')"
+    twice = f"def f(a):\n    return [{part.format('a')}, {part.format('a')}]\n"
+    once = f"def f(a, b):\n    return [{part.format('a')}, {part.format('b')}]\n"
+    assert (facts_of(twice).issues["repeated code"], facts_of(once).issues["repeated code"]) == (
+        1,
+        0,
+    )
+    helper = "def g(x):\n    return x - 1\n\n\ndef f(x):\n    return x + 1\n"
+    used = helper.replace("x + 1", "g(x)")
+    scores = [JUDGE.score(program) for program in (helper, used)]
+    assert "unused function" in scores[0].style_reason
+    assert "unused function" not in scores[1].style_reason
+    known = JUDGE.score(helper, "def f(x):\n    return x + 1\n")
+    assert "unused function (" in known.style_reason or "unused function" in known.style_reason
 
 
 def record(program: str, style: object, complexity: object) -> str:

@@ -184,11 +184,22 @@ def test_what_a_tokenizer_drops_is_not_in_the_text() -> None:
     check_cover(tokenizer, ids)
 
 
+def assert_no_gap(offsets: list[tuple[int, int]], length: int) -> None:
+    """Ranges go on where the last one ended, or share a character with it, up to the end."""
+    reached = 0
+    for start, end in offsets:
+        if end > start:
+            assert start <= reached
+            reached = max(reached, end)
+    assert reached == length
+
+
 @given(st.lists(st.binary(max_size=4), max_size=20))
 def test_bytes_decode_as_the_standard_says(pieces: list[bytes]) -> None:
     text, offsets = byte_offsets(pieces)
     assert text == b"".join(pieces).decode("utf-8", "replace")
     assert [end > start for start, end in offsets] == [bool(piece) for piece in pieces]
+    assert_no_gap(offsets, len(text))
 
 
 def test_broken_sequence_and_its_neighbour_are_told_apart() -> None:

@@ -44,7 +44,7 @@ def test_worked_example() -> None:
     rows = [[round(reward.value, 2) for reward in feedback.rewards] for feedback in found]
     assert rows == [
         [1.0, 1.0, 1.96, 2.0, 0.0],
-        [-0.6, 0.0, 1.78, 1.4, -0.03],
+        [-0.6, 0.0, 1.83, 1.4, -0.03],
         [-0.3, 0.68, 1.99, 2.0, -0.1],
         [-1.0, 0.0, -1.0, -1.0, -0.05],
     ]
@@ -59,4 +59,4 @@ def test_worked_example() -> None:
     assert negative is not None
     assert (negative.start, negative.end) == (90, 120)
     totals = [composite(feedback, settings) for feedback in found]
-    assert totals == pytest.approx([4.96, 2.55, 4.57, -3.05], abs=0.006)
+    assert totals == pytest.approx([4.96, 2.60, 4.57, -3.05], abs=0.006)

@@ -150,7 +150,7 @@ def test_a_suite_with_objects_is_refused_by_name(sandbox: Sandbox) -> None:
 
 
 def test_limits_come_from_the_settings() -> None:
-    big = "def add(a, b):\n    x = bytearray(200 << 20)\n    return a + b"
+    big = "def add(a, b):\n    x = bytearray(80 << 20)\n    return a + b"
     with Sandbox(small(workers=1, memory_mib=64)) as tight:
         assert tight.judge(Program(big, ADD)).outcome is Outcome.MEMORY
         assert tight.judge(Program("print('x' * 200000)", text("", "x" * 200000))).passed
