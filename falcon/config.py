@@ -265,6 +265,9 @@ class TrainSettings(_Section):
     validation_problems: int = Field(16, ge=1)
     keep_checkpoints: int = Field(2, ge=1)
     checkpoint_every: int = Field(1, ge=1)
+    processes: int = Field(1, ge=1)
+    """Processes of this machine that share the tasks of a step, one a GPU. The numbers are those
+    of one process up to the order of sums."""
     meta: MetaSettings = MetaSettings()
     loss: LossWeights = LossWeights()
 

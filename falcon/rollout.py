@@ -219,13 +219,14 @@ class Workbench(Examiner):
         use_adapter: bool = True,
         fast: Pairs | None = None,
         tasks: Sequence[int] = (),
+        numbers: Sequence[int] = (),
         error_share: Mapping[str, float] | None = None,
         monitor: Monitor | None = None,
     ) -> list[list[Attempt]]:
         """``samples`` attempts at each problem, in order.
 
-        ``fast`` and ``tasks`` generate under adapted weights (see
-        :func:`falcon.policy.generate.generate`). ``error_share`` is P_error of eq. 9; without
+        ``fast`` and ``tasks`` generate under adapted weights, ``numbers`` are those of the
+        problems (see :func:`falcon.policy.generate.generate`). ``error_share`` is P_error of eq. 9; without
         it that of the settings is taken. Raises UserError when a task alone is
         longer than a prompt may be.
         """
@@ -247,6 +248,7 @@ class Workbench(Examiner):
                 seed=seed,
                 fast=fast,
                 tasks=tasks,
+                numbers=numbers,
                 stops=[self.form.stops(p) for p in problems],
                 use_adapter=use_adapter,
                 on_tokens=count,

@@ -31,6 +31,7 @@ from falcon.errors import UserError
 from falcon.monitor import Advance, ConsoleMonitor
 from tasks import dvc
 from tasks.checks import CheckReport
+from tasks.processes import rank
 from tasks.tracking import Status, TrackedRun, Tracker, flatten
 from tasks.workspace import STAGES, Workspace, settings_hash, write_json, write_text
 
@@ -102,6 +103,10 @@ def run_stage(name: str) -> None:
     space.require_room()
     require_inputs(space, name)
     module = importlib.import_module(f"tasks.{name}")
+    follow: Callable[[Workspace, Settings], None] | None = getattr(module, "follow", None)
+    if follow is not None and rank() > 0:
+        follow(space, settings)
+        return
     body: Callable[[Stage], StageResult] = module.body
     resume: Callable[[Workspace, Settings], str | None] = getattr(module, "resume_id", _none)
     tracker = Tracker(settings, space)

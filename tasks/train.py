@@ -19,6 +19,7 @@ import numpy as np
 from falcon.config import Settings
 from tasks import suites
 from tasks.checks import CheckReport, validate
+from tasks.processes import launched, rank
 from tasks.seed import open_memory
 from tasks.stage import Stage, StageResult
 from tasks.workspace import Workspace, path_md5, replaced_folder, write_text
@@ -35,8 +36,11 @@ UNUSED = ("profile", "rollout", "benchmark", "gate", "tracking")
 
 def checkpoints(space: Workspace, settings: Settings) -> Path:
     """Where this training keeps its checkpoints."""
+    used = settings.model_dump(mode="json", exclude=set(UNUSED))
+    # How the work is divided changes none of its numbers.
+    del used["train"]["processes"], used["sandbox"]["workers"]
     inputs = {
-        "settings": settings.model_dump(mode="json", exclude=set(UNUSED)),
+        "settings": used,
         "problems": path_md5(space.output("prepare") / "problems.parquet"),
         "memory": path_md5(space.output("rollout") / "memory"),
     }
@@ -88,15 +92,16 @@ def body(stage: Stage) -> StageResult:
         settings=settings.memory,
     ) as memory:
         before = len(memory)
-        result = train(
-            settings,
-            problems,
-            memory=memory,
-            out=stage.out,
-            checkpoints=place,
-            monitor=stage.monitor,
-            run_id=stage.run.id,
-        )
+        with launched(space.state, settings.train.processes):
+            result = train(
+                settings,
+                problems,
+                memory=memory,
+                out=stage.out,
+                checkpoints=place,
+                monitor=stage.monitor,
+                run_id=stage.run.id,
+            )
         size = len(memory)
         stage.run.tags({"memory.digest": memory.digest()})
         write_report(memory, stage.out / "memory.html", "Memory after training")
@@ -106,6 +111,38 @@ def body(stage: Stage) -> StageResult:
     report = check(stage, curves, policy, grown=size > before)
     metrics = {**result.metrics, "experiences": float(size), "added": float(size - before)}
     return StageResult(metrics, report)
+
+
+def follow(space: Workspace, settings: Settings) -> None:
+    """What every process but the first does: the same training, on a memory of its own.
+
+    Nothing of it is kept but the checkpoints, which the first process writes.
+    """
+    from falcon.memory import LongTermMemory, make_encoder
+    from falcon.monitor import SilentMonitor
+    from falcon.problems import read_problems
+    from falcon.training import train
+
+    room = space.state / "processes" / f"train-{rank()}"
+    shutil.rmtree(room, ignore_errors=True)
+    shutil.copytree(space.output("rollout") / "memory", room / "memory")
+    own = settings.memory.model_copy(update={"server": ""})
+    with LongTermMemory.open(
+        room / "memory",
+        make_encoder(settings.memory.encoder),
+        writable=True,
+        index=room / "index",
+        settings=own,
+    ) as memory:
+        train(
+            settings,
+            read_problems(space.output("prepare") / "problems.parquet"),
+            memory=memory,
+            out=room / "out",
+            checkpoints=checkpoints(space, settings),
+            monitor=SilentMonitor(),
+        )
+    shutil.rmtree(room)
 
 
 def _in_place(made: Path, wanted: Path) -> Path:

@@ -87,6 +87,7 @@ def generate(
     seed: int,
     fast: Pairs | None = None,
     tasks: Sequence[int] = (),
+    numbers: Sequence[int] = (),
     stops: Sequence[tuple[str, ...]] = (),
     use_adapter: bool = True,
     on_tokens: Callable[[int], None] | None = None,
@@ -96,7 +97,9 @@ def generate(
 
     ``fast`` with ``tasks`` (one task index a prompt) generates under each task's adapted
     weights in one batch; otherwise the meta weights, or the bare backbone when
-    ``use_adapter`` is false. ``stops`` are texts that end a completion, one tuple a prompt, in
+    ``use_adapter`` is false. ``numbers`` name the streams of random numbers, one a prompt, in place
+    of 0, 1, 2, ...: a prompt of the same number and seed is answered alike whatever stands beside
+    it. ``stops`` are texts that end a completion, one tuple a prompt, in
     place of ``sampling.stop``. ``on_tokens`` is told the number of tokens after each step,
     ``on_done`` the number of completions that ended with a batch. Raises UserError when the
     logits are not finite.
@@ -116,7 +119,7 @@ def generate(
                 _Row(
                     i,
                     s,
-                    _uniforms(seed, i, s, sampling.max_new_tokens),
+                    _uniforms(seed, numbers[i] if numbers else i, s, sampling.max_new_tokens),
                     [],
                     stops[i] if stops else sampling.stop,
                 )

@@ -1,8 +1,8 @@
 """The training loop: repeat the method's iteration, validate, checkpoint, resume, finish.
 
-theta_final (eq. 5) is the best meta-checkpoint on the validation problems. Run under
-``accelerate``; one process here (several are refused rather than silently run apart).
-Trackers are behind the monitor.
+theta_final (eq. 5) is the best meta-checkpoint on the validation problems. Runs under
+``accelerate``, in one process or several (:mod:`falcon.training.team`). Trackers are behind the
+monitor.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from falcon.training import checkpoint
 from falcon.training.checkpoint import Progress
 from falcon.training.mrlf import Mrlf
 from falcon.training.sampler import UniformSampler
+from falcon.training.team import Team
 
 if TYPE_CHECKING:
     from falcon.config import Settings
@@ -50,7 +51,10 @@ class TrainResult:
 
 def training_digest(settings: Settings, problems: Sequence[Problem], memory_digest: str) -> str:
     """What a checkpoint belongs to: the settings and inputs that change its numbers."""
-    used = settings.model_dump_json(exclude={"benchmark", "gate", "tracking", "profile", "rollout"})
+    sections = ("benchmark", "gate", "tracking", "profile", "rollout")
+    used = settings.model_dump_json(
+        exclude=dict.fromkeys(sections, True) | {"sandbox": {"workers"}, "train": {"processes"}}
+    )
     state = hashlib.sha256(used.encode())
     for problem in sorted(problems, key=lambda p: p.id):
         state.update(problem.model_dump_json().encode())
@@ -71,18 +75,18 @@ def train(
     """Train the policy on the problems of the training splits; write ``out/policy`` and curves.
 
     ``memory`` is open for writing and gets every experience. A checkpoint found in
-    ``checkpoints`` is resumed; the caller removes it when the result is safe. Raises UserError for a
-    checkpoint of other settings or inputs, a loss that is not finite, or no problems.
+    ``checkpoints`` is resumed; the caller removes it when the result is safe. Several processes
+    share ``checkpoints``; each has its own memory, with the same contents, and its own ``out``.
+    Raises UserError for a checkpoint of other settings or inputs, a loss that is not finite, no
+    problems, or more processes than tasks of a step.
     """
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    if accelerator.num_processes != 1:
-        raise UserError(
-            f"train was launched with {accelerator.num_processes} processes.",
-            hint="Launch it with one; several processes are not supported by this version.",
-        )
+    team = Team(accelerator)
+    _require_processes(team, settings.train.meta.tasks)
     digest = training_digest(settings, problems, memory.digest())
+    settings = _of_one(settings, team)
     since = time.perf_counter()
     policy = Policy.load(settings.policy, seed=settings.seed, twice=settings.train.meta.order == 2)
     loading = time.perf_counter() - since
@@ -112,12 +116,34 @@ def train(
             long_term=memory,
             problems=training,
             optimizer=optimizer,
-            reduce=lambda gradient: accelerator.reduce(gradient, "sum"),
+            team=team,
         )
+        team.wait()  # The first process may have removed checkpoints that are not wanted.
         progress = _resume(checkpoints, digest, run_id, method, memory)
         bench.clock.seconds["load"] = loading
         times = _repeat(settings, method, progress, valid, checkpoints, monitor)
     return _finish(policy, progress, out, checkpoints, times)
+
+
+def _require_processes(team: Team, tasks: int) -> None:
+    wanted = int(os.environ.get("WORLD_SIZE", "1"))
+    if team.size != wanted:
+        raise UserError(
+            f"train was launched as {wanted} processes, which do not see each other.",
+            hint="Start them by train.processes, torch.distributed.run or accelerate launch.",
+        )
+    if team.size > tasks:
+        raise UserError(
+            f"train was launched as {team.size} processes for {tasks} tasks a step.",
+            hint="Raise train.meta.tasks, or launch fewer.",
+        )
+
+
+def _of_one(settings: Settings, team: Team) -> Settings:
+    """The settings of one process of the team: its share of the sandbox's workers."""
+    workers = max(1, settings.sandbox.workers // team.size)
+    sandbox = settings.sandbox.model_copy(update={"workers": workers})
+    return settings.model_copy(update={"sandbox": sandbox})
 
 
 def _resume(
@@ -178,9 +204,11 @@ def _repeat(
                 metrics |= _validate(settings, method, valid, progress, checkpoints, monitor)
             progress.history.append({"step": float(step), **metrics})
             if progress.step % t.checkpoint_every == 0 or progress.step == t.steps:
-                checkpoint.save(
-                    checkpoints, progress, method.policy, method.optimizer, t.keep_checkpoints
-                )
+                if method.team.first:
+                    checkpoint.save(
+                        checkpoints, progress, method.policy, method.optimizer, t.keep_checkpoints
+                    )
+                method.team.wait()
             times = method.bench.clock.read()
             spent.update(times)
             monitor.log(metrics | times, step)
@@ -202,8 +230,9 @@ def _validate(
     monitor: Monitor,
 ) -> dict[str, float]:
     """Greedy score of the meta weights on held-out problems; the best adapter is kept (eq. 5)."""
-    groups = method.bench.attempt(
-        valid,
+    team = method.team
+    own = method.bench.attempt(
+        [valid[place] for place in team.share(len(valid))],
         samples=1,
         sampling=sampling_of(settings, stop=stops_of(method.policy)).greedy(),
         seed=0,
@@ -211,11 +240,13 @@ def _validate(
         phase="eval",
         monitor=monitor,
     )
-    metrics = outcome_metrics([a for group in groups for a in group])
+    metrics = outcome_metrics([a for group in team.together(own) for a in group])
     score = metrics["reward/tests"]
     if score > progress.best_score:
         progress.best_score, progress.best_step = score, progress.step
-        checkpoint.write_folder(checkpoints / "best", method.policy.save)
+        if team.first:
+            checkpoint.write_folder(checkpoints / "best", method.policy.save)
+        team.wait()
     return {f"valid/{name}": value for name, value in metrics.items()}
 
 

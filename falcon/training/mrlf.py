@@ -25,7 +25,7 @@ from (seed, step) alone, so there is no random state to restore.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -44,8 +44,10 @@ from falcon.training.losses import (
     baselines,
     items_of,
     memory_sample,
+    merge,
     sl_sample,
 )
+from falcon.training.team import Team
 
 if TYPE_CHECKING:
     from falcon.config import Settings
@@ -57,10 +59,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Iteration:
-    """What one pass of the loop holds: tasks, attempts, adapted weights, reports."""
+    """What one pass of the loop holds: tasks, attempts, adapted weights, reports.
+
+    ``own`` are the places of the tasks that this process adapts to; ``fast`` and ``held_back``
+    are theirs, in that order. Attempts and outcomes are those of all tasks.
+    """
 
     step: int
     problems: list[Problem]
+    own: list[int]
     attempts: list[list[Attempt]] = field(default_factory=list)
     outcomes: list[list[Attempt]] = field(default_factory=list)
     fast: Pairs | None = None
@@ -80,7 +87,7 @@ class Mrlf:
         long_term: LongTermMemory,
         problems: Sequence[Problem],
         optimizer: torch.optim.Optimizer,
-        reduce: Callable[[torch.Tensor], torch.Tensor] = lambda gradient: gradient,
+        team: Team | None = None,
     ) -> None:
         self.settings = settings
         self.meta = settings.train.meta
@@ -91,7 +98,7 @@ class Mrlf:
         self.short_term = ShortTermMemory(settings.memory.short_term_cap)
         self.by_id = {p.id: p for p in problems}
         self.optimizer = optimizer
-        self.reduce = reduce
+        self.team = team or Team()
         self._version = ""
         self._attempt_of: dict[int, tuple[Experience, Attempt]] = {}
         self._greedy_of: dict[str, Attempt] = {}
@@ -104,7 +111,8 @@ class Mrlf:
         Raises UserError when a loss or the gradient is not finite, before any weight moves.
         """
         self._version = self.policy.digest()
-        now = Iteration(step, self.sample_tasks())
+        problems = self.sample_tasks()
+        now = Iteration(step, problems, self.team.share(len(problems)))
         self.generate_code(now)
         self.adaptation(now)
         self.evaluation(now)
@@ -132,11 +140,12 @@ class Mrlf:
     def adaptation(self, now: Iteration) -> None:
         """Adaptation: theta_i = theta; one or more gradient steps on a mini-batch of LMB and SMB."""
         if self.meta.order == 0:
-            now.held_back = [[a for a in group if a.judged] for group in now.attempts]
+            now.held_back = [[a for a in now.attempts[place] if a.judged] for place in now.own]
             return
-        rng = np.random.default_rng([self.settings.seed, now.step])
         batches, now.held_back = [], []
-        for task, (problem, group) in enumerate(zip(now.problems, now.attempts, strict=True)):
+        for task, place in enumerate(now.own):
+            problem, group = now.problems[place], now.attempts[place]
+            rng = np.random.default_rng([self.settings.seed, now.step, place, 0])
             support = self._from_short_term(problem, rng)
             used = {a.sample for a in support}
             now.held_back.append([a for a in group if a.judged and a.sample not in used])
@@ -144,7 +153,8 @@ class Mrlf:
             samples += self._supervised(problem, rng)
             batches += items_of(task, samples)
         since = time.perf_counter()
-        now.fast, now.inner = adapt(self.policy, batches, len(now.problems), self.settings)
+        now.fast, inner = adapt(self.policy, batches, len(now.own), self.settings)
+        now.inner = merge(self.team.each(inner))
         self._refuse_not_finite(now.inner, "adaptation")
         self.bench.clock.add("adapt", since)
 
@@ -159,23 +169,20 @@ class Mrlf:
 
     def meta_update(self, now: Iteration) -> tuple[LossReport, dict[str, float]]:
         """Meta-Update: theta <- theta - beta * grad sum_i L_inner(theta_i)."""
-        rng = np.random.default_rng([self.settings.seed, now.step, 1])
         items = []
-        for task, problem in enumerate(now.problems):
-            samples = self._samples(now.attempts[task], now.held_back[task])
-            samples += self._samples(
-                now.outcomes[task], [a for a in now.outcomes[task] if a.judged]
-            )
-            samples += self._supervised(problem, rng)
+        for task, place in enumerate(now.own):
+            outcomes = now.outcomes[place]
+            rng = np.random.default_rng([self.settings.seed, now.step, place, 1])
+            samples = self._samples(now.attempts[place], now.held_back[task])
+            samples += self._samples(outcomes, [a for a in outcomes if a.judged])
+            samples += self._supervised(now.problems[place], rng)
             items += items_of(task, samples)
         since = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
-        report = outer_gradient(self.policy, items, now.fast, self.settings)
+        report = merge(self.team.each(outer_gradient(self.policy, items, now.fast, self.settings)))
         self._refuse_not_finite(report, "meta-update")
         parameters = list(self.policy.bank.parameters())
-        for parameter in parameters:
-            if parameter.grad is not None:
-                parameter.grad = self.reduce(parameter.grad)
+        self.team.add_gradients(parameters)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.settings.train.clip_norm))
         if not np.isfinite(norm):
             raise UserError(
@@ -195,16 +202,19 @@ class Mrlf:
     def _attempt(
         self, now: Iteration, samples: int, *, seed: int, fast: Pairs | None = None
     ) -> list[list[Attempt]]:
-        return self.bench.attempt(
-            now.problems,
+        """Attempts at all tasks, each made by the process whose task it is."""
+        own = self.bench.attempt(
+            [now.problems[place] for place in now.own],
             samples=samples,
             sampling=sampling_of(self.settings, stop=stops_of(self.policy)),
             seed=(self.settings.seed << 32) + seed,
             memory=self.long_term,
             phase="train",
             fast=fast,
-            tasks=range(len(now.problems)) if fast is not None else (),
+            tasks=range(len(now.own)) if fast is not None else (),
+            numbers=now.own,
         )
+        return self.team.together(own)
 
     def _samples(self, group: Sequence[Attempt], chosen: Sequence[Attempt]) -> list[Sample]:
         """The chosen attempts of a group as samples; the baseline is that of the whole group."""

@@ -169,6 +169,7 @@ def run_training(
     problems: Sequence[Problem] = PROBLEMS,
     monitor: Monitor | None = None,
     run_id: str = "",
+    checkpoints: Path | None = None,
 ) -> tuple[TrainResult, list[Experience]]:
     """Train as the stage does: the memory starts anew, checkpoints found in ``root`` count."""
     import torch
@@ -182,7 +183,7 @@ def run_training(
             problems,
             memory=memory,
             out=root / "out",
-            checkpoints=root / "checkpoints",
+            checkpoints=checkpoints or root / "checkpoints",
             monitor=monitor or SilentMonitor(),
             run_id=run_id,
         )

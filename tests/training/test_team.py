@@ -1,0 +1,117 @@
+"""Several processes train to the numbers of one, up to the order of sums."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from falcon.training import checkpoint
+from falcon.training.team import Team
+from tests.training.setups import make_settings, run_training
+from tests.training.test_training_loop import WEIGHTS
+
+ROOT = Path(__file__).resolve().parents[2]
+CHANGES: dict[str, Any] = {
+    f"order-{order}": {"train": {"meta": {"tasks": 3, "order": order}}} for order in (0, 1, 2)
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def train_in_two(model: Path, root: Path, changes: dict[str, Any]) -> None:
+    """A training for each of the changes, in the folder of its name, by the same two processes."""
+    env = {
+        **os.environ,
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OMP_NUM_THREADS": "1",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.training.team_run", model, root, json.dumps(changes)],
+            cwd=ROOT,
+            env=env | {"RANK": number, "LOCAL_RANK": number},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in "01"
+    ]
+    said = [process.communicate(timeout=240)[0] for process in processes]
+    assert [p.returncode for p in processes] == [0, 0], "\n".join(said)[-4000:]
+
+
+def curves(folder: Path) -> list[dict[str, float]]:
+    with (folder / "out" / "curves.csv").open(newline="") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
+def assert_alike(rows: list[dict[str, float]], others: list[dict[str, float]]) -> None:
+    for row, other in zip(rows, others, strict=True):
+        assert other == pytest.approx(row, rel=1e-4, abs=1e-6)
+
+
+def test_two_processes_train_to_the_numbers_of_one(tiny: dict[str, Path], tmp_path: Path) -> None:
+    model = tiny["causal"]
+    train_in_two(model, tmp_path / "two", CHANGES)
+    for name, changes in CHANGES.items():
+        one, two = tmp_path / "one" / name, tmp_path / "two" / name / "process-0"
+        run_training(one, make_settings(model, **changes))
+        rows = curves(one)
+        assert len(rows) == 3
+        assert all(row["norm/update"] > 0 for row in rows)
+        assert_alike(rows, curves(two))
+        weights = [load_file(folder / "out" / "policy" / WEIGHTS) for folder in (one, two)]
+        for key, tensor in weights[0].items():
+            torch.testing.assert_close(weights[1][key], tensor, rtol=1e-4, atol=1e-6)
+        # The two end with the same weights and memories, to the bit.
+        both = (two, two.with_name("process-1"))
+        adapters = {(folder / "out" / "policy" / WEIGHTS).read_bytes() for folder in both}
+        assert len(adapters) == 1
+        logs = [[p.read_bytes() for p in sorted((f / "memory").glob("*.jsonl"))] for f in both]
+        assert logs[0] == logs[1] != []
+
+
+def test_a_training_of_one_process_goes_on_in_two(tiny: dict[str, Path], tmp_path: Path) -> None:
+    model, changes = tiny["causal"], CHANGES["order-1"]
+    run_training(tmp_path / "one", make_settings(model, **changes), run_id="shared")
+    source = tmp_path / "one" / "checkpoints" / "step-000002"
+    shutil.copytree(source, tmp_path / "two" / "x" / "checkpoints" / "step-000002")
+    train_in_two(model, tmp_path / "two", {"x": changes})
+    assert_alike(curves(tmp_path / "one"), curves(tmp_path / "two" / "x" / "process-0"))
+    newest = checkpoint.latest(tmp_path / "two" / "x" / "checkpoints")
+    assert newest is not None
+    assert newest.name == "step-000003"
+    assert checkpoint.read_progress(newest).run_id == "shared"
+
+
+def test_more_processes_than_tasks_are_refused(tiny: dict[str, Path], tmp_path: Path) -> None:
+    few = {"train": {"meta": {"tasks": 1}}}
+    with pytest.raises(AssertionError, match="2 processes for 1 tasks a step"):
+        train_in_two(tiny["causal"], tmp_path, {"few": few})
+
+
+def test_a_team_of_one_shares_nothing() -> None:
+    team = Team()
+    assert (team.first, team.share(3), team.each("x")) == (True, [0, 1, 2], ["x"])
+    assert team.together(["a", "b"]) == ["a", "b"]
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    team.add_gradients([parameter])
+    assert parameter.grad is None
