@@ -168,7 +168,7 @@ class MemorySettings(_Section):
     """Above 0 recall prefers what is unlike the rest of it (maximal marginal relevance)."""
     search: Literal["auto", "chroma", "exact"] = "auto"
     """``chroma``: by the approximate index; ``exact``: compare with every vector in RAM, and keep
-    no index; ``auto``: the index, but exactly up to 32,768 texts, where that is as fast."""
+    no index; ``auto``: the index, but exactly up to 131,072 texts, where that is as fast."""
     server: str = ""
     """Address of a Chroma server (``http://host:port``) that several machines share; empty: a
     folder of this machine."""
@@ -265,6 +265,9 @@ class TrainSettings(_Section):
     validation_problems: int = Field(16, ge=1)
     keep_checkpoints: int = Field(2, ge=1)
     checkpoint_every: int = Field(1, ge=1)
+    sampler: Literal["uniform", "difficulty", "success"] = "uniform"
+    """Which tasks come next: every one once an epoch; harder ones later; those that pass now and
+    then before those that always or never do."""
     processes: int = Field(1, ge=1)
     """Processes of this machine that share the tasks of a step, one a GPU. The numbers are those
     of one process up to the order of sums."""

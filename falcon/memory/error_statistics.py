@@ -33,6 +33,7 @@ class ErrorStatistics:
         self._smoothing, self._forgetting = smoothing, forgetting
         self._lines: dict[str, Counter[int]] = {name: Counter() for name in types}
         self._by_problem: defaultdict[str, Counter[tuple[str, int]]] = defaultdict(Counter)
+        self._programs: Counter[str] = Counter()
         self._weights: dict[str, float] = dict.fromkeys(types, 0.0)
         self._weight = 1.0  # of an error now; grows, so that older ones weigh less beside it
 
@@ -41,6 +42,7 @@ class ErrorStatistics:
 
     def add(self, problem_id: str, error_type: str, error_line: int) -> None:
         """Count one experience; ``error_type`` is "" for a pass. Raises KeyError for other types."""
+        self._programs[problem_id] += 1
         self._weight /= self._forgetting
         if self._weight > _GREATEST:
             self._weights = {name: w / self._weight for name, w in self._weights.items()}
@@ -58,6 +60,11 @@ class ErrorStatistics:
         for (name, _), n in self._by_problem.get(problem_id, Counter()).items():
             found[name] += n
         return found
+
+    def successes(self, problem_id: str) -> tuple[int, int]:
+        """Programs of a problem that passed, and all of them."""
+        failed = self._by_problem.get(problem_id, Counter[tuple[str, int]]()).total()
+        return self._programs[problem_id] - failed, self._programs[problem_id]
 
     def located(self, problem_id: str | None = None) -> dict[str, ErrorCount]:
         """Counts with their lines, of the types that occurred; of one problem or all."""

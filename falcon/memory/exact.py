@@ -14,6 +14,8 @@ from falcon.memory.encoder import Vectors
 ROWS = 65_536
 """Vectors compared at once: bounds the RAM of a search, not its result."""
 
+BLOCK = 64
+
 Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """Row numbers and cosines of one query, best first."""
 
@@ -58,7 +60,7 @@ def _merge(best: Found, start: int, cosines: npt.NDArray[np.float32], n: int) ->
         least = best[1][-1]
         near = np.flatnonzero(cosines > least)  # rows come in order: on a tie the earlier stays
     else:
-        near = np.arange(len(cosines))
+        near = np.flatnonzero(cosines >= _bound(cosines, n))
     if len(near) > n:
         cut = np.partition(cosines[near], len(near) - n)[len(near) - n]
         near = near[cosines[near] >= cut]
@@ -66,3 +68,15 @@ def _merge(best: Found, start: int, cosines: npt.NDArray[np.float32], n: int) ->
     values = np.concatenate([best[1], cosines[near]])
     order = np.lexsort((rows, -values))[:n]
     return rows[order], values[order]
+
+
+def _bound(cosines: npt.NDArray[np.float32], n: int) -> float:
+    """What at least ``n`` of the cosines reach: the n-th greatest of the maxima of blocks.
+
+    Much cheaper than the n-th greatest itself, and nearly as good to choose by.
+    """
+    blocks = len(cosines) // BLOCK
+    if blocks < n:
+        return -np.inf
+    greatest = cosines[: blocks * BLOCK].reshape(blocks, BLOCK).max(axis=1)
+    return float(np.partition(greatest, blocks - n)[blocks - n])

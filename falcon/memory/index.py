@@ -39,7 +39,7 @@ from falcon.memory.vector_file import VectorFile
 
 logger = logging.getLogger("falcon.memory")
 
-EXACT = 32_768
+EXACT = 131_072
 """Texts up to which ``auto`` compares with all of them."""
 
 REFUSED = (errno.EWOULDBLOCK, errno.EACCES, errno.EPERM, errno.EROFS)

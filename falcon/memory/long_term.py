@@ -215,6 +215,10 @@ class LongTermMemory:
         """The error types that occurred with their counts and lines; of a problem or all."""
         return self.errors.located(problem_id)
 
+    def successes(self, problem_id: str) -> tuple[int, int]:
+        """Programs of a problem that passed, and all of them; equal programs count once."""
+        return self.errors.successes(problem_id)
+
     def error_share(self) -> dict[str, float]:
         """P_error of eq. 9, smoothed: (count + s) / (all errors + s * number of types)."""
         return self.errors.share()

@@ -31,7 +31,7 @@ from falcon.sandbox import Sandbox
 from falcon.training import checkpoint
 from falcon.training.checkpoint import Progress
 from falcon.training.mrlf import Mrlf
-from falcon.training.sampler import UniformSampler
+from falcon.training.sampler import make_sampler
 from falcon.training.team import Team
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def train(
         method = Mrlf(
             settings,
             bench,
-            sampler=UniformSampler(training, settings.seed),
+            sampler=make_sampler(settings, training, memory),
             long_term=memory,
             problems=training,
             optimizer=optimizer,
@@ -122,7 +122,7 @@ def train(
         progress = _resume(checkpoints, digest, run_id, method, memory)
         bench.clock.seconds["load"] = loading
         times = _repeat(settings, method, progress, valid, checkpoints, monitor)
-    return _finish(policy, progress, out, checkpoints, times)
+    return _finish(policy, progress, out, checkpoints, times | {"processes": float(team.size)})
 
 
 def _require_processes(team: Team, tasks: int) -> None:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from falcon.memory import Experience
     from falcon.policy.adapter import Pairs
     from falcon.problems.problem import Problem
-    from falcon.training.sampler import UniformSampler
+    from falcon.training.sampler import Sampler
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Mrlf:
         settings: Settings,
         bench: Workbench,
         *,
-        sampler: UniformSampler,
+        sampler: Sampler,
         long_term: LongTermMemory,
         problems: Sequence[Problem],
         optimizer: torch.optim.Optimizer,

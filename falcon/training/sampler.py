@@ -1,25 +1,50 @@
 """Sampling of tasks from the task distribution: line "Sample batch {T_i}" of Algorithm 1.
 
-Uniform without replacement within an epoch, each epoch's order drawn from the seed. The
-state is one number, so a resumed run goes on exactly where it stopped.
+``uniform`` (every problem once an epoch), ``difficulty`` (a curriculum: harder ones join as
+training goes on) and ``success`` (the more often the less certain the outcome). Random numbers
+come from the seed and a position; with the long-term memory, which is restored with it, that one
+number is all the state there is, so a resumed run goes on exactly where it stopped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from falcon.problems.problem import Problem
+from falcon.problems.problem import Difficulty, Problem
+
+if TYPE_CHECKING:
+    from falcon.config import Settings
+    from falcon.memory import LongTermMemory
+
+Successes = Callable[[str], tuple[int, int]]
+"""How many programs for a problem passed, and how many there were, by its id."""
+
+
+class Sampler(Protocol):
+    """Endless batches of different problems."""
+
+    position: int
+    """Where it stands; set it to go on from there."""
+
+    def next(self, count: int) -> list[Problem]:
+        """The next ``count`` different problems (fewer only when there are fewer)."""
+        ...
+
+
+def _ordered(problems: Sequence[Problem]) -> list[Problem]:
+    if not problems:
+        raise ValueError("no problems to sample from")
+    return sorted(problems, key=lambda p: p.id)
 
 
 class UniformSampler:
-    """Endless batches of problems; every problem once an epoch."""
+    """Every problem once an epoch, in an order drawn anew for each. ``position`` counts draws."""
 
     def __init__(self, problems: Sequence[Problem], seed: int) -> None:
-        if not problems:
-            raise ValueError("no problems to sample from")
-        self._problems = sorted(problems, key=lambda p: p.id)
+        self._problems = _ordered(problems)
         self._seed = seed
         self.position = 0
 
@@ -37,3 +62,70 @@ class UniformSampler:
             if all(problem.id != other.id for other in batch):
                 batch.append(problem)
         return batch
+
+
+class DifficultySampler:
+    """A curriculum over ``batches``: the easiest problems first, the next difficulty joins after
+    an equal part of them, and in the last part all are drawn from. ``position`` counts batches."""
+
+    def __init__(self, problems: Sequence[Problem], seed: int, batches: int) -> None:
+        self._seed = seed
+        self._batches = batches
+        levels = list(Difficulty)
+        ranks = {p.id: levels.index(p.difficulty) for p in _ordered(problems)}
+        self._pools = [
+            [p for p in _ordered(problems) if ranks[p.id] <= rank]
+            for rank in sorted(set(ranks.values()))
+        ]
+        self.position = 0
+
+    def next(self, count: int) -> list[Problem]:
+        """The next ``count`` different problems (fewer only when the pool holds fewer)."""
+        part = self.position * len(self._pools) // max(1, self._batches)
+        pool = self._pools[min(part, len(self._pools) - 1)]
+        rng = np.random.default_rng([self._seed, self.position])
+        self.position += 1
+        chosen = rng.choice(len(pool), size=min(count, len(pool)), replace=False)
+        return [pool[int(i)] for i in chosen]
+
+
+class SuccessSampler:
+    """Problems by p(1 - p), where p = (passed + 1) / (all + 2) of the programs remembered.
+
+    A group of samples teaches most where some pass and some do not; a problem that always or
+    never was solved comes seldom, not never. ``position`` counts batches.
+    """
+
+    def __init__(self, problems: Sequence[Problem], seed: int, successes: Successes) -> None:
+        self._problems = _ordered(problems)
+        self._seed = seed
+        self._successes = successes
+        self.position = 0
+
+    def next(self, count: int) -> list[Problem]:
+        """The next ``count`` different problems (fewer only when there are fewer)."""
+        counts = np.array([self._successes(p.id) for p in self._problems], dtype=float)
+        rate = (counts[:, 0] + 1) / (counts[:, 1] + 2)
+        weights = rate * (1 - rate)
+        rng = np.random.default_rng([self._seed, self.position])
+        self.position += 1
+        chosen = rng.choice(
+            len(self._problems),
+            size=min(count, len(self._problems)),
+            replace=False,
+            p=weights / weights.sum(),
+        )
+        return [self._problems[int(i)] for i in chosen]
+
+
+def make_sampler(
+    settings: Settings, problems: Sequence[Problem], memory: LongTermMemory
+) -> Sampler:
+    """The sampler of ``train.sampler``. Raises ValueError without problems."""
+    match settings.train.sampler:
+        case "difficulty":
+            return DifficultySampler(problems, settings.seed, settings.train.steps)
+        case "success":
+            return SuccessSampler(problems, settings.seed, memory.successes)
+        case _:
+            return UniformSampler(problems, settings.seed)

@@ -27,6 +27,7 @@ SIZES = {
     "rollout": {"problems": 2, "samples": 2},
     "train": {
         "steps": 2,
+        "processes": 2,
         "validate_every": 1,
         "validation_problems": 1,
         "meta": {"tasks": 2, "samples": 2, "evaluation_samples": 1},
@@ -108,6 +109,7 @@ def test_mlflow_has_one_parent_with_a_run_a_stage_and_the_model(
     train = next(r for r in children if r.data.tags["stage"] == "train")
     history = client.get_metric_history(train.info.run_id, "loss/total")
     assert [m.step for m in history] == [0, 1]
+    assert train.data.metrics["processes"] == 2
     version = client.get_model_version_by_alias(
         "falcon-codegen",
         "champion"
