@@ -64,6 +64,29 @@ def stage(name: str, profile: Profile = "", force: Force = False) -> None:
     _out.print(f"{name}: {done.how}")
 
 
+def train(
+    profile: Profile = "",
+    force: Force = False,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what memory the training takes.")
+    ] = False,
+) -> None:
+    """Run the stage `train`, or with --dry-run its largest batches once, without training."""
+    if not dry:
+        stage("train", profile, force)
+        return
+    from falcon.config import load_settings
+    from tasks.train import dry_run
+    from tasks.workspace import Workspace
+
+    space = Workspace.here()
+    # The file keeps its profile: nothing is run.
+    settings = load_settings(space.root / "params.yaml", profile) if profile else space.settings()
+    _out.print(str(dry_run(space, settings)), highlight=False, soft_wrap=True)
+    if settings.train.processes > 1:
+        _out.print(f"for each of {settings.train.processes} processes", highlight=False)
+
+
 def _say(line: str) -> None:
     _out.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -252,5 +275,5 @@ def study(
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    for command in (run, stage, benchmark, schedule, promote, rollback, ui, generate, study):
+    for command in (run, stage, train, benchmark, schedule, promote, rollback, ui, generate, study):
         app.command()(command)

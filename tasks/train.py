@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from falcon.config import Settings
+from falcon.errors import UserError
 from tasks import suites
 from tasks.checks import CheckReport, validate
 from tasks.processes import launched, rank
@@ -26,6 +27,8 @@ from tasks.workspace import Workspace, path_md5, replaced_folder, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from falcon.training.rehearsal import Memory
 
 KEPT = 2
 """Interrupted trainings whose checkpoints are kept."""
@@ -111,6 +114,28 @@ def body(stage: Stage) -> StageResult:
     report = check(stage, curves, policy, grown=size > before)
     metrics = {**result.metrics, "experiences": float(size), "added": float(size - before)}
     return StageResult(metrics, report)
+
+
+def dry_run(space: Workspace, settings: Settings) -> Memory:
+    """The memory that a training takes, of the largest batches done once; nothing is trained.
+
+    Raises UserError when there are no problems yet, or where it does not fit.
+    """
+    from falcon.memory import LongTermMemory, make_encoder
+    from falcon.problems import read_problems
+    from falcon.training import dry_run as rehearsed
+
+    file, source = space.output("prepare") / "problems.parquet", space.output("rollout") / "memory"
+    if not file.is_file():
+        raise UserError("no problems here yet.", hint="falcon stage prepare")
+    encoder = make_encoder(settings.memory.encoder)
+    if not source.is_dir():
+        return rehearsed(settings, read_problems(file))
+    # The stage holds the memory and its index beside the model.
+    index = space.state / "index" / "long_term"
+    with LongTermMemory.open(source, encoder, index=index, settings=settings.memory) as memory:
+        memory.recall("x", k=1, min_similarity=-1)
+        return rehearsed(settings, read_problems(file))
 
 
 def follow(space: Workspace, settings: Settings) -> None:

@@ -44,6 +44,14 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         self.values = self._value_buffer[:, :, :need]
         return self.keys, self.values
 
+    def reserve(self, tokens: int) -> None:
+        """Make room for so many more tokens now."""
+        seen = self.get_seq_length()
+        self._key_buffer = self._grown(self.keys, self.keys, seen, seen + tokens)
+        self._value_buffer = self._grown(self.values, self.values, seen, seen + tokens)
+        self.keys = self._key_buffer[:, :, :seen]
+        self.values = self._value_buffer[:, :, :seen]
+
     @staticmethod
     def _grown(old: torch.Tensor, new: torch.Tensor, seen: int, need: int) -> torch.Tensor:
         rows, heads, _, width = new.shape

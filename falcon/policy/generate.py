@@ -7,8 +7,8 @@ grow in place. A sample depends on its own random numbers only, not on its neigh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -106,13 +106,8 @@ def generate(
     """
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     width = max(1, sampling.batch_size // samples)
-    dtype = policy.compute_dtype
-    pairs = (
-        (cast(fast, dtype) if fast else cast(policy.bank.meta(), dtype)) if use_adapter else None
-    )
     results: dict[int, list[Completion]] = {}
-    plain = pairs is not None and not fast and dtype == torch.float32
-    with torch.inference_mode(), policy.bank.fold(pairs) if plain and pairs else nullcontext():
+    with torch.inference_mode(), adapted(policy, fast, use_adapter=use_adapter) as pairs:
         for first in range(0, len(order), width):
             chosen = order[first : first + width]
             rows = [
@@ -147,6 +142,21 @@ def generate(
             if on_done:
                 on_done(len(rows))
     return [results[i] for i in range(len(prompts))]
+
+
+@contextmanager
+def adapted(
+    policy: Policy, fast: Pairs | None, *, use_adapter: bool = True
+) -> Iterator[Pairs | None]:
+    """The weights to generate under, in the precision of the backbone: ``fast``, or the meta
+    weights, or None for the bare backbone."""
+    dtype = policy.compute_dtype
+    if not use_adapter:
+        yield None
+        return
+    pairs = cast(fast or policy.bank.meta(), dtype)
+    with policy.bank.fold(pairs) if not fast and dtype == torch.float32 else nullcontext():
+        yield pairs
 
 
 def _decode(

@@ -18,7 +18,7 @@ import torch
 
 from falcon.policy.adapter import AdapterBank, Pairs, attach, load_adapter, save_adapter
 from falcon.policy.backbone import Backbone, load_backbone
-from falcon.policy.cache import grows, joined, new_cache
+from falcon.policy.cache import GrowingLayer, grows, joined, new_cache
 
 if TYPE_CHECKING:
     from falcon.config import PolicySettings
@@ -159,6 +159,12 @@ class DecodingState:
             self._row_task = self._row_task[index]
         if self._encoder is not None:
             self._encoder.last_hidden_state = self._encoder.last_hidden_state[index]
+
+    def reserve(self, tokens: int) -> None:
+        """Make room for so many more tokens at once, where the cache grows in place."""
+        for layer in getattr(self._cache, "layers", ()):
+            if isinstance(layer, GrowingLayer):
+                layer.reserve(tokens)
 
     def advance(self, tokens: torch.Tensor) -> None:
         """Feed one token a row, [R], and compute the next logits."""

@@ -1,6 +1,6 @@
 """Training: MRLF (Algorithm 1), its losses, checkpoints and the loop around it."""
 
 from falcon.training.checkpoint import saved_run_id
-from falcon.training.loop import TrainResult, train
+from falcon.training.loop import TrainResult, dry_run, train
 
-__all__ = ["TrainResult", "saved_run_id", "train"]
+__all__ = ["TrainResult", "dry_run", "saved_run_id", "train"]

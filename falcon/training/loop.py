@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import logging
 import os
 import time
 from collections import Counter
@@ -31,12 +32,15 @@ from falcon.sandbox import Sandbox
 from falcon.training import checkpoint
 from falcon.training.checkpoint import Progress
 from falcon.training.mrlf import Mrlf
+from falcon.training.rehearsal import MIB, Memory, peak, rehearse
 from falcon.training.sampler import make_sampler
 from falcon.training.team import Team
 
 if TYPE_CHECKING:
     from falcon.config import Settings
     from falcon.monitor import Monitor
+
+logger = logging.getLogger("falcon.training")
 
 
 @dataclass(frozen=True)
@@ -90,16 +94,9 @@ def train(
     since = time.perf_counter()
     policy = Policy.load(settings.policy, seed=settings.seed, twice=settings.train.meta.order == 2)
     loading = time.perf_counter() - since
-    limit = settings.policy.max_prompt_tokens
-    usable = [p for p in problems if prompts.fits(policy.tokenizer, p, limit)]
-    training = [p for p in usable if p.split not in HELD_OUT]
-    valid = spread(
-        [p for p in usable if p.split is Split.VALID], settings.train.validation_problems
-    )
-    if not training:
-        raise UserError(
-            "No problem to train on.", hint="Check data.sources and policy.max_prompt_tokens."
-        )
+    training, valid = _divided(settings, policy, problems)
+    rehearsed = _rehearsed(settings, policy, training, team.size)
+    logger.info("memory: %s", rehearsed)
     optimizer = accelerator.prepare(
         torch.optim.AdamW(
             policy.bank.parameters(),
@@ -123,6 +120,40 @@ def train(
         bench.clock.seconds["load"] = loading
         times = _repeat(settings, method, progress, valid, checkpoints, monitor)
     return _finish(policy, progress, out, checkpoints, times | {"processes": float(team.size)})
+
+
+def dry_run(settings: Settings, problems: Sequence[Problem]) -> Memory:
+    """What a training of these settings takes of the device's memory, without training.
+
+    Raises UserError where it does not fit, and for no problems.
+    """
+    policy = Policy.load(settings.policy, seed=settings.seed, twice=settings.train.meta.order == 2)
+    training, _ = _divided(settings, policy, problems)
+    return _rehearsed(settings, policy, training, settings.train.processes)
+
+
+def _divided(
+    settings: Settings, policy: Policy, problems: Sequence[Problem]
+) -> tuple[list[Problem], list[Problem]]:
+    """Problems to train on and to validate on, of those whose prompts are short enough."""
+    limit = settings.policy.max_prompt_tokens
+    usable = [p for p in problems if prompts.fits(policy.tokenizer, p, limit)]
+    training = [p for p in usable if p.split not in HELD_OUT]
+    valid = [p for p in usable if p.split is Split.VALID]
+    if not training:
+        raise UserError(
+            "No problem to train on.", hint="Check data.sources and policy.max_prompt_tokens."
+        )
+    return training, spread(valid, settings.train.validation_problems)
+
+
+def _rehearsed(
+    settings: Settings, policy: Policy, problems: Sequence[Problem], processes: int
+) -> Memory:
+    limit = settings.policy.max_prompt_tokens
+    tasks = -(-min(settings.train.meta.tasks, len(problems)) // processes)
+    asked = [prompts.encode(policy.tokenizer, p, "", limit) for p in problems]
+    return rehearse(settings, policy, asked, tasks)
 
 
 def _require_processes(team: Team, tasks: int) -> None:
@@ -211,7 +242,8 @@ def _repeat(
                 method.team.wait()
             times = method.bench.clock.read()
             spent.update(times)
-            monitor.log(metrics | times, step)
+            held = {"memory/peak_mib": peak(method.policy.device) / MIB}
+            monitor.log(metrics | times | held, step)
             bar.advance(
                 1,
                 reward=metrics["reward/tests"],

@@ -137,6 +137,20 @@ def test_samples_are_judged_again_and_results_stay_as_they_are(
 
 @pytest.mark.flow
 @pytest.mark.timeout(600)
+def test_a_dry_run_says_what_memory_a_training_takes_and_changes_nothing(
+    space: Workspace, first: subprocess.CompletedProcess[str]
+) -> None:
+    kept = {p: p.stat().st_mtime_ns for p in space.root.glob("outputs/train/**/*")}
+    done = run(space, "train", "--dry-run")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "generation" in done.stdout
+    assert "MiB of cpu" in done.stdout
+    assert "each of 2 processes" in done.stdout
+    assert kept == {p: p.stat().st_mtime_ns for p in space.root.glob("outputs/train/**/*")}
+
+
+@pytest.mark.flow
+@pytest.mark.timeout(600)
 def test_a_second_run_does_nothing_and_says_so(
     space: Workspace, first: subprocess.CompletedProcess[str]
 ) -> None:

@@ -1,0 +1,88 @@
+"""The rehearsal: what memory a training takes, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from falcon.policy.policy import Policy
+from falcon.training.rehearsal import MIB, Memory, rehearse
+from tests.models import load_tiny
+from tests.training.setups import make_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+TASKS = 3
+TOO_LITTLE = """
+import resource, sys
+from pathlib import Path
+from falcon.errors import UserError
+from falcon.training.rehearsal import rehearse
+from tests.models import load_tiny
+from tests.training.setups import make_settings
+
+policy = load_tiny(Path(sys.argv[1]))
+settings = make_settings(
+    Path(sys.argv[1]),
+    sampling={"max_new_tokens": 400},
+    train={"micro_batch_tokens": 200_000, "meta": {"samples": 64}},
+)
+used = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (used + (256 << 20), used + (256 << 20)))
+try:
+    rehearse(settings, policy, [(5, 6, 7)], 3)
+except UserError as fault:
+    print(fault.message)
+"""
+
+
+def rehearsed(policy: Policy, model: Path, **changes: Any) -> Memory:
+    return rehearse(make_settings(model, **changes), policy, [(5, 6, 7), (5, 6, 7, 8) * 20], TASKS)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["causal", "seq2seq"])
+def test_no_weight_moves_and_no_random_number_is_drawn(
+    tiny: dict[str, Path], kind: str, order: int
+) -> None:
+    policy = load_tiny(tiny[kind], twice=order == 2)
+    before = [p.detach().clone() for p in policy.bank.parameters()]
+    state = torch.get_rng_state()
+    found = rehearsed(policy, tiny[kind], train={"meta": {"order": order}})
+    assert found.device == "cpu"
+    assert found.peak >= found.update > 0
+    assert all(p.grad is None for p in policy.bank.parameters())
+    for now, then in zip(policy.bank.parameters(), before, strict=True):
+        assert torch.equal(now, then)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_larger_batches_take_more(tiny: dict[str, Path]) -> None:
+    policy = load_tiny(tiny["causal"])
+    long = {"max_new_tokens": 200}
+    many = {"meta": {"samples": 32}}
+    small = rehearsed(
+        policy, tiny["causal"], sampling=long, train={"micro_batch_tokens": 512, **many}
+    )
+    large = rehearsed(
+        policy, tiny["causal"], sampling=long, train={"micro_batch_tokens": 16_384, **many}
+    )
+    assert large.update > small.update + 16 * MIB
+
+
+def test_too_little_memory_is_one_line_before_anything_begins(tiny: dict[str, Path]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TOO_LITTLE, str(tiny["causal"])],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert "largest batch does not fit into the memory of the device (cpu)" in done.stdout, (
+        done.stdout + done.stderr[-3000:]
+    )
