@@ -260,6 +260,8 @@ class TrainSettings(_Section):
     clip_norm: float = Field(1.0, gt=0)
     micro_batch_tokens: int = Field(1536, ge=256)
     """Padded tokens of one forward pass: bounds memory whatever the lengths."""
+    gradient_checkpointing: bool = False
+    """Activations are computed again in the backward pass: less memory, about a third more time."""
     validate_every: int = Field(10, ge=0)
     """Steps between validations that choose theta_final (eq. 5); 0: the last step."""
     validation_problems: int = Field(16, ge=1)

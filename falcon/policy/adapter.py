@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,17 +149,16 @@ class AdapterBank(nn.Module):
             for name, (a, b) in self.meta().items()
         }
 
-    @contextmanager
-    def use(self, pairs: Pairs | None, row_task: torch.Tensor | None = None) -> Iterator[None]:
+    def use(
+        self, pairs: Pairs | None, row_task: torch.Tensor | None = None
+    ) -> AbstractContextManager[None]:
         """Let the layers read ``pairs`` inside the block (None: the bare backbone)."""
-        before = self.active, self.rows
         tasks = len(next(iter(pairs.values()))[0]) if pairs else 0
-        self.active = pairs
-        self.rows = None if row_task is None else _Rows(row_task, tasks)
-        try:
-            yield
-        finally:
-            self.active, self.rows = before
+        return _Use(self, pairs, None if row_task is None else _Rows(row_task, tasks))
+
+    def again(self) -> AbstractContextManager[None]:
+        """A block in which the layers read what they read now, whatever is in use by then."""
+        return _Use(self, self.active, self.rows)
 
     @contextmanager
     def fold(self, pairs: Pairs) -> Iterator[None]:
@@ -179,6 +178,22 @@ class AdapterBank(nn.Module):
             yield
         finally:
             self.folded = None
+
+
+class _Use(AbstractContextManager[None]):
+    """A block with these weights in use; it may be entered any number of times."""
+
+    def __init__(self, bank: AdapterBank, pairs: Pairs | None, rows: _Rows | None) -> None:
+        self._bank, self._pairs, self._rows = bank, pairs, rows
+        self._before: list[tuple[Pairs | None, _Rows | None]] = []
+
+    def __enter__(self) -> None:
+        bank = self._bank
+        self._before.append((bank.active, bank.rows))
+        bank.active, bank.rows = self._pairs, self._rows
+
+    def __exit__(self, *_: object) -> None:
+        self._bank.active, self._bank.rows = self._before.pop()
 
 
 def cast(pairs: Pairs, dtype: torch.dtype) -> Pairs:

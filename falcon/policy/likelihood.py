@@ -119,7 +119,8 @@ def score(
     text the policy did not draw. Entropy is at ``temperature`` throughout.
     """
     forward = _forward_seq2seq if policy.kind == "seq2seq" else _forward_packed
-    logits, tokens, pieces = forward(policy, rows, pairs)
+    with policy.training_pass():
+        logits, tokens, pieces = forward(policy, rows, pairs)
     log_probs = _log_probs(logits, tokens, pieces, temperature, top_p, plain)
     return Scored(log_probs, _entropy(logits.detach(), temperature), pieces)
 

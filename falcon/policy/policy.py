@@ -11,6 +11,7 @@ import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import torch
 from falcon.policy.adapter import AdapterBank, Pairs, attach, load_adapter, save_adapter
 from falcon.policy.backbone import Backbone, load_backbone
 from falcon.policy.cache import GrowingLayer, grows, joined, new_cache
+from falcon.policy.recompute import Recompute
 
 if TYPE_CHECKING:
     from falcon.config import PolicySettings
@@ -40,6 +42,7 @@ class Policy:
         self.kind = backbone.kind
         ends = self.model.generation_config.eos_token_id
         listed = ends if isinstance(ends, list) else [ends]
+        self._recompute: Recompute | None = None
         self.end_ids = frozenset(i for i in (*listed, self.tokenizer.eos_token_id) if i is not None)
 
     @classmethod
@@ -68,6 +71,17 @@ class Policy:
         if adapter is not None:
             load_adapter(bank, adapter)
         return policy
+
+    def recompute(self) -> None:
+        """From now on :meth:`training_pass` keeps no activations of the blocks.
+
+        Raises UserError for a model that cannot.
+        """
+        self._recompute = Recompute(self)
+
+    def training_pass(self) -> AbstractContextManager[None]:
+        """A block of forward passes that a gradient is taken through."""
+        return self._recompute.on() if self._recompute else nullcontext()
 
     @property
     def device(self) -> torch.device:

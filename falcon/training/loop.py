@@ -92,7 +92,7 @@ def train(
     digest = training_digest(settings, problems, memory.digest())
     settings = _of_one(settings, team)
     since = time.perf_counter()
-    policy = Policy.load(settings.policy, seed=settings.seed, twice=settings.train.meta.order == 2)
+    policy = _loaded(settings)
     loading = time.perf_counter() - since
     training, valid = _divided(settings, policy, problems)
     rehearsed = _rehearsed(settings, policy, training, team.size)
@@ -127,9 +127,17 @@ def dry_run(settings: Settings, problems: Sequence[Problem]) -> Memory:
 
     Raises UserError where it does not fit, and for no problems.
     """
-    policy = Policy.load(settings.policy, seed=settings.seed, twice=settings.train.meta.order == 2)
+    policy = _loaded(settings)
     training, _ = _divided(settings, policy, problems)
     return _rehearsed(settings, policy, training, settings.train.processes)
+
+
+def _loaded(settings: Settings) -> Policy:
+    twice = settings.train.meta.order == 2
+    policy = Policy.load(settings.policy, seed=settings.seed, twice=twice)
+    if settings.train.gradient_checkpointing:
+        policy.recompute()
+    return policy
 
 
 def _divided(

@@ -218,3 +218,21 @@ def test_a_task_without_samples_stays_at_the_meta_weights(
     assert (report.total, report.tokens) == (0, 0)
     outer_gradient(policy, [], pairs, settings)
     assert all(t.grad is None or not t.grad.any() for t in meta)
+
+
+@pytest.mark.parametrize("kind", ["causal", "seq2seq"])
+@pytest.mark.parametrize("order", [1, 2])
+def test_recomputed_activations_give_the_same_outer_gradient(
+    tiny: dict[str, Path], kind: str, order: int
+) -> None:
+    found = []
+    for recompute in (False, True):
+        policy = load(tiny, kind, order)
+        if recompute:
+            policy.recompute()
+        settings = settings_of(tiny, order)
+        pairs, _ = adapt(policy, items_for(policy), TASKS, settings)
+        outer_gradient(policy, items_for(policy, outer=True), pairs, settings)
+        found.append([p.grad.clone() for p in policy.bank.parameters() if p.grad is not None])
+    assert len(found[0]) > 0
+    assert distance(found[1], found[0]) < 1e-5
