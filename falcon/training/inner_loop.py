@@ -55,12 +55,19 @@ def accumulate(
 
 def adapt(
     policy: Policy, items: Sequence[Item], tasks: int, settings: Settings
-) -> tuple[Pairs, LossReport]:
+) -> tuple[Pairs | None, LossReport]:
     """Adapted weights of every task, stacked [N, ...], after ``meta.inner_steps`` of SGD.
 
     Order 1 returns leaves, ready to gather the outer gradient; order 2 returns tensors whose
-    graph leads to the meta weights.
+    graph leads to the meta weights. None for ``meta.inner_lr: 0``: every theta_i is theta, and
+    what follows is plain policy gradient, to the bit.
     """
+    if settings.train.meta.inner_lr == 0:
+        meta = policy.bank.meta()
+        with torch.no_grad():
+            batches = loss_batches(items, settings)
+            reports = [batch_loss(policy, items, rows, meta, settings)[1] for rows in batches]
+        return None, merge(reports)
     step = _step_second_order if settings.train.meta.order == 2 else _step_first_order
     if settings.train.meta.order == 2:
         pairs: Pairs = {
@@ -109,7 +116,7 @@ def outer_gradient(
 ) -> LossReport:
     """Put the gradient of L_meta = sum_i L_inner(theta_i) (eq. 4) on the meta weights.
 
-    ``pairs`` are the adapted weights, or None without an inner loop (order 0).
+    ``pairs`` are the adapted weights, or None where theta itself is meant (order 0, alpha 0).
     """
     meta = policy.bank.meta()
     if pairs is None:

@@ -167,6 +167,25 @@ def test_order_zero_is_the_plain_sum(tiny: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("order", [1, 2])
+def test_alpha_zero_is_plain_policy_gradient_to_the_bit(tiny: dict[str, Path], order: int) -> None:
+    policy, settings = load(tiny, "causal", order), settings_of(tiny, order, lr=0.0)
+    inner, outer = items_for(policy), items_for(policy, outer=True)
+    pairs, report = adapt(policy, inner, TASKS, settings)
+    assert pairs is None
+    outer_gradient(policy, outer, pairs, settings)
+    found = [t.grad.clone() for t in tensors(policy.bank.meta())]  # type: ignore[union-attr]
+    # -sum of advantage times log-probability, by autograd, on the meta weights.
+    for parameter in policy.bank.parameters():
+        parameter.grad = None
+    for rows in loss_batches(outer, settings):
+        batch_loss(policy, outer, rows, policy.bank.meta(), settings)[0].backward()
+    for mine, plain in zip(found, tensors(policy.bank.meta()), strict=True):
+        assert torch.equal(mine, plain.grad)
+    stacked = adapt(policy, inner, TASKS, settings_of(tiny, order))[1]
+    assert report.terms == pytest.approx(stacked.terms, rel=1e-5)
+
+
+@pytest.mark.parametrize("order", [1, 2])
 def test_micro_batches_do_not_change_the_gradient(tiny: dict[str, Path], order: int) -> None:
     policy = load(tiny, "causal", order)
     inner, outer = items_for(policy), items_for(policy, outer=True)
