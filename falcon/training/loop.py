@@ -88,7 +88,7 @@ def train(
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     team = Team(accelerator)
-    _require_processes(team, settings.train.meta.tasks)
+    _require_processes(team, accelerator.distributed_type, settings.train.meta.tasks)
     digest = training_digest(settings, problems, memory.digest())
     settings = _of_one(settings, team)
     since = time.perf_counter()
@@ -164,7 +164,13 @@ def _rehearsed(
     return rehearse(settings, policy, asked, tasks)
 
 
-def _require_processes(team: Team, tasks: int) -> None:
+def _require_processes(team: Team, kind: str, tasks: int) -> None:
+    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise UserError(
+            f"train was launched with {kind}: weights are not split over processes here.",
+            hint="Use a settings file with distributed_type MULTI_GPU; gradient_checkpointing and "
+            "micro_batch_tokens save memory.",
+        )
     wanted = int(os.environ.get("WORLD_SIZE", "1"))
     if team.size != wanted:
         raise UserError(
