@@ -236,7 +236,12 @@ def _show_answer(found: Answer, told: Console) -> None:
 
 
 def study(
-    question: Annotated[str, typer.Argument(help="memory: none, long, short, both (Table IV).")],
+    question: Annotated[
+        str,
+        typer.Argument(
+            help="memory (none, long, short, both: Table IV) or learning (base, plain, mrlf)."
+        ),
+    ],
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each arm.")] = 1,
     steps: Annotated[int, typer.Option(min=0, help="Meta-updates; 0: the settings'.")] = 0,
     suite: Annotated[str, typer.Option(help="What arms are scored on.")] = "builtin",
@@ -248,12 +253,9 @@ def study(
     Interrupted, the same command goes on with the arm it was in.
     """
     from falcon.monitor import ConsoleMonitor
-    from falcon.studies.memory import table_of
-    from tasks.study import memory_study
+    from tasks.study import run_study
     from tasks.workspace import Workspace
 
-    if question != "memory":
-        raise UserError(f"there is no study `{question}`.", hint="There is: memory.")
     space = Workspace.here()
     space.require_room()
     settings = space.settings()
@@ -262,14 +264,15 @@ def study(
     )
     train = settings.train.model_copy(update={"steps": steps} if steps else {})
     settings = settings.model_copy(update={"benchmark": benchmark, "train": train})
-    found = memory_study(
+    table = run_study(
+        question,
         space,
         settings,
         seeds=[settings.seed + n for n in range(seeds)],
         out=out or space.state / "study" / question,
         monitor=ConsoleMonitor(Console(stderr=True)),
     )
-    _out.print(table_of(found), markup=False, highlight=False, soft_wrap=True)
+    _out.print(table, markup=False, highlight=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,28 @@ if TYPE_CHECKING:
     from falcon.monitor import Monitor
 
 
-def memory_study(
-    space: Workspace, settings: Settings, *, seeds: list[int], out: Path, monitor: Monitor
-) -> dict[str, Any]:
-    """Run ``falcon.studies.memory`` on the outputs of prepare and seed. Raises UserError when
-    there are none."""
+STUDIES = ("memory", "learning")
+
+
+def run_study(
+    name: str,
+    space: Workspace,
+    settings: Settings,
+    *,
+    seeds: list[int],
+    out: Path,
+    monitor: Monitor,
+) -> str:
+    """Run a study of :mod:`falcon.studies` on the outputs of prepare and seed; its table.
+
+    Raises UserError for an unknown study, and when there are no such outputs.
+    """
     from falcon.memory import make_encoder
     from falcon.problems import read_problems
-    from falcon.studies.memory import run_study
 
+    if name not in STUDIES:
+        raise UserError(f"there is no study `{name}`.", hint=f"There are: {', '.join(STUDIES)}.")
+    study: Any = import_module(f"falcon.studies.{name}")
     file, source = space.output("prepare") / "problems.parquet", space.output("seed") / "memory"
     if not file.is_file() or not has_memory(source):
         raise UserError("no problems or no seeded memory here.", hint="falcon stage seed")
@@ -39,7 +53,7 @@ def memory_study(
         ) as memory:
             yield memory
 
-    return run_study(
+    found = study.run_study(
         settings,
         read_problems(file),
         open_memory=opened,
@@ -48,3 +62,4 @@ def memory_study(
         seeds=seeds,
         monitor=monitor,
     )
+    return str(study.table_of(found))

@@ -9,30 +9,20 @@ results alone.
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from falcon.evaluation.chunks import digest, write_whole
-from falcon.evaluation.intervals import Interval, bootstrap, paired_bootstrap
+from falcon.evaluation.chunks import write_whole
 from falcon.evaluation.scores import APPS_SHARES
-from falcon.sandbox.verdict import Outcome
+from falcon.studies.arms import OpenMemory, by_problem, cell, difference, interval, scored
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from falcon.config import Settings
-    from falcon.memory import LongTermMemory
     from falcon.monitor import Monitor
     from falcon.problems.problem import Problem
-
-OpenMemory = Callable[[Path, bool], AbstractContextManager["LongTermMemory"]]
-"""Opens the long-term memory in a folder for writing; True: as a fresh copy of the seeded one."""
 
 _NO_TESTS = {"coarse": 0.0, "error": 0.0, "complexity": 0.0, "style": 0.0}
 _LONG = {"at": "both", "error_share": "memory"}
@@ -51,15 +41,6 @@ ARMS: dict[str, Changes] = {
 """Changes of the settings by arm. ``none`` is supervised training alone; ``long`` recalls
 experiences and knows P_error of eq. 9 but has no reward of the latest samples; ``short`` has
 those and neither recall nor P_error; ``both`` is MRLF whole."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One row of the table: pass rate by problem [problems], and the mean test reward."""
-
-    name: str
-    passed: pd.Series[float]
-    reward: pd.Series[float]
 
 
 def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
@@ -100,9 +81,17 @@ def run_study(
     for seed in seeds:
         for name in ARMS:
             mine = settings_of(settings, name, seed)
-            place = out / f"seed-{seed}" / name
-            frames[name].append(_scored(mine, problems, open_memory, data_dir, place, monitor))
-    arms = [_arm(name, found) for name, found in frames.items()]
+            samples = scored(
+                mine,
+                problems,
+                open_memory=open_memory,
+                data_dir=data_dir,
+                place=out / f"seed-{seed}" / name,
+                monitor=monitor,
+                scorings={"scores": mine.benchmark},
+            )
+            frames[name].append(samples["scores"])
+    arms = {name: by_problem(found) for name, found in frames.items()}
     levels = _levels(frames["none"][0])
     found = {
         "seeds": list(seeds),
@@ -111,72 +100,12 @@ def run_study(
         "steps": settings.train.steps,
         "model": settings.policy.model,
         "confidence": settings.gate.confidence,
-        "arms": {arm.name: _row(arm, arms[0], levels, settings) for arm in arms},
+        "arms": {name: _row(arm, arms["none"], levels, settings) for name, arm in arms.items()},
     }
     text = json.dumps(found, indent=2, sort_keys=True, allow_nan=False) + "\n"
     write_whole(out / "study.json", text.encode())
     write_whole(out / "table.md", table_of(found).encode())
     return found
-
-
-def _scored(
-    settings: Settings,
-    problems: Sequence[Problem],
-    open_memory: OpenMemory,
-    data_dir: Path,
-    place: Path,
-    monitor: Monitor,
-) -> pd.DataFrame:
-    """The judged samples of one arm and seed; trained and sampled if they are not there yet."""
-    import pandas as pd
-
-    from falcon.evaluation.benchmark import run_benchmark
-    from falcon.training import train
-
-    told = [p.model_dump(mode="json") for p in problems]
-    key = digest([settings.model_dump(mode="json", exclude={"tracking", "gate"}), told])
-    done, samples = place / "done", place / "scores" / "samples.parquet"
-    if done.is_file() and done.read_text() == key and samples.is_file():
-        return pd.read_parquet(samples)
-    begun = place / "begun"
-    if not (begun.is_file() and begun.read_text() == key):
-        shutil.rmtree(place, ignore_errors=True)
-        write_whole(begun, key.encode())
-    trained = place / "trained"
-    # A training that goes on finds in its checkpoint what it has appended.
-    with open_memory(place / "memory", not trained.is_file()) as memory:
-        if not trained.is_file():
-            train(
-                settings,
-                problems,
-                memory=memory,
-                out=place,
-                checkpoints=place / "checkpoints",
-                monitor=monitor,
-            )
-            write_whole(trained, b"")
-        run_benchmark(
-            settings,
-            data_dir=data_dir,
-            memory=memory,
-            policies={"trained": place / "policy"},
-            out=place / "scores",
-            work=place / "unfinished",
-            monitor=monitor,
-        )
-    write_whole(done, key.encode())
-    shutil.rmtree(place / "checkpoints", ignore_errors=True)
-    return pd.read_parquet(samples)
-
-
-def _arm(name: str, frames: Sequence[pd.DataFrame]) -> Arm:
-    import pandas as pd
-
-    frame = pd.concat(list(frames))
-    frame = frame[frame["outcome"] != Outcome.SANDBOX_ERROR.value]
-    solved = (frame["outcome"] == Outcome.PASS.value).astype(float)
-    key = frame["problem_id"]
-    return Arm(name, solved.groupby(key).mean(), frame["test_reward"].groupby(key).mean())
 
 
 def _levels(frame: pd.DataFrame) -> dict[str, str]:
@@ -185,11 +114,13 @@ def _levels(frame: pd.DataFrame) -> dict[str, str]:
     return {str(problem): str(level) for problem, level in pairs}
 
 
-def _row(arm: Arm, base: Arm, levels: dict[str, str], settings: Settings) -> dict[str, Any]:
+def _row(
+    arm: pd.DataFrame, base: pd.DataFrame, levels: dict[str, str], settings: Settings
+) -> dict[str, Any]:
     confidence, seed = settings.gate.confidence, settings.seed
-    shared = [p for p in levels if p in arm.passed.index and p in base.passed.index]
+    shared = arm.index.intersection(base.index)
     by_level = {
-        level.value: float(np.mean([arm.passed[p] for p in shared if levels[p] == level.value]))
+        level.value: float(arm.passed[[p for p in shared if levels[p] == level.value]].mean())
         for level in APPS_SHARES
         if any(levels[p] == level.value for p in shared)
     }
@@ -199,24 +130,17 @@ def _row(arm: Arm, base: Arm, levels: dict[str, str], settings: Settings) -> dic
         if whole
         else None
     )
-
-    def both(ours: pd.Series[float], theirs: pd.Series[float]) -> dict[str, Any]:
-        a, b = ours[shared].to_numpy(), theirs[shared].to_numpy()
-        return {
-            "mean": _shown(bootstrap(a, confidence=confidence, seed=seed)),
-            "against_none": _shown(paired_bootstrap(a, b, confidence=confidence, seed=seed)),
-        }
-
     return {
         "by_difficulty": by_level,
         "all_weighted": weighted,
-        "pass@1": both(arm.passed, base.passed),
-        "test_reward": both(arm.reward, base.reward),
+        **{
+            name: {
+                "mean": interval(arm[column][shared], confidence, seed),
+                "against_none": difference(arm[column], base[column], confidence, seed),
+            }
+            for name, column in (("pass@1", "passed"), ("test_reward", "reward"))
+        },
     }
-
-
-def _shown(interval: Interval) -> dict[str, float]:
-    return {name: round(float(value), 6) for name, value in vars(interval).items()}
 
 
 def table_of(found: dict[str, Any]) -> str:
@@ -241,8 +165,8 @@ def table_of(found: dict[str, Any]) -> str:
         ]
         cells += [f"{100 * levels[n]:.1f}" if n in levels else "" for n in names]
         cells.append("" if row["all_weighted"] is None else f"{100 * row['all_weighted']:.1f}")
-        cells += [_cell(row["pass@1"][k], 100, 1) for k in ("mean", "against_none")]
-        cells += [_cell(row["test_reward"][k], 1, 3) for k in ("mean", "against_none")]
+        cells += [cell(row["pass@1"][k], 100, 1) for k in ("mean", "against_none")]
+        cells += [cell(row["test_reward"][k], 1, 3) for k in ("mean", "against_none")]
         lines.append(f"| {' | '.join(cells)} |")
     seeds = ", ".join(map(str, found["seeds"]))
     lines.append(
@@ -250,8 +174,3 @@ def table_of(found: dict[str, Any]) -> str:
         f"{found['steps']} steps, {found['model']}; {100 * found['confidence']:.0f} % intervals over problems."
     )
     return "\n".join(lines) + "\n"
-
-
-def _cell(interval: dict[str, float], scale: float, digits: int) -> str:
-    value, low, high = (scale * interval[name] for name in ("value", "low", "high"))
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

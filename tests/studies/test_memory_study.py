@@ -3,66 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from falcon.memory import HashEncoder, LongTermMemory
-from falcon.monitor import SilentMonitor
-from falcon.problems import Problem
 from falcon.studies import memory as study
 from tests.models import tiny_causal
-from tests.training.setups import PROBLEMS, demonstration, make_problem, make_settings
-
-HELD_OUT = [make_problem(n, "test") for n in (5, 6, 7)]
-HELD_OUT[1] = Problem.model_validate(HELD_OUT[1].model_dump() | {"difficulty": "interview"})
-HELD_OUT[2] = Problem.model_validate(HELD_OUT[2].model_dump() | {"difficulty": "competition"})
-
-
-@contextmanager
-def _memory(folder: Path, fresh: bool) -> Iterator[LongTermMemory]:
-    if fresh:
-        for file in folder.glob("*"):
-            file.unlink()
-    with LongTermMemory.open(folder, HashEncoder(), writable=True) as memory:
-        if fresh:
-            memory.append([demonstration(p) for p in PROBLEMS[:2]])
-        yield memory
-
-
-def _run(root: Path, model: Path, **changes: Any) -> dict[str, Any]:
-    data = root / "data"
-    data.mkdir(exist_ok=True)
-    fields = {
-        "id",
-        "source",
-        "split",
-        "difficulty",
-        "statement",
-        "entry_point",
-        "tests",
-        "solutions",
-    }
-    lines = [p.model_dump_json(include=fields) for p in HELD_OUT]
-    (data / "problems.jsonl").write_text("".join(line + "\n" for line in lines))
-    settings = make_settings(
-        model,
-        train={"steps": 1},
-        benchmark={"suites": ["builtin"], "samples": 2, "max_new_tokens": 8},
-        **changes,
-    )
-    return study.run_study(
-        settings,
-        PROBLEMS,
-        open_memory=_memory,
-        data_dir=data,
-        out=root / "out",
-        seeds=[7],
-        monitor=SilentMonitor(),
-    )
+from tests.studies.study_setups import run_study
+from tests.training.setups import make_settings
 
 
 def test_what_differs_between_arms_is_what_the_arm_is_about(tmp_path: Path) -> None:
@@ -105,11 +54,11 @@ def test_a_study_goes_on_where_it_was_interrupted(
 
     monkeypatch.setattr(falcon.training, "train", counted)
     with pytest.raises(KeyboardInterrupt):
-        _run(tmp_path, model)
+        run_study(study, tmp_path, model)
     assert not (tmp_path / "out" / "study.json").exists()
-    found = _run(tmp_path, model)
+    found = run_study(study, tmp_path, model)
     assert len(trained) == 3 + 2  # two arms were done, the third began anew
-    again = _run(tmp_path, model)
+    again = run_study(study, tmp_path, model)
     assert len(trained) == 5
     assert again == found == json.loads((tmp_path / "out" / "study.json").read_text())
     assert list(found["arms"]) == ["none", "long", "short", "both"]
