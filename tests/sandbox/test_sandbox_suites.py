@@ -93,6 +93,15 @@ def test_an_import_error_ends_every_case(sandbox: Sandbox) -> None:
     assert verdict.error.line == 1
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_they_do_for_the_compiler(sandbox: Sandbox, end: str) -> None:
+    for last, line in (("    raise KeyError(a)", 3), ("    return a +", 3), ("    '\0'", 3)):
+        code = end.join(("def add(a, b):", "    a += 1", last, ""))
+        error = sandbox.judge(Program(code, ADD)).error
+        assert error is not None
+        assert error.line == line, last
+
+
 def test_a_syntax_error_ends_every_case(sandbox: Sandbox) -> None:
     verdict = sandbox.judge(Program("def add(a, b) return", ADD))
     assert outcomes(verdict) == ["syntax_error"] * 3

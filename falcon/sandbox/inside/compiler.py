@@ -52,7 +52,8 @@ def _compile(source: str) -> bytes:
         source = source[1:]
     found = _UNFIT.search(source)
     if found:
-        line = source.count("\n", 0, found.start()) + 1
+        before = source[: found.start()]
+        line = before.count("\n") + before.count("\r") - before.count("\r\n") + 1
         what = "a null byte" if found.group() == "\0" else "a lone surrogate"
         return BAD + _bad("SyntaxError", line, f"source code cannot contain {what}")
     try:

@@ -79,7 +79,8 @@ class Judge:
         self.ran: set[int] = set()
         self.compiled = compiled
         self.known = known or Known()
-        self.lines = source.count("\n") + 1
+        # As the compiler counts them: a line ends with \n, \r\n or \r.
+        self.lines = source.count("\n") + source.count("\r") - source.count("\r\n") + 1
         self.cpu = 0.0
         self.respawns = 0
         self.code, self.zygote, self.prelude = b"", "slim", b""
