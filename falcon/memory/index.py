@@ -4,10 +4,10 @@ Derived from the log and never trusted over it. Three parts: the file of vectors
 of embeddings, ``vector_file.py``), a Chroma collection of the texts up to some record of the
 log, and a matrix of newer ones that is searched exactly until it is worth putting them in
 Chroma (``settle``). With ``memory.search: auto`` the matrix holds all texts while these are
-few: comparing with all of them is then as fast as Chroma and misses nothing. ``state.json`` says which prefix of which log the collection covers; it is
-replaced after Chroma has the vectors, so after a crash the same texts are put in once more
-under the same ids, and the collection is first probed in another process. A rebuild goes to
-a new generation folder.
+few: comparing with all of them is then as fast as Chroma and misses nothing. The state
+(``index_state.py``) is replaced after Chroma has the vectors, so after a crash the same texts
+are put in once more under the same ids, and the collection is first probed in another process.
+A rebuild goes to a new generation folder.
 
 One vector stands for one distinct text, not one experience. The index does not know
 experiences, only texts by number, id and content. Chroma's folder is not safe to share
@@ -18,22 +18,20 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from falcon.config import MemorySettings
 from falcon.memory.chroma import BATCH, Collection, Hnsw
 from falcon.memory.encoder import Encoder, Vectors
 from falcon.memory.exact import Matrix
-from falcon.memory.log import FolderLock, sync_folder
+from falcon.memory.index_state import IndexState, generation_name, of_note, read_state
+from falcon.memory.log import FolderLock
 from falcon.memory.probe import survives
 from falcon.memory.vector_file import VectorFile
 
@@ -52,32 +50,6 @@ Read = Callable[[int], str]
 """The text of a number."""
 Show = Callable[[int], None]
 """Told after each batch how many vectors went into the collection."""
-
-
-class IndexState(BaseModel):
-    """What a collection holds: the ``texts`` of the first ``records`` records of a log."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    encoder: str
-    dim: int
-    neighbors: int
-    construction: int
-    generation: int = 0
-    records: int = 0
-    digest: str = ""
-    texts: int = 0
-
-
-def _read_state(folder: Path) -> IndexState | None:
-    try:
-        return IndexState.model_validate_json((folder / "state.json").read_bytes())
-    except (OSError, ValidationError):
-        return None  # absent or unreadable: the index is derived, so it is made again
-
-
-def _generation(number: int) -> str:
-    return f"generation-{number:06d}"
 
 
 class VectorIndex:
@@ -136,7 +108,7 @@ class VectorIndex:
         graph = f"{state.encoder}\0{state.dim}\0{state.neighbors}\0{state.construction}\0{lineage}"
         name = f"falcon-{hashlib.sha256(graph.encode()).hexdigest()[:24]}"
         collection = Collection.on_server(url, name, self._hnsw)
-        self.state = state.model_copy(update=_known(collection.note))
+        self.state = state.model_copy(update=of_note(collection.note))
         return collection
 
     def _own(self, folder: Path) -> bool:
@@ -156,7 +128,7 @@ class VectorIndex:
 
     def _attach(self, fresh: IndexState) -> None:
         """Open the generation that the state names, if it was made as this one would be."""
-        known = _read_state(self.folder)
+        known = read_state(self.folder)
         if known is None:
             if any(self.folder.glob("generation-*")):
                 logger.warning("%s: its state is damaged; it is made again", self.folder)
@@ -169,7 +141,7 @@ class VectorIndex:
                     *(self.folder, name, getattr(known, name), getattr(fresh, name)),
                 )
                 return
-        path = self.folder / _generation(known.generation)
+        path = self.folder / generation_name(known.generation)
         if not self._was_open or survives(path, self.encoder.dim):
             self._collection = Collection.found(path, self._hnsw)
         if self._collection is None:
@@ -265,13 +237,13 @@ class VectorIndex:
         """An empty collection in a new generation; the old one goes."""
         self._detach()
         number = self.state.generation + 1
-        path = self.folder / _generation(number)
+        path = self.folder / generation_name(number)
         if path.exists():
             shutil.rmtree(path)  # left behind by a rebuild that was killed
         self._collection = Collection.made(path, self._hnsw)
         update = {"generation": number, "records": 0, "digest": "", "texts": 0}
         self.state = self.state.model_copy(update=update)
-        self._save()
+        self.state.write(self.folder)
         for old in self.folder.glob("generation-*"):
             if old.name != path.name:
                 shutil.rmtree(old)
@@ -289,16 +261,7 @@ class VectorIndex:
         if self._shared:
             self._whole.write_note(dict(update))
         else:
-            self._save()
-
-    def _save(self) -> None:
-        temporary = self.folder / "state.json.new"
-        with temporary.open("w", encoding="utf-8") as out:
-            json.dump(self.state.model_dump(), out)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, self.folder / "state.json")
-        sync_folder(self.folder)
+            self.state.write(self.folder)
 
     # -- searching ---------------------------------------------------------------------
 
@@ -375,8 +338,3 @@ class VectorIndex:
             (self.folder / OPEN).unlink(missing_ok=True)
             self._lock.release()
             self._lock = None
-
-
-def _known(note: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a state that a server keeps."""
-    return {name: note[name] for name in ("records", "digest", "texts") if name in note}

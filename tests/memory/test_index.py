@@ -12,7 +12,8 @@ from falcon.memory import HashEncoder, LongTermMemory, long_term, text_of
 from falcon.memory import index as indexing
 from falcon.memory.chroma import Collection
 from falcon.memory.encoder import Vectors
-from falcon.memory.index import OPEN, IndexState
+from falcon.memory.index import OPEN
+from falcon.memory.index_state import IndexState
 from falcon.sandbox.verdict import Outcome
 
 

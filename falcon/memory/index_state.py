@@ -1,0 +1,62 @@
+"""State of an index: which prefix of which log its collection covers, and how that was made.
+
+A file beside the collection, ``state.json``, replaced as a whole; a server keeps the part that
+changes as a note of the collection.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from falcon.memory.log import sync_folder
+
+FILE = "state.json"
+
+
+class IndexState(BaseModel):
+    """What a collection holds: the ``texts`` of the first ``records`` records of a log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder: str
+    dim: int
+    neighbors: int
+    construction: int
+    generation: int = 0
+    records: int = 0
+    digest: str = ""
+    texts: int = 0
+
+    def write(self, folder: Path) -> None:
+        """Put it in place of the one that is there, whole or not at all."""
+        temporary = folder / f"{FILE}.new"
+        with temporary.open("w", encoding="utf-8") as out:
+            json.dump(self.model_dump(), out)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, folder / FILE)
+        sync_folder(folder)
+
+
+def read_state(folder: Path) -> IndexState | None:
+    """The state of a folder; None for one that is absent or unreadable, to be made again."""
+    try:
+        return IndexState.model_validate_json((folder / FILE).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def of_note(note: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a state that a server keeps."""
+    return {name: note[name] for name in ("records", "digest", "texts") if name in note}
+
+
+def generation_name(number: int) -> str:
+    """Name of the folder of a collection."""
+    return f"generation-{number:06d}"
