@@ -89,17 +89,40 @@ def test_two_processes_train_to_the_numbers_of_one(tiny: dict[str, Path], tmp_pa
         assert logs[0] == logs[1] != []
 
 
-def test_a_training_of_one_process_goes_on_in_two(tiny: dict[str, Path], tmp_path: Path) -> None:
+def test_a_training_of_one_process_goes_on_in_two_by_accelerate(
+    tiny: dict[str, Path], tmp_path: Path
+) -> None:
     model, changes = tiny["causal"], CHANGES["order-1"]
     run_training(tmp_path / "one", make_settings(model, **changes), run_id="shared")
     source = tmp_path / "one" / "checkpoints" / "step-000002"
     shutil.copytree(source, tmp_path / "two" / "x" / "checkpoints" / "step-000002")
-    train_in_two(model, tmp_path / "two", {"x": changes})
+    launch = ["accelerate.commands.launch", "--config_file", "launch/machine.yaml"]
+    launch += ["--main_process_port", str(free_port()), "-m", "tests.training.team_run"]
+    done = subprocess.run(
+        [sys.executable, "-m", *launch, model, tmp_path / "two", json.dumps({"x": changes})],
+        cwd=ROOT,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
     assert_alike(curves(tmp_path / "one"), curves(tmp_path / "two" / "x" / "process-0"))
     newest = checkpoint.latest(tmp_path / "two" / "x" / "checkpoints")
     assert newest is not None
     assert newest.name == "step-000003"
     assert checkpoint.read_progress(newest).run_id == "shared"
+
+
+def test_the_settings_files_of_accelerate_are_read_by_it() -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    found = {p.stem: load_config_from_file(str(p)) for p in (ROOT / "launch").glob("*.yaml")}
+    assert {name: (c.num_machines, c.num_processes) for name, c in found.items()} == {
+        "machine": (1, 2),
+        "machines": (2, 16),
+    }
 
 
 def test_more_processes_than_tasks_are_refused(tiny: dict[str, Path], tmp_path: Path) -> None:
