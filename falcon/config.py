@@ -282,6 +282,8 @@ class BenchmarkSettings(_Section):
 
     suites: tuple[str, ...] = ("humaneval", "builtin")
     """Benchmarks: ``humaneval``, ``builtin`` (its test split), ``mbpp:PATH``."""
+    difficulties: tuple[str, ...] = ()
+    """Difficulties scored; empty: all."""
     limit: int = Field(0, ge=0)
     """Problems of each suite, evenly spread; 0: all."""
     samples: int = Field(1, ge=1)

@@ -250,6 +250,8 @@ def study(
 ) -> None:
     """Run an experiment of the paper on this workspace's problems and seeded memory.
 
+    Arms are scored on the difficulties they are trained on (data.difficulties).
+
     Interrupted, the same command goes on with the arm it was in.
     """
     from falcon.monitor import ConsoleMonitor
@@ -260,7 +262,12 @@ def study(
     space.require_room()
     settings = space.settings()
     benchmark = settings.benchmark.model_copy(
-        update={"suites": (suite,), "samples": samples, "limit": 0}
+        update={
+            "suites": (suite,),
+            "samples": samples,
+            "limit": 0,
+            "difficulties": settings.data.difficulties,
+        }
     )
     train = settings.train.model_copy(update={"steps": steps} if steps else {})
     settings = settings.model_copy(update={"benchmark": benchmark, "train": train})

@@ -67,7 +67,15 @@ def load_suites(settings: Settings, data_dir: Path) -> Suites:
     adopt(tokenizer, found.form)
     listed = settings.benchmark.suites
     for name, suite in zip(suite_names(listed), listed, strict=True):
-        chosen = spread(load_benchmark(suite, data_dir), settings.benchmark.limit)
+        wanted = settings.benchmark.difficulties
+        known = load_benchmark(suite, data_dir)
+        asked = [p for p in known if not wanted or p.difficulty in wanted]
+        if wanted and not asked:
+            raise UserError(
+                f"benchmark.difficulties: {suite} has none of {', '.join(wanted)}.",
+                hint=f"It has: {', '.join(sorted({p.difficulty for p in known}))}.",
+            )
+        chosen = spread(asked, settings.benchmark.limit)
         short = [p for p in chosen if fits(tokenizer, p, settings.policy.max_prompt_tokens)]
         if not short:
             raise UserError(
@@ -144,7 +152,7 @@ def make_plan(
         "feedback": settings.feedback.model_dump(mode="json"),
         "memory": settings.memory.model_dump(mode="json"),
         "memory_digest": memory.digest() if memory is not None else "",
-        "sampling": b.model_dump(mode="json", exclude={"suites", "limit"}),
+        "sampling": b.model_dump(mode="json", exclude={"suites", "limit", "difficulties"}),
     }
     width = max(1, b.batch_size // b.samples)
     chunks = []

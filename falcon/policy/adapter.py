@@ -59,29 +59,41 @@ class AdaptedLinear(nn.Module):
         if bank.active is None:
             return y
         a, b = bank.active[self.name]
-        return y + bank.scale * _low_rank(x, a.to(x.dtype), b.to(x.dtype), bank.rows)
+        return _with_low_rank(y, x, a.to(x.dtype), b.to(x.dtype), bank.scale, bank.rows)
 
 
-def _low_rank(
-    x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, rows: _Rows | None
+def _with_low_rank(
+    y: torch.Tensor,
+    x: torch.Tensor,
+    a: torch.Tensor,
+    b: torch.Tensor,
+    scale: float,
+    rows: _Rows | None,
 ) -> torch.Tensor:
+    """y + scale * x A^T B^T, of all rows or of each row's task; in one pass over y."""
     if a.dim() == 2:
-        return nn.functional.linear(nn.functional.linear(x, a), b)
+        low = nn.functional.linear(x, a).flatten(0, -2)
+        return torch.addmm(y.flatten(0, -2), low, b.t(), alpha=scale).view_as(y)
     if rows is None:
         raise ValueError("fast weights are in use but no row says which task it belongs to")
     if rows.task.numel() != len(x):
         raise ValueError(f"{rows.task.numel()} row tasks for {len(x)} rows")
     if x.shape[1] == 1 and len(x) >= len(a):
-        return rows.together(x, a, b)
-    a, b = a[rows.task], b[rows.task]
-    return torch.bmm(torch.bmm(x, a.transpose(1, 2)), b.transpose(1, 2))
+        return y + scale * rows.together(x, a, b)
+    if not rows.in_order:
+        a, b = a[rows.task], b[rows.task]
+    return torch.baddbmm(y, torch.bmm(x, a.transpose(1, 2)), b.transpose(1, 2), alpha=scale)
 
 
 class _Rows:
-    """Which task each row belongs to, and where it lies when rows are sorted by task."""
+    """Which task each row belongs to, and where it lies when rows are sorted by task.
+
+    ``in_order``: row i belongs to task i, and there are no others.
+    """
 
     def __init__(self, task: torch.Tensor, tasks: int) -> None:
         self.task = task
+        self.in_order = len(task) == tasks and task.tolist() == list(range(tasks))
         counts = torch.bincount(task, minlength=tasks)
         self.most = int(counts.max())
         order = torch.argsort(task, stable=True)

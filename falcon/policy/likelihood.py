@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from falcon.policy.nucleus import log_prob
+from falcon.policy.nucleus import entropy, log_prob
 
 if TYPE_CHECKING:
     from falcon.policy.adapter import Pairs
@@ -121,38 +121,10 @@ def score(
     forward = _forward_seq2seq if policy.kind == "seq2seq" else _forward_packed
     with policy.training_pass():
         logits, tokens, pieces = forward(policy, rows, pairs)
-    log_probs = _log_probs(logits, tokens, pieces, temperature, top_p, plain)
-    return Scored(log_probs, _entropy(logits.detach(), temperature), pieces)
-
-
-def _log_probs(
-    logits: torch.Tensor,
-    tokens: torch.Tensor,
-    pieces: Sequence[tuple[int, int, int, int]],
-    temperature: float,
-    top_p: float,
-    plain: Collection[int],
-) -> torch.Tensor:
-    drawn = [i for tag, _, start, end in pieces if tag not in plain for i in range(start, end)]
-    if len(drawn) == len(tokens):
-        return log_prob(logits, tokens, temperature, top_p)
-    given = [i for tag, _, start, end in pieces if tag in plain for i in range(start, end)]
-    parts = []
-    for index, t, p in ((drawn, temperature, top_p), (given, 1.0, 1.0)):
-        at = torch.tensor(index, dtype=torch.long, device=logits.device)
-        parts.append(log_prob(logits[at], tokens[at], t, p))
-    back = torch.tensor([*drawn, *given], device=logits.device).argsort()
-    return torch.cat(parts)[back]
-
-
-@torch.no_grad()
-def _entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Entropy in nats of each row, [P, V] -> [P], a few rows at a time to bound memory."""
-    found = []
-    for part in torch.split(logits, 256):
-        log_p = torch.log_softmax(part.float() / temperature, dim=-1)
-        found.append(-(log_p.exp() * log_p).sum(-1))
-    return torch.cat(found) if found else logits.new_zeros(0, dtype=torch.float32)
+    given = [tag in plain for tag, _, start, end in pieces for _ in range(start, end)]
+    as_it_is = torch.tensor(given, dtype=torch.bool, device=logits.device)
+    log_probs = log_prob(logits, tokens, temperature, top_p, as_it_is)
+    return Scored(log_probs, entropy(logits.detach(), temperature), pieces)
 
 
 def _row_task(policy: Policy, rows: Sequence[Group], pairs: Pairs | None) -> torch.Tensor | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 
 _HEAD = 64
+CHUNK = 32
+"""Rows of logits looked at together: what is made of them stays in the processor's caches."""
 
 
 def _kept(
@@ -45,43 +47,88 @@ def nucleus(
 
 
 def log_prob(
-    logits: torch.Tensor, tokens: torch.Tensor, temperature: float, top_p: float
+    logits: torch.Tensor,
+    tokens: torch.Tensor,
+    temperature: float,
+    top_p: float,
+    plain: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """log p of ``tokens`` [P] under the distribution they were drawn from; ``logits`` [P, V] -> [P].
 
     The nucleus is fixed by the detached logits; a token outside it (drawn under slightly
-    other weights) is given the untruncated probability instead of minus infinity.
+    other weights) is given the untruncated probability instead of minus infinity. Rows of
+    ``plain`` [P] (bool) are of the model as it is: temperature 1, no nucleus.
     """
-    scaled = logits.float() / temperature
-    chosen = scaled.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
-    whole = torch.logsumexp(scaled, dim=-1)
+    if plain is None:
+        plain = torch.zeros_like(tokens, dtype=torch.bool)
     if top_p >= 1:
-        return chosen - whole
-    with torch.no_grad():
-        values, indices, covered = _kept(scaled, top_p, _HEAD)
-    mass = _mass(scaled, tokens, values, indices, whole)
-    # Few rows need more than the likeliest tokens; sorting the vocabulary for all is slow.
-    for rows in torch.split((covered < top_p).nonzero().squeeze(-1), _HEAD):
-        some = scaled[rows]
-        with torch.no_grad():
-            values, indices, _ = _kept(some, top_p, some.shape[-1])
-        wide = _mass(some, tokens[rows], values, indices, whole[rows])
-        mass = mass.index_put((rows,), wide)
-    return chosen - mass
+        return _whole_log_prob(logits, tokens, _temperatures(plain, temperature))
+    # Nearly every nucleus is a few tokens wide, and the gradient has to do with those alone:
+    # what takes the whole vocabulary is asked of the rows that need it.
+    indices, kept, covered = _looked(logits.detach(), temperature, top_p)
+    inside = (indices == tokens.unsqueeze(-1)).logical_and(kept).any(-1)
+    lit = logits.gather(-1, torch.cat([indices, tokens.unsqueeze(-1)], dim=-1)).float()
+    lit = lit / temperature
+    found = lit[:, -1] - torch.logsumexp(lit[:, :-1].masked_fill(~kept, -torch.inf), dim=-1)
+    narrow = (covered >= top_p).logical_and(inside).logical_and(~plain)
+    rest = (~narrow).nonzero().squeeze(-1)
+    if not len(rest):
+        return found
+    some, plain = logits[rest], plain[rest]
+    other = _whole_log_prob(some, tokens[rest], _temperatures(plain, temperature))
+    wide = ((covered[rest] < top_p) & ~plain).nonzero().squeeze(-1)
+    for rows in torch.split(wide, _HEAD):
+        cut = _wide_log_prob(some[rows], tokens[rest[rows]], temperature, top_p)
+        other = other.index_put((rows,), cut)
+    return found.index_put((rest,), other)
 
 
-def _mass(
-    scaled: torch.Tensor,
-    tokens: torch.Tensor,
-    values: torch.Tensor,
-    indices: torch.Tensor,
-    whole: torch.Tensor,
+def _temperatures(plain: torch.Tensor, temperature: float) -> torch.Tensor:
+    """[P, 1]: 1 where plain."""
+    return torch.where(plain, 1.0, temperature).unsqueeze(-1)
+
+
+def _whole_log_prob(
+    logits: torch.Tensor, tokens: torch.Tensor, temperatures: torch.Tensor
 ) -> torch.Tensor:
-    """Log of the mass a token's probability is a share of: its nucleus, or all when outside."""
+    scaled = logits.float() / temperatures
+    return torch.log_softmax(scaled, dim=-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+
+
+@torch.no_grad()
+def _looked(
+    logits: torch.Tensor, temperature: float, top_p: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The likeliest tokens of each row: ids [P, K], whether each is in the nucleus, mass covered."""
+    parts = []
+    for some in torch.split(logits, CHUNK):
+        values, indices, covered = _kept(some.float() / temperature, top_p, _HEAD)
+        parts.append((indices, torch.isfinite(values), covered))
+    indices, kept, covered = (torch.cat(found) for found in zip(*parts, strict=True))
+    return indices, kept, covered
+
+
+def _wide_log_prob(
+    logits: torch.Tensor, tokens: torch.Tensor, temperature: float, top_p: float
+) -> torch.Tensor:
+    scaled = logits.float() / temperature
+    with torch.no_grad():
+        values, indices, _ = _kept(scaled, top_p, scaled.shape[-1])
     kept = torch.isfinite(values)
     inside = (indices == tokens.unsqueeze(-1)).logical_and(kept).any(-1)
     lit = scaled.gather(-1, indices).masked_fill(~kept, -torch.inf)
-    return torch.where(inside, torch.logsumexp(lit, dim=-1), whole)
+    mass = torch.where(inside, torch.logsumexp(lit, dim=-1), torch.logsumexp(scaled, dim=-1))
+    return scaled.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - mass
+
+
+@torch.no_grad()
+def entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Entropy in nats of each row before any cut, [P, V] -> [P]."""
+    found = []
+    for some in torch.split(logits, CHUNK):
+        log_p = torch.log_softmax(some.float() / temperature, dim=-1)
+        found.append(-(log_p.exp() * log_p).sum(-1))
+    return torch.cat(found) if found else logits.new_zeros(0, dtype=torch.float32)
 
 
 def draw(

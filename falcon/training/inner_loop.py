@@ -8,6 +8,7 @@ graph, which is for small models. Plain SGD without momentum, as in MAML.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,7 @@ from falcon.training.losses import Item, LossReport, batch_loss, loss_batches, m
 if TYPE_CHECKING:
     from falcon.config import Settings
     from falcon.policy.adapter import Pairs
+    from falcon.policy.likelihood import Group
     from falcon.policy.policy import Policy
 
 
@@ -45,12 +47,53 @@ def accumulate(
             torch.stack([loss for loss, _ in parts]).sum().backward()  # type: ignore[no-untyped-call]
         return merge([report for _, report in parts])
     reports = []
+    stacked = next(iter(pairs.values()))[0].dim() == 3
     for rows in loss_batches(items, settings):
-        total, report = batch_loss(policy, items, rows, pairs, settings)
+        used, taken = _of_rows(pairs, rows) if stacked else (pairs, None)
+        told = taken.renumbered(rows) if taken else rows
+        total, report = batch_loss(policy, items, told, used, settings)
         if total.requires_grad:
             total.backward()  # type: ignore[no-untyped-call]
+        if taken:
+            taken.put_back(pairs, used)
         reports.append(report)
     return merge(reports)
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Tasks of one micro-batch, in the order of their first rows."""
+
+    tasks: list[int]
+
+    def renumbered(self, rows: Sequence[Group]) -> list[Group]:
+        """The rows with their tasks' places in :attr:`tasks`."""
+        place = {task: i for i, task in enumerate(self.tasks)}
+        return [replace(row, task=place[row.task]) for row in rows]
+
+    @torch.no_grad()
+    def put_back(self, pairs: Pairs, used: Pairs) -> None:
+        """Add the gradients of the weights of these tasks to those of the whole stack."""
+        at = torch.tensor(self.tasks, device=next(iter(pairs.values()))[0].device)
+        for whole, part in zip(tensors(pairs), tensors(used), strict=True):
+            if part.grad is None:
+                continue
+            if whole.grad is None:
+                whole.grad = torch.zeros_like(whole)
+            whole.grad.index_add_(0, at, part.grad)
+
+
+def _of_rows(pairs: Pairs, rows: Sequence[Group]) -> tuple[Pairs, _Taken]:
+    """Leaves of the weights of these rows' tasks alone.
+
+    A gradient of the whole stack for every micro-batch would be mostly zeros to write and add.
+    """
+    tasks = list(dict.fromkeys(row.task for row in rows))
+    used = {
+        name: (a.detach()[tasks].requires_grad_(), b.detach()[tasks].requires_grad_())
+        for name, (a, b) in pairs.items()
+    }
+    return used, _Taken(tasks)
 
 
 def adapt(

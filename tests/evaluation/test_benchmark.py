@@ -12,7 +12,7 @@ import pytest
 from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.evaluation import BenchmarkResult, run_benchmark
-from falcon.evaluation.plan import suite_names
+from falcon.evaluation.plan import load_suites, suite_names
 from falcon.feedback import Feedback
 from falcon.memory import Experience, HashEncoder, LongTermMemory, Origin
 from falcon.monitor import Advance, SilentMonitor
@@ -202,6 +202,15 @@ def test_limit_takes_problems_spread_over_the_suite(
     out = tmp_path / "out"
     run(settings_for(model, limit=3, max_new_tokens=8), data_dir, out, {"base": None})
     assert list(rows(out, "base")["problem_id"]) == ["builtin/f0", "builtin/f2", "builtin/f4"]
+
+
+def test_difficulties_limit_what_is_scored(model: Path, data_dir: Path, tmp_path: Path) -> None:
+    easy = settings_for(model, difficulties=["introductory"], max_new_tokens=8)
+    run(easy, data_dir, tmp_path / "out", {"base": None})
+    assert list(rows(tmp_path / "out", "base")["problem_id"]) == ["builtin/double"]
+    with pytest.raises(UserError, match=r"builtin has none of hard") as fault:
+        load_suites(settings_for(model, difficulties=["hard"]), data_dir)
+    assert "introductory" in fault.value.hint
 
 
 def test_tasks_too_long_for_a_prompt_are_named(model: Path, data_dir: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import torch
 
 from falcon.policy.adapter import Pairs
 from falcon.policy.likelihood import Group, micro_batches, score
+from falcon.policy.nucleus import log_prob
 from falcon.policy.policy import Policy
 from tests.models import of_task, own_weights
 
@@ -69,6 +70,23 @@ def test_each_task_reads_its_own_weights(policy: Policy) -> None:
         meta = score(policy, rows[:1], policy.bank.meta(), temperature=1.0, top_p=1.0).log_probs
     values = [*fast.reshape(3, 2)[:, 0].tolist(), float(meta[0])]
     assert len({round(v, 4) for v in values}) == 4
+
+
+def test_rows_of_the_model_as_it_is_stand_beside_drawn_ones(policy: Policy) -> None:
+    """One micro-batch, one prompt: a reference at temperature 1 uncut, samples at T and top-p."""
+    found = score(
+        policy, GROUPS[:1], policy.bank.meta(), temperature=0.7, top_p=0.8, plain={11, 12}
+    )
+    values, group = by_tag(found, found.log_probs), GROUPS[0]
+    for tag, completion in zip(group.tags, group.completions, strict=True):
+        logits = plain(policy, group.prompt, completion, policy.bank.meta())
+        tokens = torch.tensor(completion)
+        if tag == 10:
+            wanted = log_prob(logits, tokens, 0.7, 0.8)
+            assert (wanted - log_prob(logits, tokens, 1.0, 1.0)).abs().max() > 1e-3
+        else:
+            wanted = log_prob(logits, tokens, 1.0, 1.0)
+        torch.testing.assert_close(values[tag], wanted, rtol=0, atol=1e-5)
 
 
 def test_entropy_is_that_of_the_definition(policy: Policy) -> None:
