@@ -273,6 +273,9 @@ class TrainSettings(_Section):
     processes: int = Field(1, ge=1)
     """Processes of this machine that share the tasks of a step, one a GPU. The numbers are those
     of one process up to the order of sums."""
+    shard: bool = False
+    """Split the frozen backbone over the processes (FSDP): for models that are too large to hold
+    beside what a training pass needs."""
     meta: MetaSettings = MetaSettings()
     loss: LossWeights = LossWeights()
 

@@ -41,7 +41,7 @@ def checkpoints(space: Workspace, settings: Settings) -> Path:
     """Where this training keeps its checkpoints."""
     used = settings.model_dump(mode="json", exclude=set(UNUSED))
     # How the work is divided changes none of its numbers.
-    del used["train"]["processes"], used["sandbox"]["workers"]
+    del used["train"]["processes"], used["train"]["shard"], used["sandbox"]["workers"]
     inputs = {
         "settings": used,
         "problems": path_md5(space.output("prepare") / "problems.parquet"),

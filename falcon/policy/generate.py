@@ -107,7 +107,11 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     width = max(1, sampling.batch_size // samples)
     results: dict[int, list[Completion]] = {}
-    with torch.inference_mode(), adapted(policy, fast, use_adapter=use_adapter) as pairs:
+    with (
+        policy.whole(),
+        torch.inference_mode(),
+        adapted(policy, fast, use_adapter=use_adapter) as pairs,
+    ):
         for first in range(0, len(order), width):
             chosen = order[first : first + width]
             rows = [

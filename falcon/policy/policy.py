@@ -21,6 +21,7 @@ from falcon.policy.adapter import AdapterBank, Pairs, attach, load_adapter, save
 from falcon.policy.backbone import Backbone, load_backbone
 from falcon.policy.cache import GrowingLayer, grows, joined, new_cache
 from falcon.policy.recompute import Recompute
+from falcon.policy.shards import Shards
 
 if TYPE_CHECKING:
     from falcon.config import PolicySettings
@@ -43,6 +44,7 @@ class Policy:
         ends = self.model.generation_config.eos_token_id
         listed = ends if isinstance(ends, list) else [ends]
         self._recompute: Recompute | None = None
+        self._shards: Shards | None = None
         self.end_ids = frozenset(i for i in (*listed, self.tokenizer.eos_token_id) if i is not None)
 
     @classmethod
@@ -82,6 +84,21 @@ class Policy:
     def training_pass(self) -> AbstractContextManager[None]:
         """A block of forward passes that a gradient is taken through."""
         return self._recompute.on() if self._recompute else nullcontext()
+
+    def shard(self) -> None:
+        """Split the frozen blocks over the processes; raises UserError for a model that cannot be."""
+        self._shards = Shards(self)
+
+    def whole(self) -> AbstractContextManager[None]:
+        """A block in which the weights may be read and any number of passes be made."""
+        return self._shards.whole() if self._shards else nullcontext()
+
+    def passes(self, own: int) -> int:
+        """How many training passes to make for ``own`` that are needed: as many as anybody.
+
+        Asked before the first of them, by every process.
+        """
+        return self._shards.passes(own) if self._shards else own
 
     @property
     def device(self) -> torch.device:

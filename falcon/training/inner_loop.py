@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from falcon.policy.likelihood import Group, score
 from falcon.training.losses import Item, LossReport, batch_loss, loss_batches, merge
 
 if TYPE_CHECKING:
     from falcon.config import Settings
     from falcon.policy.adapter import Pairs
-    from falcon.policy.likelihood import Group
     from falcon.policy.policy import Policy
 
 
@@ -48,7 +48,9 @@ def accumulate(
         return merge([report for _, report in parts])
     reports = []
     stacked = next(iter(pairs.values()))[0].dim() == 3
-    for rows in loss_batches(items, settings):
+    batches = loss_batches(items, settings)
+    missing = policy.passes(len(batches)) - len(batches)
+    for rows in batches:
         used, taken = _of_rows(pairs, rows) if stacked else (pairs, None)
         told = taken.renumbered(rows) if taken else rows
         total, report = batch_loss(policy, items, told, used, settings)
@@ -57,7 +59,22 @@ def accumulate(
         if taken:
             taken.put_back(pairs, used)
         reports.append(report)
+    _keep_up(policy, missing, pairs)
     return merge(reports)
+
+
+def _keep_up(policy: Policy, missing: int, pairs: Pairs) -> None:
+    """Passes that add nothing, where the weights are split and another process has more to do."""
+    if not missing:
+        return
+    pad = int(policy.tokenizer.pad_token_id)
+    rows = [Group((pad,), ((pad,),), 0, (0,))]
+    stacked = next(iter(pairs.values()))[0].dim() == 3
+    used = _of_rows(pairs, rows)[0] if stacked else pairs
+    for _ in range(missing):
+        nothing = 0.0 * score(policy, rows, used, temperature=1.0, top_p=1.0).log_probs.sum()
+        if nothing.requires_grad:
+            nothing.backward()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -109,7 +126,9 @@ def adapt(
         meta = policy.bank.meta()
         with torch.no_grad():
             batches = loss_batches(items, settings)
+            missing = policy.passes(len(batches)) - len(batches)
             reports = [batch_loss(policy, items, rows, meta, settings)[1] for rows in batches]
+            _keep_up(policy, missing, meta)
         return None, merge(reports)
     step = _step_second_order if settings.train.meta.order == 2 else _step_first_order
     if settings.train.meta.order == 2:

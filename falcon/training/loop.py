@@ -57,7 +57,8 @@ def training_digest(settings: Settings, problems: Sequence[Problem], memory_dige
     """What a checkpoint belongs to: the settings and inputs that change its numbers."""
     sections = ("benchmark", "gate", "tracking", "profile", "rollout")
     used = settings.model_dump_json(
-        exclude=dict.fromkeys(sections, True) | {"sandbox": {"workers"}, "train": {"processes"}}
+        exclude=dict.fromkeys(sections, True)
+        | {"sandbox": {"workers"}, "train": {"processes", "shard"}}
     )
     state = hashlib.sha256(used.encode())
     for problem in sorted(problems, key=lambda p: p.id):
@@ -88,21 +89,23 @@ def train(
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     team = Team(accelerator)
+    split = settings.train.shard or accelerator.distributed_type == "FSDP"
     _require_processes(team, accelerator.distributed_type, settings.train.meta.tasks)
     digest = training_digest(settings, problems, memory.digest())
     settings = _of_one(settings, team)
     since = time.perf_counter()
     policy = _loaded(settings)
+    if split and team.size > 1:
+        _split(settings, policy, team)
     loading = time.perf_counter() - since
     training, valid = _divided(settings, policy, problems)
     rehearsed = _rehearsed(settings, policy, training, team.size)
     logger.info("memory: %s", rehearsed)
-    optimizer = accelerator.prepare(
-        torch.optim.AdamW(
-            policy.bank.parameters(),
-            lr=settings.train.learning_rate,
-            weight_decay=settings.train.weight_decay,
-        )
+    # What is trained is whole in every process: no wrapper of the accelerator has a part in it.
+    optimizer = torch.optim.AdamW(
+        policy.bank.parameters(),
+        lr=settings.train.learning_rate,
+        weight_decay=settings.train.weight_decay,
     )
     with Sandbox(settings.sandbox) as sandbox:
         bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
@@ -165,11 +168,10 @@ def _rehearsed(
 
 
 def _require_processes(team: Team, kind: str, tasks: int) -> None:
-    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+    if kind in ("DEEPSPEED", "MEGATRON_LM"):
         raise UserError(
-            f"train was launched with {kind}: weights are not split over processes here.",
-            hint="Use a settings file with distributed_type MULTI_GPU; gradient_checkpointing and "
-            "micro_batch_tokens save memory.",
+            f"train was launched with {kind}, which would split the weights its own way.",
+            hint="Use launch/machine.yaml or launch/fsdp.yaml: train.shard splits the backbone by FSDP.",
         )
     wanted = int(os.environ.get("WORLD_SIZE", "1"))
     if team.size != wanted:
@@ -182,6 +184,23 @@ def _require_processes(team: Team, kind: str, tasks: int) -> None:
             f"train was launched as {team.size} processes for {tasks} tasks a step.",
             hint="Raise train.meta.tasks, or launch fewer.",
         )
+
+
+def _split(settings: Settings, policy: Policy, team: Team) -> None:
+    """Split the backbone; UserError where processes would not make the same passes."""
+    meta = settings.train.meta
+    if meta.order == 2:
+        raise UserError(
+            "train.shard: the graph of meta.order 2 holds weights that are no longer there.",
+            hint="Set train.meta.order: 1, or train.shard: false.",
+        )
+    if meta.baseline == "greedy" and meta.tasks % team.size:
+        raise UserError(
+            f"train.shard: {team.size} processes cannot write the greedy programs of "
+            f"{meta.tasks} tasks side by side.",
+            hint="Take a multiple of the processes as train.meta.tasks, or another baseline.",
+        )
+    policy.shard()
 
 
 def _of_one(settings: Settings, team: Team) -> Settings:

@@ -3,7 +3,7 @@
 Every process holds the whole policy and equal memories. Tasks are dealt out; what came of them is
 handed round, so that each process records and reports the same; gradients are added up by
 hand, because fast weights bypass what wraps a module (DistributedDataParallel would let the
-processes drift apart). Weights are not split over processes.
+processes drift apart). The frozen weights may be split over them (:mod:`falcon.policy.shards`).
 """
 
 from __future__ import annotations

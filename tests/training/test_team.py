@@ -25,6 +25,18 @@ ROOT = Path(__file__).resolve().parents[2]
 CHANGES: dict[str, Any] = {
     f"order-{order}": {"train": {"meta": {"tasks": 3, "order": order}}} for order in (0, 1, 2)
 }
+# Two tasks here and one there in micro-batches of one row: the processes have unlike numbers of passes.
+SPLIT: dict[str, Any] = {
+    name: {
+        "train": {"shard": True, "micro_batch_tokens": 256, "meta": {"tasks": 3} | more, **other}
+    }
+    for name, more, other in (
+        ("split", {"order": 1}, {}),
+        ("split-plain", {"order": 0}, {}),
+        ("split-alpha-0", {"inner_lr": 0.0}, {}),
+        ("split-recomputed", {"order": 1}, {"gradient_checkpointing": True}),
+    )
+}
 
 
 def free_port() -> int:
@@ -70,8 +82,8 @@ def assert_alike(rows: list[dict[str, float]], others: list[dict[str, float]]) -
 
 def test_two_processes_train_to_the_numbers_of_one(tiny: dict[str, Path], tmp_path: Path) -> None:
     model = tiny["causal"]
-    train_in_two(model, tmp_path / "two", CHANGES)
-    for name, changes in CHANGES.items():
+    train_in_two(model, tmp_path / "two", CHANGES | SPLIT)
+    for name, changes in (CHANGES | SPLIT).items():
         one, two = tmp_path / "one" / name, tmp_path / "two" / name / "process-0"
         run_training(one, make_settings(model, **changes))
         rows = curves(one)
@@ -120,6 +132,7 @@ def test_the_settings_files_of_accelerate_are_read_by_it() -> None:
 
     found = {p.stem: load_config_from_file(str(p)) for p in (ROOT / "launch").glob("*.yaml")}
     assert {name: (c.num_machines, c.num_processes) for name, c in found.items()} == {
+        "fsdp": (1, 2),
         "machine": (1, 2),
         "machines": (2, 16),
     }
@@ -138,3 +151,17 @@ def test_a_team_of_one_shares_nothing() -> None:
     parameter = torch.nn.Parameter(torch.zeros(2))
     team.add_gradients([parameter])
     assert parameter.grad is None
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        ({"tasks": 2, "order": 2}, "meta.order 2"),
+        ({"tasks": 3, "baseline": "greedy"}, "greedy programs of 3 tasks"),
+    ],
+)
+def test_what_a_split_backbone_cannot_do_is_refused(
+    tiny: dict[str, Path], tmp_path: Path, meta: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(AssertionError, match=said):
+        train_in_two(tiny["causal"], tmp_path, {"x": {"train": {"shard": True, "meta": meta}}})
