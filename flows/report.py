@@ -17,6 +17,7 @@ KINDS = {
     "embed": "memory and feedback",
     "recall": "memory and feedback",
     "feedback": "memory and feedback",
+    "log": "records and checkpoints",
 }
 """Work that stages time by themselves (metrics ``time/KIND``) and its name; others are training."""
 

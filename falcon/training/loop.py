@@ -249,6 +249,7 @@ def _repeat(
     """Iterate to the last step; returns the seconds spent by kind of work in this process."""
     t = settings.train
     spent: Counter[str] = Counter()
+    clock = method.bench.clock
     with monitor.progress("train", t.steps) as bar:
         bar.advance(progress.step)
         while progress.step < t.steps:
@@ -256,7 +257,9 @@ def _repeat(
             for group in method.optimizer.param_groups:
                 group["lr"] = t.learning_rate * _rate(settings, step)
             metrics, experiences = method.iterate(step)
+            since = time.perf_counter()
             method.long_term.append(experiences)
+            clock.add("log", since)
             progress.experiences += experiences
             progress.short_term = list(method.short_term)
             progress.step, progress.sampler = step + 1, method.sampler.position
@@ -266,6 +269,7 @@ def _repeat(
                 and (progress.step % t.validate_every == 0 or progress.step == t.steps)
             ):
                 metrics |= _validate(settings, method, valid, progress, checkpoints, monitor)
+            since = time.perf_counter()
             progress.history.append({"step": float(step), **metrics})
             if progress.step % t.checkpoint_every == 0 or progress.step == t.steps:
                 if method.team.first:
@@ -273,10 +277,13 @@ def _repeat(
                         checkpoints, progress, method.policy, method.optimizer, t.keep_checkpoints
                     )
                 method.team.wait()
-            times = method.bench.clock.read()
+            clock.add("log", since)
+            times = clock.read()
             spent.update(times)
             held = {"memory/peak_mib": peak(method.policy.device) / MIB}
+            since = time.perf_counter()
             monitor.log(metrics | times | held, step)
+            clock.add("log", since)  # counted with the next step
             bar.advance(
                 1,
                 reward=metrics["reward/tests"],

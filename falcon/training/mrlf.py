@@ -160,12 +160,14 @@ class Mrlf:
 
     def evaluation(self, now: Iteration) -> None:
         """Evaluation: assess theta_i on T_i; outcomes are documented in both memories."""
+        since = time.perf_counter()
         adapted = now.fast if self.meta.evaluate_with == "adapted" else None
         now.outcomes = self._attempt(
             now, self.meta.evaluation_samples, seed=2 * now.step + 1, fast=adapted
         )
         for group in now.outcomes:
             self.short_term.record(a.experience(self._origin(now)) for a in group if a.judged)
+        self.bench.clock.add("evaluate_s", since)
 
     def meta_update(self, now: Iteration) -> tuple[LossReport, dict[str, float]]:
         """Meta-Update: theta <- theta - beta * grad sum_i L_inner(theta_i)."""

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,24 @@ def test_curves_have_a_row_a_step_and_every_loss(whole: Path) -> None:
         assert classes == pytest.approx(1)
     rates = [float(row["learning_rate"]) for row in rows]
     assert rates == pytest.approx([1e-3, 2e-3 / 3, 1e-3 / 3])
+
+
+def test_the_time_of_a_step_is_split_by_kind(tiny: dict[str, Path], tmp_path: Path) -> None:
+    monitor = SilentMonitor()
+    began = time.perf_counter()
+    run_training(tmp_path, make_settings(tiny["causal"], train={"steps": 2}), monitor=monitor)
+    whole = time.perf_counter() - began
+    kinds = {"recall", "generate", "execute", "feedback", "adapt", "update", "log"}
+    steps = [
+        {name[5:]: s for name, s in row.items() if name.startswith("time/")}
+        for _, row in monitor.logged
+    ]
+    assert set(steps[1]) == kinds | {"evaluate_s"}
+    assert all(0 < seconds for step in steps for seconds in step.values())
+    # Kinds do not overlap; the line "Evaluation" is in them.
+    assert sum(s for step in steps for kind, s in step.items() if kind != "evaluate_s") < whole
+    parts = ("recall", "generate", "execute", "feedback")
+    assert all(step["evaluate_s"] < sum(step[kind] for kind in parts) for step in steps)
 
 
 def test_held_out_problems_are_neither_trained_on_nor_remembered(
