@@ -119,7 +119,7 @@ def test_the_time_of_a_step_is_split_by_kind(tiny: dict[str, Path], tmp_path: Pa
         for _, row in monitor.logged
     ]
     assert set(steps[1]) == kinds | {"evaluate_s"}
-    assert all(0 < seconds for step in steps for seconds in step.values())
+    assert all(seconds > 0 for step in steps for seconds in step.values())
     # Kinds do not overlap; the line "Evaluation" is in them.
     assert sum(s for step in steps for kind, s in step.items() if kind != "evaluate_s") < whole
     parts = ("recall", "generate", "execute", "feedback")
