@@ -150,7 +150,7 @@ class Mrlf:
             used = {a.sample for a in support}
             now.held_back.append([a for a in group if a.judged and a.sample not in used])
             samples = self._samples(group, support) + self._from_long_term(rng)
-            samples += self._supervised(problem, rng)
+            samples += self._supervised(problem, group, rng)
             batches += items_of(task, samples)
         since = time.perf_counter()
         now.fast, inner = adapt(self.policy, batches, len(now.own), self.settings)
@@ -177,7 +177,7 @@ class Mrlf:
             rng = np.random.default_rng([self.settings.seed, now.step, place, 1])
             samples = self._samples(now.attempts[place], now.held_back[task])
             samples += self._samples(outcomes, [a for a in outcomes if a.judged])
-            samples += self._supervised(now.problems[place], rng)
+            samples += self._supervised(now.problems[place], now.attempts[place], rng)
             items += items_of(task, samples)
         since = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
@@ -271,13 +271,19 @@ class Mrlf:
             )
         return found
 
-    def _supervised(self, problem: Problem, rng: np.random.Generator) -> list[Sample]:
-        """One ground-truth solution, uniformly random (eq. 2); none where there is none."""
+    def _supervised(
+        self, problem: Problem, group: Sequence[Attempt], rng: np.random.Generator
+    ) -> list[Sample]:
+        """One ground-truth solution, uniformly random (eq. 2); none where there is none.
+
+        It answers the prompt that the attempts answer, what was recalled included.
+        """
         if not problem.solutions or self.settings.train.loss.sl == 0:
             return []
         solution = problem.solutions[int(rng.integers(len(problem.solutions)))]
         target = self.bench.form.target(problem, solution)
-        return [sl_sample(self.policy, self.bench.prompt_ids(problem), target)]
+        prompt = group[0].prompt_ids if group else self.bench.prompt_ids(problem)
+        return [sl_sample(self.policy, prompt, target)]
 
     def _origin(self, now: Iteration) -> Origin:
         return Origin(stage="train", step=now.step, policy=self._version)

@@ -187,6 +187,26 @@ def test_the_best_validated_adapter_is_the_result(tiny: dict[str, Path], tmp_pat
     assert chosen != steps[12].read_bytes()
 
 
+def test_references_answer_the_prompt_of_the_samples(
+    tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what was recalled in it: as the policy will be asked."""
+    seen: list[tuple[Any, ...]] = []
+    supervised = Mrlf._supervised
+
+    def watched(self: Mrlf, problem: Any, group: Any, rng: Any) -> Any:
+        found = supervised(self, problem, group, rng)
+        seen.append((found[0].prompt, group[0].prompt_ids, self.bench.prompt_ids(problem)))
+        return found
+
+    monkeypatch.setattr(Mrlf, "_supervised", watched)
+    run_training(tmp_path, make_settings(tiny["causal"], train={"steps": 1}))
+    assert len(seen) == 4  # two tasks, in the inner and in the outer mini-batch
+    for prompt, asked, bare in seen:
+        assert prompt == asked
+        assert len(prompt) > len(bare)
+
+
 def test_checkpoint_of_other_settings_is_refused(
     whole: Path, tiny: dict[str, Path], tmp_path: Path
 ) -> None:
