@@ -250,7 +250,8 @@ def study(
 ) -> None:
     """Run an experiment of the paper on this workspace's problems and seeded memory.
 
-    Arms are scored on the difficulties they are trained on (data.difficulties).
+    Arms are scored as they are trained: on the difficulties of data.difficulties, with programs of
+    at most sampling.max_new_tokens.
 
     Interrupted, the same command goes on with the arm it was in.
     """
@@ -267,6 +268,7 @@ def study(
             "samples": samples,
             "limit": 0,
             "difficulties": settings.data.difficulties,
+            "max_new_tokens": settings.sampling.max_new_tokens,
         }
     )
     train = settings.train.model_copy(update={"steps": steps} if steps else {})
