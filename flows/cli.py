@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
     from tasks.generate import Answer
 
 _out = Console()
+
+
+class Recall(StrEnum):
+    """Values of ``memory.at``."""
+
+    TRAIN = "train"
+    EVAL = "eval"
+    BOTH = "both"
+    OFF = "off"
+
 
 Profile = Annotated[
     str, typer.Option(help="Make this profile of params.yaml the active one first.")
@@ -246,6 +257,9 @@ def study(
     steps: Annotated[int, typer.Option(min=0, help="Meta-updates; 0: the settings'.")] = 0,
     suite: Annotated[str, typer.Option(help="What arms are scored on.")] = "builtin",
     samples: Annotated[int, typer.Option(min=1, help="Programs a problem.")] = 4,
+    recall: Annotated[
+        Recall | None, typer.Option(help="Where text is recalled; default: memory.at.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default: state/study.")] = None,
 ) -> None:
     """Run an experiment of the paper on this workspace's problems and seeded memory.
@@ -272,7 +286,10 @@ def study(
         }
     )
     train = settings.train.model_copy(update={"steps": steps} if steps else {})
-    settings = settings.model_copy(update={"benchmark": benchmark, "train": train})
+    memory = settings.memory.model_copy(update={"at": recall.value} if recall else {})
+    settings = settings.model_copy(
+        update={"benchmark": benchmark, "train": train, "memory": memory}
+    )
     table = run_study(
         question,
         space,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from falcon.problems.problem import Problem
 
 _NO_TESTS = {"coarse": 0.0, "error": 0.0, "complexity": 0.0, "style": 0.0}
-_LONG = {"at": "both", "error_share": "memory"}
+_LONG = {"error_share": "memory"}
 _NO_LONG = {"at": "off", "error_share": "uniform"}
 Changes = dict[str, dict[str, Any]]
 ARMS: dict[str, Changes] = {
@@ -38,9 +38,9 @@ ARMS: dict[str, Changes] = {
     "short": {"memory": _NO_LONG, "meta": {"long_batch": 0}},
     "both": {"memory": _LONG},
 }
-"""Changes of the settings by arm. ``none`` is supervised training alone; ``long`` recalls
-experiences and knows P_error of eq. 9 but has no reward of the latest samples; ``short`` has
-those and neither recall nor P_error; ``both`` is MRLF whole."""
+"""Changes of the settings by arm. ``none`` is supervised training alone; ``long`` has experiences in
+the inner loop, P_error of eq. 9 and, where ``memory.at`` says so, recall in prompts, but no reward of
+the latest samples; ``short`` has those and nothing of long-term memory; ``both`` is MRLF whole."""
 
 
 def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
@@ -98,6 +98,7 @@ def run_study(
         "problems": len(levels),
         "samples": settings.benchmark.samples,
         "steps": settings.train.steps,
+        "recall": settings.memory.at,
         "model": settings.policy.model,
         "confidence": settings.gate.confidence,
         "arms": {name: _row(arm, arms["none"], levels, settings) for name, arm in arms.items()},
@@ -171,6 +172,6 @@ def table_of(found: dict[str, Any]) -> str:
     seeds = ", ".join(map(str, found["seeds"]))
     lines.append(
         f"\n{found['problems']} held-out problems, {found['samples']} samples each, seeds {seeds}, "
-        f"{found['steps']} steps, {found['model']}; {100 * found['confidence']:.0f} % intervals over problems."
+        f"{found['steps']} steps, recall {found['recall']}, {found['model']}; {100 * found['confidence']:.0f} % intervals over problems."
     )
     return "\n".join(lines) + "\n"

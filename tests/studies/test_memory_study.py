@@ -15,13 +15,13 @@ from tests.training.setups import make_settings
 
 
 def test_what_differs_between_arms_is_what_the_arm_is_about(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path, memory={"at": "off"})
+    settings = make_settings(tmp_path, memory={"at": "train"})
     none, long, short, both = (study.settings_of(settings, name, 3) for name in study.ARMS)
     assert none.train.meta.order == 0
     assert none.train.loss.model_dump() == dict.fromkeys(none.train.loss.model_dump(), 0.0) | {
         "sl": 1.0
     }
-    assert (long.memory.at, both.memory.at) == ("both", "both")
+    assert (long.memory.at, both.memory.at) == ("train", "train")
     assert (short.memory.at, short.memory.error_share, short.train.meta.long_batch) == (
         "off",
         "uniform",
@@ -68,4 +68,4 @@ def test_a_study_goes_on_where_it_was_interrupted(
     assert base["all_weighted"] == 0.0
     table = (tmp_path / "out" / "table.md").read_text().splitlines()
     assert [line[:9] for line in table[2:6]] == ["| - | - |", "| x | - |", "| - | x |", "| x | x |"]
-    assert "3 held-out problems, 2 samples each, seeds 7, 1 steps" in table[-1]
+    assert "3 held-out problems, 2 samples each, seeds 7, 1 steps, recall both" in table[-1]
