@@ -174,9 +174,9 @@ def _telling(lines: list[str]) -> str:
     return (ours or errors or told or ["it said nothing"])[-1]
 
 
-def is_stale(root: Path) -> bool:
-    """Whether any stage would run. Takes about a second."""
-    text = run(root, "status", "--json")
+def is_stale(root: Path, *stages: str) -> bool:
+    """Whether any stage would run, or any of the named ones. Takes about a second."""
+    text = run(root, "status", "--json", *stages)
     return bool(json.loads(text.splitlines()[-1] if text else "{}"))
 
 

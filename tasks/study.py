@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from falcon.config import Settings
 from falcon.errors import UserError
+from tasks import dvc
 from tasks.seed import has_memory, open_memory
 from tasks.workspace import Workspace
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 STUDIES = ("memory", "learning")
+_MAKE = "falcon stage prepare && falcon stage seed"
 
 
 def run_study(
@@ -42,7 +44,12 @@ def run_study(
     study: Any = import_module(f"falcon.studies.{name}")
     file, source = space.output("prepare") / "problems.parquet", space.output("seed") / "memory"
     if not file.is_file() or not has_memory(source):
-        raise UserError("no problems or no seeded memory here.", hint="falcon stage seed")
+        raise UserError("no problems or no seeded memory here.", hint=_MAKE)
+    if dvc.is_stale(space.root, "prepare", "seed"):
+        raise UserError(
+            "the problems or the seeded memory are not those of the present data and settings.",
+            hint=_MAKE,
+        )
     encoder = make_encoder(settings.memory.encoder)
 
     @contextmanager

@@ -12,15 +12,32 @@ import pytest
 import yaml
 from pipeline_workspace import enter, problem, sh, write_data
 
+from falcon.errors import UserError
+from falcon.monitor import SilentMonitor
 from tasks import dvc
 from tasks.stage import read_marker
+from tasks.study import run_study
 from tasks.workspace import Workspace, path_md5, set_profile
+
+
+def study(space: Workspace) -> None:
+    """A study of the outputs that are there."""
+    run_study(
+        "memory",
+        space,
+        space.settings(),
+        seeds=[0],
+        out=space.state / "study",
+        monitor=SilentMonitor(),
+    )
 
 
 @pytest.mark.flow
 def test_prepare_and_seed_run_once_and_again_only_when_something_changed(
     space: Workspace,
 ) -> None:
+    with pytest.raises(UserError, match="no problems or no seeded memory"):
+        study(space)
     for stage in ("prepare", "seed"):
         assert dvc.repro(space.root, stage).how == "ran"
     checks = json.loads((space.output("prepare") / "checks.json").read_text())
@@ -44,6 +61,8 @@ def test_prepare_and_seed_run_once_and_again_only_when_something_changed(
     params = space.root / "params.yaml"
     before = params.read_text()
     params.write_text(before.replace("top_k: 3", "top_k: 2"))
+    with pytest.raises(UserError, match="not those of the present data and settings"):
+        study(space)
     assert dvc.repro(space.root, "prepare").how == "up to date"
     assert dvc.repro(space.root, "seed").how == "ran"
     second = read_marker(space, "seed")
