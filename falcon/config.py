@@ -21,6 +21,9 @@ from falcon.errors import UserError
 
 PARAMS = Path("params.yaml")
 
+Recall = Literal["train", "eval", "both", "off"]
+"""Where recalled text enters the prompt: values of ``memory.at``."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -155,7 +158,7 @@ class MemorySettings(_Section):
     """Problems whose reference and one failing variant seed the memory."""
     top_k: int = Field(3, ge=0)
     min_similarity: float = Field(0.3, ge=-1, le=1)
-    at: Literal["train", "eval", "both", "off"] = "both"
+    at: Recall = "both"
     """Where recall enters the prompt. Models of some 100 million parameters copy what is
     recalled instead of using it: for them ``off`` is better (docs/memory.md)."""
     recall_tokens: int = Field(256, ge=0)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from falcon.config import Recall
 from falcon.errors import UserError
 from falcon.listing import print_code
 
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
     from tasks.generate import Answer
 
 _out = Console()
-
-
-class Recall(StrEnum):
-    """Values of ``memory.at``."""
-
-    TRAIN = "train"
-    EVAL = "eval"
-    BOTH = "both"
-    OFF = "off"
 
 
 Profile = Annotated[
@@ -286,7 +277,7 @@ def study(
         }
     )
     train = settings.train.model_copy(update={"steps": steps} if steps else {})
-    memory = settings.memory.model_copy(update={"at": recall.value} if recall else {})
+    memory = settings.memory.model_copy(update={"at": recall} if recall else {})
     settings = settings.model_copy(
         update={"benchmark": benchmark, "train": train, "memory": memory}
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 _HEAD = 64
-CHUNK = 32
+_CHUNK = 32
 """Rows of logits looked at together: what is made of them stays in the processor's caches."""
 
 
@@ -101,7 +101,7 @@ def _looked(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The likeliest tokens of each row: ids [P, K], whether each is in the nucleus, mass covered."""
     parts = []
-    for some in torch.split(logits, CHUNK):
+    for some in torch.split(logits, _CHUNK):
         values, indices, covered = _kept(some.float() / temperature, top_p, _HEAD)
         parts.append((indices, torch.isfinite(values), covered))
     indices, kept, covered = (torch.cat(found) for found in zip(*parts, strict=True))
@@ -125,7 +125,7 @@ def _wide_log_prob(
 def entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """Entropy in nats of each row before any cut, [P, V] -> [P]."""
     found = []
-    for some in torch.split(logits, CHUNK):
+    for some in torch.split(logits, _CHUNK):
         log_p = torch.log_softmax(some.float() / temperature, dim=-1)
         found.append(-(log_p.exp() * log_p).sum(-1))
     return torch.cat(found) if found else logits.new_zeros(0, dtype=torch.float32)

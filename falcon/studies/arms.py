@@ -6,6 +6,7 @@ results are left alone.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -130,6 +131,13 @@ def difference(
 def shown(found: Interval) -> dict[str, float]:
     """An interval as JSON data."""
     return {name: round(float(value), 6) for name, value in vars(found).items()}
+
+
+def write_result(out: Path, found: Mapping[str, Any], table: str) -> None:
+    """Write ``study.json`` and ``table.md`` into ``out``, each whole or not at all."""
+    text = json.dumps(found, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    write_whole(out / "study.json", text.encode())
+    write_whole(out / "table.md", table.encode())
 
 
 def cell(found: Mapping[str, Any], scale: float, digits: int) -> str:

@@ -8,15 +8,22 @@ many programs. Arms that are done are kept. Nothing is promoted.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.evaluation.chunks import write_whole
 from falcon.evaluation.intervals import bootstrap
-from falcon.studies.arms import OpenMemory, by_problem, cell, difference, interval, scored, shown
+from falcon.studies.arms import (
+    OpenMemory,
+    by_problem,
+    cell,
+    difference,
+    interval,
+    scored,
+    shown,
+    write_result,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,9 +107,7 @@ def run_study(
         },
         "adaptation_gain": _gain(curves["mrlf"], settings),
     }
-    text = json.dumps(result, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    write_whole(out / "study.json", text.encode())
-    write_whole(out / "table.md", table_of(result).encode())
+    write_result(out, result, table_of(result))
     _plot(curves, out / "curves.png")
     return result
 

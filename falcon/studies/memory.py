@@ -8,14 +8,20 @@ results alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.evaluation.chunks import write_whole
 from falcon.evaluation.scores import APPS_SHARES
-from falcon.studies.arms import OpenMemory, by_problem, cell, difference, interval, scored
+from falcon.studies.arms import (
+    OpenMemory,
+    by_problem,
+    cell,
+    difference,
+    interval,
+    scored,
+    write_result,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,9 +109,7 @@ def run_study(
         "confidence": settings.gate.confidence,
         "arms": {name: _row(arm, arms["none"], levels, settings) for name, arm in arms.items()},
     }
-    text = json.dumps(found, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    write_whole(out / "study.json", text.encode())
-    write_whole(out / "table.md", table_of(found).encode())
+    write_result(out, found, table_of(found))
     return found
 
 

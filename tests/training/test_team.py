@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +17,10 @@ from safetensors.torch import load_file
 
 from falcon.training import checkpoint
 from falcon.training.team import Team
+from tests.processes import ONE_THREAD, ROOT, free_port, run_two
 from tests.training.setups import make_settings, run_training
 from tests.training.test_training_loop import WEIGHTS
 
-ROOT = Path(__file__).resolve().parents[2]
 CHANGES: dict[str, Any] = {
     f"order-{order}": {"train": {"meta": {"tasks": 3, "order": order}}} for order in (0, 1, 2)
 }
@@ -39,35 +38,9 @@ SPLIT: dict[str, Any] = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def train_in_two(model: Path, root: Path, changes: dict[str, Any]) -> None:
     """A training for each of the changes, in the folder of its name, by the same two processes."""
-    env = {
-        **os.environ,
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "OMP_NUM_THREADS": "1",
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(free_port()),
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.training.team_run", model, root, json.dumps(changes)],
-            cwd=ROOT,
-            env=env | {"RANK": number, "LOCAL_RANK": number},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number in "01"
-    ]
-    said = [process.communicate(timeout=240)[0] for process in processes]
-    assert [p.returncode for p in processes] == [0, 0], "\n".join(said)[-4000:]
+    run_two("tests.training.team_run", model, root, json.dumps(changes))
 
 
 def curves(folder: Path) -> list[dict[str, float]]:
@@ -113,7 +86,7 @@ def test_a_training_of_one_process_goes_on_in_two_by_accelerate(
     done = subprocess.run(
         [sys.executable, "-m", *launch, model, tmp_path / "two", json.dumps({"x": changes})],
         cwd=ROOT,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **ONE_THREAD},
         capture_output=True,
         text=True,
         timeout=240,
