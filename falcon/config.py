@@ -230,9 +230,12 @@ class MetaSettings(_Section):
     """Programs sampled a task by the adapted policy in "Evaluation"."""
     evaluate_with: Literal["adapted", "meta"] = "adapted"
     short_batch: int = Field(16, ge=1)
-    """Experiences of the short-term memory in an inner mini-batch."""
+    """Experiences of the short-term memory in a task's inner mini-batch."""
     long_batch: int = Field(2, ge=0)
-    """Experiences of the long-term memory in an inner mini-batch."""
+    """Experiences of the long-term memory in a task's mini-batch, inner and outer."""
+    remembered: Literal["passing", "all"] = "passing"
+    """Which of them are trained on. A program that fails earns style and complexity, too, and was
+    not drawn by the policy of today: ``all`` is the literal reading of Algorithm 1."""
     baseline: Literal["none", "greedy", "group_mean"] = "group_mean"
     """What is subtracted from coarse and error rewards."""
     quality_baseline: Literal["none", "group_mean"] = "group_mean"

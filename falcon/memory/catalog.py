@@ -11,6 +11,9 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from falcon.memory.record import Summary
 
 
@@ -67,6 +70,10 @@ class Catalog:
     def of_problem(self, problem_id: str) -> Sequence[int]:
         """The experiences of a problem, oldest first."""
         return self._by_problem.get(problem_id, ())
+
+    def passed_of(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether the programs of these experiences passed."""
+        return np.frombuffer(self.passed, dtype=np.bool_)[numbers]
 
     def of_text(self, text: int) -> Iterator[int]:
         """The experiences that are indexed by a text, oldest first."""

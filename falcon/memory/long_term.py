@@ -224,16 +224,24 @@ class LongTermMemory:
         return self.errors.share()
 
     def sample(
-        self, rng: np.random.Generator, n: int, *, problem_id: str | None = None
+        self,
+        rng: np.random.Generator,
+        n: int,
+        *,
+        problem_id: str | None = None,
+        passing: bool = False,
     ) -> list[Experience]:
         """Up to ``n`` different experiences, uniformly, of one problem or of all.
 
-        Depends on the generator and the order of the contents alone. Fewer than ``n`` come
-        back only when there are fewer.
+        ``passing``: of programs that passed only. Depends on the generator and the order of the
+        contents alone. Fewer than ``n`` come back only when there are fewer.
         """
-        whole: Sequence[int] = range(len(self))
-        pool = whole if problem_id is None else self._catalog.of_problem(problem_id)
-        chosen = rng.choice(len(pool), size=min(n, len(pool)), replace=False) if pool else ()
+        pool = np.arange(len(self))
+        if problem_id is not None:
+            pool = np.array(self._catalog.of_problem(problem_id), dtype=np.int64)
+        if passing:
+            pool = pool[self._catalog.passed_of(pool)]
+        chosen = rng.choice(len(pool), size=min(n, len(pool)), replace=False) if len(pool) else ()
         return [self._read(pool[int(i)]) for i in chosen]
 
     # -- recall ----------------------------------------------------------------------

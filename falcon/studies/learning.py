@@ -47,7 +47,9 @@ def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
         changes["train"] = train.model_copy(
             update={
                 "steps": math.ceil(train.steps * programs / meta.samples),
-                "meta": meta.model_copy(update={"order": 0, "evaluation_samples": 1}),
+                "meta": meta.model_copy(
+                    update={"order": 0, "evaluation_samples": 1, "long_batch": 0}
+                ),
                 "loss": train.loss.model_copy(
                     update={"complexity": 0.0, "style": 0.0, "negative": 0.0}
                 ),

@@ -8,14 +8,14 @@ reward at the token, less the baseline, over the number of tokens of the task's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from falcon.feedback import token_offsets, token_rewards
-from falcon.feedback.reward import TERMS, Reward
+from falcon.feedback import token_offsets, token_rewards, unit_test_value
+from falcon.feedback.reward import TERMS, Feedback, Reward
 from falcon.policy.likelihood import Group, micro_batches, score
 
 if TYPE_CHECKING:
@@ -63,37 +63,37 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def baselines(
-    attempts: Sequence[Attempt], meta: MetaSettings, adaptive: str, greedy: Attempt | None
+    group: Sequence[Feedback],
+    meta: MetaSettings,
+    adaptive: str,
+    greedy: Sequence[Feedback] | None = None,
 ) -> dict[str, float]:
-    """What is subtracted from each term for a task's samples.
+    """What is subtracted from each term of programs for one problem; ``group`` is judged.
 
     With ``adaptive: replace`` coarse and error are two cases of one reward, so they share the
     mean of that reward; with ``add`` each has its own. eq. 9 has no baseline.
     """
     found = dict.fromkeys(TERMS, 0.0)
-    source: Sequence[Attempt] = [a for a in attempts if a.judged]
-    if meta.baseline == "greedy" and greedy is not None:
-        source = [greedy] if greedy.judged else []
+    source = greedy if meta.baseline == "greedy" and greedy is not None else group
     if meta.baseline != "none":
         if adaptive == "replace":
-            found["coarse"] = found["error"] = _mean([a.test_reward for a in source])
+            found["coarse"] = found["error"] = _mean([unit_test_value(f) for f in source])
         else:
             for term in ("coarse", "error"):
                 found[term] = _mean(_values(source, term))
     if meta.quality_baseline == "group_mean":
-        judged = [a for a in attempts if a.judged]
         for term in ("complexity", "style"):
-            found[term] = _mean(_values(judged, term))
+            found[term] = _mean(_values(group, term))
     return found
 
 
-def _values(attempts: Sequence[Attempt], term: str) -> list[float]:
-    return [
-        r.value
-        for a in attempts
-        for r in a.feedback.rewards
-        if r.term == term and r.span is not None
-    ]
+def less(rewards: Sequence[Reward], baseline: Mapping[str, float]) -> list[Reward]:
+    """Rewards with what :func:`baselines` found taken off."""
+    return [r.model_copy(update={"value": r.value - baseline.get(r.term, 0.0)}) for r in rewards]
+
+
+def _values(group: Sequence[Feedback], term: str) -> list[float]:
+    return [r.value for f in group for r in f.rewards if r.term == term and r.span is not None]
 
 
 def _term_rows(
@@ -116,13 +116,9 @@ def _term_rows(
 
 def attempt_rows(policy: Policy, attempt: Attempt, baseline: dict[str, float]) -> torch.Tensor:
     """Rewards less their baselines at the tokens of an attempt, [J, T]."""
-    rewards = [
-        r.model_copy(update={"value": r.value - baseline.get(r.term, 0.0)})
-        for r in attempt.feedback.rewards
-    ]
     return _term_rows(
         policy,
-        rewards,
+        less(attempt.feedback.rewards, baseline),
         attempt.completion.ids,
         len(attempt.completion.drawn),
         attempt.program_start,
@@ -153,7 +149,7 @@ def sl_sample(policy: Policy, prompt: tuple[int, ...], target: str) -> Sample:
 def memory_sample(
     policy: Policy, prompt: tuple[int, ...], text: str, rewards: Sequence[Reward], program: str
 ) -> Sample:
-    """An experience of long-term memory as a sample: its program as an answer, its own rewards.
+    """An experience of long-term memory as a sample: its program as an answer, with ``rewards``.
 
     ``text`` holds ``program``, maybe without the blank characters around it, or is what follows
     the starter in it.

@@ -17,8 +17,8 @@
     until convergence
 
 The paper writes the same L_inner in both loops; here the outer loss is taken on another
-mini-batch (the samples held back from adaptation and those of the evaluation), because the
-same batch twice would make the outer step a mere second inner step. Random numbers come
+mini-batch (the samples held back from adaptation, those of the evaluation and others from
+LMB), because the same batch twice would make the outer step a mere second inner step. Random numbers come
 from (seed, step) alone, so there is no random state to restore.
 """
 
@@ -43,10 +43,10 @@ from falcon.training.losses import (
     attempt_rows,
     baselines,
     items_of,
-    memory_sample,
     merge,
     sl_sample,
 )
+from falcon.training.remembered import remembered
 from falcon.training.team import Team
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ class Mrlf:
             rng = np.random.default_rng([self.settings.seed, now.step, place, 1])
             samples = self._samples(now.attempts[place], now.held_back[task])
             samples += self._samples(outcomes, [a for a in outcomes if a.judged])
+            samples += self._from_long_term(rng)
             samples += self._supervised(now.problems[place], now.attempts[place], rng)
             items += items_of(task, samples)
         since = time.perf_counter()
@@ -222,8 +223,10 @@ class Mrlf:
         """The chosen attempts of a group as samples; the baseline is that of the whole group."""
         greedy = None
         if self.meta.baseline == "greedy" and group:
-            greedy = self._greedy(group[0].problem)
-        base = baselines(group, self.meta, self.settings.feedback.adaptive, greedy)
+            mark = self._greedy(group[0].problem)
+            greedy = [mark.feedback] if mark.judged else []
+        judged = [a.feedback for a in group if a.judged]
+        base = baselines(judged, self.meta, self.settings.feedback.adaptive, greedy)
         return [
             Sample(a.prompt_ids, a.completion.drawn, attempt_rows(self.policy, a, base))
             for a in chosen
@@ -255,21 +258,7 @@ class Mrlf:
 
     def _from_long_term(self, rng: np.random.Generator) -> list[Sample]:
         """A mini-batch of LMB: earlier programs with the rewards they were given then."""
-        found = []
-        for experience in self.long_term.sample(rng, self.meta.long_batch):
-            problem = self.by_id.get(experience.problem_id)
-            if problem is None or not experience.program.strip():
-                continue  # of a problem set that is no longer trained on
-            found.append(
-                memory_sample(
-                    self.policy,
-                    self.bench.prompt_ids(problem),
-                    self.bench.form.target(problem, experience.program),
-                    experience.feedback.rewards,
-                    experience.program,
-                )
-            )
-        return found
+        return remembered(self.long_term, self.bench, self.by_id, rng)
 
     def _supervised(
         self, problem: Problem, group: Sequence[Attempt], rng: np.random.Generator

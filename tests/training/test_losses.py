@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
 from falcon.config import FeedbackSettings, LossWeights, MetaSettings
+from falcon.feedback.reward import Feedback
 from falcon.policy.policy import Policy
+from falcon.rollout import Attempt
 from falcon.training.losses import (
     LOSSES,
     Sample,
@@ -36,6 +39,11 @@ def pieces(policy: Policy, ids: tuple[int, ...]) -> list[tuple[int, int]]:
         found.append((at, at + len(policy.decode([token]))))
         at = found[-1][1]
     return found
+
+
+def told(attempts: Sequence[Attempt]) -> list[Feedback]:
+    """The feedback of those that were judged."""
+    return [a.feedback for a in attempts if a.judged]
 
 
 def row(rows: torch.Tensor, name: str) -> torch.Tensor:
@@ -185,7 +193,7 @@ def test_baselines_are_subtracted_where_a_term_is_earned(causal: Policy) -> None
 def test_baseline_of_the_group(causal: Policy, adaptive: str) -> None:
     settings = FeedbackSettings.model_validate({"adaptive": adaptive})
     attempts = attempts_of(causal, [*ROWS, (GOOD, "fault", 0)], settings)
-    found = baselines(attempts, MetaSettings(baseline="group_mean"), adaptive, None)
+    found = baselines(told(attempts), MetaSettings(baseline="group_mean"), adaptive)
     adapted = -0.3 + 1.3 / 3
     if adaptive == "replace":
         assert found["coarse"] == found["error"] == pytest.approx((1 + adapted - 0.6) / 3)
@@ -205,23 +213,25 @@ def test_baseline_of_the_group(causal: Policy, adaptive: str) -> None:
 
 def test_no_baseline_is_zero_everywhere(causal: Policy) -> None:
     meta = MetaSettings(baseline="none", quality_baseline="none")
-    assert not any(baselines(attempts_of(causal, ROWS), meta, "replace", None).values())
+    assert not any(baselines(told(attempts_of(causal, ROWS)), meta, "replace").values())
 
 
 def test_greedy_baseline_is_that_of_the_greedy_attempt(causal: Policy) -> None:
     attempts = attempts_of(causal, ROWS)
     meta = MetaSettings(baseline="greedy", quality_baseline="none")
-    assert baselines(attempts, meta, "replace", attempts[2])["coarse"] == pytest.approx(-0.6)
+    assert baselines(told(attempts), meta, "replace", told(attempts[2:3]))[
+        "coarse"
+    ] == pytest.approx(-0.6)
     both = attempts_of(causal, ROWS, FeedbackSettings(adaptive="add"))
-    found = baselines(both, meta, "add", both[1])
+    found = baselines(told(both), meta, "add", told(both[1:2]))
     assert (found["coarse"], found["error"]) == pytest.approx((-0.3, -0.3 + 1.3 / 3))
-    fault = attempts_of(causal, [(GOOD, "fault", 0)])[0]
-    assert baselines(attempts, meta, "replace", fault)["coarse"] == 0
+    fault = attempts_of(causal, [(GOOD, "fault", 0)])
+    assert baselines(told(attempts), meta, "replace", told(fault))["coarse"] == 0
 
 
 def test_group_baseline_leaves_no_reward_where_all_samples_are_alike(causal: Policy) -> None:
     attempts = attempts_of(causal, [(CRASH, "NameError", 3)] * 3)
-    base = baselines(attempts, MetaSettings(), "replace", None)
+    base = baselines(told(attempts), MetaSettings(), "replace")
     rows = attempt_rows(causal, attempts[0], base)
     for name in ("coarse", "style", "complexity"):
         assert row(rows, name).abs().max() < 1e-6
