@@ -42,8 +42,8 @@ def scored(
 ) -> dict[str, pd.DataFrame]:
     """The judged samples of one arm and seed by scoring; trained and sampled if not there yet.
 
-    With ``trains`` false it is the untrained model that is scored. A change of settings or
-    problems starts the arm anew.
+    With ``trains`` false it is the untrained model that is scored. A change of problems, or of
+    settings the arm depends on, starts it anew.
     """
     import pandas as pd
 
@@ -52,7 +52,8 @@ def scored(
 
     told = [p.model_dump(mode="json") for p in problems]
     ways = {name: each.model_dump(mode="json") for name, each in scorings.items()}
-    used = settings.model_dump(mode="json", exclude={"tracking", "gate", "benchmark"})
+    unused = {"tracking", "gate", "benchmark"} | (set() if trains else {"train", "rollout"})
+    used = settings.model_dump(mode="json", exclude=unused)
     key = digest([used, ways, trains, told])
     done = place / "done"
     files = {name: place / name / "samples.parquet" for name in scorings}

@@ -28,7 +28,9 @@ def opened(folder: Path, fresh: bool) -> Iterator[LongTermMemory]:
         yield memory
 
 
-def run_study(study: Any, root: Path, model: Path, **changes: Any) -> dict[str, Any]:
+def run_study(
+    study: Any, root: Path, model: Path, steps: int = 1, **changes: Any
+) -> dict[str, Any]:
     data = root / "data"
     data.mkdir(exist_ok=True)
     fields = {
@@ -45,7 +47,7 @@ def run_study(study: Any, root: Path, model: Path, **changes: Any) -> dict[str, 
     (data / "problems.jsonl").write_text("".join(line + "\n" for line in lines))
     settings = make_settings(
         model,
-        train={"steps": 1},
+        train={"steps": steps},
         benchmark={"suites": ["builtin"], "samples": 2, "max_new_tokens": 8},
         **changes,
     )

@@ -21,7 +21,7 @@ def test_arms_write_as_many_programs_and_differ_in_what_they_are_about(tmp_path:
     )
     plain, mrlf = (study.settings_of(settings, arm, 5) for arm in ("plain", "mrlf"))
     assert plain.train.steps * 4 >= mrlf.train.steps * (4 + 2)
-    assert (plain.train.meta.order, plain.memory.at) == (0, "off")
+    assert (plain.train.meta.order, plain.train.meta.long_batch, plain.memory.at) == (0, 0, "off")
     assert plain.train.loss.sl == plain.train.loss.coarse == plain.train.loss.error == 1.0
     assert plain.train.loss.style == plain.train.loss.negative == 0.0
     assert mrlf.memory == settings.memory
@@ -58,3 +58,18 @@ def test_the_study_compares_each_arm_with_those_before(tmp_path: Path) -> None:
     table = (tmp_path / "out" / "table.md").read_text()
     assert "| mrlf - plain | greedy |" in table
     assert "3 held-out problems, 2 samples each, seeds 7; steps: plain 2, mrlf 1" in table
+
+
+def test_other_steps_train_anew_but_do_not_score_the_untrained_model_again(tmp_path: Path) -> None:
+    model = tiny_causal(tmp_path / "model", chat=True)
+    files = [
+        tmp_path / "out" / "seed-7" / arm / "sampled" / "samples.parquet"
+        for arm in ("base", "mrlf")
+    ]
+    run_study(study, tmp_path, model)
+    before = [file.stat().st_mtime_ns for file in files]
+    found = run_study(study, tmp_path, model, steps=2)
+    after = [file.stat().st_mtime_ns for file in files]
+    assert after[0] == before[0]
+    assert after[1] > before[1]
+    assert found["steps"]["mrlf"] == 2
