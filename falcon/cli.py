@@ -108,7 +108,8 @@ def run(arguments: list[str]) -> int:
     except Exception as fault:
         usage = getattr(fault, "format_message", None)
         if usage is not None:  # a wrong option or argument, as the parser found it
-            _complain(usage())
+            # The check of a choice is a validator's, which begins like that.
+            _complain(usage().replace("Value error, ", ""))
             return int(getattr(fault, "exit_code", 2))
         if os.environ.get("FALCON_DEBUG") == "1":
             raise

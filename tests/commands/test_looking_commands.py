@@ -166,3 +166,11 @@ def test_code_is_coloured_and_harmless_on_a_terminal_and_untouched_on_a_pipe() -
     assert "\\x1b" in terminal.getvalue()
     assert "\x1b[" in terminal.getvalue()
     assert "[red]" in terminal.getvalue()
+
+
+def test_a_choice_that_is_not_there_is_one_line_with_the_choices(falcon) -> None:
+    done = falcon("study", "memory", "--recall", "nope")
+    assert done.code == 2
+    assert done.err.strip() == (
+        "falcon: Invalid value for '--recall': 'nope' is not one of 'train', 'eval', 'both', 'off'."
+    )
