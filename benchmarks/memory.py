@@ -7,7 +7,9 @@ log, and the search of the index alone; none includes the embedding. Two kinds o
 components: ``clustered`` (some fifty texts about one thing, as tasks are) and ``random`` (no
 structure: the worst case for an approximate index). FAISS is no dependency: without it its
 rows are left out. Run: ``python -m benchmarks.memory [SIZE ...] [--vectors KIND]``. The index
-answers at every size (``--search chroma``), also where the default compares with all texts.
+answers at every size (``--search chroma``), also where the default compares with all texts. With
+``--keep FOLDER`` the memory stays there, and a run that was cut short goes on with it: what is
+told of appends and index is then of the part that was added.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from falcon.config import MemorySettings
 from falcon.feedback.reward import Feedback, Reward
 from falcon.memory import Experience, LongTermMemory, Origin
 from falcon.memory.encoder import Vectors
+from falcon.memory.index import VectorIndex
 from falcon.problems.problem import Split
 from falcon.sandbox.verdict import CaseResult, Outcome, Verdict
 
@@ -129,9 +133,9 @@ def line(name: str, truth: list[list[int]], answer: Answer) -> str:
 
 
 def fill(memory: LongTermMemory, rows: Vectors) -> float:
-    """Append an experience for each row; seconds spent in appending."""
+    """Append an experience for each row that has none; seconds spent in appending."""
     spent = 0.0
-    for start in range(0, len(rows), BATCH):
+    for start in range(len(memory), len(rows), BATCH):
         part = rows[start : start + BATCH]
         made = [experience(start + i) for i in range(len(part))]
         since = time.perf_counter()
@@ -140,7 +144,45 @@ def fill(memory: LongTermMemory, rows: Vectors) -> float:
     return spent
 
 
-def measure(kind: str, n: int, faiss: Any, settings: MemorySettings) -> None:
+def rate(n: int, seconds: float) -> str:
+    """So many a second, as text."""
+    return f"{n / seconds:.0f}/s of {n}" if n else "nothing to do"
+
+
+def build(memory: LongTermMemory, rows: Vectors, name: str) -> VectorIndex:
+    """Append what is missing, bring the index up to it, and print how fast that went."""
+    there = len(memory)
+    appended = fill(memory, rows)
+    put = 0
+
+    def show(count: int) -> None:
+        nonlocal put
+        put += count
+        if sys.stderr.isatty():
+            print(f"\r  index: {put} put in", end="", file=sys.stderr, flush=True)
+
+    since = time.perf_counter()
+    index = memory.update_index(show)
+    built = time.perf_counter() - since
+    print(
+        f"\n{name}, {len(rows)} experiences: appends {rate(len(rows) - there, appended)}, index "
+        f"{rate(put, built)}; {psutil.Process().memory_info().rss / 1e6:.0f} MB of RAM"
+    )
+    return index
+
+
+@contextmanager
+def place_of(keep: Path | None) -> Iterator[Path]:
+    """A folder that stays, or one that goes."""
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep
+        return
+    with tempfile.TemporaryDirectory(prefix="falcon-memory-") as folder:
+        yield Path(folder)
+
+
+def measure(kind: str, n: int, faiss: Any, settings: MemorySettings, keep: Path | None) -> None:
     """Print the tables of one size."""
     rows = vectors(kind, n, np.random.default_rng(n))
     rows, queries = rows[:n], rows[n:]
@@ -153,19 +195,10 @@ def measure(kind: str, n: int, faiss: Any, settings: MemorySettings) -> None:
     encoder = GivenVectors()
     tasks = [f"query {i}" for i in range(QUERIES)]
     encoder.known = dict(zip(tasks, queries, strict=True))
-    with tempfile.TemporaryDirectory(prefix="falcon-memory-") as place:
-        folder = Path(place) / "memory"
-        since = time.perf_counter()
+    with place_of(keep and keep / f"{kind}-{n}") as place:
+        folder = place / "memory"
         with LongTermMemory.open(folder, encoder, writable=True, settings=settings) as memory:
-            appended = fill(memory, rows)
-            since = time.perf_counter()
-            index = memory.update_index()
-            built = time.perf_counter() - since
-            print(
-                f"\n{kind}, {n} experiences: {n / appended:.0f} appends/s, index "
-                f"{n / built:.0f}/s, both {n / (appended + built):.0f}/s; "
-                f"{psutil.Process().memory_info().rss / 1e6:.0f} MB of RAM"
-            )
+            index = build(memory, rows, kind)
             print(f"  {'':<26} {'recall@10':>9} {'query, ms':>10} {'of 64, ms':>12}")
 
             def recalled(start: int, stop: int) -> list[list[int]]:
@@ -216,6 +249,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("sizes", nargs="*", type=int, default=list(SIZES), metavar="SIZE")
     parser.add_argument("--vectors", choices=KINDS, action="append", metavar="KIND")
     parser.add_argument("--search", choices=("auto", "chroma", "exact"), default="chroma")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="go on with what is there")
     chosen = parser.parse_args(arguments)
     logging.getLogger("falcon").setLevel(logging.WARNING)
     s = MemorySettings(search=chosen.search)
@@ -226,7 +260,7 @@ def main(arguments: list[str]) -> None:
     faiss = load_faiss()
     for kind in chosen.vectors or KINDS:
         for n in chosen.sizes:
-            measure(kind, n, faiss, s)
+            measure(kind, n, faiss, s, chosen.keep)
 
 
 if __name__ == "__main__":

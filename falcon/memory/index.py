@@ -179,10 +179,10 @@ class VectorIndex:
         """Texts that the collection does not have yet."""
         return 0 if self.exact else len(self) - self._settled
 
-    def extend(self, read: Read) -> None:
-        """Take in the texts that follow those known."""
-        for start in range(len(self), len(self._ids), BATCH):
-            stop = min(start + BATCH, len(self._ids))
+    def extend(self, read: Read, texts: int) -> None:
+        """Take in the texts that follow those known, up to so many in all."""
+        for start in range(len(self), texts, BATCH):
+            stop = min(start + BATCH, texts)
             self._embed(start, stop, read)
             self._matrix.add(self.vectors.take(self._ids[start:stop]))
 
@@ -214,17 +214,16 @@ class VectorIndex:
             self._put(self._ids[: len(self)], show)
         self._mark(records, digest)
 
-    def rebuild(self, records: int, digest: str, show: Show | None = None) -> None:
-        """Make the collection anew from the file of vectors."""
-        if self.exact:
-            return
-        n = len(self)
+    def begin_anew(self, show: Show | None = None) -> None:
+        """Forget all texts, so that the next ``settle`` makes the collection anew.
+
+        One on a server is written again instead, since others may be reading it.
+        """
         if self._shared:
-            self._put(list(self._ids[:n]), show)
-        else:
-            self._renew()
-            self._put(self._ids[:n], show)
-        self._mark(records, digest)
+            self._put(self._ids[: len(self)], show)
+        elif not self.exact:
+            self._settled = self._first = 0
+            self._matrix.clear()
 
     def _put(self, text_ids: Sequence[bytes], show: Show | None) -> None:
         for start in range(0, len(text_ids), BATCH):

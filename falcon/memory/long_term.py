@@ -39,6 +39,8 @@ from falcon.sandbox.verdict import Outcome
 
 SETTLE = 4096
 """New texts that are searched exactly before they are put into the collection together."""
+PORTION = 65_536
+"""Texts after which the building of an index is noted, to go on there when it is cut short."""
 
 
 class LongTermMemory:
@@ -291,24 +293,35 @@ class LongTermMemory:
         numbers = [self._catalog.text_of(n) for n in range(len(self))]
         return numbers, self._vector_file().take(self._catalog.text_ids)
 
-    def update_index(self) -> VectorIndex:
-        """Bring the index up to the log and return it (recall does this by itself)."""
+    def update_index(self, show: Show | None = None) -> VectorIndex:
+        """Bring the index up to the log and return it (recall does this by itself). ``show`` is
+        told how many vectors went in."""
         at_once = self._index is None
         index = self._opened_index()
-        index.extend(self._text)
-        self._covered = (len(self._log), self._log.digest())
+        self._grow(index, show)
         if at_once or index.unsettled > SETTLE:
-            index.settle(*self._covered)
+            index.settle(*self._covered, show=show)
         return index
 
     def rebuild_index(self, show: Show | None = None) -> VectorIndex:
         """Make the index anew; ``show`` is told how many vectors went in. Texts keep their
-        vectors where these are known."""
+        vectors where these are known. One that was cut short goes on at the next opening."""
         index = self._opened_index()
-        index.extend(self._text)
-        self._covered = (len(self._log), self._log.digest())
-        index.rebuild(*self._covered, show=show)
+        index.begin_anew(show)
+        self._grow(index, show)
+        index.settle(*self._covered, show=show)
         return index
+
+    def _grow(self, index: VectorIndex, show: Show | None = None) -> None:
+        """Let the index take in all texts. Many are settled in portions, each of which is noted."""
+        catalog = self._catalog
+        while len(catalog.text_ids) - len(index) > PORTION:
+            texts = len(index) + PORTION
+            index.extend(self._text, texts)
+            records = catalog.records[catalog.first[texts]]  # those before have the texts before
+            index.settle(records, self._log.digest(records), show)
+        index.extend(self._text, len(catalog.text_ids))
+        self._covered = (len(self._log), self._log.digest())
 
     def _opened_index(self) -> VectorIndex:
         if self._index is None:

@@ -233,6 +233,41 @@ def test_new_texts_are_searched_before_they_are_in_the_collection(
     assert state_of(index_of(folder)).texts == 55
 
 
+@pytest.mark.parametrize("settings", [CHROMA, MemorySettings()], ids=["chroma", "auto"])
+def test_a_build_that_was_cut_short_goes_on_where_it_was(
+    folder: Path, encoder, make, monkeypatch, settings: MemorySettings
+) -> None:
+    monkeypatch.setattr(long_term, "PORTION", 20)
+    put: list[int] = []
+    whole = Collection.put
+
+    def counted(self: Collection, text_ids: Sequence[bytes], rows: Vectors) -> None:
+        if len(put) == 3:
+            put.append(0)
+            raise KeyboardInterrupt
+        put.append(len(text_ids))
+        whole(self, text_ids, rows)
+
+    monkeypatch.setattr(Collection, "put", counted)
+    with LongTermMemory.open(folder, encoder, writable=True, settings=settings) as memory:
+        memory.append([make(i) for i in range(110)])
+        with pytest.raises(KeyboardInterrupt):
+            memory.rebuild_index()
+        assert put == [20, 20, 20, 0]
+        assert state_of(index_of(folder)).texts == 60
+        memory._index = None  # killed: nothing is closed
+        shutil.copytree(folder, folder.with_name("copy"))
+        shutil.copytree(index_of(folder), folder.with_name("copy.index"))
+    put.clear()
+    with LongTermMemory.open(folder.with_name("copy"), encoder, settings=settings) as memory:
+        put.extend([0] * 4)  # nothing is to fail any more
+        found = [memory.recall(make(i).task, k=1, min_similarity=0)[0] for i in range(110)]
+        assert put[4:] == [20, 20, 10]
+        assert [hit.experience for hit in found] == [make(i) for i in range(110)]
+    state = state_of(folder.with_name("copy.index"))
+    assert (state.texts, state.records, state.generation) == (110, 110, 1)
+
+
 def test_vectors_given_by_the_caller_are_used_and_kept(folder: Path, make) -> None:
     counting = CountingEncoder(8)
     rows = np.eye(8, dtype=np.float32)[:4] * 3
