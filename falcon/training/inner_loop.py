@@ -184,11 +184,24 @@ def outer_gradient(
     if pairs is None:
         return accumulate(policy, items, meta, settings)
     if settings.train.meta.order == 2:
-        return accumulate(policy, items, pairs, settings, shared=True)
-    report = accumulate(policy, items, pairs, settings)
-    for name, (a, b) in meta.items():
-        for target, source in zip((a, b), pairs[name], strict=True):
-            if source.grad is not None:
-                gathered = source.grad.sum(0)
-                target.grad = gathered if target.grad is None else target.grad + gathered
+        report = accumulate(policy, items, pairs, settings, shared=True)
+    else:
+        report = accumulate(policy, items, pairs, settings)
+        for name, (a, b) in meta.items():
+            for target, source in zip((a, b), pairs[name], strict=True):
+                if source.grad is not None:
+                    _add_gradient(target, source.grad.sum(0))
+    if settings.train.meta.gradient == "all":
+        _add_inner_gradients(meta, pairs, settings.train.meta.inner_lr)
     return report
+
+
+@torch.no_grad()
+def _add_inner_gradients(meta: Pairs, pairs: Pairs, alpha: float) -> None:
+    """Add the gradients of all inner steps, which are how far these went over alpha."""
+    for target, source in zip(tensors(meta), tensors(pairs), strict=True):
+        _add_gradient(target, (target - source).sum(0) / alpha)
+
+
+def _add_gradient(target: torch.Tensor, gradient: torch.Tensor) -> None:
+    target.grad = gradient if target.grad is None else target.grad + gradient

@@ -113,6 +113,40 @@ def test_stacked_adaptation_equals_a_loop_over_tasks(
     assert distance(found, sums) < 1e-5
 
 
+@pytest.mark.parametrize(("order", "steps"), [(1, 1), (1, 2), (2, 2)])
+def test_the_gradient_of_all_steps_has_those_of_the_inner_ones(
+    tiny: dict[str, Path], order: int, steps: int
+) -> None:
+    policy, settings = load(tiny, "causal", order), settings_of(tiny, order, steps, lr=0.2)
+    changed = {"train": {"meta": settings.train.meta.model_dump() | {"gradient": "all"}}}
+    inner, outer = items_for(policy), items_for(policy, outer=True)
+    found = []
+    for now in (settings, make_settings(tiny["causal"], **changed)):
+        for t in tensors(policy.bank.meta()):
+            t.grad = None
+        pairs, _ = adapt(policy, inner, TASKS, now)
+        outer_gradient(policy, outer, pairs, now)
+        found.append([t.grad.clone() for t in tensors(policy.bank.meta())])  # type: ignore[union-attr]
+    wanted = [torch.zeros_like(t) for t in found[0]]
+    for task in range(TASKS):
+        at = {
+            n: tuple(t.detach().requires_grad_() for t in p) for n, p in policy.bank.meta().items()
+        }
+        for _ in range(steps):
+            grads = torch.autograd.grad(
+                loss_of(policy, one(inner, task), at, settings),  # type: ignore[arg-type]
+                tensors(at),  # type: ignore[arg-type]
+            )
+            wanted = [w + g for w, g in zip(wanted, grads, strict=True)]
+            moved = [
+                (t - settings.train.meta.inner_lr * g).detach().requires_grad_()
+                for t, g in zip(tensors(at), grads, strict=True)  # type: ignore[arg-type]
+            ]
+            at = {n: (moved[2 * i], moved[2 * i + 1]) for i, n in enumerate(at)}
+    added = [b - a for a, b in zip(*found, strict=True)]
+    assert distance(added, wanted) < 1e-4
+
+
 @pytest.mark.parametrize("kind", ["causal", "smooth"])
 def test_order_two_is_the_gradient_of_the_adapted_loss(tiny: dict[str, Path], kind: str) -> None:
     """Against central differences of theta -> sum_i L(theta_i); order 1 is visibly another."""
