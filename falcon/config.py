@@ -241,6 +241,9 @@ class MetaSettings(_Section):
     not drawn by the policy of today: ``all`` is the literal reading of Algorithm 1."""
     baseline: Literal["none", "greedy", "group_mean"] = "group_mean"
     """What is subtracted from coarse and error rewards."""
+    latest_rewards: bool = True
+    """Whether the latest samples earn the rewards of tests and judge. Without, beside references only
+    eq. 9 and what is remembered train: long-term memory alone (Table IV)."""
     quality_baseline: Literal["none", "group_mean"] = "group_mean"
     """What is subtracted from style and complexity. With ``none``, scores up to +2 reinforce
     every program, wrong ones too."""

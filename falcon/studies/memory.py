@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from falcon.evaluation.scores import APPS_SHARES
+from falcon.feedback.reward import TERMS
 from falcon.studies.arms import (
     OpenMemory,
     by_problem,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from falcon.monitor import Monitor
     from falcon.problems.problem import Problem
 
-_NO_TESTS = {"coarse": 0.0, "error": 0.0, "complexity": 0.0, "style": 0.0}
+_NO_REWARDS = dict.fromkeys(TERMS, 0.0)
 _LONG = {"error_share": "memory"}
 _NO_LONG = {"at": "off", "error_share": "uniform"}
 Changes = dict[str, dict[str, Any]]
@@ -38,15 +39,15 @@ ARMS: dict[str, Changes] = {
     "none": {
         "memory": _NO_LONG,
         "meta": {"long_batch": 0, "order": 0},
-        "loss": {**_NO_TESTS, "negative": 0.0},
+        "loss": _NO_REWARDS,
     },
-    "long": {"memory": _LONG, "loss": _NO_TESTS},
+    "long": {"memory": _LONG, "meta": {"latest_rewards": False}},
     "short": {"memory": _NO_LONG, "meta": {"long_batch": 0}},
     "both": {"memory": _LONG},
 }
-"""Changes of the settings by arm. ``none`` is supervised training alone; ``long`` has experiences in
-the inner loop, P_error of eq. 9 and, where ``memory.at`` says so, recall in prompts, but no reward of
-the latest samples; ``short`` has those and nothing of long-term memory; ``both`` is MRLF whole."""
+"""Changes of the settings by arm. ``none`` is supervised training alone; ``long`` has programs
+of long-term memory, P_error of eq. 9 and, where ``memory.at`` says so, recall in prompts, but no reward
+of the latest samples; ``short`` has those and nothing of long-term memory; ``both`` is MRLF whole."""
 
 
 def settings_of(settings: Settings, arm: str, seed: int) -> Settings:

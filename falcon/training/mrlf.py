@@ -227,8 +227,11 @@ class Mrlf:
             greedy = [mark.feedback] if mark.judged else []
         judged = [a.feedback for a in group if a.judged]
         base = baselines(judged, self.meta, self.settings.feedback.adaptive, greedy)
+        earned = torch.ones(len(LOSSES), 1)
+        if not self.meta.latest_rewards:
+            earned[:] = torch.tensor([[name == "negative"] for name in LOSSES])
         return [
-            Sample(a.prompt_ids, a.completion.drawn, attempt_rows(self.policy, a, base))
+            Sample(a.prompt_ids, a.completion.drawn, earned * attempt_rows(self.policy, a, base))
             for a in chosen
             if a.completion.drawn
         ]

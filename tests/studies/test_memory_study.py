@@ -27,9 +27,9 @@ def test_what_differs_between_arms_is_what_the_arm_is_about(tmp_path: Path) -> N
         "uniform",
         0,
     )
-    assert long.train.loss.negative == 1.0
-    assert long.train.loss.coarse == 0.0
-    assert short.train.loss == both.train.loss == settings.train.loss
+    assert [a.train.meta.latest_rewards for a in (long, short, both)] == [False, True, True]
+    assert long.train.meta.long_batch == both.train.meta.long_batch > 0
+    assert long.train.loss == short.train.loss == both.train.loss == settings.train.loss
     for arm in (none, long, short, both):
         assert arm.seed == 3
         assert arm.train.steps == settings.train.steps

@@ -16,6 +16,7 @@ from falcon.errors import UserError
 from falcon.memory import Experience
 from falcon.monitor import SilentMonitor
 from falcon.training import checkpoint, saved_run_id
+from falcon.training.losses import LOSSES
 from falcon.training.mrlf import Mrlf
 from tests.training.setups import PROBLEMS, make_problem, make_settings, run_training
 
@@ -106,6 +107,25 @@ def test_curves_have_a_row_a_step_and_every_loss(whole: Path) -> None:
         assert classes == pytest.approx(1)
     rates = [float(row["learning_rate"]) for row in rows]
     assert rates == pytest.approx([1e-3, 2e-3 / 3, 1e-3 / 3])
+
+
+def test_without_rewards_of_the_latest_samples_the_remembered_keep_theirs(
+    tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    found = []
+    for latest, remembered in ((True, 0), (False, 0), (False, 1)):
+        meta = {"order": 0, "baseline": "none", "quality_baseline": "none"}
+        meta |= {"latest_rewards": latest, "long_batch": remembered}
+        settings = make_settings(tiny["causal"], train={"steps": 1, "meta": meta})
+        result, _ = run_training(tmp_path / str(len(found)), settings)
+        (row,) = rows_of(result.curves)
+        found.append({name: float(row[f"loss/{name}"]) for name in LOSSES})
+    whole, silent, remembering = found
+    earned = [name for name in ("coarse", "complexity", "style") if whole[name]]
+    assert earned
+    assert not any(silent[name] for name in earned)
+    assert all(remembering[name] for name in ("error", "complexity", "style"))
+    assert silent["negative"] == whole["negative"] != 0
 
 
 def test_the_time_of_a_step_is_split_by_kind(tiny: dict[str, Path], tmp_path: Path) -> None:
