@@ -23,7 +23,7 @@ PROGRAMS = (
 
 
 def settings_of(tiny: dict[str, Path], order: int, steps: int = 1, lr: float = 0.5) -> Settings:
-    meta = {"order": order, "inner_steps": steps, "inner_lr": lr}
+    meta = {"order": order, "inner_steps": steps, "inner_lr": lr, "gradient": "outer"}
     return make_settings(tiny["causal"], train={"meta": meta})
 
 
