@@ -7,7 +7,7 @@ Chroma (``settle``). With ``memory.search: auto`` the matrix holds all texts whi
 few: comparing with all of them is then as fast as Chroma and misses nothing. The state
 (``index_state.py``) is replaced after Chroma has the vectors, so after a crash the same texts
 are put in once more under the same ids, and the collection is first probed in another process.
-A rebuild goes to a new generation folder.
+A rebuild goes to a new generation folder; many texts go in by portions, each noted in the state.
 
 One vector stands for one distinct text, not one experience. The index does not know
 experiences, only texts by number, id and content. Chroma's folder is not safe to share

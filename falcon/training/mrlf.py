@@ -170,7 +170,7 @@ class Mrlf:
         self.bench.clock.add("evaluate_s", since)
 
     def meta_update(self, now: Iteration) -> tuple[LossReport, dict[str, float]]:
-        """Meta-Update: theta <- theta - beta * grad sum_i L_inner(theta_i)."""
+        """Meta-Update: theta <- theta - beta * grad sum_i L_inner(theta_i); see ``meta.gradient``."""
         items = []
         for task, place in enumerate(now.own):
             outcomes = now.outcomes[place]
