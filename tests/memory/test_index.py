@@ -13,7 +13,7 @@ from falcon.memory import index as indexing
 from falcon.memory.chroma import Collection
 from falcon.memory.encoder import Vectors
 from falcon.memory.index import OPEN
-from falcon.memory.index_state import IndexState
+from falcon.memory.index_state import IndexState, generation_name
 from falcon.sandbox.verdict import Outcome
 
 
@@ -263,7 +263,13 @@ def test_a_build_that_was_cut_short_goes_on_where_it_was(
         put.extend([0] * 4)  # nothing is to fail any more
         found = [memory.recall(make(i).task, k=1, min_similarity=0)[0] for i in range(110)]
         assert put[4:] == [20, 20, 10]
-        assert [hit.experience for hit in found] == [make(i) for i in range(110)]
+        right = sum(hit.experience == make(i) for i, hit in enumerate(found))
+        # Rarely the graph ends with a text that no search reaches: it is approximate.
+        assert right == 110 if settings.search == "auto" else right >= 105
+    collection = Collection.found(folder.with_name("copy.index") / generation_name(1))
+    assert collection is not None
+    assert len(collection) == 110
+    collection.close()
     state = state_of(folder.with_name("copy.index"))
     assert (state.texts, state.records, state.generation) == (110, 110, 1)
 
