@@ -265,7 +265,7 @@ def test_a_build_that_was_cut_short_goes_on_where_it_was(
         assert put[4:] == [20, 20, 10]
         right = sum(hit.experience == make(i) for i, hit in enumerate(found))
         # Rarely the graph ends with a text that no search reaches: it is approximate.
-        assert right == 110 if settings.search == "auto" else right >= 105
+        assert right >= (110 if settings.search == "auto" else 105)
     collection = Collection.found(folder.with_name("copy.index") / generation_name(1))
     assert collection is not None
     assert len(collection) == 110
