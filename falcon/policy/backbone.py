@@ -184,7 +184,11 @@ def resolve_dtype(name: str) -> Any:
 
     if name != "auto":
         return getattr(torch, name)
-    fast = torch.cuda.is_available() or torch.cpu._is_amx_tile_supported()
+    fast = (
+        torch.cuda.is_available()
+        or torch.cpu._is_amx_tile_supported()
+        or torch.cpu._is_avx512_bf16_supported()
+    )
     return torch.bfloat16 if fast else torch.float32
 
 
