@@ -5,11 +5,13 @@ outer step) with all tasks at once, against the same step task after task, as co
 of learn2learn does it. Same weights, random streams and tokens; the gradients must agree.
 
 `trl`: plain policy gradient (order 0) on 8 prompts x 4 samples against TRL's GRPOTrainer with the
-same model, prompts, samples, tokens and adapters, no reference model on either side. TRL is no
+same model, prompts, samples, tokens and adapters, no reference model on either side. On a processor
+TRL's 32 rows are four micro-batches of 8, since at once they need more than 24 GB. TRL is no
 dependency: without it (`pip install trl`) this part says so.
 
 Every sample has its full number of tokens. Rewards come from a table and programs are not run: what
-is measured is the model's work. Rounds alternate, medians; the ratios are what to quote.
+is measured is the model's work. Gradients are compared in float32: in bfloat16 other rows beside it
+round a row differently, so that other tokens are drawn. Rounds alternate, medians; the ratios are what to quote.
 Run: ``python -m benchmarks.training [tasks|trl] [rounds]``.
 """
 
@@ -21,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -39,10 +41,15 @@ TEMPERATURE, TOP_P, RATE = 0.7, 0.95, 1e-4
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def prepared() -> tuple[Settings, Policy, list[tuple[int, ...]]]:
+def prepared(
+    dtype: Literal["auto", "float32"] = "auto",
+) -> tuple[Settings, Policy, list[tuple[int, ...]]]:
     """Settings, the embedded policy, and the prompts of 8 problems spread over our own."""
     settings = Settings.model_validate(
-        {"sampling": {"temperature": TEMPERATURE, "top_p": TOP_P, "max_new_tokens": TOKENS}}
+        {
+            "policy": {"dtype": dtype},
+            "sampling": {"temperature": TEMPERATURE, "top_p": TOP_P, "max_new_tokens": TOKENS},
+        }
     )
     policy = Policy.load(settings.policy)
     policy.end_ids = frozenset()
@@ -135,11 +142,12 @@ def timed(work: Callable[[], object]) -> float:
 
 def tasks_at_once(rounds: int) -> None:
     """All tasks of a meta-step at once, beside one after the other."""
-    settings, policy, prompts = prepared()
-    gradients = [meta_step(settings, policy, prompts, size) for size in (TASKS, 1)]
+    gradients = [meta_step(*prepared("float32"), size) for size in (TASKS, 1)]
     squared = sum(float((a - b).square().sum()) for a, b in zip(*gradients, strict=True))
     whole = sum(float(b.square().sum()) for b in gradients[1])
-    print(f"gradients differ by {(squared / whole) ** 0.5:.1e} (norm, {policy.compute_dtype})")
+    print(f"gradients in float32 differ by {(squared / whole) ** 0.5:.1e} of their norm")
+    settings, policy, prompts = prepared()
+    print(f"timed in {policy.compute_dtype}")
     rows = []
     for number in range(1, rounds + 1):
         together = timed(lambda: meta_step(settings, policy, prompts, TASKS))
@@ -184,6 +192,7 @@ def _grpo(policy: Policy, prompts: Sequence[tuple[int, ...]], steps: int) -> Any
     from trl import GRPOConfig, GRPOTrainer
 
     cuda = torch.cuda.is_available()
+    parts = 1 if cuda else 4
     asked: queue.Queue[bool] = queue.Queue()
     answers: queue.Queue[float | Exception] = queue.Queue()
 
@@ -212,7 +221,8 @@ def _grpo(policy: Policy, prompts: Sequence[tuple[int, ...]], steps: int) -> Any
     texts = [tokenizer.decode(list(ids)) for ids in prompts]
     arguments = GRPOConfig(
         output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=TASKS * SAMPLES,
+        per_device_train_batch_size=TASKS * SAMPLES // parts,
+        gradient_accumulation_steps=parts,
         num_generations=SAMPLES,
         max_completion_length=TOKENS,
         generation_kwargs={"min_new_tokens": TOKENS},

@@ -24,6 +24,7 @@ from falcon.studies.arms import (
     shown,
     write_result,
 )
+from falcon.studies.learning_figure import draw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 ARMS = ("base", "plain", "mrlf")
 MEASURES = {"passed": "pass@1", "reward": "test reward", "syntax": "syntax", "crash": "crash"}
-_SMOOTH = 5
 
 
 def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
@@ -96,6 +96,7 @@ def run_study(
             for way, frame in found.items():
                 frames[arm][way].append(frame)
     curves = {arm: [_curves(out / f"seed-{s}" / arm) for s in seeds] for arm in ARMS[1:]}
+    scores = {way: _compared(frames, way, settings) for way in scorings}
     result = {
         "seeds": list(seeds),
         "samples": settings.benchmark.samples,
@@ -103,14 +104,14 @@ def run_study(
         "model": settings.policy.model,
         "confidence": settings.gate.confidence,
         "problems": int(frames["base"]["greedy"][0]["problem_id"].nunique()),
-        "scores": {way: _compared(frames, way, settings) for way in scorings},
+        "scores": scores,
         "by_seed": {
             str(seed): _gains(frames, number, settings) for number, seed in enumerate(seeds)
         },
         "adaptation_gain": _gain(curves["mrlf"], settings),
     }
     write_result(out, result, table_of(result))
-    _plot(curves, out / "curves.png")
+    draw(scores["sampled"], curves, out / "curves.png", confidence=settings.gate.confidence)
     return result
 
 
@@ -168,29 +169,6 @@ def _gain(curves: Sequence[pd.DataFrame], settings: Settings) -> dict[str, float
 
     gains = pd.concat(list(curves))["adaptation_gain"].to_numpy()
     return shown(bootstrap(gains, confidence=settings.gate.confidence, seed=settings.seed))
-
-
-def _plot(curves: dict[str, list[pd.DataFrame]], file: Path) -> None:
-    """Reward and share of passing programs by the programs written so far, a line a seed."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    shown_ = {"reward/tests": "mean reward of the tests", "verdict/pass": "passing programs"}
-    figure, axes = plt.subplots(1, len(shown_), figsize=(10, 4), layout="constrained")
-    colours = {"plain": "#8a8f98", "mrlf": "#1f6feb"}
-    for panel, (column, title) in zip(axes, shown_.items(), strict=True):
-        for arm, frames in curves.items():
-            for number, frame in enumerate(frames):
-                smooth = frame[column].rolling(_SMOOTH, min_periods=1).mean()
-                label = arm if number == 0 else None
-                part = (frame["step"] + 1) / len(frame)
-                panel.plot(part, smooth, color=colours[arm], label=label, alpha=0.8)
-        panel.set(xlabel="part of the training", title=f"{title} (mean of {_SMOOTH} steps)")
-        panel.legend()
-    figure.savefig(file, dpi=120)
-    plt.close(figure)
 
 
 def table_of(found: dict[str, Any]) -> str:
