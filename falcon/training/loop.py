@@ -14,7 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ from falcon.sandbox import Sandbox
 from falcon.training import checkpoint
 from falcon.training.checkpoint import Progress
 from falcon.training.mrlf import Mrlf
-from falcon.training.rehearsal import MIB, Memory, peak, rehearse
+from falcon.training.rehearsal import MIB, Memory, foresee, peak, rehearse
 from falcon.training.sampler import make_sampler
 from falcon.training.team import Team
 
@@ -132,7 +132,9 @@ def dry_run(settings: Settings, problems: Sequence[Problem]) -> Memory:
     """
     policy = _loaded(settings)
     training, _ = _divided(settings, policy, problems)
-    return _rehearsed(settings, policy, training, settings.train.processes)
+    asked, tasks = _asked(settings, policy, training, settings.train.processes)
+    likely = foresee(settings, policy, asked, tasks)  # before: what was freed is not given back
+    return replace(rehearse(settings, policy, asked, tasks), likely=likely)
 
 
 def _loaded(settings: Settings) -> Policy:
@@ -161,10 +163,16 @@ def _divided(
 def _rehearsed(
     settings: Settings, policy: Policy, problems: Sequence[Problem], processes: int
 ) -> Memory:
+    return rehearse(settings, policy, *_asked(settings, policy, problems, processes))
+
+
+def _asked(
+    settings: Settings, policy: Policy, problems: Sequence[Problem], processes: int
+) -> tuple[list[list[int]], int]:
+    """The prompts of all problems, and the tasks of a step that one process has."""
     limit = settings.policy.max_prompt_tokens
     tasks = -(-min(settings.train.meta.tasks, len(problems)) // processes)
-    asked = [prompts.encode(policy.tokenizer, p, "", limit) for p in problems]
-    return rehearse(settings, policy, asked, tasks)
+    return [prompts.encode(policy.tokenizer, p, "", limit) for p in problems], tasks
 
 
 def _require_processes(team: Team, kind: str, tasks: int) -> None:

@@ -2,13 +2,16 @@
 
 Rows as long as they may get are begun as in generation, and micro-batches as full as they may
 get go forward and back. So a training that does not fit fails at once and not after hours, and
-the memory it took is what the training will take. No weight moves and no random number is drawn.
+the memory it took is the most that the training will take. What it takes with programs as long as
+the policy writes them now is less where a step does not fill a micro-batch: :func:`foresee` writes
+some and sees. No weight moves and no global random number is drawn.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +19,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from falcon.errors import UserError
-from falcon.policy.generate import adapted
+from falcon.policy.generate import adapted, generate
+from falcon.rollout import sampling_of, stops_of
 from falcon.training.inner_loop import adapt, outer_gradient, tensors
 from falcon.training.losses import LOSSES, Item, items_of, loss_batches
 from falcon.training.losses import Sample as LossSample
 
 if TYPE_CHECKING:
     from falcon.config import Settings
+    from falcon.policy.adapter import Pairs
     from falcon.policy.policy import Policy
 
 MIB = 1 << 20
@@ -31,17 +36,24 @@ MIB = 1 << 20
 @dataclass(frozen=True)
 class Memory:
     """Bytes of the device (of the process, on a CPU): ``loaded`` before any work, and the most
-    while ``generation`` and the ``update`` were rehearsed. ``device`` is ``cpu`` or ``cuda``."""
+    while ``generation`` and the ``update`` were rehearsed. ``device`` is ``cpu`` or ``cuda``.
+    ``likely`` is what a step took with programs as the policy writes them now; 0: not seen."""
 
     device: str
     loaded: int
     generation: int
     update: int
+    likely: int = 0
 
     def __str__(self) -> str:
         parts = {"loaded": self.loaded, "generation": self.generation, "update": self.update}
         said = ", ".join(f"{name} {size / MIB:.0f} MiB" for name, size in parts.items())
-        return f"{said}; at most {self.peak / MIB:.0f} MiB of {self.device}"
+        now = (
+            f"about {self.likely / MIB:.0f} MiB with programs as they are now, "
+            if self.likely
+            else ""
+        )
+        return f"{said}; {now}at most {self.peak / MIB:.0f} MiB of {self.device}"
 
     @property
     def peak(self) -> int:
@@ -59,9 +71,18 @@ def rehearse(
     lengths = [tuple(prompt) for prompt in sorted(prompts, key=len)]
     longest = _with_recall(settings, lengths[-1])
     loaded = peak(policy.device)
-    try:
+    with _named(policy):
         generation = _most(policy, lambda: _begin_rows(settings, policy, longest, tasks))
         update = _most(policy, lambda: _update(settings, policy, (longest, lengths[0]), tasks))
+    forget_peak(policy.device)
+    return Memory(policy.device.type, loaded, generation, update)
+
+
+@contextmanager
+def _named(policy: Policy) -> Iterator[None]:
+    """Too little memory as a UserError that says so."""
+    try:
+        yield
     except (torch.OutOfMemoryError, RuntimeError) as fault:
         # On a CPU it is a plain RuntimeError, if the system says no at all.
         if not isinstance(fault, torch.OutOfMemoryError) and "allocate memory" not in str(fault):
@@ -70,8 +91,62 @@ def rehearse(
             f"The largest batch does not fit into the memory of the device ({policy.device}).",
             hint="Lower sampling.batch_size or train.micro_batch_tokens, or the longest lengths.",
         ) from fault
-    forget_peak(policy.device)
-    return Memory(policy.device.type, loaded, generation, update)
+
+
+def foresee(
+    settings: Settings, policy: Policy, prompts: Sequence[Sequence[int]], tasks: int
+) -> int:
+    """Bytes that a step takes on ``tasks`` prompts from the shortest to the longest, evenly
+    spread, with programs that the policy writes.
+
+    Raises UserError where the memory of the device is not enough.
+    """
+    ordered = [tuple(prompt) for prompt in sorted(prompts, key=len)]
+    asked = [ordered[(2 * n + 1) * len(ordered) // (2 * tasks)] for n in range(tasks)]
+    with _named(policy):
+        return _most(policy, lambda: _step(settings, policy, asked))
+
+
+def _step(settings: Settings, policy: Policy, asked: Sequence[tuple[int, ...]]) -> None:
+    """Programs, inner step, programs under the adapted weights, and outer step."""
+    meta, sampling = settings.train.meta, sampling_of(settings, stop=stops_of(policy))
+
+    def written(samples: int, fast: Pairs | None) -> list[list[tuple[int, ...]]]:
+        made = generate(
+            policy,
+            asked,
+            samples=samples,
+            sampling=sampling,
+            seed=settings.seed,
+            fast=fast,
+            tasks=range(len(asked)) if fast is not None else (),
+        )
+        return [[completion.drawn for completion in group] for group in made]
+
+    def items(groups: Sequence[Sequence[tuple[int, ...]]]) -> list[Item]:
+        found = []
+        for task, group in enumerate(groups):
+            found += _scored(task, asked[task], group)
+            # The reference, about as long as a program, and what is remembered of other tasks.
+            found += _scored(task, asked[task], [first[task][0]], drawn=False)
+            for other in range(task + 1, task + 1 + meta.long_batch):
+                place = other % len(asked)
+                found += _scored(task, asked[place], [first[place][0]], drawn=False)
+        return found
+
+    try:
+        first = written(meta.samples, None)
+        half = meta.samples // 2 if meta.order else 0
+        fast = None
+        if meta.order:
+            fast = adapt(policy, items([g[:half] for g in first]), len(asked), settings)[0]
+        after = written(meta.evaluation_samples, fast if meta.evaluate_with == "adapted" else None)
+        outer = [[*a[half:], *b] for a, b in zip(first, after, strict=True)]
+        outer_gradient(policy, items(outer), fast, settings)
+        _ = _moments(policy)
+    finally:
+        for parameter in policy.bank.parameters():
+            parameter.grad = None
 
 
 def peak(device: torch.device) -> int:
@@ -136,18 +211,35 @@ def _update(
                 items = [items[tag] for row in largest for tag in row.tags]
             fast = adapt(policy, items, tasks, settings)[0] if order else None
             outer_gradient(policy, items, fast, settings)
-        # What the optimiser keeps of every weight: two means.
-        _ = [torch.zeros_like(t) for t in tensors(policy.bank.meta()) for _ in range(2)]
+        _ = _moments(policy)
     finally:
         for parameter in policy.bank.parameters():
             parameter.grad = None
 
 
+def _moments(policy: Policy) -> list[torch.Tensor]:
+    """What the optimiser keeps of every weight: two means."""
+    return [torch.zeros_like(t) for t in tensors(policy.bank.meta()) for _ in range(2)]
+
+
 def _items(settings: Settings, task: int, prompt: tuple[int, ...]) -> list[Item]:
     """The longest mini-batch of a task: every sample ends at the limit."""
-    meta, length = settings.train.meta, settings.sampling.max_new_tokens
-    completion = (prompt[0],) * length
-    rows = torch.zeros(len(LOSSES), length)
-    rows[1] = 1.0
+    meta = settings.train.meta
     count = max(meta.samples + meta.evaluation_samples - meta.samples // 2, 1)
-    return items_of(task, [LossSample(prompt, completion, rows)] * count)
+    return _scored(task, prompt, [(prompt[0],) * settings.sampling.max_new_tokens] * count)
+
+
+def _scored(
+    task: int,
+    prompt: tuple[int, ...],
+    completions: Sequence[tuple[int, ...]],
+    *,
+    drawn: bool = True,
+) -> list[Item]:
+    """Completions whose every token has a reward; those not ``drawn`` are scored uncut."""
+    samples = []
+    for completion in completions:
+        rows = torch.zeros(len(LOSSES), len(completion))
+        rows[1 if drawn else 0] = 1.0
+        samples.append(LossSample(prompt, completion, rows, drawn))
+    return items_of(task, samples)

@@ -144,6 +144,7 @@ def test_a_dry_run_says_what_memory_a_training_takes_and_changes_nothing(
     done = run(space, "train", "--dry-run")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "generation" in done.stdout
+    assert "MiB with programs as they are now, at most" in done.stdout
     assert "MiB of cpu" in done.stdout
     assert "each of 2 processes" in done.stdout
     assert kept == {p: p.stat().st_mtime_ns for p in space.root.glob("outputs/train/**/*")}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from falcon.policy.policy import Policy
-from falcon.training.rehearsal import MIB, Memory, rehearse
+from falcon.training.rehearsal import MIB, Memory, foresee, rehearse
 from tests.models import load_tiny
 from tests.training.setups import make_settings
 
@@ -86,3 +86,35 @@ def test_too_little_memory_is_one_line_before_anything_begins(tiny: dict[str, Pa
     assert "largest batch does not fit into the memory of the device (cpu)" in done.stdout, (
         done.stdout + done.stderr[-3000:]
     )
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("kind", ["causal", "seq2seq"])
+def test_what_is_foreseen_grows_with_the_programs_and_leaves_nothing_behind(
+    tiny: dict[str, Path], kind: str, order: int
+) -> None:
+    policy = load_tiny(tiny[kind])
+    before = [p.detach().clone() for p in policy.bank.parameters()]
+    state = torch.get_rng_state()
+
+    def seen(length: int) -> int:
+        meta = {"order": order, "samples": 32, "evaluation_samples": 2}
+        settings = make_settings(
+            tiny[kind],
+            sampling={"max_new_tokens": length, "batch_size": 128},
+            train={"micro_batch_tokens": 16_384, "meta": meta},
+        )
+        return foresee(settings, policy, [(5, 6, 7), (5, 6, 7, 8) * 20], TASKS)
+
+    policy.end_ids = frozenset()  # so that programs are as long as they may get
+    assert seen(200) > seen(8) + 16 * MIB
+    assert all(p.grad is None for p in policy.bank.parameters())
+    for now, then in zip(policy.bank.parameters(), before, strict=True):
+        assert torch.equal(now, then)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_is_foreseen_is_said_beside_the_most() -> None:
+    said = str(Memory("cpu", 1 * MIB, 2 * MIB, 5 * MIB, likely=4 * MIB))
+    assert said.endswith("about 4 MiB with programs as they are now, at most 5 MiB of cpu")
+    assert "about" not in str(Memory("cpu", 1 * MIB, 2 * MIB, 5 * MIB))
