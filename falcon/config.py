@@ -22,7 +22,7 @@ from falcon.errors import UserError
 PARAMS = Path("params.yaml")
 
 Recall = Literal["train", "eval", "both", "off"]
-"""Where recalled text enters the prompt: values of ``memory.at``."""
+"""In which phases there is recall: values of ``memory.at``."""
 
 
 class _Section(BaseModel):
@@ -162,6 +162,11 @@ class MemorySettings(_Section):
     at: Recall = "both"
     """Where recall enters the prompt. Models of some 100 million parameters copy what is
     recalled instead of using it: for them ``off`` is better (docs/memory.md)."""
+    into: Literal["prompt", "weights"] = "prompt"
+    """What is recalled enters. ``prompt``: as text before the task. ``weights``: the adaptation of
+    Algorithm 1, an inner step on recalled programs that passed, before the task is answered; in
+    training, the inner mini-batch draws them instead of a reference of the task and
+    of ``meta.long_batch`` others (docs/mrlf.md)."""
     recall_tokens: int = Field(256, ge=0)
     """Token budget of recalled text in a prompt; the task itself is never cut."""
     error_share: Literal["memory", "uniform"] = "memory"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from falcon.feedback import assess_group, composite, unit_test_value
 from falcon.feedback.reward import Feedback
-from falcon.memory.experience import Experience, Origin
+from falcon.memory.experience import Asked, Experience, Origin
 from falcon.monitor import Monitor, SilentMonitor
 from falcon.policy import prompt as prompts
 from falcon.policy.generate import Completion, Sampling, generate
@@ -72,6 +72,7 @@ class Attempt:
             problem_id=self.problem.id,
             split=self.problem.split,
             task=self.problem.statement,
+            asked=Asked.of(self.problem),
             program=self.program,
             verdict=self.verdict,
             feedback=self.feedback,
@@ -191,7 +192,7 @@ class Workbench(Examiner):
         an evaluation, nothing of the same statement under another name either.
         """
         m = self.settings.memory
-        if memory is None or m.top_k == 0 or m.at not in (phase, "both"):
+        if memory is None or m.into != "prompt" or m.top_k == 0 or m.at not in (phase, "both"):
             return ""
         from falcon.memory import recalled_text
 

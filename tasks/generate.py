@@ -8,6 +8,8 @@ from a request and nothing is added to a memory.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,9 @@ from falcon.suite import CodeSuite, Run, StdinSuite, Suite
 from tasks.workspace import Workspace, path_md5, read_json
 
 if TYPE_CHECKING:
+    from falcon.memory import LongTermMemory
     from falcon.monitor import Monitor
+    from falcon.policy.adapter import Pairs
     from falcon.policy.policy import Policy
     from falcon.problems.problem import Problem
     from falcon.sandbox.verdict import Verdict
@@ -243,28 +247,46 @@ def _champion(space: Workspace, settings: Settings) -> tuple[str, Path] | None:
     return version.number, folder
 
 
-def recall(space: Workspace, settings: Settings, policy: Policy, problem: Problem) -> str:
-    """What the published memory, else that of the last training, puts before the task, or ""."""
-    from falcon.memory import LongTermMemory, make_encoder, recalled_text
+@contextmanager
+def recollection(
+    space: Workspace, settings: Settings, request: Request
+) -> Iterator[LongTermMemory | None]:
+    """The published memory, else that of the last training; None where nothing is recalled."""
+    from falcon.memory import LongTermMemory, make_encoder
     from falcon.memory.commands import search_index
     from tasks.seed import has_memory
 
     m = settings.memory
     places = (space.state / "memory", space.output("train") / "memory")
     folder = next((place for place in places if has_memory(place)), None)
-    if folder is None or m.top_k == 0 or m.at not in ("eval", "both"):
-        return ""
+    if not request.memory or folder is None or m.top_k == 0 or m.at not in ("eval", "both"):
+        yield None
+        return
     encoder = make_encoder(m.encoder)
     index = search_index(space.root)
     with LongTermMemory.open(folder, encoder, index=index, settings=m) as memory:
-        return recalled_text(
-            memory,
-            problem.statement,
-            m,
-            exclude={problem.id},
-            unseen=True,
-            count_tokens=lambda text: len(policy.encode(text)),
-        )
+        yield memory
+
+
+def recall(
+    settings: Settings, policy: Policy, problem: Problem, memory: LongTermMemory | None
+) -> tuple[str, Pairs | None]:
+    """What ``memory`` puts before the task, or "", and the weights adapted to what it recalls."""
+    from falcon.memory import recalled_text
+    from falcon.training.recalled import adapted_weights
+
+    m = settings.memory
+    if memory is None or m.into == "weights":
+        return "", adapted_weights(policy, settings, [problem], memory, "eval")
+    text = recalled_text(
+        memory,
+        problem.statement,
+        m,
+        exclude={problem.id},
+        unseen=True,
+        count_tokens=lambda text: len(policy.encode(text)),
+    )
+    return text, None
 
 
 def answer(space: Workspace, settings: Settings, request: Request, monitor: Monitor) -> Answer:
@@ -280,7 +302,8 @@ def answer(space: Workspace, settings: Settings, request: Request, monitor: Moni
     problem, suite = read_request(request)
     served = choose(space, settings, request)
     policy = Policy.load(served.settings, adapter=served.adapter, seed=settings.seed)
-    recalled = recall(space, settings, policy, problem) if request.memory else ""
+    with recollection(space, settings, request) as memory:
+        recalled, fast = recall(settings, policy, problem, memory)
     form = form_of(policy.tokenizer)
     prompt = encode(policy.tokenizer, problem, recalled, served.settings.max_prompt_tokens)
     b = settings.benchmark
@@ -298,7 +321,9 @@ def answer(space: Workspace, settings: Settings, request: Request, monitor: Moni
                 form.stops(problem),
             ),
             seed=settings.seed,
-            use_adapter=served.adapter is not None,
+            fast=fast,
+            tasks=(0,) if fast else (),
+            use_adapter=served.adapter is not None or fast is not None,
             on_done=lambda n: bar.advance(n),
         )[0]
     programs = [form.extract(each.text, problem).program for each in completions]

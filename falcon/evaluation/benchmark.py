@@ -1,7 +1,8 @@
 """Benchmark: policies scored alike on held-out problems, every sample kept.
 
 The prompt, the extraction and the sandbox are those of training; what is trained is what is
-measured. The bare backbone gets no adapter and no memory. Work is done in chunks and goes
+measured, adaptation to what memory recalls included (``memory.into``). The bare backbone gets no
+adapter and no memory. Work is done in chunks and goes
 on where it was interrupted. Nothing is trained and nothing is added to a memory.
 """
 
@@ -158,6 +159,7 @@ def _run_chunks(
     monitor: Monitor,
 ) -> None:
     from falcon.rollout import share_of, stops_of
+    from falcon.training.recalled import adapted_weights
 
     settings = bench.settings
     samples = settings.benchmark.samples
@@ -167,14 +169,27 @@ def _run_chunks(
     with monitor.progress(f"benchmark {chunks[0].policy}", total) as bar:
         for chunk in chunks:
             recalled = recalls(settings, chunk.policy, memory)
+            known = memory if recalled else None
+            at_once = settings.train.meta.tasks
+            fast = adapted_weights(
+                bench.policy,
+                settings,
+                chunk.problems,
+                known,
+                "eval",
+                at_once=at_once,
+                clock=bench.clock,
+            )
             groups = bench.attempt(
                 chunk.problems,
                 samples=samples,
                 sampling=_sampling(settings, stops_of(bench.policy)),
                 seed=chunk.seed,
-                memory=memory if recalled else None,
+                memory=known,
                 phase="eval",
                 use_adapter=use_adapter,
+                fast=fast,
+                tasks=range(len(chunk.problems)) if fast else (),
                 error_share=share,
                 monitor=monitor,
             )

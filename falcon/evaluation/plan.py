@@ -129,7 +129,7 @@ def same_as(digests: Mapping[str, str]) -> dict[str, str]:
 
 
 def recalls(settings: Settings, policy: str, memory: LongTermMemory | None) -> bool:
-    """Whether long-term memory enters the prompts of this policy."""
+    """Whether long-term memory enters the prompts, or the weights, of this policy."""
     m = settings.memory
     return policy != BASE and memory is not None and m.top_k > 0 and m.at in ("eval", "both")
 
@@ -152,6 +152,7 @@ def make_plan(
         "feedback": settings.feedback.model_dump(mode="json"),
         "memory": settings.memory.model_dump(mode="json"),
         "memory_digest": memory.digest() if memory is not None else "",
+        "adaptation": settings.train.meta.model_dump(include={"inner_lr", "inner_steps"}),
         "sampling": b.model_dump(mode="json", exclude={"suites", "limit", "difficulties"}),
     }
     width = max(1, b.batch_size // b.samples)

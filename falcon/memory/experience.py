@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from falcon.feedback.reward import Feedback
 from falcon.memory.migration import SCHEMA, upgraded
 from falcon.memory.normal import normal_program
-from falcon.problems.problem import Split
+from falcon.problems.problem import Difficulty, Problem, Split
 from falcon.sandbox.verdict import Verdict
+from falcon.suite import CodeSuite, Run, StdinSuite
 
 
 class Origin(BaseModel):
@@ -30,6 +31,30 @@ class Origin(BaseModel):
     time: str = ""
 
 
+class Asked(BaseModel):
+    """What a model is told of a task D beside its statement: see the fields of ``Problem``.
+
+    Empty in experiences of schemas before 3, which did not keep it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    entry_point: str = ""
+    starter: str = ""
+    examples: str = ""
+    stdin: bool = False
+
+    @classmethod
+    def of(cls, problem: Problem) -> Asked:
+        """That of a problem."""
+        return cls(
+            entry_point=problem.entry_point,
+            starter=problem.starter,
+            examples=problem.examples,
+            stdin=problem.uses_stdin,
+        )
+
+
 class Experience(BaseModel):
     """One program W for a problem D, the outcome of its tests T and the feedback F on it.
 
@@ -44,6 +69,7 @@ class Experience(BaseModel):
     problem_id: str
     split: Split
     task: str
+    asked: Asked = Asked()
     program: str
     verdict: Verdict
     feedback: Feedback
@@ -70,3 +96,19 @@ class Experience(BaseModel):
         """Identity for deduplication: problem and normal form of the program (32 hex digits)."""
         text = f"{self.problem_id}\0{normal_program(self.program)}"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    def problem(self) -> Problem:
+        """The task as it was put to the model. Of its tests nothing is left: they are a test that
+        always passes, in the form that the task has, and not to be used."""
+        nothing = (
+            StdinSuite(runs=(Run(),)) if self.asked.stdin else CodeSuite(asserts=("assert True",))
+        )
+        return Problem(
+            id=self.problem_id,
+            source=self.problem_id.partition("/")[0],
+            split=self.split,
+            difficulty=Difficulty.INTRODUCTORY,
+            statement=self.task,
+            tests=nothing,
+            **self.asked.model_dump(exclude={"stdin"}),
+        )

@@ -262,12 +262,14 @@ class LongTermMemory:
         min_score: float | None = None,
         diversity: float = 0.0,
         unseen: bool = False,
+        passing: bool = False,
     ) -> list[list[Hit]]:
         """Top-k experiences for each task by eq. 6, with one pass of the encoder and one search.
 
         Best first; equal similarities in the order of the log. Only those of at least
         ``min_similarity`` (cosine) and ``min_score``, none of the problems in ``exclude``, and
-        with ``unseen`` none whose task is the very same, under whatever name. ``diversity``
+        with ``unseen`` none whose task is the very same, under whatever name. ``passing``: of
+        programs that passed only, and one a task. ``diversity``
         above 0 takes from what is near what is unlike the rest (maximal marginal relevance).
         Brings the index up to date first.
         """
@@ -284,6 +286,7 @@ class LongTermMemory:
             diversity=diversity,
             left_out={n for problem in exclude for n in self._catalog.of_problem(problem)},
             unseen=unseen,
+            passing=passing,
         )
         return search.hits(tasks, self.encoder.encode(tasks))
 

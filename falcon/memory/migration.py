@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the stored form. A reader refuses a greater one."""
 
 Tree = dict[str, Any]
@@ -21,7 +21,12 @@ def _from_1(tree: Tree) -> Tree:
     return {**tree, "origin": {"time": "", **tree["origin"]}}
 
 
-STEPS: dict[int, Callable[[Tree], Tree]] = {1: _from_1}
+def _from_2(tree: Tree) -> Tree:
+    """Schema 3 keeps what a model was told beside the statement; before, nothing of it."""
+    return {**tree, "asked": {}}
+
+
+STEPS: dict[int, Callable[[Tree], Tree]] = {1: _from_1, 2: _from_2}
 """By the schema a step starts from."""
 
 

@@ -60,6 +60,9 @@ class Search:
     diversity: float = 0.0
     left_out: Collection[int] = ()
     unseen: bool = False
+    passing: bool = False
+    """Programs that passed only, and one a task: the first there was, which is the reference where
+    the memory was seeded with it."""
 
     def hits(self, tasks: Sequence[str], queries: Vectors) -> list[list[Hit]]:
         """The experiences for each task; ``queries`` [n, dim] are phi of the tasks."""
@@ -85,6 +88,11 @@ class Search:
     def _pool(self) -> int:
         return self.k * POOL if self.diversity else self.k
 
+    @property
+    def _of_text(self) -> int:
+        """How many experiences of one text may be candidates."""
+        return 1 if self.diversity or self.passing else self._pool
+
     def _candidates(self, task: str, near: Near) -> list[_Candidate]:
         """At most ``_pool`` experiences that may be recalled, best first, then in log order."""
         ranked: list[tuple[float, int, int, float]] = []
@@ -95,7 +103,7 @@ class Search:
                 continue
             ranked += [
                 (-round(cosine, 6), number, text, cosine)
-                for number in islice(self._allowed(text), 1 if self.diversity else self._pool)
+                for number in islice(self._allowed(text), self._of_text)
             ]
         ranked.sort()
         return [_Candidate(number, text, c) for _, number, text, c in ranked[: self._pool]]
@@ -103,7 +111,7 @@ class Search:
     def _allowed(self, text: int) -> Iterator[int]:
         scores = self.catalog.scores
         for number in self.catalog.of_text(text):
-            if number in self.left_out:
+            if number in self.left_out or (self.passing and not self.catalog.passed[number]):
                 continue
             if self.min_score is None or scores[number] >= self.min_score:
                 yield number

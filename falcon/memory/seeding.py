@@ -13,7 +13,7 @@ import numpy as np
 
 from falcon.errors import UserError
 from falcon.feedback.reward import Feedback
-from falcon.memory.experience import Experience, Origin
+from falcon.memory.experience import Asked, Experience, Origin
 from falcon.memory.mutation import corrupt
 from falcon.problems.problem import Problem, Split
 from falcon.sandbox.verdict import Outcome, Verdict
@@ -104,6 +104,7 @@ def demonstrations(
                 problem_id=problem.id,
                 split=problem.split,
                 task=problem.statement,
+                asked=Asked.of(problem),
                 program=program,
                 verdict=its,
                 feedback=said,

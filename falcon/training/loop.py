@@ -32,6 +32,7 @@ from falcon.sandbox import Sandbox
 from falcon.training import checkpoint
 from falcon.training.checkpoint import Progress
 from falcon.training.mrlf import Mrlf
+from falcon.training.recalled import adapted_weights
 from falcon.training.rehearsal import MIB, Memory, foresee, peak, rehearse
 from falcon.training.sampler import make_sampler
 from falcon.training.team import Team
@@ -309,15 +310,21 @@ def _validate(
     checkpoints: Path,
     monitor: Monitor,
 ) -> dict[str, float]:
-    """Greedy score of the meta weights on held-out problems; the best adapter is kept (eq. 5)."""
+    """Greedy score on held-out problems, adapted where recall enters the weights; the best adapter is
+    kept (eq. 5)."""
     team = method.team
+    problems = [valid[place] for place in team.share(len(valid))]
+    clock = method.bench.clock
+    fast = adapted_weights(method.policy, settings, problems, method.long_term, "eval", clock=clock)
     own = method.bench.attempt(
-        [valid[place] for place in team.share(len(valid))],
+        problems,
         samples=1,
         sampling=sampling_of(settings, stop=stops_of(method.policy)).greedy(),
         seed=0,
         memory=method.long_term,
         phase="eval",
+        fast=fast,
+        tasks=range(len(problems)) if fast else (),
         monitor=monitor,
     )
     metrics = outcome_metrics([a for group in team.together(own) for a in group])

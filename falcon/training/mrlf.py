@@ -46,6 +46,7 @@ from falcon.training.losses import (
     merge,
     sl_sample,
 )
+from falcon.training.recalled import into_weights, recalled_samples
 from falcon.training.remembered import remembered
 from falcon.training.team import Team
 
@@ -149,8 +150,7 @@ class Mrlf:
             support = self._from_short_term(problem, rng)
             used = {a.sample for a in support}
             now.held_back.append([a for a in group if a.judged and a.sample not in used])
-            samples = self._samples(group, support) + self._from_long_term(rng)
-            samples += self._supervised(problem, group, rng)
+            samples = self._samples(group, support) + self._to_adapt(problem, group, rng)
             batches += items_of(task, samples)
         since = time.perf_counter()
         now.fast, inner = adapt(self.policy, batches, len(now.own), self.settings)
@@ -258,6 +258,21 @@ class Mrlf:
         half = len(self.short_term.group(problem.id)) // 2
         drawn = self.short_term.sample(rng, min(self.meta.short_batch, half), problem.id)
         return [self._attempt_of[id(experience)][1] for experience in drawn]
+
+    def _to_adapt(
+        self, problem: Problem, group: Sequence[Attempt], rng: np.random.Generator
+    ) -> list[Sample]:
+        """What stands beside the latest samples in the inner mini-batch.
+
+        Where recall enters the weights, what is recalled for the task, and no reference of it:
+        theta learns to adapt from what there is when it is used.
+        """
+        if into_weights(self.settings, self.long_term, "train"):
+            since = time.perf_counter()
+            samples = recalled_samples(self.policy, self.settings, problem, self.long_term, "train")
+            self.bench.clock.add("recall", since)
+            return samples
+        return self._from_long_term(rng) + self._supervised(problem, group, rng)
 
     def _from_long_term(self, rng: np.random.Generator) -> list[Sample]:
         """A mini-batch of LMB: earlier programs with the rewards they were given then."""

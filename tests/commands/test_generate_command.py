@@ -104,6 +104,24 @@ def test_memory_of_other_tasks_comes_before_the_task(tiny, here: Path, falcon) -
     assert json.loads(falcon(*words, "--no-memory").out)["recalled"] == ""
 
 
+def test_memory_of_other_tasks_changes_the_weights_that_write(tiny, here: Path, falcon) -> None:
+    model, _ = tiny
+    params = here / "params.yaml"
+    text = params.read_text().replace("encoder: hash,", "encoder: hash, into: weights,")
+    params.write_text(f"{text}train: {{meta: {{inner_lr: 20.0}}}}\n")
+    words = ("generate", TASK, "--model", model, "--json")
+
+    def program(*more: str) -> str:
+        told = json.loads(falcon(*words, *more).out)
+        assert told["recalled"] == ""
+        return told["samples"][0]["program"]
+
+    bare = program()
+    remember(here / "state" / "memory", experience(1, "Triple a number."))
+    assert program() != bare
+    assert program("--no-memory") == bare
+
+
 @pytest.mark.flow
 def test_the_model_in_service_writes_and_without_one_the_base(tiny, tests, here, falcon) -> None:
     from falcon.config import load_settings

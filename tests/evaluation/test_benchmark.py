@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from falcon.config import Settings
+from falcon.config import Settings, TrainSettings
 from falcon.errors import UserError
 from falcon.evaluation import BenchmarkResult, run_benchmark
 from falcon.evaluation.plan import load_suites, suite_names
 from falcon.feedback import Feedback
-from falcon.memory import Experience, HashEncoder, LongTermMemory, Origin
+from falcon.memory import Asked, Experience, HashEncoder, LongTermMemory, Origin
 from falcon.monitor import Advance, SilentMonitor
 from falcon.policy.prompt import VERSION
 from falcon.sandbox.verdict import CaseResult, Outcome, Verdict
@@ -148,25 +148,37 @@ def test_a_policy_in_service_that_is_the_trained_one_is_not_run_twice(
     }  # fmt: skip
 
 
-def test_memory_is_recalled_by_all_but_the_bare_model(
-    model: Path, still: Path, data_dir: Path, tmp_path: Path
-) -> None:
+def lesson() -> Experience:
+    """A reference of a training problem, as the memory is seeded with it."""
     known = make_problem("twice", 2, split="train")
-    lesson = Experience(
+    return Experience(
         problem_id=known.id,
         split=known.split,
         task=known.statement,
+        asked=Asked.of(known),
         program=known.solutions[0],
         verdict=Verdict(outcome=Outcome.PASS, cases=(CaseResult(outcome=Outcome.PASS),)),
         feedback=Feedback(),
         score=1.0,
         origin=Origin(stage="test"),
     )
+
+
+@pytest.mark.parametrize("into", ["prompt", "weights"])
+def test_memory_is_recalled_by_all_but_the_bare_model(
+    model: Path, still: Path, data_dir: Path, tmp_path: Path, into: str
+) -> None:
     policies: dict[str, Path | None] = {"base": None, "trained": still}
     settings = settings_for(model)
+    settings = settings.model_copy(
+        update={
+            "memory": settings.memory.model_copy(update={"into": into}),
+            "train": TrainSettings.model_validate({"meta": {"inner_lr": 20.0}}),
+        }
+    )
     plain = run(settings, data_dir, tmp_path / "plain", policies)
     with LongTermMemory.open(tmp_path / "memory", HashEncoder(), writable=True) as memory:
-        memory.append([lesson])
+        memory.append([lesson()])
         recalled = run(settings, data_dir, tmp_path / "recalled", policies, memory=memory)
         digest = memory.digest()
     column = ["completion", "program", "outcome"]

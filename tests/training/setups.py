@@ -10,7 +10,7 @@ from typing import Any
 from falcon.config import FeedbackSettings, Settings
 from falcon.feedback import assess_group, composite, make_judge
 from falcon.memory import HashEncoder, LongTermMemory, Origin
-from falcon.memory.experience import Experience
+from falcon.memory.experience import Asked, Experience
 from falcon.monitor import Monitor, SilentMonitor
 from falcon.policy.generate import Completion
 from falcon.policy.policy import Policy
@@ -154,6 +154,7 @@ def demonstration(problem: Problem) -> Experience:
         problem_id=problem.id,
         split=problem.split,
         task=problem.statement,
+        asked=Asked.of(problem),
         program=program,
         verdict=verdict,
         feedback=feedback,
