@@ -235,10 +235,11 @@ class MetaSettings(_Section):
     evaluation_samples: int = Field(4, ge=1)
     """Programs sampled a task by the adapted policy in "Evaluation"."""
     evaluate_with: Literal["adapted", "meta"] = "adapted"
-    gradient: Literal["outer", "all"] = "all"
+    gradient: Literal["outer", "all", "each"] = "all"
     """Of the meta-update. ``outer``: that of L_meta (eq. 4). ``all``: those of the inner steps are
     added, as in Reptile (Nichol et al., 2018), so that theta itself learns what adaptation does;
-    measured to be better (docs/mrlf.md)."""
+    measured to be better (docs/mrlf.md). ``each``: those are an update of their own, before that of
+    L_meta: two steps of the optimiser for the same programs."""
     short_batch: int = Field(16, ge=1)
     """Experiences of the short-term memory in a task's inner mini-batch."""
     long_batch: int = Field(2, ge=0)

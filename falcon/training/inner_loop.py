@@ -192,15 +192,25 @@ def outer_gradient(
                 if source.grad is not None:
                     _add_gradient(target, source.grad.sum(0))
     if settings.train.meta.gradient == "all":
-        _add_inner_gradients(meta, pairs, settings.train.meta.inner_lr)
+        for target, gradient in zip(
+            tensors(meta), inner_gradients(policy, pairs, settings), strict=True
+        ):
+            _add_gradient(target, gradient)
     return report
 
 
 @torch.no_grad()
-def _add_inner_gradients(meta: Pairs, pairs: Pairs, alpha: float) -> None:
-    """Add the gradients of all inner steps, which are how far these went over alpha."""
-    for target, source in zip(tensors(meta), tensors(pairs), strict=True):
-        _add_gradient(target, (target - source).sum(0) / alpha)
+def inner_gradients(policy: Policy, pairs: Pairs, settings: Settings) -> list[torch.Tensor]:
+    """The gradients of all inner steps, summed over the tasks: how far these went over alpha.
+
+    As :func:`tensors` of the meta weights.
+    """
+    alpha = settings.train.meta.inner_lr
+    meta = policy.bank.meta()
+    return [
+        (target - source).sum(0) / alpha
+        for target, source in zip(tensors(meta), tensors(pairs), strict=True)
+    ]
 
 
 def _add_gradient(target: torch.Tensor, gradient: torch.Tensor) -> None:

@@ -35,7 +35,7 @@ import torch
 from falcon.errors import UserError
 from falcon.memory import LongTermMemory, Origin, ShortTermMemory
 from falcon.rollout import Attempt, Workbench, outcome_metrics, sampling_of, stops_of
-from falcon.training.inner_loop import adapt, outer_gradient
+from falcon.training.inner_loop import adapt, inner_gradients, outer_gradient, tensors
 from falcon.training.losses import (
     LOSSES,
     LossReport,
@@ -184,21 +184,45 @@ class Mrlf:
         self.optimizer.zero_grad(set_to_none=True)
         report = merge(self.team.each(outer_gradient(self.policy, items, now.fast, self.settings)))
         self._refuse_not_finite(report, "meta-update")
-        parameters = list(self.policy.bank.parameters())
-        self.team.add_gradients(parameters)
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.settings.train.clip_norm))
-        if not np.isfinite(norm):
-            raise UserError(
-                f"Step {now.step}: the gradient of the meta-update is not finite.",
-                hint="The last checkpoint is whole; lower train.learning_rate or train.meta.inner_lr.",
-            )
+        norms = self._update(now)
+        self.bench.clock.add("update", since)
+        return report, norms
+
+    def _update(self, now: Iteration) -> dict[str, float]:
+        """Move theta by the gradient it carries; with ``meta.gradient: each`` by that of the inner
+        steps before. All gradients are looked at before any weight moves."""
+        parameters = tensors(self.policy.bank.meta())
+        gradients = [[p.grad for p in parameters]]
+        if self.meta.gradient == "each" and now.fast is not None:
+            gradients.insert(0, [*inner_gradients(self.policy, now.fast, self.settings)])
+        norm = 0.0
+        for each in gradients:
+            norm = self._summed_and_clipped(parameters, each)
+            if not np.isfinite(norm):
+                raise UserError(
+                    f"Step {now.step}: the gradient of the meta-update is not finite.",
+                    hint="The last checkpoint is whole; lower train.learning_rate or train.meta.inner_lr.",
+                )
         before = [p.detach().clone() for p in parameters]
-        self.optimizer.step()
+        for each in gradients:
+            for parameter, gradient in zip(parameters, each, strict=True):
+                parameter.grad = gradient
+            self.optimizer.step()
         moved = sum(
             float((p.detach() - b).square().sum()) for p, b in zip(parameters, before, strict=True)
         )
-        self.bench.clock.add("update", since)
-        return report, {"norm/gradient": norm, "norm/update": moved**0.5}
+        return {"norm/gradient": norm, "norm/update": moved**0.5}
+
+    def _summed_and_clipped(
+        self, parameters: list[torch.Tensor], gradients: list[torch.Tensor | None]
+    ) -> float:
+        """Sum gradients over the processes and clip them, in place; their norm before that."""
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.team.add_gradients(parameters)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.train.clip_norm)
+        gradients[:] = [p.grad for p in parameters]
+        return float(norm)
 
     # -- its ingredients ---------------------------------------------------------------
 

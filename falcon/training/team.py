@@ -50,7 +50,7 @@ class Team:
         count = sum(map(len, parts))
         return [parts[place % self.size][place // self.size] for place in range(count)]
 
-    def add_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+    def add_gradients(self, parameters: Iterable[torch.Tensor]) -> None:
         """Put the sum of the processes' gradients on the parameters of each.
 
         A parameter that none has a gradient for stays without one.

@@ -96,3 +96,22 @@ def test_a_problem_with_very_many_samples_costs_no_more_and_hides_no_other(folde
         memory.append([*told, make(900, task="Sum the numbers.")])
         assert steps(memory.recall(SUMS, k=2, min_similarity=-1, exclude={"p"})) == [900]
         assert set(steps(memory.recall(SUMS, k=3, min_similarity=-1))) <= {0, 1, 2, 900}
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.5])
+def test_passing_is_the_first_program_of_each_task_that_passed(
+    folder, encoder, make, diversity: float
+) -> None:
+    told = [
+        make(0, problem="a/1", task=SUMS, outcome=Outcome.WRONG_ANSWER, error="wrong_answer"),
+        make(1, problem="a/1", task=SUMS),
+        make(2, problem="a/1", task=SUMS, score=2.0),
+        make(3, problem="b/1", task="Sum the numbers of the tuple."),
+        make(4, problem="c/1", task=f"{SUMS} Skip the first.", outcome=Outcome.TIMEOUT),
+    ]
+    told[0] = told[0].model_copy(update={"feedback": told[1].feedback})
+    with LongTermMemory.open(folder, encoder, writable=True) as memory:
+        memory.append(told)
+        how = {"k": 5, "min_similarity": -1.0, "diversity": diversity}
+        assert set(steps(memory.recall(SUMS, **how, passing=True))) == {1, 3}
+        assert steps(memory.recall(SUMS, **how, passing=True, exclude={"a/1"})) == [3]

@@ -277,3 +277,47 @@ def test_other_kinds_of_model_train_alike(tiny: dict[str, Path], tmp_path: Path,
     (row,) = rows_of(result.curves)
     assert float(row["norm/update"]) > 0
     assert (result.policy / WEIGHTS).is_file()
+
+
+def test_the_inner_steps_may_be_an_update_of_their_own(
+    tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two steps of AdamW by hand, on the gradients of the inner steps and then on those of L_meta."""
+    import torch
+
+    from falcon.policy.policy import Policy
+    from falcon.training import mrlf
+    from falcon.training.inner_loop import inner_gradients, outer_gradient, tensors
+
+    taken: dict[str, list[torch.Tensor]] = {}
+
+    def outer(policy: Policy, *rest: Any) -> Any:
+        taken["theta"] = [p.detach().clone() for p in tensors(policy.bank.meta())]
+        report = outer_gradient(policy, *rest)
+        taken["outer"] = [p.grad.clone() for p in tensors(policy.bank.meta())]  # type: ignore[union-attr]
+        return report
+
+    def inner(*args: Any) -> Any:
+        taken["inner"] = [g.clone() for g in inner_gradients(*args)]
+        return inner_gradients(*args)
+
+    monkeypatch.setattr(mrlf, "outer_gradient", outer)
+    monkeypatch.setattr(mrlf, "inner_gradients", inner)
+    settings = make_settings(
+        tiny["causal"], train={"steps": 1, "validate_every": 0, "meta": {"gradient": "each"}}
+    )
+    result, _ = run_training(tmp_path, settings)
+    trained = Policy.load(settings.policy, adapter=result.policy, seed=settings.seed)
+
+    weights = [torch.nn.Parameter(t.clone()) for t in taken["theta"]]
+    t = settings.train
+    optimizer = torch.optim.AdamW(weights, lr=t.learning_rate, weight_decay=t.weight_decay)
+    for name in ("inner", "outer"):
+        for weight, gradient in zip(weights, taken[name], strict=True):
+            weight.grad = gradient
+        torch.nn.utils.clip_grad_norm_(weights, t.clip_norm)
+        optimizer.step()
+    found = tensors(trained.bank.meta())
+    for weight, got, start in zip(weights, found, taken["theta"], strict=True):
+        assert torch.allclose(got, weight, rtol=0, atol=1e-8)
+        assert not torch.equal(got, start)
