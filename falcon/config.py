@@ -276,6 +276,10 @@ class TrainSettings(_Section):
     learning_rate: float = Field(1e-3, gt=0)
     """beta of eq. 4 (AdamW on the adapters)."""
     warmup_steps: int = Field(0, ge=0)
+    supervised_epochs: int = Field(0, ge=0)
+    """Passes over one reference of every problem (eq. 2) before Algorithm 1 begins, ``meta.tasks``
+    problems an update: the supervised checkpoint that CodeRL, RLTF and PPOCoder start from. The
+    learning rate falls over these updates and ``steps`` together."""
     weight_decay: float = Field(0.05, ge=0)
     clip_norm: float = Field(1.0, gt=0)
     micro_batch_tokens: int = Field(1536, ge=256)
@@ -298,6 +302,12 @@ class TrainSettings(_Section):
     beside what a training pass needs."""
     meta: MetaSettings = MetaSettings()
     loss: LossWeights = LossWeights()
+
+    @model_validator(mode="after")
+    def _references_weigh(self) -> TrainSettings:
+        if self.supervised_epochs and self.loss.sl == 0:
+            raise ValueError("supervised_epochs needs loss.sl above 0, the weight of references")
+        return self
 
 
 class BenchmarkSettings(_Section):

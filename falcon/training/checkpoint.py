@@ -30,9 +30,10 @@ MEMORIES = ("experiences", "short_term")
 
 @dataclass
 class Progress:
-    """Where training stands: ``step`` steps are done."""
+    """Where training stands: ``step`` steps are done, and before them ``supervised`` updates."""
 
     step: int = 0
+    supervised: int = 0
     sampler: int = 0
     run_id: str = ""
     digest: str = ""

@@ -34,7 +34,7 @@ from falcon.training.checkpoint import Progress
 from falcon.training.mrlf import Mrlf
 from falcon.training.recalled import adapted_weights
 from falcon.training.rehearsal import MIB, Memory, foresee, peak, rehearse
-from falcon.training.sampler import make_sampler
+from falcon.training.sampler import UniformSampler, make_sampler
 from falcon.training.team import Team
 
 if TYPE_CHECKING:
@@ -122,8 +122,10 @@ def train(
         team.wait()  # The first process may have removed checkpoints that are not wanted.
         progress = _resume(checkpoints, digest, run_id, method, memory)
         bench.clock.seconds["load"] = loading
-        times = _repeat(settings, method, progress, valid, checkpoints, monitor)
-    return _finish(policy, progress, out, checkpoints, times | {"processes": float(team.size)})
+        spent: Counter[str] = Counter()
+        supervised = _imitate(settings, method, progress, training, checkpoints, monitor, spent)
+        _repeat(settings, method, progress, valid, checkpoints, monitor, supervised, spent)
+    return _finish(policy, progress, out, checkpoints, {**spent, "processes": float(team.size)})
 
 
 def dry_run(settings: Settings, problems: Sequence[Problem]) -> Memory:
@@ -239,12 +241,61 @@ def _resume(
     return progress
 
 
-def _rate(settings: Settings, step: int) -> float:
-    """Linear warm-up, then linear decay to zero over ``train.steps`` (factor of beta)."""
+def _rate(settings: Settings, done: int, steps: int) -> float:
+    """Linear warm-up, then linear decay to zero over all ``steps`` updates (factor of beta)."""
+    warmup = settings.train.warmup_steps
+    if done < warmup:
+        return (done + 1) / warmup
+    return (steps - done) / max(steps - warmup, 1)
+
+
+def _imitate(
+    settings: Settings,
+    method: Mrlf,
+    progress: Progress,
+    problems: Sequence[Problem],
+    checkpoints: Path,
+    monitor: Monitor,
+    spent: Counter[str],
+) -> int:
+    """The supervised updates before the loop, from where they stand; how many there are.
+
+    ``spent`` counts the seconds by kind of work in this process, as in :func:`_repeat`.
+    """
     t = settings.train
-    if step < t.warmup_steps:
-        return (step + 1) / t.warmup_steps
-    return (t.steps - step) / max(t.steps - t.warmup_steps, 1)
+    taught = [p for p in problems if p.solutions]
+    count = -(-t.supervised_epochs * len(taught) // t.meta.tasks) if taught else 0
+    if progress.supervised >= count:
+        return count
+    sampler = UniformSampler(taught, settings.seed)
+    with monitor.progress("supervised", count) as bar:
+        bar.advance(progress.supervised)
+        for step in range(count):
+            batch = sampler.next(t.meta.tasks)
+            if step < progress.supervised:
+                continue  # done before an interruption
+            _set_rate(method, t.learning_rate * _rate(settings, step, count + t.steps))
+            metrics = method.imitate(step, batch)
+            progress.supervised = step + 1
+            if progress.supervised % t.checkpoint_every == 0 or progress.supervised == count:
+                _save(settings, method, progress, checkpoints)
+            times = method.bench.clock.read()
+            spent.update(times)
+            monitor.log(metrics | times, step)
+            bar.advance(1, loss=metrics["supervised/loss"])
+    return count
+
+
+def _set_rate(method: Mrlf, rate: float) -> None:
+    for group in method.optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _save(settings: Settings, method: Mrlf, progress: Progress, checkpoints: Path) -> None:
+    if method.team.first:
+        keep = settings.train.keep_checkpoints
+        checkpoint.save(checkpoints, progress, method.policy, method.optimizer, keep)
+    method.team.wait()
 
 
 def _repeat(
@@ -254,17 +305,18 @@ def _repeat(
     valid: Sequence[Problem],
     checkpoints: Path,
     monitor: Monitor,
-) -> dict[str, float]:
-    """Iterate to the last step; returns the seconds spent by kind of work in this process."""
+    supervised: int,
+    spent: Counter[str],
+) -> None:
+    """Iterate to the last step; ``supervised`` updates were made before the first."""
     t = settings.train
-    spent: Counter[str] = Counter()
     clock = method.bench.clock
     with monitor.progress("train", t.steps) as bar:
         bar.advance(progress.step)
         while progress.step < t.steps:
             step = progress.step
-            for group in method.optimizer.param_groups:
-                group["lr"] = t.learning_rate * _rate(settings, step)
+            done = supervised + step
+            _set_rate(method, t.learning_rate * _rate(settings, done, supervised + t.steps))
             metrics, experiences = method.iterate(step)
             since = time.perf_counter()
             method.long_term.append(experiences)
@@ -281,11 +333,7 @@ def _repeat(
             since = time.perf_counter()
             progress.history.append({"step": float(step), **metrics})
             if progress.step % t.checkpoint_every == 0 or progress.step == t.steps:
-                if method.team.first:
-                    checkpoint.save(
-                        checkpoints, progress, method.policy, method.optimizer, t.keep_checkpoints
-                    )
-                method.team.wait()
+                _save(settings, method, progress, checkpoints)
             clock.add("log", since)
             times = clock.read()
             spent.update(times)
@@ -299,7 +347,6 @@ def _repeat(
                 passed=metrics["verdict/pass"],
                 tokens_per_s=metrics["tokens/drawn"] / max(times.get("time/generate", 0.0), 1e-9),
             )
-    return dict(spent)
 
 
 def _validate(

@@ -106,6 +106,24 @@ class Mrlf:
 
     # -- the algorithm -----------------------------------------------------------------
 
+    def imitate(self, step: int, problems: Sequence[Problem]) -> dict[str, float]:
+        """Initialise theta: an update on a reference of each problem (eq. 2), before the loop.
+
+        Raises UserError when loss or gradient is not finite, before any weight moves.
+        """
+        items = []
+        for task, place in enumerate(self.team.share(len(problems))):
+            rng = np.random.default_rng([self.settings.seed, step, place, 2])
+            items += items_of(task, self._supervised(problems[place], (), rng))
+        since = time.perf_counter()
+        self.optimizer.zero_grad(set_to_none=True)
+        report = merge(self.team.each(outer_gradient(self.policy, items, None, self.settings)))
+        self._refuse_not_finite(report, "supervised update")
+        norms = self._update(step, None)
+        self.bench.clock.add("update", since)
+        loss = report.terms["sl"] / max(len(problems), 1)
+        return {"supervised/loss": loss, "supervised/gradient": norms["norm/gradient"]}
+
     def iterate(self, step: int) -> tuple[dict[str, float], list[Experience]]:
         """One pass of the loop. Returns its metrics and the experiences it documented.
 
@@ -184,23 +202,23 @@ class Mrlf:
         self.optimizer.zero_grad(set_to_none=True)
         report = merge(self.team.each(outer_gradient(self.policy, items, now.fast, self.settings)))
         self._refuse_not_finite(report, "meta-update")
-        norms = self._update(now)
+        norms = self._update(now.step, now.fast)
         self.bench.clock.add("update", since)
         return report, norms
 
-    def _update(self, now: Iteration) -> dict[str, float]:
+    def _update(self, step: int, fast: Pairs | None) -> dict[str, float]:
         """Move theta by the gradient it carries; with ``meta.gradient: each`` by that of the inner
         steps before. All gradients are looked at before any weight moves."""
         parameters = tensors(self.policy.bank.meta())
         gradients = [[p.grad for p in parameters]]
-        if self.meta.gradient == "each" and now.fast is not None:
-            gradients.insert(0, [*inner_gradients(self.policy, now.fast, self.settings)])
+        if self.meta.gradient == "each" and fast is not None:
+            gradients.insert(0, [*inner_gradients(self.policy, fast, self.settings)])
         norm = 0.0
         for each in gradients:
             norm = self._summed_and_clipped(parameters, each)
             if not np.isfinite(norm):
                 raise UserError(
-                    f"Step {now.step}: the gradient of the meta-update is not finite.",
+                    f"Step {step}: the gradient of the meta-update is not finite.",
                     hint="The last checkpoint is whole; lower train.learning_rate or train.meta.inner_lr.",
                 )
         before = [p.detach().clone() for p in parameters]
