@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,9 @@ from falcon.training.checkpoint import Progress
 from falcon.training.mrlf import Mrlf
 from falcon.training.recalled import adapted_weights
 from falcon.training.rehearsal import MIB, Memory, foresee, peak, rehearse
-from falcon.training.sampler import UniformSampler, make_sampler
+from falcon.training.sampler import make_sampler
+from falcon.training.schedule import set_rate
+from falcon.training.supervised import imitate
 from falcon.training.team import Team
 
 if TYPE_CHECKING:
@@ -123,7 +126,8 @@ def train(
         progress = _resume(checkpoints, digest, run_id, method, memory)
         bench.clock.seconds["load"] = loading
         spent: Counter[str] = Counter()
-        supervised = _imitate(settings, method, progress, training, checkpoints, monitor, spent)
+        save = partial(_save, settings, method, progress, checkpoints)
+        supervised = imitate(settings, method, progress, training, save, monitor, spent)
         _repeat(settings, method, progress, valid, checkpoints, monitor, supervised, spent)
     return _finish(policy, progress, out, checkpoints, {**spent, "processes": float(team.size)})
 
@@ -241,56 +245,6 @@ def _resume(
     return progress
 
 
-def _rate(settings: Settings, done: int, steps: int) -> float:
-    """Linear warm-up, then linear decay to zero over all ``steps`` updates (factor of beta)."""
-    warmup = settings.train.warmup_steps
-    if done < warmup:
-        return (done + 1) / warmup
-    return (steps - done) / max(steps - warmup, 1)
-
-
-def _imitate(
-    settings: Settings,
-    method: Mrlf,
-    progress: Progress,
-    problems: Sequence[Problem],
-    checkpoints: Path,
-    monitor: Monitor,
-    spent: Counter[str],
-) -> int:
-    """The supervised updates before the loop, from where they stand; how many there are.
-
-    ``spent`` counts the seconds by kind of work in this process, as in :func:`_repeat`.
-    """
-    t = settings.train
-    taught = [p for p in problems if p.solutions]
-    count = -(-t.supervised_epochs * len(taught) // t.meta.tasks) if taught else 0
-    if progress.supervised >= count:
-        return count
-    sampler = UniformSampler(taught, settings.seed)
-    with monitor.progress("supervised", count) as bar:
-        bar.advance(progress.supervised)
-        for step in range(count):
-            batch = sampler.next(t.meta.tasks)
-            if step < progress.supervised:
-                continue  # done before an interruption
-            _set_rate(method, t.learning_rate * _rate(settings, step, count + t.steps))
-            metrics = method.imitate(step, batch)
-            progress.supervised = step + 1
-            if progress.supervised % t.checkpoint_every == 0 or progress.supervised == count:
-                _save(settings, method, progress, checkpoints)
-            times = method.bench.clock.read()
-            spent.update(times)
-            monitor.log(metrics | times, step)
-            bar.advance(1, loss=metrics["supervised/loss"])
-    return count
-
-
-def _set_rate(method: Mrlf, rate: float) -> None:
-    for group in method.optimizer.param_groups:
-        group["lr"] = rate
-
-
 def _save(settings: Settings, method: Mrlf, progress: Progress, checkpoints: Path) -> None:
     if method.team.first:
         keep = settings.train.keep_checkpoints
@@ -316,7 +270,7 @@ def _repeat(
         while progress.step < t.steps:
             step = progress.step
             done = supervised + step
-            _set_rate(method, t.learning_rate * _rate(settings, done, supervised + t.steps))
+            set_rate(method.optimizer, settings.train, done, supervised + t.steps)
             metrics, experiences = method.iterate(step)
             since = time.perf_counter()
             method.long_term.append(experiences)
