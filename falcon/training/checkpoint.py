@@ -33,7 +33,6 @@ class Progress:
     """Where training stands: ``step`` steps are done, and before them ``supervised`` updates."""
 
     step: int = 0
-    supervised: int = 0
     sampler: int = 0
     run_id: str = ""
     digest: str = ""
@@ -42,6 +41,7 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     experiences: list[Experience] = field(default_factory=list)
     short_term: list[Experience] = field(default_factory=list)
+    supervised: int = 0
 
 
 def write_folder(folder: Path, fill: Any) -> None:

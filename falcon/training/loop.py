@@ -316,7 +316,17 @@ def _validate(
     team = method.team
     problems = [valid[place] for place in team.share(len(valid))]
     clock = method.bench.clock
-    fast = adapted_weights(method.policy, settings, problems, method.long_term, "eval", clock=clock)
+    # Processes that share a backbone have to make the same passes, so they take all at once.
+    at_once = settings.train.meta.tasks if team.size == 1 else 0
+    fast = adapted_weights(
+        method.policy,
+        settings,
+        problems,
+        method.long_term,
+        "eval",
+        at_once=at_once,
+        clock=clock,
+    )
     own = method.bench.attempt(
         problems,
         samples=1,

@@ -87,7 +87,7 @@ def test_everything_comes_back_as_it_was(
     ]
     history = [{"step": 0.0, "loss/sl": 0.1 + 0.2, "norm/update": 1e-17}]
     latest_two = [*experiences[1:], experiences[0]]
-    progress = Progress(3, 12, "run", "digest", 2, 0.25, history, experiences, latest_two)
+    progress = Progress(3, 12, "run", "digest", 2, 0.25, history, experiences, latest_two, 4)
     save(tmp_path, progress, causal, optimizer, 2)
     other = load_tiny(tiny["causal"])
     stir(other, seed=99)

@@ -24,6 +24,10 @@ from tests.training.test_training_loop import WEIGHTS
 CHANGES: dict[str, Any] = {
     f"order-{order}": {"train": {"meta": {"tasks": 3, "order": order}}} for order in (0, 1, 2)
 }
+RECALLED: dict[str, Any] = {"memory": {"into": "weights", "top_k": 1}}
+CHANGES["recalled"] = RECALLED | {
+    "train": {"supervised_epochs": 1, "meta": {"tasks": 3, "gradient": "each"}}
+}
 # Two tasks here and one there in micro-batches of one row: the processes have unlike numbers of passes.
 SPLIT: dict[str, Any] = {
     name: {
@@ -36,6 +40,8 @@ SPLIT: dict[str, Any] = {
         ("split-recomputed", {"order": 1}, {"gradient_checkpointing": True}),
     )
 }
+
+SPLIT["split-recalled"] = RECALLED | SPLIT["split"]  # one problem to validate on: none there
 
 
 def train_in_two(model: Path, root: Path, changes: dict[str, Any]) -> None:
