@@ -199,6 +199,10 @@ class MemorySettings(_Section):
     keep: int = Field(50_000, ge=0)
     """Experiences that are carried over at most, the most valuable ones; 0: all."""
 
+    def recalls(self, phase: Literal["train", "eval"]) -> bool:
+        """Whether there is recall in this phase, wherever it enters."""
+        return self.top_k > 0 and self.at in (phase, "both")
+
     @field_validator("at", mode="before")
     @classmethod
     def _off_is_a_word(cls, value: object) -> object:

@@ -192,7 +192,7 @@ class Workbench(Examiner):
         an evaluation, nothing of the same statement under another name either.
         """
         m = self.settings.memory
-        if memory is None or m.into != "prompt" or m.top_k == 0 or m.at not in (phase, "both"):
+        if memory is None or m.into != "prompt" or not m.recalls(phase):
             return ""
         from falcon.memory import recalled_text
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from falcon.config import PolicySettings, Settings
 from falcon.errors import UserError
-from falcon.suite import CodeSuite, Run, StdinSuite, Suite
+from falcon.suite import CodeSuite, StdinSuite, Suite
 from tasks.workspace import Workspace, path_md5, read_json
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def read_request(request: Request) -> tuple[Problem, Suite | None]:
     Raises UserError for an empty task, a malformed signature or file of tests, and tests
     that do not fit the form of the program.
     """
-    from falcon.problems.problem import Difficulty, Problem, Split
+    from falcon.problems.problem import Difficulty, Problem, Split, no_tests
 
     if not request.task.strip():
         raise UserError("the task is empty.", hint='falcon generate "Return the sum of a list."')
@@ -139,8 +139,6 @@ def read_request(request: Request) -> tuple[Problem, Suite | None]:
     stdin = request.stdin or isinstance(suite, StdinSuite)
     if stdin and name:
         raise UserError("a program that reads standard input has no --signature.")
-    # A problem has tests always; where a user gives none, nothing is run and these are not used.
-    none: Suite = StdinSuite(runs=(Run(),)) if stdin else CodeSuite(asserts=("assert True",))
     problem = Problem(
         id=PROBLEM_ID,
         source="user",
@@ -149,7 +147,7 @@ def read_request(request: Request) -> tuple[Problem, Suite | None]:
         statement=request.task,
         entry_point=name or _tested(suite),
         starter=f"{starter}\n" if starter else "",
-        tests=suite or none,
+        tests=suite or no_tests(stdin=stdin),
     )
     return problem, suite
 
@@ -259,7 +257,7 @@ def recollection(
     m = settings.memory
     places = (space.state / "memory", space.output("train") / "memory")
     folder = next((place for place in places if has_memory(place)), None)
-    if not request.memory or folder is None or m.top_k == 0 or m.at not in ("eval", "both"):
+    if not request.memory or folder is None or not m.recalls("eval"):
         yield None
         return
     encoder = make_encoder(m.encoder)

@@ -130,8 +130,7 @@ def same_as(digests: Mapping[str, str]) -> dict[str, str]:
 
 def recalls(settings: Settings, policy: str, memory: LongTermMemory | None) -> bool:
     """Whether long-term memory enters the prompts, or the weights, of this policy."""
-    m = settings.memory
-    return policy != BASE and memory is not None and m.top_k > 0 and m.at in ("eval", "both")
+    return policy != BASE and memory is not None and settings.memory.recalls("eval")
 
 
 def make_plan(

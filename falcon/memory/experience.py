@@ -10,9 +10,8 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from falcon.feedback.reward import Feedback
 from falcon.memory.migration import SCHEMA, upgraded
 from falcon.memory.normal import normal_program
-from falcon.problems.problem import Difficulty, Problem, Split
+from falcon.problems.problem import Difficulty, Problem, Split, no_tests
 from falcon.sandbox.verdict import Verdict
-from falcon.suite import CodeSuite, Run, StdinSuite
 
 
 class Origin(BaseModel):
@@ -98,17 +97,13 @@ class Experience(BaseModel):
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def problem(self) -> Problem:
-        """The task as it was put to the model. Of its tests nothing is left: they are a test that
-        always passes, in the form that the task has, and not to be used."""
-        nothing = (
-            StdinSuite(runs=(Run(),)) if self.asked.stdin else CodeSuite(asserts=("assert True",))
-        )
+        """The task as it was put to the model; its tests are not kept (:func:`no_tests`)."""
         return Problem(
             id=self.problem_id,
             source=self.problem_id.partition("/")[0],
             split=self.split,
             difficulty=Difficulty.INTRODUCTORY,
             statement=self.task,
-            tests=nothing,
+            tests=no_tests(stdin=self.asked.stdin),
             **self.asked.model_dump(exclude={"stdin"}),
         )

@@ -134,6 +134,29 @@ def recall_block(hits: Sequence[Hit], *, token_budget: int, count_tokens: Count)
     return _render(examples, errors)
 
 
+def recalled_hits(
+    memory: LongTermMemory,
+    task: str,
+    settings: MemorySettings,
+    *,
+    exclude: Collection[str],
+    unseen: bool,
+    passing: bool = False,
+) -> list[Hit]:
+    """What ``memory`` recalls for a task (eq. 6) under the settings, best first; see
+    :meth:`falcon.memory.long_term.LongTermMemory.recall_many`."""
+    return memory.recall(
+        task,
+        k=settings.top_k,
+        min_similarity=settings.min_similarity,
+        exclude=exclude,
+        min_score=settings.min_score,
+        diversity=settings.diversity,
+        unseen=unseen,
+        passing=passing,
+    )
+
+
 def recalled_text(
     memory: LongTermMemory,
     task: str,
@@ -151,13 +174,5 @@ def recalled_text(
     """
     if settings.top_k == 0:
         return ""
-    hits = memory.recall(
-        task,
-        k=settings.top_k,
-        min_similarity=settings.min_similarity,
-        exclude=exclude,
-        min_score=settings.min_score,
-        diversity=settings.diversity,
-        unseen=unseen,
-    )
+    hits = recalled_hits(memory, task, settings, exclude=exclude, unseen=unseen)
     return recall_block(hits, token_budget=settings.recall_tokens, count_tokens=count_tokens)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from falcon.memory.recall import recalled_hits
 from falcon.policy import prompt as prompts
 from falcon.policy.adapter import cast
 from falcon.training.inner_loop import adapt
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 def into_weights(settings: Settings, memory: LongTermMemory | None, phase: Phase) -> bool:
     """Whether what ``memory`` recalls enters the weights in this phase."""
     m = settings.memory
-    wanted = m.into == "weights" and m.top_k > 0 and m.at in (phase, "both")
-    return wanted and memory is not None and len(memory) > 0
+    return m.into == "weights" and m.recalls(phase) and memory is not None and len(memory) > 0
 
 
 def recalled_samples(
@@ -49,14 +49,12 @@ def recalled_samples(
     One a task. None of ``problem`` itself, in an evaluation none of the same statement under
     another name either, and none whose task is longer than a prompt may be.
     """
-    m, limit = settings.memory, settings.policy.max_prompt_tokens
-    hits = memory.recall(
+    limit = settings.policy.max_prompt_tokens
+    hits = recalled_hits(
+        memory,
         problem.statement,
-        k=m.top_k,
-        min_similarity=m.min_similarity,
+        settings.memory,
         exclude={problem.id},
-        min_score=m.min_score,
-        diversity=m.diversity,
         unseen=phase == "eval",
         passing=True,
     )

@@ -180,7 +180,7 @@ def _most(policy: Policy, work: Callable[[], None]) -> int:
 def _with_recall(settings: Settings, prompt: tuple[int, ...]) -> tuple[int, ...]:
     """The longest prompt with as much recalled text before it as there may be."""
     m = settings.memory
-    more = m.recall_tokens if m.top_k and m.at in ("train", "both") else 0
+    more = m.recall_tokens if m.into == "prompt" and m.recalls("train") else 0
     length = min(settings.policy.max_prompt_tokens, len(prompt) + more)
     return prompt[:1] * max(0, length - len(prompt)) + prompt
 

@@ -118,3 +118,13 @@ def test_what_is_foreseen_is_said_beside_the_most() -> None:
     said = str(Memory("cpu", 1 * MIB, 2 * MIB, 5 * MIB, likely=4 * MIB))
     assert said.endswith("about 4 MiB with programs as they are now, at most 5 MiB of cpu")
     assert "about" not in str(Memory("cpu", 1 * MIB, 2 * MIB, 5 * MIB))
+
+
+def test_recall_makes_prompts_longer_only_where_it_enters_them(tiny: dict[str, Path]) -> None:
+    from falcon.training.rehearsal import _with_recall
+
+    def length(**memory: object) -> int:
+        return len(_with_recall(make_settings(tiny["causal"], memory=memory), (5, 6, 7)))
+
+    assert length() == 303
+    assert length(into="weights") == length(at="eval") == length(top_k=0) == 3
