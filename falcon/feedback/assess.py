@@ -92,7 +92,7 @@ def assess_group(
                     negative_reward(verdict, program, counts, error_share, settings.error_lines),
                 ),
                 error_type=error_type(verdict),
-                error_line=error_line(verdict, program),
+                error_line=error_line(verdict, program, settings.error_lines),
                 error_message=error.message if error and not verdict.passed else "",
                 tripwires=tripwires(program, examples),
             )

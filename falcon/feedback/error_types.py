@@ -79,6 +79,10 @@ _SYNTAX_WHOLE_AT_END = (
 )
 _NO_BLOCK = re.compile(r"expected an indented block after .* on line (\d+)")
 _NAMED_IN_IMPORT = re.compile(r"cannot import name '?(\w+)|No module named '?([\w.]+)")
+_UNFIT_CALL = re.compile(
+    r"(?:\w+\.)*(\w+)\(\) (?:missing \d+ required|takes \d+ |takes from \d+ |got an unexpected keyword"
+    r"|got multiple values|got some positional-only)"
+)
 
 
 def error_of(verdict: Verdict) -> ErrorInfo | None:
@@ -125,22 +129,33 @@ def error_type(verdict: Verdict) -> str:
             return "other-runtime"
 
 
-def error_line(verdict: Verdict, program: str) -> int:
+def error_line(verdict: Verdict, program: str, matching: LineMatching = "exact") -> int:
     """Line of the program the error is at, from 1; 0 when it is unknown or out of range.
 
-    A failed import whose line was not reported is put at the first line that names it.
+    A failed import whose line was not reported is put at the first line that names it. A call by
+    the tests that does not fit the function's parameters, which fails outside of the program, is
+    put at the (last) line that defines the function; not with ``first_occurrence``, as RLTF has
+    no place for it.
     """
     error = error_of(verdict)
     if error is None or error_type(verdict) == "":
         return 0
     if error.line and line_span(program, error.line) is not None:
         return error.line
-    named = _NAMED_IN_IMPORT.search(error.message)
-    if named is None:
+    if named := _NAMED_IN_IMPORT.search(error.message):
+        name = re.escape(named[1] or named[2])
+        found = re.search(rf"(?m)^.*\b{name}\b", program)
+        return line_count(program[: found.end()]) if found else 0
+    return _definition_line(error, program) if matching == "exact" else 0
+
+
+def _definition_line(error: ErrorInfo, program: str) -> int:
+    """Line of the function that a call did not fit; 0 for other errors and other functions."""
+    unfit = _UNFIT_CALL.match(error.message) if error.type == "TypeError" else None
+    if unfit is None:
         return 0
-    name = re.escape(named[1] or named[2])
-    found = re.search(rf"(?m)^.*\b{name}\b", program)
-    return line_count(program[: found.end()]) if found else 0
+    heads = list(re.finditer(rf"(?m)^[ \t]*(?:async[ \t]+)?def[ \t]+{unfit[1]}\b", program))
+    return line_count(program[: heads[-1].end()]) if heads else 0
 
 
 def _syntax_class(error: ErrorInfo, program: str) -> SpanClass:
@@ -156,7 +171,7 @@ def _syntax_class(error: ErrorInfo, program: str) -> SpanClass:
     return "line"
 
 
-def span_class(verdict: Verdict, program: str) -> SpanClass:
+def span_class(verdict: Verdict, program: str, matching: LineMatching = "exact") -> SpanClass:
     """Which part of the program an error speaks of (RLTF, table of fine-grained feedback).
 
     ``whole`` for time-outs, recursion and memory without a line; ``line`` for every error
@@ -177,7 +192,7 @@ def span_class(verdict: Verdict, program: str) -> SpanClass:
         found = _syntax_class(error, program)
         if found != "line":
             return found
-    span = line_span(program, error_line(verdict, program))
+    span = line_span(program, error_line(verdict, program, matching))
     if span is not None and program[span.start : span.end].strip():
         return "line"
     return "whole" if kind == "memory" else "ignore"
@@ -191,7 +206,7 @@ def error_span(
     ``first_occurrence`` looks for the line by its text, as RLTF does, so that an equal line
     before it is taken instead.
     """
-    place = span_class(verdict, program)
+    place = span_class(verdict, program, matching)
     if place == "whole":
         return whole_span(program), "whole program"
     if place == "ignore":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from falcon.feedback import ERROR_TYPES, error_line, error_type, span_class
+from falcon.feedback.error_types import error_span
 from falcon.sandbox.verdict import CaseResult, ErrorInfo, Outcome, Verdict
 
 
@@ -171,6 +172,43 @@ def test_failed_import_without_a_line_is_put_where_it_is_named() -> None:
     absent = ended(Outcome.RUNTIME_ERROR, "ModuleNotFoundError", 0, "No module named 'zzz'")
     assert error_line(absent, program) == 0
     assert span_class(absent, program) == "ignore"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "f(1)",
+        "f(1, 2, 3)",
+        "f()",
+        "f(1, 2, c=3)",
+        "f(1, 2, a=3)",
+        "g(1)",
+        "f(a=1, b=2)",
+        "A().m(1)",
+    ],
+)
+def test_a_call_by_the_tests_that_does_not_fit_is_put_at_the_definition(call: str) -> None:
+    program = (
+        "def f(x):\n    return x\n\ndef f(a, /, b):\n    return a\n"
+        "class A:\n    def m(self): ...\ndef g(*, k): ...\n"
+    )
+    names: dict[str, object] = {}
+    exec(program, names)
+    with pytest.raises(TypeError) as caught:
+        eval(call, names)
+    verdict = ended(Outcome.RUNTIME_ERROR, "TypeError", 0, str(caught.value))
+    line = {"f": 4, "A": 7, "g": 8}[call[0]]
+    assert error_line(verdict, program) == line
+    assert error_span(verdict, program)[1] == f"line {line}"
+    assert error_line(verdict, program, "first_occurrence") == 0
+    assert error_span(verdict, program, "first_occurrence")[0] is None
+
+
+def test_a_type_error_that_speaks_of_another_function_has_no_place() -> None:
+    said = "sorted() takes 1 positional argument but 2 were given"
+    for message in (said, "f() argument must be a string", "unsupported operand type(s) for +"):
+        verdict = ended(Outcome.RUNTIME_ERROR, "TypeError", 0, message)
+        assert error_line(verdict, "def f(x):\n    return x\n") == 0
 
 
 def test_error_on_a_blank_line_has_no_place() -> None:
