@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -52,6 +53,15 @@ def _alike(a: Any, b: Any) -> bool:
     if isinstance(a, set | frozenset):
         return a == b and {repr(each) for each in a} == {repr(each) for each in b}
     return repr(a) == repr(b)
+
+
+def test_of_a_match_only_crosses_that_it_is_one() -> None:
+    text = codec.encode({"a": re.match("a", "abc")})
+    assert "abc" not in text
+    back = codec.decode(text)["a"]
+    assert back
+    assert back != codec.decode(text)["a"]
+    assert codec.encode({"a": back}) == text
 
 
 @given(st.one_of(st.binary(), st.text()))

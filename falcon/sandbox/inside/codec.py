@@ -2,7 +2,8 @@
 
 None, bool, str, int, finite float and list are themselves; everything else is an object
 ``{"t": tag, "v": ...}``. Exact types only, because a subclass can lie about being equal;
-well-known subclasses and numpy values are turned into the plain type first. Nothing is
+well-known subclasses and numpy values are turned into the plain type first. Of a match of a
+regular expression only crosses that it is one: a :class:`Token` stands for it. Nothing is
 ever unpickled, unmarshalled or evaluated.
 """
 
@@ -22,6 +23,13 @@ class Unserialisable(Exception):
 
 class TooLarge(Exception):
     """A value over the node or byte budget."""
+
+
+class Token:
+    """What a match of a regular expression becomes: true, and equal to itself alone."""
+
+    def __repr__(self) -> str:
+        return "<re.Match object>"
 
 
 class Malformed(ValueError):
@@ -103,6 +111,8 @@ class _Encoder:
             return self.text(dict(dict.items(value)), depth)
         if name == "collections.deque":
             return self.text(list(value), depth)
+        if name == "re.Match" or kind is Token:
+            return _tagged("token", '"re.Match"')
         if isinstance(value, tuple) and hasattr(kind, "_fields"):
             return _tagged("tuple", self.items(list(tuple.__iter__(value)), depth))
         if kind.__module__ == "numpy":
@@ -172,4 +182,6 @@ class _Decoder:
             return bytearray.fromhex(body)
         if tag == "complex":
             return complex(float(body[0]), float(body[1]))
+        if tag == "token" and body == "re.Match":
+            return Token()
         raise Malformed("unknown tag")
