@@ -33,7 +33,14 @@ from tasks import dvc
 from tasks.checks import CheckReport
 from tasks.processes import rank
 from tasks.tracking import Status, TrackedRun, Tracker, flatten
-from tasks.workspace import STAGES, Workspace, settings_hash, write_json, write_text
+from tasks.workspace import (
+    STAGES,
+    Workspace,
+    read_json,
+    settings_hash,
+    write_json,
+    write_text,
+)
 
 TIME = "time/"
 """Metrics of this prefix are seconds: tracked, but kept out of DVC's outputs."""
@@ -122,15 +129,28 @@ def run_stage(name: str) -> None:
 
 
 def require_inputs(space: Workspace, stage: str) -> None:
-    """Raise UserError when results of earlier stages that ``dvc.yaml`` names are not there.
+    """Raise UserError when results of earlier stages that ``dvc.yaml`` names are not there, or
+    failed their checks.
 
-    DVC sees to that itself; this is for ``python -m tasks STAGE`` typed by hand.
+    ``dvc repro STAGE`` sees to that itself; this is for one stage alone: ``falcon stage``, ``dvc
+    repro -s``, or ``python -m tasks STAGE`` typed by hand.
     """
     for path in dvc.dependencies(space.root, stage):
-        if path.startswith("outputs/") and not (space.root / path).exists():
+        if not path.startswith("outputs/"):
+            continue
+        if not (space.root / path).exists():
             raise UserError(
                 f"{path} is not there, which `{stage}` reads.",
                 hint=f"Run `dvc repro {stage}`, which makes it first.",
+            )
+        earlier = path.split("/")[1]
+        report = space.output(earlier) / "checks.json"
+        said = read_json(report) if report.is_file() else {}
+        if said and not said["passed"]:
+            raise UserError(
+                f"`{stage}` reads {path}, and the checks of `{earlier}` failed: "
+                f"{said['failures'][0] if said['failures'] else 'nothing was checked'}.",
+                hint=f"Mend that and run `falcon stage {earlier}` again.",
             )
 
 

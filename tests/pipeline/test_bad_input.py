@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pipeline_workspace import enter, sh
+from pipeline_workspace import enter, problem, sh, write_data
 
 from falcon import cli
 from falcon.errors import UserError, full_disk
@@ -24,6 +24,29 @@ def test_results_of_an_earlier_stage_that_are_missing_are_named(shared: Workspac
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "outputs/prepare/problems.parquet is not there, which `train` reads" in done.stderr
     assert "dvc repro train" in done.stderr
+
+
+def test_results_whose_checks_failed_are_not_used(
+    space: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A reference that fails its tests fails ``prepare``; ``seed`` alone then refuses to go on."""
+    problems = [problem(i, split) for i, split in enumerate(("train", "train", "valid", "test"))]
+    wrong = f"def {problems[0]['entry_point']}(x):\n    return None\n"
+    write_data(space.root / "data", [{**problems[0], "solutions": [wrong]}, *problems[1:]])
+    assert main(["prepare"]) == 3
+    assert space.output("prepare").joinpath("problems.parquet").exists()
+    capsys.readouterr()
+    assert main(["seed"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert (
+        "`seed` reads outputs/prepare/problems.parquet, and the checks of `prepare` failed" in told
+    )
+    assert "falcon stage prepare" in told
+    assert not space.output("seed").exists()
+    write_data(space.root / "data", problems)
+    assert main(["prepare"]) == 0
+    assert main(["seed"]) == 0
 
 
 def test_nothing_begins_on_a_disk_without_room(
