@@ -177,6 +177,10 @@ def generate(
         Path | None, typer.Option(help="A file of tests: Python asserts, or JSON stdin/expected.")
     ] = None,
     signature: Annotated[str, typer.Option(help='Like "def f(x: int) -> int:".')] = "",
+    example: Annotated[
+        list[str] | None,
+        typer.Option(help='Shown to the model, and run where there are no tests: "f(2) == 4".'),
+    ] = None,
     stdin: Annotated[
         bool, typer.Option("--stdin", help="A whole program, not a function.")
     ] = False,
@@ -188,7 +192,7 @@ def generate(
     samples: Annotated[int, typer.Option(min=1, help="Programs; 1 is greedy.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write a program for a task. With tests, exit code 0 if it passes and 1 if not.
+    """Write a program for a task. With tests or examples, exit code 0 if it passes and 1 if not.
 
     The program goes to standard output, all else to standard error. Of several programs that
     are tested the best is printed.
@@ -198,7 +202,15 @@ def generate(
     from tasks.workspace import Workspace
 
     request = work.Request(
-        task, tests, signature, stdin, adapter, model, memory=not no_memory, samples=samples
+        task,
+        tests,
+        signature,
+        stdin,
+        adapter,
+        model,
+        memory=not no_memory,
+        samples=samples,
+        examples=tuple(example or ()),
     )
     space = Workspace.here()
     told = Console(stderr=True)

@@ -1,8 +1,9 @@
 """Generate: programs for a user's task, by the model in service.
 
 The same prompt, recall and answer extraction as the benchmark, so that what a user gets is
-what was measured. Tests given with the task are never shown to the model. Nothing is learnt
-from a request and nothing is added to a memory.
+what was measured. Examples are shown to the model, tests never; programs are run on the tests, or
+where there are none on the examples. Nothing is learnt from a request and nothing is added to
+a memory.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ PROBLEM_ID = "user/task"
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for. ``tests`` is a file; ``signature`` a line ``def f(x: int) -> int:``.
+    """What a user asks for. ``tests`` is a file; ``signature`` a line ``def f(x: int) -> int:``;
+    ``examples`` are expressions that are to be true, like ``f(2) == 4``.
 
     ``adapter`` and ``model`` take the place of the model in service.
     """
@@ -45,6 +47,7 @@ class Request:
     model: str = ""
     memory: bool = True
     samples: int = 1
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,17 +128,18 @@ def signature_name(signature: str) -> tuple[str, str]:
 
 
 def read_request(request: Request) -> tuple[Problem, Suite | None]:
-    """The request as a Problem, and its tests if there are any.
+    """The request as a Problem, and what its programs are run on: tests, else examples, else nothing.
 
-    Raises UserError for an empty task, a malformed signature or file of tests, and tests
-    that do not fit the form of the program.
+    Raises UserError for an empty task, a malformed signature, example or file of tests, and tests
+    or examples that do not fit the form of the program.
     """
     from falcon.problems.problem import Difficulty, Problem, Split, no_tests
 
     if not request.task.strip():
         raise UserError("the task is empty.", hint='falcon generate "Return the sum of a list."')
     starter, name = signature_name(request.signature) if request.signature else ("", "")
-    suite = _read_tests(request, name)
+    shown = _read_examples(request)
+    suite = _read_tests(request, name) or shown
     stdin = request.stdin or isinstance(suite, StdinSuite)
     if stdin and name:
         raise UserError("a program that reads standard input has no --signature.")
@@ -144,12 +148,47 @@ def read_request(request: Request) -> tuple[Problem, Suite | None]:
         source="user",
         split=Split.TRAIN,
         difficulty=Difficulty.INTRODUCTORY,
-        statement=request.task,
+        statement=_statement(request) if starter else request.task,
         entry_point=name or _tested(suite),
         starter=f"{starter}\n" if starter else "",
+        examples="\n".join(shown.asserts) if shown else "",
         tests=suite or no_tests(stdin=stdin),
     )
     return problem, suite
+
+
+def _read_examples(request: Request) -> CodeSuite | None:
+    if not request.examples:
+        return None
+    if request.stdin:
+        raise UserError(
+            "--example: examples are calls of a function, but --stdin asks for a whole program.",
+            hint="Write what it reads and prints into the task.",
+        )
+    for text in request.examples:
+        try:
+            ast.parse(text.strip(), mode="eval")
+        except (SyntaxError, ValueError):
+            raise UserError(
+                f"--example: `{text}` is no expression.", hint='Write it like "f(2) == 4".'
+            ) from None
+    return CodeSuite(asserts=tuple(f"assert {text.strip()}" for text in request.examples))
+
+
+def _statement(request: Request) -> str:
+    """The task with its examples, as problems with a starter have them in their text."""
+    lines = [f"`{_arrow(text.strip())}`" for text in request.examples]
+    if not lines:
+        return request.task
+    return "\n".join([f"{request.task.rstrip()}\n", f"Example{'s'[: len(lines) - 1]}:", *lines])
+
+
+def _arrow(text: str) -> str:
+    tree = ast.parse(text, mode="eval").body
+    if not (isinstance(tree, ast.Compare) and [type(op) for op in tree.ops] == [ast.Eq]):
+        return text
+    sides = (ast.get_source_segment(text, side) or "" for side in (tree.left, *tree.comparators))
+    return " -> ".join(sides)
 
 
 def _read_tests(request: Request, name: str) -> Suite | None:

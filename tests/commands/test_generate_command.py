@@ -90,6 +90,20 @@ def test_of_several_programs_the_best_is_printed(tiny, tests, here, falcon) -> N
     assert falcon(*words).out.count("# --- ") == 3
 
 
+def test_programs_are_run_on_examples_where_there_are_no_tests(tiny, tests, falcon) -> None:
+    _, adapter = tiny
+    words = ("generate", TASK, "--signature", SIGNATURE, "--adapter", adapter, "--example")
+    # The adapter has learnt the task without examples by heart, so with them it may write anything.
+    done = falcon(*words, "double(0) == 0", "--json", "--samples", "2")
+    told = json.loads(done.out)
+    verdicts = [each["verdict"] for each in told["samples"]]
+    assert [len(v["tests"]) for v in verdicts] == [1, 1]
+    assert all("double(0) == 0" in v["tests"][0]["test"] for v in verdicts)
+    assert done.code == (0 if any(v["passed"] for v in verdicts) else 1)
+    hidden = json.loads(falcon(*words, "double(0) == 0", "--json", "--tests", tests).out)
+    assert len(hidden["samples"][0]["verdict"]["tests"]) == 2
+
+
 def test_memory_of_other_tasks_comes_before_the_task(tiny, here: Path, falcon) -> None:
     model, _ = tiny
     words = ("generate", TASK, "--model", model, "--json")
@@ -172,6 +186,8 @@ def test_what_is_wrong_with_a_request_is_said_before_a_model_is_loaded(here, tes
         ((TASK, "--adapter", "adapter"), "adapter_config.json is not there"),
         ((TASK, "--model", "./none"), "no such folder"),
         ((TASK, "--samples", "0"), "'--samples'"),
+        ((TASK, "--example", "double(2) = 4"), "is no expression"),
+        ((TASK, "--example", "double(2) == 4", "--stdin"), "--stdin asks for a whole program"),
     ):
         done = falcon("generate", *words)
         assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done.err
@@ -189,6 +205,27 @@ def test_the_prompt_s_problem_comes_from_signature_and_tests(here: Path, tests: 
     problem, suite = read_request(Request(TASK, stdin=True))
     assert problem.uses_stdin
     assert suite is None
+
+
+def test_the_model_is_shown_the_examples(tests: Path) -> None:
+    from falcon.policy.prompt_forms import task_text
+
+    examples = ("double(2) == 4", "not double(0)")
+    problem, suite = read_request(Request(TASK, examples=examples))
+    assert problem.entry_point == "double"
+    assert suite == problem.tests
+    asked = task_text(problem)
+    assert "named `double`. It must pass:" in asked
+    assert "assert double(2) == 4\nassert not double(0)\n" in asked
+    problem, _ = read_request(Request(TASK, signature=SIGNATURE, examples=examples))
+    assert f"{TASK}\n\nExamples:\n`double(2) -> 4`\n`not double(0)`\n" in task_text(problem)
+    problem, suite = read_request(Request(TASK, signature=SIGNATURE, examples=examples[:1]))
+    assert "Example:\n`double(2) -> 4`\n" in task_text(problem)
+    problem, hidden = read_request(Request(TASK, tests=tests, examples=examples))
+    assert len(hidden.asserts) == 2
+    assert hidden != suite
+    assert "double(1)" not in task_text(problem)
+    assert "double(2)" in task_text(problem)
 
 
 def test_an_adapter_of_another_kind_is_refused(tmp_path: Path) -> None:
