@@ -143,12 +143,18 @@ def read_request(request: Request) -> tuple[Problem, Suite | None]:
     stdin = request.stdin or isinstance(suite, StdinSuite)
     if stdin and name:
         raise UserError("a program that reads standard input has no --signature.")
+    if stdin and shown:
+        asking = "--stdin" if request.stdin else request.tests
+        raise UserError(
+            f"--example: examples are calls of a function, but {asking} asks for a whole program.",
+            hint="Write what it reads and prints into the task.",
+        )
     problem = Problem(
         id=PROBLEM_ID,
         source="user",
         split=Split.TRAIN,
         difficulty=Difficulty.INTRODUCTORY,
-        statement=_statement(request) if starter else request.task,
+        statement=_with_examples(request) if starter else request.task,
         entry_point=name or _tested(suite),
         starter=f"{starter}\n" if starter else "",
         examples="\n".join(shown.asserts) if shown else "",
@@ -158,13 +164,6 @@ def read_request(request: Request) -> tuple[Problem, Suite | None]:
 
 
 def _read_examples(request: Request) -> CodeSuite | None:
-    if not request.examples:
-        return None
-    if request.stdin:
-        raise UserError(
-            "--example: examples are calls of a function, but --stdin asks for a whole program.",
-            hint="Write what it reads and prints into the task.",
-        )
     for text in request.examples:
         try:
             ast.parse(text.strip(), mode="eval")
@@ -172,23 +171,25 @@ def _read_examples(request: Request) -> CodeSuite | None:
             raise UserError(
                 f"--example: `{text}` is no expression.", hint='Write it like "f(2) == 4".'
             ) from None
-    return CodeSuite(asserts=tuple(f"assert {text.strip()}" for text in request.examples))
+    asserts = tuple(f"assert {text.strip()}" for text in request.examples)
+    return CodeSuite(asserts=asserts) if asserts else None
 
 
-def _statement(request: Request) -> str:
+def _with_examples(request: Request) -> str:
     """The task with its examples, as problems with a starter have them in their text."""
-    lines = [f"`{_arrow(text.strip())}`" for text in request.examples]
-    if not lines:
+    if not request.examples:
         return request.task
-    return "\n".join([f"{request.task.rstrip()}\n", f"Example{'s'[: len(lines) - 1]}:", *lines])
+    head = "Example:" if len(request.examples) == 1 else "Examples:"
+    lines = [f"`{_arrow(text.strip())}`" for text in request.examples]
+    return "\n".join([request.task.rstrip(), "", head, *lines])
 
 
 def _arrow(text: str) -> str:
-    tree = ast.parse(text, mode="eval").body
-    if not (isinstance(tree, ast.Compare) and [type(op) for op in tree.ops] == [ast.Eq]):
-        return text
-    sides = (ast.get_source_segment(text, side) or "" for side in (tree.left, *tree.comparators))
-    return " -> ".join(sides)
+    """``f(2) == 4`` as ``f(2) -> 4``; other expressions as they are."""
+    match ast.parse(text, mode="eval").body:
+        case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
+            return " -> ".join(ast.get_source_segment(text, side) or "" for side in (left, right))
+    return text
 
 
 def _read_tests(request: Request, name: str) -> Suite | None:

@@ -135,23 +135,23 @@ def require_inputs(space: Workspace, stage: str) -> None:
     ``dvc repro STAGE`` sees to that itself; this is for one stage alone: ``falcon stage``, ``dvc
     repro -s``, or ``python -m tasks STAGE`` typed by hand.
     """
-    for path in dvc.dependencies(space.root, stage):
-        if not path.startswith("outputs/"):
-            continue
+    read = [p for p in dvc.dependencies(space.root, stage) if p.startswith("outputs/")]
+    for path in read:
         if not (space.root / path).exists():
             raise UserError(
                 f"{path} is not there, which `{stage}` reads.",
                 hint=f"Run `dvc repro {stage}`, which makes it first.",
             )
-        earlier = path.split("/")[1]
+    sources = {path.split("/")[1]: path for path in reversed(read)}
+    for earlier, path in sources.items():
         report = space.output(earlier) / "checks.json"
-        said = read_json(report) if report.is_file() else {}
-        if said and not said["passed"]:
-            raise UserError(
-                f"`{stage}` reads {path}, and the checks of `{earlier}` failed: "
-                f"{said['failures'][0] if said['failures'] else 'nothing was checked'}.",
-                hint=f"Mend that and run `falcon stage {earlier}` again.",
-            )
+        if not report.is_file() or (said := read_json(report))["passed"]:
+            continue
+        told = said["failures"][0] if said["failures"] else "nothing was checked"
+        raise UserError(
+            f"`{stage}` reads {path}, and the checks of `{earlier}` failed: {told}.",
+            hint=f"Mend that and run `falcon stage {earlier}` again.",
+        )
 
 
 def _none(space: Workspace, settings: Settings) -> str | None:

@@ -211,7 +211,7 @@ def error_span(
         return whole_span(program), "whole program"
     if place == "ignore":
         return None, "no place in the text"
-    line = error_line(verdict, program)
+    line = error_line(verdict, program, matching)
     if matching == "first_occurrence":
         return first_occurrence(program, line), f"first text like line {line}"
     return line_span(program, line), f"line {line}"

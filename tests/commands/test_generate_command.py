@@ -188,6 +188,7 @@ def test_what_is_wrong_with_a_request_is_said_before_a_model_is_loaded(here, tes
         ((TASK, "--samples", "0"), "'--samples'"),
         ((TASK, "--example", "double(2) = 4"), "is no expression"),
         ((TASK, "--example", "double(2) == 4", "--stdin"), "--stdin asks for a whole program"),
+        ((TASK, "--example", "f(2) == 4", "--tests", "t.json"), "t.json asks for a whole program"),
     ):
         done = falcon("generate", *words)
         assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done.err
