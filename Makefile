@@ -1,6 +1,7 @@
 # make run    set up what is missing, then the whole pipeline
 # make check  style and types        make test   tests
 # make bench  speed, beside peers    make soak   100,000 programs: is anything left behind?
+# make references   after numbers were changed on purpose: write the reference trajectories anew
 # PYTHON=python3.12 make venv        to choose the interpreter
 
 SHELL := /bin/sh
@@ -14,10 +15,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # So that commands DVC starts are those of this environment.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help run test check bench soak clean venv data
+.PHONY: help run test check bench soak references clean venv data
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 run: venv data
 	$(BIN)/falcon run $(ARGS)
@@ -35,6 +36,10 @@ bench: venv
 
 soak: venv
 	$(BIN)/python -m benchmarks.soak $(ARGS)
+
+# The processor's own kernels would write numbers that other machines do not repeat.
+references: venv
+	env $$($(BIN)/python -m tests.training.trajectories --pins) $(BIN)/python -m tests.training.trajectories tests/training/reference
 
 venv: $(STAMP)
 
