@@ -20,7 +20,7 @@ from falcon.errors import UserError
 from falcon.listing import print_code
 
 if TYPE_CHECKING:
-    from tasks.generate import Answer
+    from tasks.serving.generate import Answer
 
 _out = Console()
 
@@ -39,7 +39,7 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
-    from tasks.workspace import Workspace
+    from tasks.support.workspace import Workspace
 
     space = Workspace.here()
     space.require_room()  # before Prefect is imported, which hangs on a full disk
@@ -52,8 +52,8 @@ def run(
 
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:
     """Run one stage by DVC, as `dvc repro -s NAME` does."""
-    from tasks import dvc
-    from tasks.workspace import STAGES, Workspace, set_profile
+    from tasks.support import dvc
+    from tasks.support.workspace import STAGES, Workspace, set_profile
 
     if name not in STAGES:
         raise UserError(f"unknown stage `{name}`.", hint=f"Stages: {', '.join(STAGES)}.")
@@ -78,8 +78,8 @@ def train(
         stage("train", profile, force)
         return
     from falcon.config import load_settings
+    from tasks.support.workspace import Workspace
     from tasks.train import dry_run
-    from tasks.workspace import Workspace
 
     space = Workspace.here()
     # The file keeps its profile: nothing is run.
@@ -106,10 +106,10 @@ def benchmark(
     judged again into state/rescored.
     """
     if rescore:
-        from falcon.evaluation.commands import show
+        from falcon.cli.evaluate import show
         from falcon.monitor import ConsoleMonitor
         from tasks.benchmark import rescored
-        from tasks.workspace import Workspace
+        from tasks.support.workspace import Workspace
 
         show(rescored(Workspace.here(), ConsoleMonitor(Console(stderr=True))))
         return
@@ -158,7 +158,7 @@ def rollback() -> None:
 def ui(port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5000) -> None:
     """Show runs, plots and models: an MLflow server on loopback, until interrupted."""
     from flows.server import port_free
-    from tasks.workspace import Workspace
+    from tasks.support.workspace import Workspace
 
     space = Workspace.here()
     if not port_free(port):
@@ -198,8 +198,8 @@ def generate(
     are tested the best is printed.
     """
     from falcon.monitor import ConsoleMonitor, SilentMonitor
-    from tasks import generate as work
-    from tasks.workspace import Workspace
+    from tasks.serving import generate as work
+    from tasks.support.workspace import Workspace
 
     request = work.Request(
         task,
@@ -273,8 +273,8 @@ def study(
     Interrupted, the same command goes on with the arm it was in.
     """
     from falcon.monitor import ConsoleMonitor
-    from tasks.study import run_study
-    from tasks.workspace import Workspace
+    from tasks.support.study import run_study
+    from tasks.support.workspace import Workspace
 
     space = Workspace.here()
     space.require_room()

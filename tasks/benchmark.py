@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from falcon.errors import UserError
 from falcon.monitor import Monitor
-from tasks import suites
-from tasks.checks import CheckReport, validate
 from tasks.rollout import mix
-from tasks.scores import read_scores
 from tasks.seed import open_memory
-from tasks.stage import Stage, StageResult
-from tasks.workspace import Workspace, replaced_file, write_parquet
+from tasks.support import expectations as suites
+from tasks.support.checks import CheckReport, validate
+from tasks.support.scores import read_scores
+from tasks.support.stage import Stage, StageResult
+from tasks.support.workspace import Workspace, replaced_file, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ TIMES = ("cpu_s", "wall_s")
 
 def champion(space: Workspace) -> tuple[Path | None, dict[str, Any]]:
     """Adapter of the model in service and what is known of it; (None, {}) when there is none."""
-    folder = space.carried / "champion"
+    folder = space.handover / "champion"
     card = folder / "champion.json"
     if not card.is_file():
         return None, {}

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import suites
-from tasks.checks import validate
-from tasks.stage import Stage, StageResult
-from tasks.timed_encoder import TimedEncoder
+from tasks.support import expectations as suites
+from tasks.support.checks import validate
+from tasks.support.stage import Stage, StageResult
+from tasks.support.timed_encoder import TimedEncoder
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,6 +1,6 @@
 """Seed: the long-term memory that a run starts with.
 
-What the last published run left behind (``carried/memory``, when ``memory.carry_over``; the
+What the last published run left behind (``handover/memory``, when ``memory.carry_over``; the
 most valuable ``memory.keep`` of it), without problems that are held out by now, and then the
 demonstrations of this run.
 """
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks import suites
-from tasks.checks import validate
-from tasks.stage import Stage, StageResult
-from tasks.timed_encoder import TimedEncoder
+from tasks.support import expectations as suites
+from tasks.support.checks import validate
+from tasks.support.stage import Stage, StageResult
+from tasks.support.timed_encoder import TimedEncoder
 
 if TYPE_CHECKING:
     from falcon.config import MemorySettings
@@ -58,7 +58,7 @@ def has_memory(folder: Path) -> bool:
 
 def carry(stage: Stage, encoder: Encoder, held_out: set[str], folder: Path) -> None:
     """Begin ``folder`` with what the last published run left, nothing of problems held out now."""
-    source, settings = stage.space.carried / "memory", stage.settings.memory
+    source, settings = stage.space.handover / "memory", stage.settings.memory
     if settings.carry_over and has_memory(source):
         with open_memory(source, encoder, stage.space.state) as memory:
             memory.copy_to(folder, keep=settings.keep, without=held_out)

@@ -18,17 +18,17 @@ import numpy as np
 
 from falcon.config import Settings
 from falcon.errors import UserError
-from tasks import suites
-from tasks.checks import CheckReport, validate
-from tasks.processes import launched, rank
 from tasks.seed import open_memory
-from tasks.stage import Stage, StageResult
-from tasks.workspace import Workspace, path_md5, replaced_folder, write_text
+from tasks.support import expectations as suites
+from tasks.support.checks import CheckReport, validate
+from tasks.support.processes import launched, rank
+from tasks.support.stage import Stage, StageResult
+from tasks.support.workspace import Workspace, path_md5, replaced_folder, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from falcon.training.rehearsal import Memory
+    from falcon.training.run.memory_check import Memory
 
 KEPT = 2
 """Interrupted trainings whose checkpoints are kept."""

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from falcon.config import Settings
+    from falcon.generation.local import Sampling
     from falcon.memory import LongTermMemory
-    from falcon.policy.generate import Sampling
-    from falcon.policy.prompt_forms import Form
+    from falcon.prompts.forms import Form
     from falcon.rollout import Attempt, Workbench
 
 _NUMBERS = ("reward", "test_reward", "coarse", "error", "style", "complexity", "negative")
@@ -107,7 +107,7 @@ def run_benchmark(
 
 
 def _sampling(settings: Settings, stop: tuple[str, ...]) -> Sampling:
-    from falcon.policy.generate import Sampling
+    from falcon.generation.local import Sampling
 
     b = settings.benchmark
     temperature, top_p = (0.0, 1.0) if b.samples == 1 else (b.temperature, b.top_p)
@@ -130,7 +130,7 @@ def _fill(
     from falcon.feedback import make_judge
     from falcon.policy.adapter import load_adapter
     from falcon.policy.policy import Policy
-    from falcon.policy.prompt import adopt
+    from falcon.prompts.encode import adopt
     from falcon.rollout import Workbench
     from falcon.sandbox import Sandbox
 
@@ -159,7 +159,7 @@ def _run_chunks(
     monitor: Monitor,
 ) -> None:
     from falcon.rollout import share_of, stops_of
-    from falcon.training.recalled import adapted_weights
+    from falcon.training.adapt_on_recall import adapted_weights
 
     settings = bench.settings
     samples = settings.benchmark.samples

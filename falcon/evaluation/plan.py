@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from falcon.errors import UserError
 from falcon.evaluation.chunks import digest
-from falcon.policy.prompt_forms import FORMS, FewShot, Form
+from falcon.prompts.forms import FORMS, FewShot, Form
 
 if TYPE_CHECKING:
     from falcon.config import Settings
@@ -58,8 +58,8 @@ def suite_names(suites: Sequence[str]) -> list[str]:
 def load_suites(settings: Settings, data_dir: Path) -> Suites:
     """The problems of ``benchmark.suites``; UserError for an unknown one or one that never fits."""
     from falcon.policy.backbone import load_tokenizer
-    from falcon.policy.prompt import adopt, fits, form_of
     from falcon.problems import load_benchmark
+    from falcon.prompts.encode import adopt, fits, form_of
     from falcon.rollout import spread
 
     tokenizer = load_tokenizer(settings.policy.model, settings.policy.prompt)
@@ -90,8 +90,8 @@ def load_suites(settings: Settings, data_dir: Path) -> Suites:
 
 def _with_examples(form: Form, settings: Settings) -> Form:
     """The form with the worked examples it shows, out of the first suite that has them."""
-    from falcon.policy.prompt_forms import SHOTS
     from falcon.problems.sources import load_demonstrations
+    from falcon.prompts.forms import SHOTS
 
     if not isinstance(form, FewShot):
         return form

@@ -21,8 +21,8 @@ from falcon.evaluation.benchmark import (
 from falcon.evaluation.plan import Suites, suite_names
 from falcon.evaluation.scores import flat_metrics, score_samples
 from falcon.monitor import Monitor
-from falcon.policy.prompt_forms import Form, form_of_version
 from falcon.problems import load_benchmark
+from falcon.prompts.forms import Form, form_of_version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ def _judged(
 ) -> list[dict[str, Any]]:
     """The rows of the table with every verdict and reward made anew, in the same order."""
     from falcon.feedback import make_judge
-    from falcon.policy.generate import Completion
+    from falcon.generation.local import Completion
     from falcon.rollout import Examiner, share_of
     from falcon.sandbox import Sandbox
 

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from falcon.feedback.reward import Feedback
+from falcon.memory.canonical import normal_program
 from falcon.memory.migration import SCHEMA, upgraded
-from falcon.memory.normal import normal_program
 from falcon.problems.problem import Difficulty, Problem, Split, no_tests
 from falcon.sandbox.verdict import Verdict
 

@@ -22,13 +22,13 @@ import numpy.typing as npt
 
 from falcon.config import MemorySettings
 from falcon.errors import UserError
-from falcon.memory.catalog import Catalog
 from falcon.memory.copying import Copying
 from falcon.memory.encoder import Encoder, Vectors
 from falcon.memory.error_statistics import ErrorCount, ErrorStatistics
 from falcon.memory.experience import Experience
 from falcon.memory.index import Show, VectorIndex
 from falcon.memory.log import SEGMENT_BYTES, Log
+from falcon.memory.metadata import Catalog
 from falcon.memory.migration import SCHEMA
 from falcon.memory.record import Summary, decode_record, encode_record, summarise, summary_of
 from falcon.memory.search import Hit, Search

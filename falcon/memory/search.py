@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from falcon.memory.catalog import Catalog
 from falcon.memory.encoder import Vectors
 from falcon.memory.experience import Experience
 from falcon.memory.index import VectorIndex
+from falcon.memory.metadata import Catalog
 from falcon.problems.problem import HELD_OUT
 
 TIE_MARGIN = 16

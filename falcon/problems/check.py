@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from falcon.config import SandboxSettings
 from falcon.errors import UserError
 from falcon.problems.apps_folder import file_of
+from falcon.problems.canonical import code_shape, statement_words
 from falcon.problems.fault import ProblemFault
 from falcon.problems.fields import field_in
 from falcon.problems.files import read_file, read_folder
-from falcon.problems.normal import code_shape, statement_words
 from falcon.problems.problem import Problem
 from falcon.problems.reference import reference_faults, suite_faults
 

@@ -16,7 +16,7 @@ from falcon.evaluation.plan import load_suites, suite_names
 from falcon.feedback import Feedback
 from falcon.memory import Asked, Experience, HashEncoder, LongTermMemory, Origin
 from falcon.monitor import Advance, SilentMonitor
-from falcon.policy.prompt import VERSION
+from falcon.prompts.encode import VERSION
 from falcon.sandbox.verdict import CaseResult, Outcome, Verdict
 from tests.evaluation.conftest import RIGHT, make_problem, settings_for
 

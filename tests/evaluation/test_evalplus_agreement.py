@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from falcon.config import SandboxSettings
-from falcon.errors import UserError
-from falcon.evaluation.evalplus_agreement import (
+from conformance.evalplus_agreement import (
     Case,
     Compared,
     Task,
@@ -22,6 +20,8 @@ from falcon.evaluation.evalplus_agreement import (
     load_tasks,
     require_package,
 )
+from falcon.config import SandboxSettings
+from falcon.errors import UserError
 from falcon.sandbox import Program, Sandbox
 
 PACKAGE = os.environ.get("FALCON_EVALPLUS", "")
@@ -122,7 +122,7 @@ def test_their_check_does_call_them_right(tasks, sandbox):
 def test_without_the_package_it_is_said_in_one_line(tmp_path, capsys):
     with pytest.raises(UserError, match="evalplus is not there"):
         require_package(tmp_path)
-    from benchmarks import agreement
+    from conformance import official_graders as agreement
 
     assert agreement.main(["--part", "evalplus"]) == 0
     assert capsys.readouterr().out == (

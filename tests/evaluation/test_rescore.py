@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from falcon import cli
+from falcon.cli import main as cli
 from falcon.errors import UserError
 from falcon.evaluation import run_benchmark
 from falcon.evaluation.rescore import rescore

@@ -7,8 +7,8 @@ import tokenize
 
 import pytest
 
-from falcon.memory import normal
-from falcon.memory.normal import normal_program
+from falcon.memory import canonical as normal
+from falcon.memory.canonical import normal_program
 
 PROGRAM = '''def f(xs, n=3):
     """Keep  this."""

@@ -70,8 +70,8 @@ def memory(root: Path) -> list[str]:
 
 def mlflow(root: Path) -> float:
     from falcon.config import Settings
-    from tasks.tracking import Tracker
-    from tasks.workspace import Workspace
+    from tasks.support.tracking import Tracker
+    from tasks.support.workspace import Workspace
 
     tracker = Tracker(Settings(), Workspace(root))
     run = tracker.create_run("offline", {"a": "b"})
@@ -84,7 +84,7 @@ def checks(root: Path) -> bool:
     import great_expectations as gx
     import pandas as pd
 
-    from tasks.checks import validate
+    from tasks.support.checks import validate
 
     suite = [gx.expectations.ExpectColumnValuesToNotBeNull(column="a")]
     table = pd.DataFrame({"a": [1, 2]})

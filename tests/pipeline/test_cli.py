@@ -10,11 +10,12 @@ import pytest
 import yaml
 from pipeline_workspace import enter, sh
 
-from falcon import cli, doctor, env
+from falcon import doctor, env
+from falcon.cli import main as cli
 from falcon.errors import UserError
 from flows import server
 from flows.report import shares
-from tasks.workspace import Workspace
+from tasks.support.workspace import Workspace
 
 
 def run(shared: Workspace, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:

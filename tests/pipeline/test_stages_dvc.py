@@ -14,10 +14,10 @@ from pipeline_workspace import enter, problem, sh, write_data
 
 from falcon.errors import UserError
 from falcon.monitor import SilentMonitor
-from tasks import dvc
-from tasks.stage import read_marker
-from tasks.study import run_study
-from tasks.workspace import Workspace, path_md5, set_profile
+from tasks.support import dvc
+from tasks.support.stage import read_marker
+from tasks.support.study import run_study
+from tasks.support.workspace import Workspace, path_md5, set_profile
 
 
 def study(space: Workspace) -> None:
@@ -87,7 +87,7 @@ def test_a_reference_that_fails_and_a_leak_stop_the_pipeline(space: Workspace) -
     assert caught.value.hopeless
     docs = space.state / "data_docs" / "prepare" / "index.html"
     assert docs.is_file()
-    from tasks.tracking import Tracker
+    from tasks.support.tracking import Tracker
 
     tracker = Tracker(space.settings(), space)
     runs = tracker.client.search_runs([tracker.experiment_id()])
@@ -104,16 +104,16 @@ def test_a_reference_that_fails_and_a_leak_stop_the_pipeline(space: Workspace) -
 @pytest.mark.flow
 def test_a_stage_that_is_terminated_is_killed_on_record(space: Workspace) -> None:
     code = (
-        "import os, signal, sys, tasks.prepare, tasks.stage\n"
+        "import os, signal, sys, tasks.prepare, tasks.support.stage\n"
         "def body(stage):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    raise SystemExit('not reached')\n"
         "tasks.prepare.body = body\n"
-        "tasks.stage.run_stage('prepare')\n"
+        "tasks.support.stage.run_stage('prepare')\n"
     )
     done = sh(space.root, sys.executable, "-c", code)
     assert done.returncode == 143, done.stderr
-    from tasks.tracking import Tracker
+    from tasks.support.tracking import Tracker
 
     tracker = Tracker(space.settings(), space)
     runs = tracker.client.search_runs([tracker.experiment_id()])

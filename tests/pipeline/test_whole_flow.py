@@ -18,7 +18,7 @@ from pipeline_workspace import make_workspace, sh
 from test_flows import free_port
 
 from falcon import env
-from tasks.workspace import STAGES, Workspace
+from tasks.support.workspace import STAGES, Workspace
 
 SIZES = {
     "policy": {"dtype": "float32", "lora_rank": 4, "max_prompt_tokens": 900},

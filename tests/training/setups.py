@@ -9,10 +9,10 @@ from typing import Any
 
 from falcon.config import FeedbackSettings, Settings
 from falcon.feedback import assess_group, composite, make_judge
+from falcon.generation.local import Completion
 from falcon.memory import HashEncoder, LongTermMemory, Origin
 from falcon.memory.experience import Asked, Experience
 from falcon.monitor import Monitor, SilentMonitor
-from falcon.policy.generate import Completion
 from falcon.policy.policy import Policy
 from falcon.problems import Problem
 from falcon.rollout import Attempt

@@ -13,8 +13,8 @@ from falcon.memory import HashEncoder, LongTermMemory, Origin
 from falcon.policy.policy import Policy
 from falcon.rollout import Workbench
 from falcon.sandbox import Sandbox
-from falcon.training.losses import LOSSES, Sample
-from falcon.training.remembered import remembered
+from falcon.training.batches.replay import remembered
+from falcon.training.objectives import LOSSES, Sample
 from tests.training.setups import attempts_of, make_problem, make_settings
 
 GOOD = "def f(x):\n    return x + 1"

@@ -7,9 +7,9 @@ import pytest
 
 from falcon.errors import UserError
 from falcon.feedback import ERROR_TYPES, make_judge
+from falcon.generation.local import Completion
 from falcon.memory import HashEncoder, LongTermMemory, Origin
 from falcon.monitor import SilentMonitor
-from falcon.policy.generate import Completion
 from falcon.policy.policy import Policy
 from falcon.rollout import (
     Workbench,
