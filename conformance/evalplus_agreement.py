@@ -22,8 +22,8 @@ import numpy as np
 from conformance import evalplus_side
 from falcon.errors import UserError
 from falcon.memory.mutation import corrupt
-from falcon.problems.evalplus import parse_evalplus
 from falcon.problems.fault import refuse
+from falcon.problems.files import parse_rows
 from falcon.problems.problem import Problem
 from falcon.problems.rows import read_rows
 from falcon.sandbox import Outcome, Program, Sandbox, Verdict
@@ -75,7 +75,7 @@ class Compared:
 def load_tasks(file: Path) -> list[Task]:
     """The tasks of a file of EvalPlus. Raises UserError for one that has faults."""
     rows, faults = read_rows(file, missing="Give MbppPlus.jsonl.")
-    problems, more = parse_evalplus(file, rows)
+    problems, more = parse_rows(file, rows, "evalplus")
     refuse(file, faults + more)
     by_row = dict(problems)
     return [Task(row, by_row[number]) for number, row in rows]
