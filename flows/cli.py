@@ -85,8 +85,8 @@ def train(
     # The file keeps its profile: nothing is run.
     settings = load_settings(space.root / "params.yaml", profile) if profile else space.settings()
     _out.print(str(dry_run(space, settings)), highlight=False, soft_wrap=True)
-    if settings.train.processes > 1:
-        _out.print(f"for each of {settings.train.processes} processes", highlight=False)
+    if settings.machine.processes > 1:
+        _out.print(f"for each of {settings.machine.processes} processes", highlight=False)
 
 
 def _say(line: str) -> None:

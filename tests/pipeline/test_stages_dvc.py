@@ -164,7 +164,7 @@ def test_switching_the_profile_changes_one_word(shared: Workspace) -> None:
         assert set_profile(shared, "gpu")
         assert file.read_text() == before.replace("profile: quick #", "profile: gpu #", 1)
         assert not set_profile(shared, "gpu")
-        assert shared.settings().sandbox.workers == 12
+        assert shared.settings().machine.workers == 12
     finally:
         file.write_text(before)
 
