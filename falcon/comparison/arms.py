@@ -47,7 +47,7 @@ def scored(
     """
     import pandas as pd
 
-    from falcon.evaluation.benchmark import run_benchmark
+    from falcon.evaluation.benchmark import BenchmarkFolders, run_benchmark
     from falcon.training import train
 
     told = [p.model_dump(mode="json") for p in problems]
@@ -81,11 +81,9 @@ def scored(
                 continue
             run_benchmark(
                 settings.model_copy(update={"benchmark": scoring}),
-                data_dir=data_dir,
+                folders=BenchmarkFolders(data_dir, place / name, place / "unfinished" / name),
                 memory=memory,
                 policies={"trained": place / "policy"} if trains else {"base": None},
-                out=place / name,
-                work=place / "unfinished" / name,
                 monitor=monitor,
             )
     write_whole(done, key.encode())
