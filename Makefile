@@ -35,7 +35,7 @@ bench: venv
 	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: venv
-	$(BIN)/python -m benchmarks.soak $(ARGS)
+	$(BIN)/python -m perf.soak $(ARGS)
 
 # The processor's own kernels would write numbers that other machines do not repeat.
 references: venv

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Literal
 
 from falcon.feedback import assess_group, composite, unit_test_value
 from falcon.feedback.reward import Feedback
+from falcon.generation.local import Completion, Sampling, generate
 from falcon.memory.experience import Asked, Experience, Origin
 from falcon.monitor import Monitor, SilentMonitor
-from falcon.policy import prompt as prompts
-from falcon.policy.generate import Completion, Sampling, generate
+from falcon.prompts import encode as prompts
 from falcon.sandbox import Program
 from falcon.sandbox.verdict import Outcome, Verdict
 
@@ -41,7 +41,7 @@ class Attempt:
     """One completion for a problem with everything that came of it.
 
     ``program_start`` is the completion's character at which the program begins (see
-    :class:`falcon.policy.extraction.Extraction`); ``reward`` is the composite R(W, F);
+    :class:`falcon.prompts.extraction.Extraction`); ``reward`` is the composite R(W, F);
     ``prompt_version`` names the form it was asked in.
     """
 
@@ -194,10 +194,10 @@ class Workbench(Examiner):
         m = self.settings.memory
         if memory is None or m.into != "prompt" or not m.recalls(phase):
             return ""
-        from falcon.memory import recalled_text
+        from falcon.memory import recall_text
 
         since = time.perf_counter()
-        text = recalled_text(
+        text = recall_text(
             memory,
             problem.statement,
             m,
@@ -227,7 +227,7 @@ class Workbench(Examiner):
         """``samples`` attempts at each problem, in order.
 
         ``fast`` and ``tasks`` generate under adapted weights, ``numbers`` are those of the
-        problems (see :func:`falcon.policy.generate.generate`). ``error_share`` is P_error of eq. 9; without
+        problems (see :func:`falcon.generation.local.generate`). ``error_share`` is P_error of eq. 9; without
         it that of the settings is taken. Raises UserError when a task alone is
         longer than a prompt may be.
         """
@@ -387,7 +387,7 @@ def roll_out(
     limit = settings.policy.max_prompt_tokens
     pool = [p for p in pool if prompts.fits(policy.tokenizer, p, limit)]
     chosen = spread(pool, settings.rollout.problems)
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
         bench.clock.seconds["load"] = loading
         groups = bench.attempt(

@@ -13,10 +13,10 @@ from prefect import flow, get_run_logger  # noqa: E402 - the environment comes f
 
 from flows import quiet  # noqa: E402
 from flows.training import record, run_stage  # noqa: E402
-from tasks.registry import Registry  # noqa: E402
-from tasks.stage import closing, provenance  # noqa: E402
-from tasks.tracking import Tracker  # noqa: E402
-from tasks.workspace import Workspace  # noqa: E402
+from tasks.support.registry import Registry  # noqa: E402
+from tasks.support.stage import closing, provenance  # noqa: E402
+from tasks.support.tracking import Tracker  # noqa: E402
+from tasks.support.workspace import Workspace  # noqa: E402
 
 
 @flow(name="falcon-benchmark")  # type: ignore[untyped-decorator]
@@ -25,7 +25,7 @@ def benchmark(force: bool = False) -> dict[str, Any]:
     quiet.install()
     space = Workspace.here()
     os.chdir(space.root)
-    settings = space.settings()
+    settings = space.stage_settings()
     tracker = Tracker(settings, space)
     tracker.spool.replay()
     parent = tracker.create_run(

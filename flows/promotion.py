@@ -14,9 +14,9 @@ from prefect import flow, get_run_logger  # noqa: E402 - the environment comes f
 from prefect.artifacts import create_markdown_artifact  # noqa: E402
 
 from flows import quiet  # noqa: E402
-from tasks.registry import Registry, Version  # noqa: E402
-from tasks.tracking import Tracker  # noqa: E402
-from tasks.workspace import Workspace  # noqa: E402
+from tasks.support.registry import Registry, Version  # noqa: E402
+from tasks.support.tracking import Tracker  # noqa: E402
+from tasks.support.workspace import Workspace  # noqa: E402
 
 
 def open_registry() -> Registry:

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tasks.scores import Interval, Score, Scores, read_scores
-from tasks.workspace import Workspace
+from tasks.support.scores import Interval, Score, Scores, read_scores
+from tasks.support.workspace import Workspace
 
 KINDS = {
     "load": "model loading",

@@ -22,14 +22,15 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 
 from falcon.config import Settings  # noqa: E402
 from falcon.errors import UserError  # noqa: E402
-from flows import carry, quiet  # noqa: E402
-from tasks import dvc  # noqa: E402
-from tasks.checks import report_markdown  # noqa: E402
+from flows import handover, quiet  # noqa: E402
 from tasks.gate import read_gate  # noqa: E402
-from tasks.registry import Away, Refused, Registry  # noqa: E402
-from tasks.stage import bury_dead, closing, log_data, provenance, read_marker  # noqa: E402
-from tasks.tracking import TrackedRun, Tracker, flatten  # noqa: E402
-from tasks.workspace import STAGES, Workspace, read_json, set_profile  # noqa: E402
+from tasks.support import dvc  # noqa: E402
+from tasks.support.checks import report_markdown  # noqa: E402
+from tasks.support.params import write_settings  # noqa: E402
+from tasks.support.registry import Away, Refused, Registry  # noqa: E402
+from tasks.support.stage import bury_dead, closing, log_data, provenance, read_marker  # noqa: E402
+from tasks.support.tracking import TrackedRun, Tracker, flatten  # noqa: E402
+from tasks.support.workspace import STAGES, Workspace, read_json  # noqa: E402
 
 RETRY_DELAY = 10.0
 """Seconds before a stage that failed for reasons of its own is tried once more."""
@@ -98,9 +99,8 @@ def train(profile: str = "", force: bool = False, carry_on: bool = False) -> dic
     quiet.install()
     space = Workspace.here()
     os.chdir(space.root)
-    if profile:
-        set_profile(space, profile)
-    settings = space.settings()
+    write_settings(space, profile)
+    settings = space.stage_settings()
     logger = get_run_logger()
     version = dvc.ensure_data(space.root, _say(logger))
     logger.info("data version %s, profile %s", version, settings.profile)
@@ -114,7 +114,7 @@ def train(profile: str = "", force: bool = False, carry_on: bool = False) -> dic
     with closing(parent):
         parent.params({**flatten(settings.model_dump(mode="json")), "force": force})
         log_data(parent, space.root, "training")
-        if settings.memory.carry_over and carry.adopt(space, anew=force or carry_on):
+        if settings.memory.carry_over and handover.adopt(space, anew=force or carry_on):
             logger.info("seeding starts from the memory of the last run")
         result = _stages(space, settings, parent, force)
         result |= _publish(space, settings, tracker, parent)
@@ -165,7 +165,7 @@ def _publish(
     logger = get_run_logger()
     decision = read_gate(space)
     if settings.memory.carry_over:
-        carry.publish(space)
+        handover.publish(space)
     parent.tags({"gate": decision["decision"]})
     parent.artifact(space.root / "dvc.lock")
     parent.artifact(space.output("gate") / "gate.json", "gate")

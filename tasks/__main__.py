@@ -15,8 +15,8 @@ def main(arguments: list[str]) -> int:
     """Exit code: 0 done, 2 a fault of the user's, 3 a failed check, 130 or 143 interrupted."""
     apply()
     from falcon.errors import UserError, full_disk
-    from tasks.stage import run_stage
-    from tasks.workspace import STAGES
+    from tasks.support.stage import run_stage
+    from tasks.support.workspace import STAGES
 
     try:
         if len(arguments) != 1:

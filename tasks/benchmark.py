@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from falcon.errors import UserError
 from falcon.monitor import Monitor
-from tasks import suites
-from tasks.checks import CheckReport, validate
 from tasks.rollout import mix
-from tasks.scores import read_scores
 from tasks.seed import open_memory
-from tasks.stage import Stage, StageResult
-from tasks.workspace import Workspace, replaced_file, write_parquet
+from tasks.support import expectations as suites
+from tasks.support.checks import CheckReport, validate
+from tasks.support.scores import read_scores
+from tasks.support.stage import Stage, StageResult
+from tasks.support.workspace import Workspace, replaced_file, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ TIMES = ("cpu_s", "wall_s")
 
 def champion(space: Workspace) -> tuple[Path | None, dict[str, Any]]:
     """Adapter of the model in service and what is known of it; (None, {}) when there is none."""
-    folder = space.carried / "champion"
+    folder = space.handover / "champion"
     card = folder / "champion.json"
     if not card.is_file():
         return None, {}
@@ -39,7 +39,7 @@ def body(stage: Stage) -> StageResult:
     """Writes ``scores.json``, ``samples.parquet`` and ``report.html``."""
     import pandas as pd
 
-    from falcon.evaluation import run_benchmark
+    from falcon.evaluation import BenchmarkFolders, run_benchmark
     from falcon.memory import make_encoder
 
     space, settings = stage.space, stage.settings
@@ -50,15 +50,13 @@ def body(stage: Stage) -> StageResult:
         stage.run.tags({"champion.version": card.get("version", "")})
     encoder = make_encoder(settings.memory.encoder)
     with open_memory(
-        space.output("train") / "memory", encoder, space.state, settings=settings.memory
+        space.output("train") / "memory", encoder, space.state, settings=settings
     ) as memory:
         result = run_benchmark(
             settings,
-            data_dir=space.data,
+            folders=BenchmarkFolders(space.data, stage.out, space.state / "work" / "benchmark"),
             memory=memory,
             policies=policies,
-            out=stage.out,
-            work=space.state / "work" / "benchmark",
             monitor=stage.monitor,
             curves=pd.read_csv(space.output("train") / "curves.csv"),
         )
@@ -91,7 +89,7 @@ def rescored(space: Workspace, monitor: Monitor) -> BenchmarkResult:
             shutil.copyfile(file, temporary)
     encoder = make_encoder(settings.memory.encoder)
     with open_memory(
-        space.output("train") / "memory", encoder, space.state, settings=settings.memory
+        space.output("train") / "memory", encoder, space.state, settings=settings
     ) as memory:
         return rescore(settings, data_dir=space.data, memory=memory, out=out, monitor=monitor)
 

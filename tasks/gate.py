@@ -12,12 +12,20 @@ from typing import Any
 
 from falcon.config import GateSettings
 from falcon.errors import UserError
-from tasks import dvc, suites
 from tasks.benchmark import champion
-from tasks.checks import validate
-from tasks.scores import POOLED, Interval, Scores, read_scores
-from tasks.stage import Stage, StageResult
-from tasks.workspace import STAGES, Workspace, path_md5, read_json, settings_hash, write_json
+from tasks.support import dvc
+from tasks.support import expectations as suites
+from tasks.support.checks import validate
+from tasks.support.scores import POOLED, Interval, Scores, read_scores
+from tasks.support.stage import Stage, StageResult
+from tasks.support.workspace import (
+    STAGES,
+    Workspace,
+    path_md5,
+    read_json,
+    settings_hash,
+    write_json,
+)
 
 JUDGED = STAGES[:-1]
 """The stages the gate looks at."""

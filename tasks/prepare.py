@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import suites
-from tasks.checks import validate
-from tasks.stage import Stage, StageResult
-from tasks.timed_encoder import TimedEncoder
+from tasks.support import expectations as suites
+from tasks.support.checks import validate
+from tasks.support.stage import Stage, StageResult
+from tasks.support.timed_encoder import TimedEncoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +101,7 @@ def _judge(stage: Stage, problems: Sequence[Problem]) -> dict[str, list[Verdict]
 
     programs = [Program(code, p.tests) for p in problems for code in ("", *p.solutions)]
     with (
-        Sandbox(stage.settings.sandbox) as sandbox,
+        Sandbox(stage.settings) as sandbox,
         stage.monitor.progress("judging references", len(programs)) as bar,
     ):
         shown = 0

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks import suites
-from tasks.checks import CheckReport, validate
 from tasks.seed import open_memory
-from tasks.stage import Stage, StageResult
-from tasks.workspace import write_parquet
+from tasks.support import expectations as suites
+from tasks.support.checks import CheckReport, validate
+from tasks.support.stage import Stage, StageResult
+from tasks.support.workspace import write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def body(stage: Stage) -> StageResult:
     source = space.output("seed") / "memory"
     encoder = make_encoder(settings.memory.encoder)
     with open_memory(
-        folder, encoder, space.state, writable=True, copy_of=source, settings=settings.memory
+        folder, encoder, space.state, writable=True, copy_of=source, settings=settings
     ) as memory:
         result = roll_out(settings, problems, memory=memory, monitor=stage.monitor)
         added = memory.append(result.experiences)

@@ -1,6 +1,6 @@
 """Seed: the long-term memory that a run starts with.
 
-What the last published run left behind (``carried/memory``, when ``memory.carry_over``; the
+What the last published run left behind (``handover/memory``, when ``memory.carry_over``; the
 most valuable ``memory.keep`` of it), without problems that are held out by now, and then the
 demonstrations of this run.
 """
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks import suites
-from tasks.checks import validate
-from tasks.stage import Stage, StageResult
-from tasks.timed_encoder import TimedEncoder
+from tasks.support import expectations as suites
+from tasks.support.checks import validate
+from tasks.support.stage import Stage, StageResult
+from tasks.support.timed_encoder import TimedEncoder
 
 if TYPE_CHECKING:
-    from falcon.config import MemorySettings
+    from falcon.config import Settings
     from falcon.feedback.reward import Feedback
     from falcon.memory.encoder import Encoder
     from falcon.memory.experience import Experience
@@ -35,7 +35,7 @@ def open_memory(
     *,
     writable: bool = False,
     copy_of: Path | None = None,
-    settings: MemorySettings | None = None,
+    settings: Settings | None = None,
 ) -> Any:
     """A long-term memory with its index under ``state/index`` (shared by all stages).
 
@@ -58,7 +58,7 @@ def has_memory(folder: Path) -> bool:
 
 def carry(stage: Stage, encoder: Encoder, held_out: set[str], folder: Path) -> None:
     """Begin ``folder`` with what the last published run left, nothing of problems held out now."""
-    source, settings = stage.space.carried / "memory", stage.settings.memory
+    source, settings = stage.space.handover / "memory", stage.settings.memory
     if settings.carry_over and has_memory(source):
         with open_memory(source, encoder, stage.space.state) as memory:
             memory.copy_to(folder, keep=settings.keep, without=held_out)
@@ -78,7 +78,7 @@ def body(stage: Stage) -> StageResult:
     held_out = {p.id for p in problems if p.split in HELD_OUT}
     encoder = TimedEncoder(make_encoder(settings.memory.encoder))
     start = time.perf_counter()
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         made = demonstrations(
             problems,
             lambda pairs: sandbox.judge_all([Program(code, suite) for code, suite in pairs]),
@@ -92,7 +92,7 @@ def body(stage: Stage) -> StageResult:
     shutil.rmtree(folder, ignore_errors=True)
     carry(stage, encoder, held_out, folder)
     with open_memory(
-        folder, encoder, stage.space.state, writable=True, settings=settings.memory
+        folder, encoder, stage.space.state, writable=True, settings=settings
     ) as memory:
         kept = len(memory)
         new = memory.append(made)
@@ -111,7 +111,7 @@ def body(stage: Stage) -> StageResult:
 def _feedback(stage: Stage) -> Any:
     from falcon.feedback.assess import assess_group
     from falcon.feedback.error_types import ERROR_TYPES
-    from falcon.feedback.judge import make_judge
+    from falcon.feedback.judges import make_judge
 
     settings = stage.settings.feedback
     judge = make_judge(settings)

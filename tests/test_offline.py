@@ -35,7 +35,7 @@ def namespace() -> tuple[str, ...]:
 
 def child(home: Path, *words: str, guard: bool = True) -> subprocess.CompletedProcess[str]:
     """Run Python with nothing of our own environment: no switch is set but by the product."""
-    folders = [TESTS.parent, TESTS / "commands", TESTS / "offline"]
+    folders = [TESTS.parent, TESTS / "cli", TESTS / "offline"]
     environment = {
         "HOME": str(home),
         "PATH": "/usr/bin:/bin",

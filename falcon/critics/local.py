@@ -55,7 +55,7 @@ class LocalCritic:
         ]
 
     def _write(self, questions: list[Question]) -> list[str | CriticFault]:
-        from falcon.policy.generate import Sampling, generate
+        from falcon.generation.local import Sampling, generate
 
         policy = self._loaded()
         prompts = [policy.encode(_prompt(policy, question)) for question in questions]

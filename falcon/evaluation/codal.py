@@ -101,7 +101,7 @@ def respond(plan: Plan, work: Path, monitor: Monitor) -> list[Row]:
 
 
 def _written(policy: Policy, plan: Plan, part: Sequence[Instruction]) -> list[Row]:
-    from falcon.policy.generate import Sampling, generate
+    from falcon.generation.local import Sampling, generate
 
     prompts = [policy.encode(_prompt(policy, each)) for each in part]
     sampling = Sampling(0.0, 1.0, plan.max_new_tokens, plan.batch_size)

@@ -33,7 +33,7 @@ class Backbone:
     """A frozen model in evaluation mode with its tokenizer.
 
     ``kind`` is "causal" or "seq2seq"; ``chat`` tells whether prompts are turns of a chat (see
-    :mod:`falcon.policy.prompt_forms`).
+    :mod:`falcon.prompts.forms`).
     """
 
     model: Any
@@ -162,8 +162,8 @@ def load_tokenizer(name: str, prompt: str = "auto") -> Any:
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    from falcon.policy.prompt import adopt
-    from falcon.policy.prompt_forms import choose
+    from falcon.prompts.encode import adopt
+    from falcon.prompts.forms import choose
 
     try:
         source = resolve_source(name)
@@ -206,7 +206,7 @@ def load_backbone(settings: PolicySettings, *, differentiable_twice: bool = Fals
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     from falcon.policy.attention import ATTENTION, register
-    from falcon.policy.prompt import form_of
+    from falcon.prompts.encode import form_of
 
     source = resolve_source(settings.model)
     tokenizer = load_tokenizer(settings.model, settings.prompt)

@@ -1,7 +1,7 @@
 """Policy: the actor p(w | D, theta). A frozen backbone, its adapter, and what both can do.
 
 One object for decoder-only and encoder-decoder models. It generates through
-:mod:`falcon.policy.generate`, gives log-probabilities through
+:mod:`falcon.generation.local`, gives log-probabilities through
 :mod:`falcon.policy.likelihood`, and is saved as a PEFT adapter with its tokenizer.
 """
 
@@ -19,7 +19,7 @@ import torch
 
 from falcon.policy.adapter import AdapterBank, Pairs, attach, load_adapter, save_adapter
 from falcon.policy.backbone import Backbone, load_backbone
-from falcon.policy.cache import GrowingLayer, grows, joined, new_cache
+from falcon.policy.kv_cache import GrowingLayer, grows, joined, new_cache
 from falcon.policy.recompute import Recompute
 from falcon.policy.shards import Shards
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from falcon.problems.fault import ProblemFault
-from falcon.problems.own import Parsed
+from falcon.problems.jsonl import Parsed
 from falcon.problems.problem import Difficulty, Problem, Split
 from falcon.problems.rows import Row
 from falcon.suite import Call, CallSuite, Run, StdinSuite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from falcon.problems.normal import code_shape, statement_words
+from falcon.problems.canonical import code_shape, statement_words
 from falcon.problems.problem import Problem
 
 

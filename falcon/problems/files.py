@@ -13,9 +13,9 @@ from falcon.problems.evalplus import parse_evalplus
 from falcon.problems.fault import ProblemFault
 from falcon.problems.fields import field_in
 from falcon.problems.humaneval import parse_humaneval
+from falcon.problems.jsonl import Parsed, parse_own
 from falcon.problems.leetcode import parse_leetcode
 from falcon.problems.mbpp import parse_mbpp
-from falcon.problems.own import Parsed, parse_own
 from falcon.problems.problem import Problem
 from falcon.problems.reference import reference_faults, suite_faults
 from falcon.problems.rows import Row, form_of, looks_like, misplaced, read_rows

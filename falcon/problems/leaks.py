@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from falcon.problems.normal import code_text, statement_words, words
+from falcon.problems.canonical import code_text, statement_words, words
 from falcon.problems.problem import Problem
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from falcon.problems.fault import ProblemFault, validation_faults
-from falcon.problems.own import Parsed
+from falcon.problems.jsonl import Parsed
 from falcon.problems.problem import Difficulty, Problem, Split
 from falcon.problems.rows import Row
 from falcon.suite import CodeSuite

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from falcon.errors import UserError
 from falcon.problems.fault import ProblemFault, validation_faults
-from falcon.problems.own import Parsed
+from falcon.problems.jsonl import Parsed
 from falcon.problems.problem import Difficulty, Problem, Split
 from falcon.problems.reference import called_function, defined_functions, parse
 from falcon.problems.rows import Row

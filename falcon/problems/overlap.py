@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from falcon.problems.canonical import code_text, statement_word_spans, word_spans, words
 from falcon.problems.leaks import Encode, Leak, find_leaks
-from falcon.problems.normal import code_text, statement_word_spans, word_spans, words
 from falcon.problems.problem import Problem
 
 Marked = tuple[tuple[str, bool], ...]

@@ -11,8 +11,8 @@ import torch
 from falcon.config import Settings
 from falcon.policy.adapter import attach, save_adapter
 from falcon.policy.backbone import load_backbone
-from falcon.policy.prompt import answer, render
 from falcon.problems import Problem
+from falcon.prompts.encode import answer, render
 
 RIGHT = "def double(x):\n    return 2 * x"
 WRONG = "def triple(x):\n    return x + x"
@@ -106,7 +106,7 @@ def settings_for(model: Path, **benchmark: object) -> Settings:
                 "lora_alpha": 4.0,
                 "max_prompt_tokens": 400,
             },
-            "sandbox": {"workers": 1, "allow_weak": True},
+            "machine": {"workers": 1, "allow_weak": True, "cache": False},
             "memory": {"encoder": "hash", "min_similarity": -1.0},
             "benchmark": {
                 "suites": ["builtin"],

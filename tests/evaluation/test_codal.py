@@ -12,7 +12,7 @@ from critics.chat_server import answer, chat_server
 from models import tiny_causal
 from typer.testing import CliRunner
 
-from falcon.cli import app
+from falcon.cli.main import app
 from falcon.errors import UserError
 from falcon.evaluation import codal as bench
 from falcon.evaluation.codal_prompts import PRINCIPLES, question_of, rating_of

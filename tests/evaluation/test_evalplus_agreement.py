@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from falcon.config import SandboxSettings
-from falcon.errors import UserError
-from falcon.evaluation.evalplus_agreement import (
+from conformance.evalplus_agreement import (
     Case,
     Compared,
     Task,
@@ -22,6 +20,8 @@ from falcon.evaluation.evalplus_agreement import (
     load_tasks,
     require_package,
 )
+from falcon.config import Settings
+from falcon.errors import UserError
 from falcon.sandbox import Program, Sandbox
 
 PACKAGE = os.environ.get("FALCON_EVALPLUS", "")
@@ -74,7 +74,9 @@ def tasks(tmp_path: Path) -> dict[str, Task]:
 
 @pytest.fixture(scope="module")
 def sandbox():
-    with Sandbox(SandboxSettings.model_validate({"workers": 1, "cpu_seconds": 1.0})) as running:
+    machine = {"workers": 1, "cache": False}
+    limits = Settings.model_validate({"machine": machine, "sandbox": {"cpu_seconds": 1.0}})
+    with Sandbox(limits) as running:
         yield running
 
 
@@ -122,7 +124,7 @@ def test_their_check_does_call_them_right(tasks, sandbox):
 def test_without_the_package_it_is_said_in_one_line(tmp_path, capsys):
     with pytest.raises(UserError, match="evalplus is not there"):
         require_package(tmp_path)
-    from benchmarks import agreement
+    from conformance import official_graders as agreement
 
     assert agreement.main(["--part", "evalplus"]) == 0
     assert capsys.readouterr().out == (

@@ -47,12 +47,12 @@ def tokenizer() -> list[str]:
 
 
 def sandbox() -> str:
-    from falcon.config import SandboxSettings
+    from falcon.config import Settings
     from falcon.sandbox import Program, Sandbox
     from falcon.suite import Call, CallSuite
 
     suite = CallSuite(entry_point="add", calls=(Call(args=(1, 2), expected=3),))
-    with Sandbox(SandboxSettings(workers=1)) as running:
+    with Sandbox(Settings().changed({"machine.workers": 1, "machine.cache": False})) as running:
         return running.judge(Program("def add(a, b):\n    return a + b", suite)).outcome.value
 
 
@@ -70,8 +70,8 @@ def memory(root: Path) -> list[str]:
 
 def mlflow(root: Path) -> float:
     from falcon.config import Settings
-    from tasks.tracking import Tracker
-    from tasks.workspace import Workspace
+    from tasks.support.tracking import Tracker
+    from tasks.support.workspace import Workspace
 
     tracker = Tracker(Settings(), Workspace(root))
     run = tracker.create_run("offline", {"a": "b"})
@@ -84,7 +84,7 @@ def checks(root: Path) -> bool:
     import great_expectations as gx
     import pandas as pd
 
-    from tasks.checks import validate
+    from tasks.support.checks import validate
 
     suite = [gx.expectations.ExpectColumnValuesToNotBeNull(column="a")]
     table = pd.DataFrame({"a": [1, 2]})

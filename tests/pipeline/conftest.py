@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pipeline_workspace import enter, make_workspace
 
-from tasks.tracking import prepare_database
-from tasks.workspace import Workspace
+from tasks.support.tracking import prepare_database
+from tasks.support.workspace import Workspace
 
 
 @pytest.fixture(scope="session")

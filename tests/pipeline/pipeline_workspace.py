@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from falcon import env
-from tasks.workspace import Workspace
+from tasks.support.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TOPS = ("falcon", "tasks", "flows", "mlflow", "carried")
+TOPS = ("falcon", "tasks", "flows", "mlflow", "handover")
 FILES = ("params.yaml", "dvc.yaml", "pyproject.toml", ".dvcignore", ".gitignore", "prefect.yaml")
 
 WORDS = ("sum", "largest", "smallest", "count", "first", "last", "middle", "product")

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from pipeline_workspace import enter, problem, sh, write_data
 
-from falcon import cli
+from falcon.cli import main as cli
 from falcon.errors import UserError, full_disk
-from tasks import workspace
 from tasks.__main__ import main
-from tasks.tracking import prepare_database
-from tasks.workspace import Workspace, write_text
+from tasks.support import workspace
+from tasks.support.tracking import prepare_database
+from tasks.support.workspace import Workspace, write_text
 
 
 def test_results_of_an_earlier_stage_that_are_missing_are_named(shared: Workspace) -> None:
@@ -74,7 +74,7 @@ def test_a_disk_that_fills_up_on_the_way_is_one_line(
         except OSError as fault:
             raise RuntimeError("the table cannot be written") from fault
 
-    monkeypatch.setattr("tasks.stage.run_stage", body)
+    monkeypatch.setattr("tasks.support.stage.run_stage", body)
     assert main(["prepare"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1

@@ -16,13 +16,13 @@ from tests.memory.made_experience import make_experience as make
 
 def stage_of(root: Path, **memory: Any) -> Any:
     settings = Settings.model_validate({"memory": memory})
-    space = SimpleNamespace(carried=root / "carried", state=root / "state")
+    space = SimpleNamespace(handover=root / "handover", state=root / "state")
     return SimpleNamespace(space=space, settings=settings)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    with LongTermMemory.open(tmp_path / "carried/memory", HashEncoder(), writable=True) as memory:
+    with LongTermMemory.open(tmp_path / "handover/memory", HashEncoder(), writable=True) as memory:
         memory.append([make(i, problem=f"builtin/{'abc'[i % 3]}") for i in range(12)])
     return tmp_path
 

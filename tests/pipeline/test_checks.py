@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from falcon.config import GateSettings
-from tasks import suites
-from tasks.checks import GateFailed, report_markdown, validate
+from tasks.support import expectations as suites
+from tasks.support.checks import GateFailed, report_markdown, validate
 from tasks.train import finite_rows
 
 

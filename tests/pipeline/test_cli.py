@@ -10,11 +10,12 @@ import pytest
 import yaml
 from pipeline_workspace import enter, sh
 
-from falcon import cli, doctor, env
+from falcon import doctor, env
+from falcon.cli import main as cli
 from falcon.errors import UserError
 from flows import server
 from flows.report import shares
-from tasks.workspace import Workspace
+from tasks.support.workspace import Workspace
 
 
 def run(shared: Workspace, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -64,7 +65,7 @@ def test_config_prints_the_settings_of_a_profile(
     enter(shared, monkeypatch)
     assert cli.run(["config", "--profile", "gpu"]) == 0
     tree = yaml.safe_load(capsys.readouterr().out)
-    assert (tree["profile"], tree["sandbox"]["workers"]) == ("gpu", 12)
+    assert (tree["profile"], tree["machine"]["workers"]) == ("gpu", 12)
     assert tree["train"]["meta"]["inner_lr"] == 0.1
 
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from pipeline_workspace import REPOSITORY, enter, sh
 
-from flows import carry
-from tasks.dvc import StageFailed
-from tasks.workspace import Workspace
+from flows import handover
+from tasks.support.dvc import StageFailed
+from tasks.support.workspace import Workspace
 
 
 def free_port() -> int:
@@ -108,24 +108,24 @@ def test_memory_is_carried_when_a_run_starts_anew(
     log = space.output("train") / "memory" / "segment-000001.jsonl"
     log.parent.mkdir(parents=True)
     log.write_text("one\n")
-    assert not carry.adopt(space, anew=True)  # nothing was published
-    carry.publish(space)
-    carried = space.carried / "memory"
+    assert not handover.adopt(space, anew=True)  # nothing was published
+    handover.publish(space)
+    carried = space.handover / "memory"
     # Nothing else is out of date: running again must find everything up to date.
-    monkeypatch.setattr(carry.dvc, "is_stale", lambda root: False)
-    assert not carry.adopt(space, anew=False)
+    monkeypatch.setattr(handover.dvc, "is_stale", lambda root: False)
+    assert not handover.adopt(space, anew=False)
     assert not list(carried.glob("*.jsonl"))
     monkeypatch.undo()
     enter(space, monkeypatch)
-    assert carry.adopt(space, anew=False)  # nothing ever ran here, so all is out of date
+    assert handover.adopt(space, anew=False)  # nothing ever ran here, so all is out of date
     assert (carried / log.name).read_text() == "one\n"
-    assert (carried / carry.README).is_file()
-    assert not carry.adopt(space, anew=True)  # it is there already
+    assert (carried / handover.README).is_file()
+    assert not handover.adopt(space, anew=True)  # it is there already
     log.write_text("one\ntwo\n")
-    carry.publish(space)
-    assert carry.adopt(space, anew=True)
+    handover.publish(space)
+    assert handover.adopt(space, anew=True)
     assert (carried / log.name).read_text() == "one\ntwo\n"
-    status = sh(space.root, "git", "status", "--porcelain", "--", "carried")
+    status = sh(space.root, "git", "status", "--porcelain", "--", "handover")
     assert status.stdout == ""  # what is carried never gets into git
 
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from falcon.errors import UserError
-from tasks.processes import launched, log_of, rank
+from tasks.support.processes import launched, log_of, rank
 
 
 @pytest.fixture(autouse=True)

@@ -15,11 +15,12 @@ from safetensors.numpy import save_file
 
 from falcon.config import GateSettings
 from falcon.errors import UserError
-from tasks import dvc, gate
-from tasks.registry import CHALLENGER, CHAMPION, PREVIOUS, Refused, Registry
-from tasks.scores import read_scores
-from tasks.tracking import Tracker
-from tasks.workspace import Workspace, path_md5, write_json
+from tasks import gate
+from tasks.support import dvc
+from tasks.support.registry import CHALLENGER, CHAMPION, PREVIOUS, Refused, Registry
+from tasks.support.scores import read_scores
+from tasks.support.tracking import Tracker
+from tasks.support.workspace import Workspace, path_md5, write_json
 
 
 def interval(value: float, half: float = 0.05, name: str = "value") -> dict[str, float]:
@@ -74,7 +75,7 @@ def lay_out(space: Workspace, seed: int, told: dict[str, Any]) -> None:
 
 def decide(space: Workspace) -> dict[str, Any]:
     """Run the gate stage for real, and let dvc.lock know of it."""
-    from tasks.stage import run_stage
+    from tasks.support.stage import run_stage
 
     run_stage("gate")
     lock = yaml.safe_load((space.root / "dvc.lock").read_text())
@@ -121,7 +122,7 @@ def test_promotion_from_first_model_to_rollback(space: Workspace) -> None:
         registry.promote(approve_refused=True)
     # ... and may after it was compared with the one in service, which was fetched for that.
     assert registry.carry_champion() == champion
-    carried = space.carried / "champion"
+    carried = space.handover / "champion"
     assert path_md5(carried / "adapter") == first.policy
     lay_out(space, 2, scores(opponent="champion"))
     assert decide(space)["opponent"] == {"policy": "champion", "version": first.number}

@@ -14,10 +14,11 @@ from pipeline_workspace import enter, problem, sh, write_data
 
 from falcon.errors import UserError
 from falcon.monitor import SilentMonitor
-from tasks import dvc
-from tasks.stage import read_marker
-from tasks.study import run_study
-from tasks.workspace import Workspace, path_md5, set_profile
+from tasks.support import dvc
+from tasks.support.params import write_settings
+from tasks.support.stage import read_marker
+from tasks.support.study import run_study
+from tasks.support.workspace import Workspace, path_md5
 
 
 def study(space: Workspace) -> None:
@@ -87,7 +88,7 @@ def test_a_reference_that_fails_and_a_leak_stop_the_pipeline(space: Workspace) -
     assert caught.value.hopeless
     docs = space.state / "data_docs" / "prepare" / "index.html"
     assert docs.is_file()
-    from tasks.tracking import Tracker
+    from tasks.support.tracking import Tracker
 
     tracker = Tracker(space.settings(), space)
     runs = tracker.client.search_runs([tracker.experiment_id()])
@@ -104,16 +105,16 @@ def test_a_reference_that_fails_and_a_leak_stop_the_pipeline(space: Workspace) -
 @pytest.mark.flow
 def test_a_stage_that_is_terminated_is_killed_on_record(space: Workspace) -> None:
     code = (
-        "import os, signal, sys, tasks.prepare, tasks.stage\n"
+        "import os, signal, sys, tasks.prepare, tasks.support.stage\n"
         "def body(stage):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    raise SystemExit('not reached')\n"
         "tasks.prepare.body = body\n"
-        "tasks.stage.run_stage('prepare')\n"
+        "tasks.support.stage.run_stage('prepare')\n"
     )
     done = sh(space.root, sys.executable, "-c", code)
     assert done.returncode == 143, done.stderr
-    from tasks.tracking import Tracker
+    from tasks.support.tracking import Tracker
 
     tracker = Tracker(space.settings(), space)
     runs = tracker.client.search_runs([tracker.experiment_id()])
@@ -161,10 +162,10 @@ def test_switching_the_profile_changes_one_word(shared: Workspace) -> None:
     file = shared.root / "params.yaml"
     before = file.read_text()
     try:
-        assert set_profile(shared, "gpu")
-        assert file.read_text() == before.replace("profile: quick #", "profile: gpu #", 1)
-        assert not set_profile(shared, "gpu")
-        assert shared.settings().sandbox.workers == 12
+        assert write_settings(shared, "gpu")
+        assert file.read_text() == before.replace("profile: quick #", "profile: gpu   #", 1)
+        assert not write_settings(shared, "gpu")
+        assert shared.settings().machine.workers == 12
     finally:
         file.write_text(before)
 

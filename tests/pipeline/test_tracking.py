@@ -14,10 +14,10 @@ import pytest
 from pipeline_workspace import enter
 
 from falcon.config import TrackingSettings
-from tasks.spool import Refused, Spool
-from tasks.stage import bury_dead, closing, stage_run
-from tasks.tracking import Tracker, import_mlflow, prepare_database
-from tasks.workspace import Workspace, write_json
+from tasks.support.offline_queue import Refused, Spool
+from tasks.support.stage import bury_dead, closing, stage_run
+from tasks.support.tracking import Tracker, import_mlflow, prepare_database
+from tasks.support.workspace import Workspace, write_json
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_child_of_a_run_that_waits_waits_too_though_the_tracker_is_back(
 WRITER = """
 import sys
 from pathlib import Path
-from tasks.spool import Spool
+from tasks.support.offline_queue import Spool
 def do(call): raise ConnectionError("away")
 spool = Spool(Path(sys.argv[1]), do, lambda text: None, pause=1000)
 for n in range(400): spool.submit({"n": n})
@@ -255,7 +255,7 @@ def test_a_spool_keeps_order_through_a_second_outage(tmp_path: Path) -> None:
 @pytest.mark.flow
 def test_many_processes_meet_an_empty_database(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from tasks.tracking import prepare_database as p\n"
+        "import sys; from pathlib import Path; from tasks.support.tracking import prepare_database as p\n"
         "p(sys.argv[1], Path(sys.argv[2]))\n"
         "from mlflow import MlflowClient; print(len(MlflowClient(sys.argv[1]).search_experiments()))"
     )

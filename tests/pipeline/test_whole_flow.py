@@ -18,7 +18,7 @@ from pipeline_workspace import make_workspace, sh
 from test_flows import free_port
 
 from falcon import env
-from tasks.workspace import STAGES, Workspace
+from tasks.support.workspace import STAGES, Workspace
 
 SIZES = {
     "policy": {"dtype": "float32", "lora_rank": 4, "max_prompt_tokens": 900},
@@ -27,11 +27,11 @@ SIZES = {
     "rollout": {"problems": 2, "samples": 2},
     "train": {
         "steps": 2,
-        "processes": 2,
         "validate_every": 1,
         "validation_problems": 1,
         "meta": {"tasks": 2, "samples": 2, "evaluation_samples": 1},
     },
+    "machine": {"processes": 2},
     "benchmark": {"limit": 2, "max_new_tokens": 24, "suites": ["builtin"]},
     # An untrained model fails in the same few ways whatever is done with it.
     "gate": {"max_tamper_rate": 1.0},

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from falcon.policy.generate import Sampling, generate
+from falcon.generation.local import Sampling, generate
 from falcon.policy.likelihood import Group, score
 from tests.models import load_tiny
 

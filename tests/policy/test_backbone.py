@@ -9,7 +9,7 @@ import torch
 
 from falcon.config import PolicySettings
 from falcon.errors import UserError
-from falcon.policy import prompt as prompts
+from falcon.generation.local import Sampling, generate
 from falcon.policy.backbone import (
     EMBEDDED,
     load_backbone,
@@ -17,9 +17,9 @@ from falcon.policy.backbone import (
     resolve_dtype,
     resolve_source,
 )
-from falcon.policy.generate import Sampling, generate
 from falcon.policy.policy import Policy
 from falcon.problems import Problem
+from falcon.prompts import encode as prompts
 from falcon.rollout import stops_of
 
 

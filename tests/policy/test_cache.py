@@ -4,7 +4,7 @@ import torch
 from transformers import LlamaConfig, MistralConfig
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from falcon.policy.cache import GrowingLayer, new_cache
+from falcon.policy.kv_cache import GrowingLayer, new_cache
 
 
 def states(rows: int, length: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

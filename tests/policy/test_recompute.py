@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from falcon.policy.generate import Sampling, generate
+from falcon.generation.local import Sampling, generate
 from falcon.policy.likelihood import Group, score
 from falcon.policy.policy import Policy
 from falcon.training.inner_loop import tensors

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from falcon.cli.problems import app
 from falcon.errors import UserError
 from falcon.problems import find_overlap
-from falcon.problems.commands import app
 from falcon.problems.overlap_report import pair_lines, table_rows, write_overlap
 
 TALE = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
+from falcon.cli.problems import app
 from falcon.errors import UserError
-from falcon.problems.commands import app
 
 
 def _run(*arguments: str):

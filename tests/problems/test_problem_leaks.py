@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from falcon.problems import find_duplicates, find_leaks
-from falcon.problems.normal import code_shape
+from falcon.problems.canonical import code_shape
 
 TALE = (
     "The miller weighs flour sacks every morning and writes their masses on slate; find the "

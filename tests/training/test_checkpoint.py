@@ -10,7 +10,7 @@ from falcon.errors import UserError
 from falcon.memory.experience import Origin
 from falcon.policy.policy import Policy
 from falcon.training import saved_run_id
-from falcon.training.checkpoint import (
+from falcon.training.run.checkpoint import (
     Progress,
     latest,
     read_progress,

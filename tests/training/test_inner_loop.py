@@ -10,7 +10,14 @@ from falcon.config import Settings
 from falcon.policy.adapter import Pairs
 from falcon.policy.policy import Policy
 from falcon.training.inner_loop import adapt, outer_gradient, tensors
-from falcon.training.losses import Item, Sample, attempt_rows, batch_loss, items_of, loss_batches
+from falcon.training.objectives import (
+    Item,
+    Sample,
+    attempt_rows,
+    batch_loss,
+    items_of,
+    loss_batches,
+)
 from tests.models import load_tiny, stir
 from tests.training.setups import attempts_of, make_settings
 

@@ -10,7 +10,7 @@ from falcon.config import FeedbackSettings, LossWeights, MetaSettings
 from falcon.feedback.reward import Feedback
 from falcon.policy.policy import Policy
 from falcon.rollout import Attempt
-from falcon.training.losses import (
+from falcon.training.objectives import (
     LOSSES,
     Sample,
     attempt_rows,

@@ -11,13 +11,13 @@ import torch
 
 from falcon.config import Settings
 from falcon.memory import Experience, HashEncoder, LongTermMemory
-from falcon.policy import prompt as prompts
 from falcon.policy.adapter import Pairs
 from falcon.policy.policy import Policy
+from falcon.prompts import encode as prompts
 from falcon.rollout import Workbench
+from falcon.training.adapt_on_recall import adapted_weights, recalled_samples
 from falcon.training.inner_loop import tensors
-from falcon.training.losses import LOSSES
-from falcon.training.recalled import adapted_weights, recalled_samples
+from falcon.training.objectives import LOSSES
 from tests.training.setups import (
     demonstration,
     make_problem,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from falcon.policy.policy import Policy
-from falcon.training.rehearsal import MIB, Memory, foresee, rehearse
+from falcon.training.run.memory_check import MIB, Memory, foresee, rehearse
 from tests.models import load_tiny
 from tests.training.setups import make_settings
 
@@ -21,7 +21,7 @@ TOO_LITTLE = """
 import resource, sys
 from pathlib import Path
 from falcon.errors import UserError
-from falcon.training.rehearsal import rehearse
+from falcon.training.run.memory_check import rehearse
 from tests.models import load_tiny
 from tests.training.setups import make_settings
 
@@ -121,7 +121,7 @@ def test_what_is_foreseen_is_said_beside_the_most() -> None:
 
 
 def test_recall_makes_prompts_longer_only_where_it_enters_them(tiny: dict[str, Path]) -> None:
-    from falcon.training.rehearsal import _with_recall
+    from falcon.training.run.memory_check import _with_recall
 
     def length(**memory: object) -> int:
         return len(_with_recall(make_settings(tiny["causal"], memory=memory), (5, 6, 7)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from falcon.memory import HashEncoder, LongTermMemory
-from falcon.training.sampler import (
+from falcon.training.samplers import (
     DifficultySampler,
     SuccessSampler,
     UniformSampler,

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from falcon.config import TrainSettings
 from falcon.monitor import SilentMonitor
-from falcon.policy import prompt as prompts
 from falcon.policy.policy import Policy
+from falcon.prompts import encode as prompts
 from falcon.training.inner_loop import tensors
-from falcon.training.mrlf import Mrlf
+from falcon.training.methods.mrlf import Mrlf
 from tests.training.setups import make_problem, make_settings, run_training
 
 WEIGHTS = "adapter_model.safetensors"

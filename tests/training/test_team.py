@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from falcon.training import checkpoint
-from falcon.training.team import Team
+from falcon.training.run import checkpoint
+from falcon.training.run.process_group import Team
 from tests.processes import ONE_THREAD, ROOT, free_port, run_two
 from tests.training.setups import make_settings, run_training
 from tests.training.test_training_loop import WEIGHTS
@@ -31,7 +31,8 @@ CHANGES["recalled"] = RECALLED | {
 # Two tasks here and one there in micro-batches of one row: the processes have unlike numbers of passes.
 SPLIT: dict[str, Any] = {
     name: {
-        "train": {"shard": True, "micro_batch_tokens": 256, "meta": {"tasks": 3} | more, **other}
+        "machine": {"shard": True},
+        "train": {"micro_batch_tokens": 256, "meta": {"tasks": 3} | more, **other},
     }
     for name, more, other in (
         ("split", {"order": 1}, {}),
@@ -143,4 +144,6 @@ def test_what_a_split_backbone_cannot_do_is_refused(
     tiny: dict[str, Path], tmp_path: Path, meta: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(AssertionError, match=said):
-        train_in_two(tiny["causal"], tmp_path, {"x": {"train": {"shard": True, "meta": meta}}})
+        train_in_two(
+            tiny["causal"], tmp_path, {"x": {"machine": {"shard": True}, "train": {"meta": meta}}}
+        )

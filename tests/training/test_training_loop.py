@@ -15,9 +15,10 @@ import pytest
 from falcon.errors import UserError
 from falcon.memory import Experience
 from falcon.monitor import SilentMonitor
-from falcon.training import checkpoint, saved_run_id
-from falcon.training.losses import LOSSES
-from falcon.training.mrlf import Mrlf
+from falcon.training import saved_run_id
+from falcon.training.methods.mrlf import Mrlf
+from falcon.training.objectives import LOSSES
+from falcon.training.run import checkpoint
 from tests.training.setups import PROBLEMS, make_problem, make_settings, run_training
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -286,8 +287,8 @@ def test_the_inner_steps_may_be_an_update_of_their_own(
     import torch
 
     from falcon.policy.policy import Policy
-    from falcon.training import mrlf
     from falcon.training.inner_loop import inner_gradients, outer_gradient, tensors
+    from falcon.training.methods import mrlf
 
     taken: dict[str, list[torch.Tensor]] = {}
 

@@ -1,0 +1,132 @@
+"""``falcon evaluate``: score any model on any benchmarks, outside of the pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from falcon.config import Settings, settings_at
+from falcon.env import find_root, state_dir
+from falcon.errors import UserError
+
+if TYPE_CHECKING:
+    from falcon.evaluation.benchmark import BenchmarkResult
+
+
+def evaluate(
+    suites: Annotated[
+        list[str],
+        typer.Argument(help="humaneval, builtin, mbpp:PATH, evalplus:PATH; several may be named."),
+    ],
+    model: Annotated[
+        str, typer.Option(help="Package, folder or hub name; default: the settings'.")
+    ] = "",
+    adapter: Annotated[
+        Path | None, typer.Option(help="A PEFT folder, scored beside its base model.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Problems of each suite; 0: all.")] = 0,
+    samples: Annotated[int, typer.Option(min=1, help="Programs a problem; 1 is greedy.")] = 1,
+    prompt: Annotated[
+        str,
+        typer.Option(
+            help="auto, chat, completion, few-shot or apps; default: policy.prompt of the settings."
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; default: state/evaluation.")
+    ] = None,
+    rescore: Annotated[
+        bool,
+        typer.Option(
+            "--rescore", help="Judge the samples in the folder again; no model is loaded."
+        ),
+    ] = False,
+) -> None:
+    """Score a model: samples.parquet, scores.json and report.html in one folder.
+
+    Interrupted, the same command goes on where it was.
+    """
+    from falcon.evaluation.benchmark import BenchmarkFolders, run_benchmark
+    from falcon.evaluation.rescore import rescore as again
+    from falcon.monitor import ConsoleMonitor
+
+    root = find_root()
+    folder = out or state_dir(root) / "evaluation"
+    settings = with_options(settings_at(root), tuple(suites), model, limit, samples, prompt)
+    monitor = ConsoleMonitor(Console(stderr=True))
+    if rescore:
+        result = again(settings, data_dir=root / "data", memory=None, out=folder, monitor=monitor)
+    else:
+        if adapter is not None and not adapter.is_dir():
+            raise UserError(f"{adapter}: there is no such folder.", hint="Give a PEFT folder.")
+        policies = {"base": None} if adapter is None else {"base": None, "trained": adapter}
+        result = run_benchmark(
+            settings,
+            folders=BenchmarkFolders(root / "data", folder, folder / "unfinished"),
+            memory=None,
+            policies=policies,
+            monitor=monitor,
+        )
+    show(result)
+    typer.echo(f"{folder / 'report.html'}", err=True)
+
+
+def with_options(
+    settings: Settings,
+    suites: tuple[str, ...],
+    model: str,
+    limit: int,
+    samples: int,
+    prompt: str = "",
+) -> Settings:
+    """The settings with what the command line says instead. Raises UserError for bad values."""
+    benchmark = settings.benchmark.model_copy(
+        update={"suites": suites, "limit": limit, "samples": samples}
+    )
+    given = {key: value for key, value in (("model", model), ("prompt", prompt)) if value}
+    policy = settings.policy.model_copy(update=given)
+    return settings.model_copy(update={"benchmark": benchmark, "policy": policy})
+
+
+def show(result: BenchmarkResult) -> None:
+    """Print pass@k with intervals, a row a suite and policy."""
+    table = Table(box=None)
+    for name in ("suite", "policy", "problems", "pass@1", "tests passed", "verdicts"):
+        table.add_column(name)
+    for policy, known in result.scores["policies"].items():
+        for suite, score in known["suites"].items():
+            rows = [(suite, score), *_parts(score)]
+            for name, part in rows:
+                table.add_row(
+                    name if part is score else f"  {name}",
+                    policy if part is score else "",
+                    str(part.get("problems", "")),
+                    percent(part["pass@1"], "value"),
+                    percent(score["tests_passed"], "mean") if part is score else "",
+                    _verdicts(score["verdicts"]) if part is score else "",
+                )
+            if "all_weighted" in score:
+                table.add_row("  All, as in APPS", "", "", f"{score['all_weighted']:.1%}", "", "")
+    Console(width=140).print(table)
+
+
+def _parts(score: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    parts = [("base tests alone", score["base"])] if "base" in score else []
+    levels = score["by_difficulty"]
+    return parts + (list(levels.items()) if len(levels) > 1 else [])
+
+
+def percent(found: dict[str, float | None], name: str) -> str:
+    """``10.4 % [6.5, 16.0]``, or a dash where nothing was judged."""
+    value, low, high = found[name], found["low"], found["high"]
+    if value is None or low is None or high is None:
+        return "-"
+    return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _verdicts(shares: dict[str, float | None]) -> str:
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share)

@@ -1,0 +1,167 @@
+"""``falcon problems``: look at problems and check files of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from falcon import env
+from falcon.config import settings_at
+from falcon.problems.check import check_all
+from falcon.problems.find import find_problem, load_any, load_held_out, load_training
+from falcon.problems.overlap import find_overlap
+from falcon.problems.overlap_report import pair_lines, require_form, table_rows, write_overlap
+from falcon.problems.problem import Problem
+
+app = typer.Typer(help="Look at problems, and check files of them.", no_args_is_help=True)
+
+
+def _size(problem: Problem) -> int:
+    tests = problem.tests
+    if tests.kind == "call":
+        return len(tests.calls)
+    return len(tests.runs) if tests.kind == "stdin" else max(1, len(tests.asserts))
+
+
+def _pad(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+@app.command("list")
+def list_(
+    source: Annotated[
+        str,
+        typer.Option(help="builtin, mbpp:PATH, jsonl:PATH or humaneval; default: data.sources."),
+    ] = "",
+) -> None:
+    """One line a problem: id, split, difficulty, form and number of tests."""
+    root = env.find_root()
+    settings = settings_at(root)
+    names = (source,) if source else settings.data.sources
+    problems = [p for name in names for p in load_any(name, settings, root / "data")]
+    if not problems:
+        typer.echo("no problems", err=True)
+        return
+    rows = [(p.id, p.split, p.difficulty, p.tests.kind, str(_size(p))) for p in problems]
+    for line in _pad([("ID", "SPLIT", "DIFFICULTY", "TESTS", "NUMBER"), *rows]):
+        typer.echo(line)
+
+
+@app.command()
+def show(
+    problem_id: Annotated[str, typer.Argument(metavar="ID", help="For example humaneval/0.")],
+) -> None:
+    """Print one problem: statement, starter, tests and reference solutions."""
+    root = env.find_root()
+    problem = find_problem(problem_id, settings_at(root), root / "data")
+    head = f"{problem.id}  {problem.split}  {problem.difficulty}"
+    typer.echo(f"{head}  {' '.join(problem.tags)}".rstrip())
+    parts = [("", problem.statement)]
+    if problem.starter and problem.starter != problem.statement:
+        parts.append(("starter", problem.starter))
+    parts.append((f"tests ({problem.tests.kind})", _tests_text(problem)))
+    parts += [(f"reference {n}", code) for n, code in enumerate(problem.solutions, start=1)]
+    for title, text in parts:
+        typer.echo(f"\n--- {title}\n{text.rstrip()}" if title else f"\n{text.rstrip()}")
+
+
+def _tests_text(problem: Problem) -> str:
+    tests = problem.tests
+    if tests.kind == "call":
+        return "\n".join(
+            f"{tests.entry_point}({', '.join(map(repr, call.args))}) -> {call.expected!r}"
+            for call in tests.calls
+        )
+    if tests.kind == "stdin":
+        return "\n".join(f"{run.stdin!r} -> {run.expected!r}" for run in tests.runs)
+    return "\n".join(part for part in (tests.setup, *tests.asserts, tests.check) if part)
+
+
+@app.command()
+def overlap(
+    train: Annotated[
+        str, typer.Argument(help="builtin, mbpp:PATH, apps:PATH, leetcode:PATH or jsonl:PATH.")
+    ],
+    benchmarks: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="BENCHMARK...",
+            help="humaneval, builtin, mbpp:PATH, evalplus:PATH, apps:PATH, leetcode:PATH, jsonl:PATH.",
+        ),
+    ],
+    ngram: Annotated[
+        int, typer.Option(min=0, help="Words in a row; default: data.leak_ngram.")
+    ] = 0,
+    similarity: Annotated[
+        float, typer.Option(min=0, max=1, help="Cosine; default: data.leak_similarity.")
+    ] = 0.0,
+    embed: Annotated[bool, typer.Option(help="Compare embeddings of statements too.")] = True,
+    show: Annotated[int, typer.Option(min=0, help="Pairs printed; --out has them all.")] = 20,
+    out: Annotated[Path | None, typer.Option(help="A report in .html or .json.")] = None,
+) -> None:
+    """Which training problems give a benchmark away; exit code 1 if any does, 0 if none."""
+    if out is not None:
+        require_form(out)
+    root = env.find_root()
+    settings = settings_at(root)
+    data = settings.data
+    ours = load_training(train, settings, root / "data")
+    theirs = {name: load_held_out(name, settings, root / "data") for name in benchmarks}
+    encode = None
+    if embed:
+        from falcon.memory.encoder import make_encoder
+
+        encode = make_encoder(settings.memory.encoder).encode
+    found = find_overlap(
+        ours,
+        theirs,
+        ngram=ngram or data.leak_ngram,
+        similarity=similarity or data.leak_similarity,
+        encode=encode,
+    )
+    for line in _pad(table_rows(found)):
+        typer.echo(line)
+    for pair in found.pairs[:show]:
+        typer.echo("\n" + "\n".join(pair_lines(pair)))
+    if len(found.pairs) > show:
+        typer.echo(f"\n{len(found.pairs) - show} more pair(s); --out FILE has them all.")
+    if out is not None:
+        write_overlap(found, out)
+        typer.echo(f"{out}", err=True)
+    if found.pairs:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Files of any form that is read, folders of APPS; KIND:PATH if it must be of one.",
+        ),
+    ],
+    run: Annotated[bool, typer.Option(help="Run the reference solutions in the sandbox.")] = True,
+) -> None:
+    """List everything that is wrong with files of problems; exit code 1 if anything is.
+
+    Several are looked at together: no problem may be in two of their splits.
+    """
+    settings = settings_at(env.find_root())
+    found = check_all(paths, settings if run else None)
+    for fault in found.faults:
+        typer.echo(str(fault))
+    if found.faults:
+        typer.echo(f"{len(found.faults)} fault(s)", err=True)
+        raise typer.Exit(1)
+    done = "references pass" if run else "references not run"
+    if not found.references:
+        done = "no references"
+    typer.echo(f"{', '.join(paths)}: {len(found.entries)} problems, {done}")

@@ -1,0 +1,90 @@
+"""``falcon sandbox``: run a program on tests and say what it did."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from falcon.config import settings_at
+from falcon.env import find_root
+from falcon.errors import UserError
+
+app = typer.Typer(help="Run programs that are not trusted.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Run programs that are not trusted."""
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="The program, a Python file.")],
+    tests: Annotated[
+        Path,
+        typer.Option(help="Python with asserts or check(candidate), or JSON with stdin/expected."),
+    ],
+    entry_point: Annotated[
+        str, typer.Option(help="The function that check(candidate) is given.")
+    ] = "",
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Also say which lines ran in how many tests.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Judge a program by tests. Exit code 0: it passes; 1: it does not; 2: it was not judged."""
+    from falcon.sandbox import Outcome, Program, Sandbox
+    from falcon.sandbox.show import print_trace, print_verdict, verdict_json
+    from falcon.sandbox.suite_file import CANDIDATE, read_suite
+
+    code = read_program(file)
+    suite = read_suite(tests, entry_point=entry_point)
+    if suite.kind == "code" and suite.entry_point == CANDIDATE:
+        suite = suite.model_copy(update={"entry_point": only_function(file, code)})
+    settings = settings_at(find_root()).changed({"machine.cache": False})
+    with Sandbox(settings) as sandbox:
+        verdict = sandbox.judge(Program(code, suite, trace))
+    if as_json:
+        typer.echo(json.dumps(verdict_json(verdict, suite)))
+    else:
+        if trace:
+            print_trace(Console(), code, verdict)
+        print_verdict(Console(), verdict, suite)
+    if verdict.outcome is Outcome.SANDBOX_ERROR:
+        raise typer.Exit(2)
+    raise typer.Exit(0 if verdict.passed else 1)
+
+
+def read_program(file: Path) -> str:
+    """The text of a program, its line ends as they are. Raises UserError."""
+    try:
+        return file.read_bytes().decode("utf-8")
+    except OSError as fault:
+        raise UserError(f"{file}: {fault.strerror}.", hint="Give a Python file.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: is not UTF-8 text.", hint="Give a Python file.") from None
+
+
+def only_function(file: Path, code: str) -> str:
+    """The one function that a program defines; raises UserError when it is not one.
+
+    A program that does not parse gives ``candidate``: its verdict says what is wrong.
+    """
+    from falcon.sandbox.suite_file import CANDIDATE
+
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError):
+        return CANDIDATE
+    names = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    if CANDIDATE in names or len(names) == 1:
+        return CANDIDATE if CANDIDATE in names else names[0]
+    raise UserError(
+        f"{file}: {len(names)} functions, and the tests do not say which one check() is given.",
+        hint="Name it by --entry-point, or end the tests with check(NAME).",
+    )

@@ -1,0 +1,289 @@
+"""Prompt forms: how a problem becomes a prompt, what ends an answer, where the program is in it.
+
+A form is one choice for all benchmarks and for training. Its version is recorded with every
+score and changes with any text here: scores of different versions are not comparable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from falcon.errors import UserError
+from falcon.prompts.extraction import Extraction, continuation, extract
+
+if TYPE_CHECKING:
+    from falcon.problems.problem import Problem
+
+FENCE = "```"
+_TOP_LEVEL = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+"""What follows a function that is complete (Chen et al. 2021)."""
+_AFTER_DOCUMENTED = ("\nclass", "\nassert", '\n"""', "\nprint", "\nif", "\n<|/", "\n" + FENCE)
+"""What follows the functions of MBPP (bigcode-evaluation-harness)."""
+SHOTS = ("mbpp/2", "mbpp/3", "mbpp/4")
+"""The worked examples of Austin et al. 2021."""
+
+
+class Form(ABC):
+    """One way to ask. ``name`` is the setting, ``version`` what is recorded."""
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    begins: ClassVar[bool] = False
+    """Whether the tokenizer's token for the beginning of a text goes first; a chat template
+    has its own."""
+
+    @property
+    def key(self) -> str:
+        """The version, and a digest of texts that come from elsewhere, if any do."""
+        return self.version
+
+    @abstractmethod
+    def text(self, tokenizer: Any, problem: Problem, recalled: str = "") -> str:
+        """The whole prompt. Recalled memories go before the task."""
+
+    @abstractmethod
+    def stops(self, problem: Problem) -> tuple[str, ...]:
+        """Texts that end an answer, beside the model's own end token."""
+
+    @abstractmethod
+    def extract(self, completion: str, problem: Problem) -> Extraction:
+        """The program of a completion."""
+
+    @abstractmethod
+    def target(self, problem: Problem, program: str) -> str:
+        """A reference program as the completion the prompt asks for (the target of eq. 2)."""
+
+
+def task_text(problem: Problem) -> str:
+    """What the user asks: statement, starter code or visible examples, and the form wanted."""
+    if problem.uses_stdin:
+        return (
+            f"{problem.statement.strip()}\n\n"
+            "Write a Python program that reads from standard input and prints the answer."
+        )
+    if problem.starter:
+        starter = f"Complete this function:\n{FENCE}python\n{problem.starter.rstrip()}\n{FENCE}"
+        same = problem.statement.strip() in problem.starter
+        return starter if same else f"{problem.statement.strip()}\n\n{starter}"
+    text = f"{problem.statement.strip()}\n\nWrite a Python function"
+    text += f" named `{problem.entry_point}`." if problem.entry_point else "."
+    if problem.examples:
+        text += f" It must pass:\n{FENCE}python\n{problem.examples.strip()}\n{FENCE}"
+    return text
+
+
+def _after(recalled: str, text: str) -> str:
+    return f"{recalled.rstrip()}\n\n{text}" if recalled else text
+
+
+class Chat(Form):
+    """A user turn in the model's chat template, with an opened Python code block."""
+
+    name = "chat"
+    version = "chat-fence-1"
+    stop = ("\n" + FENCE,)
+
+    def text(self, tokenizer: Any, problem: Problem, recalled: str = "") -> str:
+        """The template's text. Raises UserError for a tokenizer without a template."""
+        if not getattr(tokenizer, "chat_template", None):
+            raise UserError(
+                "policy.prompt: chat: the model's tokenizer has no chat template.",
+                hint="Use auto or completion.",
+            )
+        turn = {"role": "user", "content": _after(recalled, task_text(problem))}
+        text = tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
+        return f"{text}{FENCE}python\n"
+
+    def stops(self, problem: Problem) -> tuple[str, ...]:
+        """The fence that closes the block the prompt has opened."""
+        return self.stop
+
+    def extract(self, completion: str, problem: Problem) -> Extraction:
+        """The block that defines the entry point."""
+        return extract(completion, problem)
+
+    def target(self, problem: Problem, program: str) -> str:
+        """The program and the fence after it."""
+        return f"{program.strip()}\n{FENCE}"
+
+
+class Apps(Form):
+    """The format of APPS (Hendrycks et al. 2021), for every problem."""
+
+    name = "apps"
+    version = "apps-1"
+
+    def text(self, tokenizer: Any, problem: Problem, recalled: str = "") -> str:
+        """QUESTION, the kind of program, ANSWER."""
+        kind = "Use Standard Input format" if problem.uses_stdin else "Use Call-Based format"
+        return f"\nQUESTION:\n{_after(recalled, task_text(problem))}\n{kind}\nANSWER:\n"
+
+    def stops(self, problem: Problem) -> tuple[str, ...]:
+        """None: the model's end token alone."""
+        return ()
+
+    def extract(self, completion: str, problem: Problem) -> Extraction:
+        """All of it, or the block that defines the entry point where there are fences."""
+        return extract(completion, problem)
+
+    def target(self, problem: Problem, program: str) -> str:
+        """The program."""
+        return program.strip()
+
+
+class Completion(Form):
+    """Code that is continued, for models without a chat template.
+
+    A starter that holds the whole task (HumanEval's prompt) is continued as it is. A function
+    without a starter follows a doc string of the task and its visible example: the zero-shot
+    form of bigcode-evaluation-harness for MBPP, and EvalPlus's own prompts of MBPP+. All else
+    is asked for in the format of APPS.
+    """
+
+    name = "completion"
+    version = "completion-1"
+    begins = True
+    _other = Apps()
+
+    def text(self, tokenizer: Any, problem: Problem, recalled: str = "") -> str:
+        """The code to continue."""
+        if _continues(problem):
+            return _after(recalled, problem.starter)
+        if _documented(problem):
+            return _after(recalled, _doc_string(problem))
+        return self._other.text(tokenizer, problem, recalled)
+
+    def stops(self, problem: Problem) -> tuple[str, ...]:
+        """Where code of the next thing begins."""
+        if _continues(problem):
+            return _TOP_LEVEL
+        return _AFTER_DOCUMENTED if _documented(problem) else self._other.stops(problem)
+
+    def extract(self, completion: str, problem: Problem) -> Extraction:
+        """What stands before the next thing, behind the starter where that was continued."""
+        if _continues(problem):
+            return continuation(completion, _TOP_LEVEL, problem.starter)
+        if _documented(problem):
+            return continuation(completion, _AFTER_DOCUMENTED)
+        return self._other.extract(completion, problem)
+
+    def target(self, problem: Problem, program: str) -> str:
+        """What follows the starter, or the whole program."""
+        if _continues(problem) and program.startswith(problem.starter):
+            return program[len(problem.starter) :].rstrip()
+        return program.strip()
+
+
+def _continues(problem: Problem) -> bool:
+    return bool(problem.starter) and problem.statement.strip() in problem.starter
+
+
+def _documented(problem: Problem) -> bool:
+    return not (problem.uses_stdin or problem.starter or problem.source == "apps")
+
+
+def _doc_string(problem: Problem) -> str:
+    lines = [problem.statement.strip()]
+    if problem.examples:
+        lines.append(problem.examples.strip())
+    elif problem.entry_point and problem.entry_point not in problem.statement:
+        lines.append(f"The function is named `{problem.entry_point}`.")
+    quoted = "\n".join(lines).replace('"""', "'''")
+    return f'"""\n{quoted}\n"""\n'
+
+
+@dataclass(frozen=True)
+class FewShot(Completion):
+    """MBPP with three worked examples and all tests shown (Austin et al. 2021), for scoring.
+
+    The examples come from the benchmark's own file (tasks 2, 3 and 4, its prompt split).
+    Problems of other benchmarks are completed without examples.
+    """
+
+    shots: tuple[Problem, ...] = ()
+    name = "few-shot"
+    version = "few-shot-1"
+
+    @property
+    def key(self) -> str:
+        """The version and a digest of the examples."""
+        told = "\0".join(shot.model_dump_json() for shot in self.shots)
+        return f"{self.version}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+    def text(self, tokenizer: Any, problem: Problem, recalled: str = "") -> str:
+        """The examples, the task and its tests. Raises UserError without examples."""
+        if problem.source != "mbpp":
+            return super().text(tokenizer, problem, recalled)
+        if not self.shots:
+            raise UserError(
+                "policy.prompt: few-shot: there are no examples.",
+                hint="Score mbpp:PATH with a file that holds tasks 2, 3 and 4.",
+            )
+        shown = [f"{_asked(shot)}{shot.solutions[0].strip()}\n[DONE]\n\n" for shot in self.shots]
+        return _after(recalled, f"{''.join(shown)}{_asked(problem)}")
+
+    def stops(self, problem: Problem) -> tuple[str, ...]:
+        """The mark that ends each example."""
+        return ("[DONE]",) if problem.source == "mbpp" else super().stops(problem)
+
+    def extract(self, completion: str, problem: Problem) -> Extraction:
+        """What stands before the mark."""
+        if problem.source == "mbpp":
+            return continuation(completion, self.stops(problem))
+        return super().extract(completion, problem)
+
+    def target(self, problem: Problem, program: str) -> str:
+        """The program and the mark."""
+        if problem.source == "mbpp":
+            return f"{program.strip()}\n[DONE]"
+        return super().target(problem, program)
+
+
+def _asked(problem: Problem) -> str:
+    tests = problem.tests.asserts if problem.tests.kind == "code" else (problem.examples,)
+    return (
+        f"You are an expert Python programmer, and here is your task: {problem.statement.strip()}"
+        f" Your code should pass these tests:\n\n{chr(10).join(tests)}\n[BEGIN]\n"
+    )
+
+
+FORMS: dict[str, Form] = {form.name: form for form in (Chat(), Completion(), FewShot(), Apps())}
+"""Every form by its setting."""
+
+
+def form_of_version(version: str) -> Form:
+    """The form that a recorded version names. Raises UserError for one that is not known."""
+    for form in FORMS.values():
+        if form.version == version:
+            return form
+    raise UserError(
+        f"Samples made with the prompt `{version}`, which this version does not know.",
+        hint=f"Known: {', '.join(form.version for form in FORMS.values())}. Make them anew.",
+    )
+
+
+def choose(name: str, tokenizer: Any, *, seq2seq: bool) -> Form:
+    """The form of a ``policy.prompt`` setting for a model.
+
+    ``auto``: chat where there is a chat template; else completion, but for encoder-decoder
+    models, which continue nothing, the format of APPS. Raises UserError for an unknown name and
+    for ``chat`` without a template.
+    """
+    template = bool(getattr(tokenizer, "chat_template", None))
+    if name == "auto":
+        name = "chat" if template else "apps" if seq2seq else "completion"
+    if name not in FORMS:
+        valid: Sequence[str] = ("auto", *FORMS)
+        raise UserError(
+            f"policy.prompt: there is no prompt `{name}`.", hint=f"Valid: {', '.join(valid)}."
+        )
+    if name == "chat" and not template:
+        raise UserError(
+            "policy.prompt: chat: the model's tokenizer has no chat template.",
+            hint="Use auto or completion.",
+        )
+    return FORMS[name]
