@@ -39,7 +39,7 @@ def body(stage: Stage) -> StageResult:
     """Writes ``scores.json``, ``samples.parquet`` and ``report.html``."""
     import pandas as pd
 
-    from falcon.evaluation import run_benchmark
+    from falcon.evaluation import BenchmarkFolders, run_benchmark
     from falcon.memory import make_encoder
 
     space, settings = stage.space, stage.settings
@@ -54,11 +54,9 @@ def body(stage: Stage) -> StageResult:
     ) as memory:
         result = run_benchmark(
             settings,
-            data_dir=space.data,
+            folders=BenchmarkFolders(space.data, stage.out, space.state / "work" / "benchmark"),
             memory=memory,
             policies=policies,
-            out=stage.out,
-            work=space.state / "work" / "benchmark",
             monitor=stage.monitor,
             curves=pd.read_csv(space.output("train") / "curves.csv"),
         )

@@ -111,7 +111,7 @@ def body(stage: Stage) -> StageResult:
 def _feedback(stage: Stage) -> Any:
     from falcon.feedback.assess import assess_group
     from falcon.feedback.error_types import ERROR_TYPES
-    from falcon.feedback.judge import make_judge
+    from falcon.feedback.judges import make_judge
 
     settings = stage.settings.feedback
     judge = make_judge(settings)

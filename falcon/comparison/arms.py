@@ -92,7 +92,7 @@ def _holds(file: Path, key: str) -> bool:
 
 def _train_and_score(study: Study, arm: Arm) -> None:
     """Do what is missing of an arm; each part that is complete has its file."""
-    from falcon.evaluation.benchmark import run_benchmark
+    from falcon.evaluation.benchmark import BenchmarkFolders, run_benchmark
     from falcon.training import train
 
     trained = arm.folder / "trained"
@@ -111,13 +111,12 @@ def _train_and_score(study: Study, arm: Arm) -> None:
         for name, scoring in arm.scorings.items():
             if arm.samples(name).is_file():
                 continue
+            out, work = arm.folder / name, arm.folder / "unfinished" / name
             run_benchmark(
                 arm.settings.model_copy(update={"benchmark": scoring}),
-                data_dir=study.data_dir,
+                folders=BenchmarkFolders(study.data_dir, out, work),
                 memory=memory,
                 policies={"trained": arm.folder / "policy"} if arm.trains else {"base": None},
-                out=arm.folder / name,
-                work=arm.folder / "unfinished" / name,
                 monitor=study.monitor,
             )
 
