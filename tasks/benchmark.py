@@ -50,7 +50,7 @@ def body(stage: Stage) -> StageResult:
         stage.run.tags({"champion.version": card.get("version", "")})
     encoder = make_encoder(settings.memory.encoder)
     with open_memory(
-        space.output("train") / "memory", encoder, space.state, settings=settings.memory
+        space.output("train") / "memory", encoder, space.state, settings=settings
     ) as memory:
         result = run_benchmark(
             settings,
@@ -89,7 +89,7 @@ def rescored(space: Workspace, monitor: Monitor) -> BenchmarkResult:
             shutil.copyfile(file, temporary)
     encoder = make_encoder(settings.memory.encoder)
     with open_memory(
-        space.output("train") / "memory", encoder, space.state, settings=settings.memory
+        space.output("train") / "memory", encoder, space.state, settings=settings
     ) as memory:
         return rescore(settings, data_dir=space.data, memory=memory, out=out, monitor=monitor)
 

@@ -92,10 +92,10 @@ def body(stage: Stage) -> StageResult:
         space.state,
         writable=True,
         copy_of=source,
-        settings=settings.memory,
+        settings=settings,
     ) as memory:
         before = len(memory)
-        with launched(space.state, settings.train.processes):
+        with launched(space.state, settings.machine.processes):
             result = train(
                 settings,
                 problems,
@@ -133,7 +133,7 @@ def dry_run(space: Workspace, settings: Settings) -> DeviceMemory:
         return check(settings, read_problems(file))
     # The stage holds the memory and its index beside the model.
     index = space.state / "index" / "long_term"
-    with LongTermMemory.open(source, encoder, index=index, settings=settings.memory) as memory:
+    with LongTermMemory.open(source, encoder, index=index, settings=settings) as memory:
         memory.recall("x", k=1, min_similarity=-1)
         return check(settings, read_problems(file))
 
@@ -151,7 +151,7 @@ def follow(space: Workspace, settings: Settings) -> None:
     room = space.state / "processes" / f"train-{rank()}"
     shutil.rmtree(room, ignore_errors=True)
     shutil.copytree(space.output("rollout") / "memory", room / "memory")
-    own = settings.memory.model_copy(update={"server": ""})
+    own = settings.changed({"machine.server": ""})
     with LongTermMemory.open(
         room / "memory",
         make_encoder(settings.memory.encoder),

@@ -57,7 +57,7 @@ def run_study(
     def opened(folder: Path, fresh: bool) -> Iterator[LongTermMemory]:
         copied = source if fresh else None
         with open_memory(
-            folder, encoder, space.state, writable=True, copy_of=copied, settings=settings.memory
+            folder, encoder, space.state, writable=True, copy_of=copied, settings=settings
         ) as memory:
             yield memory
 

@@ -31,7 +31,8 @@ CHANGES["recalled"] = RECALLED | {
 # Two tasks here and one there in micro-batches of one row: the processes have unlike numbers of passes.
 SPLIT: dict[str, Any] = {
     name: {
-        "train": {"shard": True, "micro_batch_tokens": 256, "meta": {"tasks": 3} | more, **other}
+        "machine": {"shard": True},
+        "train": {"micro_batch_tokens": 256, "meta": {"tasks": 3} | more, **other},
     }
     for name, more, other in (
         ("split", {"order": 1}, {}),
@@ -147,4 +148,6 @@ def test_what_a_split_backbone_cannot_do_is_refused(
     tiny: dict[str, Path], tmp_path: Path, meta: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(AssertionError, match=said):
-        train_in_two(tiny["causal"], tmp_path, {"x": {"train": {"shard": True, "meta": meta}}})
+        train_in_two(
+            tiny["causal"], tmp_path, {"x": {"machine": {"shard": True}, "train": {"meta": meta}}}
+        )

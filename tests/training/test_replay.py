@@ -31,7 +31,7 @@ def samples_of(
     rows = [(GOOD, "pass", 0), (BAD, "ZeroDivisionError", 2)]
     with (
         LongTermMemory.open(root, HashEncoder(), writable=True) as memory,
-        Sandbox(settings.sandbox) as sandbox,
+        Sandbox(settings) as sandbox,
     ):
         memory.append([a.experience(Origin(stage="seed")) for a in attempts_of(policy, rows)])
         bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))

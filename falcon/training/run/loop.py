@@ -65,11 +65,8 @@ class TrainResult:
 
 def training_digest(settings: Settings, problems: Sequence[Problem], memory_digest: str) -> str:
     """What a checkpoint belongs to: the settings and inputs that change its numbers."""
-    sections = ("benchmark", "gate", "tracking", "profile", "rollout")
-    used = settings.model_dump_json(
-        exclude=dict.fromkeys(sections, True)
-        | {"sandbox": {"workers"}, "train": {"processes", "shard"}}
-    )
+    unused = {"benchmark", "gate", "tracking", "profile", "rollout", "machine"}
+    used = settings.model_dump_json(exclude=unused)
     state = hashlib.sha256(used.encode())
     for problem in sorted(problems, key=lambda p: p.id):
         state.update(problem.model_dump_json().encode())
@@ -99,7 +96,7 @@ def train(
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     processes = ProcessGroup(accelerator)
-    split = settings.train.shard or accelerator.distributed_type == "FSDP"
+    split = settings.machine.shard or accelerator.distributed_type == "FSDP"
     _require_processes(processes, accelerator.distributed_type, settings.train.meta.tasks)
     digest = training_digest(settings, problems, memory.digest())
     settings = _of_one(settings, processes)
@@ -117,7 +114,7 @@ def train(
         lr=settings.train.learning_rate,
         weight_decay=settings.train.weight_decay,
     )
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
         method = Mrlf(
             settings,
@@ -147,11 +144,10 @@ def dry_run(settings: Settings, problems: Sequence[Problem]) -> DeviceMemory:
     """
     policy = _loaded(settings)
     training, _ = _divided(settings, policy, problems)
-    asked, tasks = _asked(settings, policy, training, settings.train.processes)
-    likely = measure_likely_step(
-        settings, policy, asked, tasks
-    )  # before: what was freed is not given back
-    return replace(check_memory(settings, policy, asked, tasks), likely=likely)
+    prompts_of_all, tasks = _asked(settings, policy, training, settings.machine.processes)
+    # First the likely step: memory that the largest batches take is not given back.
+    likely = measure_likely_step(settings, policy, prompts_of_all, tasks)
+    return replace(check_memory(settings, policy, prompts_of_all, tasks), likely=likely)
 
 
 def _loaded(settings: Settings) -> Policy:
@@ -196,13 +192,13 @@ def _require_processes(processes: ProcessGroup, kind: str, tasks: int) -> None:
     if kind in ("DEEPSPEED", "MEGATRON_LM"):
         raise UserError(
             f"train was launched with {kind}, which would split the weights its own way.",
-            hint="Use launch/machine.yaml or launch/fsdp.yaml: train.shard splits the backbone by FSDP.",
+            hint="Use launch/machine.yaml or launch/fsdp.yaml: machine.shard splits the backbone by FSDP.",
         )
     wanted = int(os.environ.get("WORLD_SIZE", "1"))
     if processes.size != wanted:
         raise UserError(
             f"train was launched as {wanted} processes, which do not see each other.",
-            hint="Start them by train.processes, torch.distributed.run or accelerate launch.",
+            hint="Start them by machine.processes, torch.distributed.run or accelerate launch.",
         )
     if processes.size > tasks:
         raise UserError(
@@ -216,12 +212,12 @@ def _split(settings: Settings, policy: Policy, processes: ProcessGroup) -> None:
     meta = settings.train.meta
     if meta.order == 2:
         raise UserError(
-            "train.shard: the graph of meta.order 2 holds weights that are no longer there.",
-            hint="Set train.meta.order: 1, or train.shard: false.",
+            "machine.shard: the graph of meta.order 2 holds weights that are no longer there.",
+            hint="Set train.meta.order: 1, or machine.shard: false.",
         )
     if meta.baseline == "greedy" and meta.tasks % processes.size:
         raise UserError(
-            f"train.shard: {processes.size} processes cannot write the greedy programs of "
+            f"machine.shard: {processes.size} processes cannot write the greedy programs of "
             f"{meta.tasks} tasks side by side.",
             hint="Take a multiple of the processes as train.meta.tasks, or another baseline.",
         )
@@ -230,9 +226,8 @@ def _split(settings: Settings, policy: Policy, processes: ProcessGroup) -> None:
 
 def _of_one(settings: Settings, processes: ProcessGroup) -> Settings:
     """The settings of one process of a training: its share of the sandbox's workers."""
-    workers = max(1, settings.sandbox.workers // processes.size)
-    sandbox = settings.sandbox.model_copy(update={"workers": workers})
-    return settings.model_copy(update={"sandbox": sandbox})
+    workers = max(1, settings.machine.workers // processes.size)
+    return settings.changed({"machine.workers": workers})
 
 
 def _resume(
