@@ -1,8 +1,8 @@
-"""Suites: what must hold of each stage's results, as Great Expectations expectations.
+"""Expectations: what must hold of each stage's results, as Great Expectations suites.
 
-One function a stage. Everything costly (judging, comparing embeddings) was done before and
-is a column or a fact by now; here are only the bounds. Numbers that may be missing are
-checked for presence too, for a bound says nothing of a missing value.
+One function a stage. Everything costly (judging, comparing embeddings) was done before and is a
+column or a fact by now; here are only the bounds. A bound ignores missing values, so a number
+that may be missing is checked for presence too.
 """
 
 from __future__ import annotations
@@ -101,7 +101,6 @@ def seed() -> Suites:
 
 def rollout(gate: GateSettings) -> Suites:
     """Rollouts: every reward in range, faults and tampering rare, verdicts not all of a kind."""
-    bounded = [_between(name, -1.0, 2.0) for name in ("style", "complexity")]
     return {
         "rollouts": [
             _rows(),
@@ -111,7 +110,7 @@ def rollout(gate: GateSettings) -> Suites:
             _among("rewards_finite", [True]),
             _between("reward", -100.0, 100.0),
             _between("coarse", -1.0, 1.0),
-            *bounded,
+            *(_between(name, -1.0, 2.0) for name in ("style", "complexity")),
             _between("tokens", 0, None),
         ],
         "facts": [
@@ -125,15 +124,11 @@ def rollout(gate: GateSettings) -> Suites:
 
 
 def train(gate: GateSettings) -> Suites:
-    """Curves: every figure finite; tampering rare; as many steps as were asked for."""
+    """Curves: every figure finite; tampering rare; all steps there."""
     return {
-        "curves": [
-            _rows(),
-            _unique("step"),
-            _among("finite", [True]),
-        ],
+        "curves": [_rows(), _unique("step"), _among("finite", [True])],
         "facts": [
-            # Over the whole training: a single step has too few programs to judge a share by.
+            # The mean of all steps: one step has too few programs for a share to mean much.
             _between("tamper_rate", 0.0, gate.max_tamper_rate, "warning"),
             _among("all_steps", [True]),
             _among("adapter_saved", [True]),
@@ -144,7 +139,7 @@ def train(gate: GateSettings) -> Suites:
 
 
 def benchmark(policies: Sequence[str]) -> Suites:
-    """Samples: every problem scored by every policy, and none of it our fault."""
+    """Samples: every problem scored by every policy, and no sandbox fault."""
     return {
         "samples": [
             _rows(),

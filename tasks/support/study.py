@@ -10,17 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 from falcon.config import Settings
 from falcon.errors import UserError
-from tasks.seed import has_memory, open_memory
 from tasks.support import dvc
+from tasks.support.memory import has_memory, open_memory
 from tasks.support.workspace import Workspace
 
 if TYPE_CHECKING:
+    from falcon.config import Recall
     from falcon.memory import LongTermMemory
     from falcon.monitor import Monitor
 
 
 STUDIES = ("memory", "learning")
 _MAKE = "falcon stage prepare && falcon stage seed"
+
+
+def study_settings(
+    settings: Settings, suite: str, samples: int, steps: int, recall: Recall | None
+) -> Settings:
+    """Settings of the arms: scored on ``suite`` as they are trained; 0 and None keep the file's."""
+    benchmark = settings.benchmark.model_copy(
+        update={
+            "suites": (suite,),
+            "samples": samples,
+            "limit": 0,
+            "difficulties": settings.data.difficulties,
+            "max_new_tokens": settings.sampling.max_new_tokens,
+        }
+    )
+    train = settings.train.model_copy(update={"steps": steps} if steps else {})
+    memory = settings.memory.model_copy(update={"at": recall} if recall else {})
+    return settings.model_copy(update={"benchmark": benchmark, "train": train, "memory": memory})
 
 
 def run_study(
@@ -60,7 +79,7 @@ def run_study(
         ) as memory:
             yield memory
 
-    found = study.run_study(
+    results = study.run_study(
         settings,
         read_problems(file),
         open_memory=opened,
@@ -69,4 +88,4 @@ def run_study(
         seeds=seeds,
         monitor=monitor,
     )
-    return str(study.table_of(found))
+    return str(study.table_of(results))
