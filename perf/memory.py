@@ -31,7 +31,7 @@ import psutil
 
 from falcon.config import MemorySettings
 from falcon.feedback.reward import Feedback, Reward
-from falcon.memory import Experience, LongTermMemory, Origin
+from falcon.memory import Experience, LongTermMemory, Origin, RecallQuery
 from falcon.memory.encoder import Vectors
 from falcon.memory.index import VectorIndex
 from falcon.problems.problem import Split
@@ -202,7 +202,7 @@ def measure(kind: str, n: int, faiss: Any, settings: MemorySettings, keep: Path 
             print(f"  {'':<26} {'recall@10':>9} {'query, ms':>10} {'of 64, ms':>12}")
 
             def recalled(start: int, stop: int) -> list[list[int]]:
-                found = memory.recall_many(tasks[start:stop], k=k, min_similarity=-1)
+                found = memory.recall_many(tasks[start:stop], RecallQuery(k, min_similarity=-1))
                 return [[hit.experience.origin.step for hit in row] for row in found]
 
             def searched(start: int, stop: int) -> list[list[int]]:

@@ -84,7 +84,7 @@ def _demonstrations(stage: Stage, problems: Sequence[Problem]) -> list[Experienc
 def _feedback(stage: Stage) -> Callable[[Problem, list[str], list[Verdict]], list[Feedback]]:
     from falcon.feedback.assess import assess_group
     from falcon.feedback.error_types import ERROR_TYPES
-    from falcon.feedback.judge import make_judge
+    from falcon.feedback.judges import make_judge
 
     settings = stage.settings.feedback
     judge = make_judge(settings)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from falcon.memory.recall import recalled_hits
+from falcon.memory.recall import recall_hits
 from falcon.policy.adapter import cast
 from falcon.prompts import encode as prompts
 from falcon.training.inner_loop import adapt
@@ -50,7 +50,7 @@ def recalled_samples(
     another name either, and none whose task is longer than a prompt may be.
     """
     limit = settings.policy.max_prompt_tokens
-    hits = recalled_hits(
+    hits = recall_hits(
         memory,
         problem.statement,
         settings.memory,

@@ -313,13 +313,13 @@ def recall(
     settings: Settings, policy: Policy, problem: Problem, memory: LongTermMemory | None
 ) -> tuple[str, Pairs | None]:
     """What ``memory`` puts before the task, or "", and the weights adapted to what it recalls."""
-    from falcon.memory import recalled_text
+    from falcon.memory import recall_text
     from falcon.training.adapt_on_recall import adapted_weights
 
     m = settings.memory
     if memory is None or m.into == "weights":
         return "", adapted_weights(policy, settings, [problem], memory, "eval")
-    text = recalled_text(
+    text = recall_text(
         memory,
         problem.statement,
         m,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from falcon.config import MemorySettings
-from falcon.memory import HashEncoder, LongTermMemory, long_term, text_of
+from falcon.memory import HashEncoder, LongTermMemory, RecallQuery, long_term, text_of
 from falcon.memory import index as indexing
 from falcon.memory.chroma import Collection
 from falcon.memory.encoder import Vectors
@@ -59,7 +59,7 @@ def test_recall_agrees_with_exact_search(folder: Path, encoder: HashEncoder, mak
     with LongTermMemory.open(folder, encoder, writable=True, settings=CHROMA) as memory:
         memory.append(told)
         queries = random_tasks(rng, 40)
-        answers = memory.recall_many(queries, k=10, min_similarity=-1)
+        answers = memory.recall_many(queries, RecallQuery(10, min_similarity=-1))
         for query, hits in zip(queries, answers, strict=True):
             cosines = rows @ encoder.encode([query])[0].astype(np.float64)
             best = np.lexsort((np.arange(600), -np.round(cosines, 6)))[:10]
@@ -300,12 +300,12 @@ def test_exact_search_and_the_collection_agree(folder: Path, encoder, make) -> N
     told = [make(i, task=task) for i, task in enumerate(tasks)]
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
         memory.append(told)
-        both = memory.recall_many(tasks[:20], k=7, min_similarity=-1)
+        both = memory.recall_many(tasks[:20], RecallQuery(7, min_similarity=-1))
     for search in ("exact", "chroma"):
         settings = MemorySettings(search=search)
         with LongTermMemory.open(folder, encoder, settings=settings) as memory:
             assert memory.update_index().exact == (search == "exact")
-            assert memory.recall_many(tasks[:20], k=7, min_similarity=-1) == both
+            assert memory.recall_many(tasks[:20], RecallQuery(7, min_similarity=-1)) == both
 
 
 def test_auto_compares_with_all_texts_until_they_are_many(folder, encoder, make, monkeypatch):
