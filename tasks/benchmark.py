@@ -22,17 +22,7 @@ from tasks.support.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from falcon.config import Settings
     from falcon.evaluation import BenchmarkResult
-    from falcon.memory import LongTermMemory
-
-
-def _trained_memory(space: Workspace, settings: Settings) -> LongTermMemory:
-    from falcon.memory import make_encoder
-
-    encoder = make_encoder(settings.memory.encoder)
-    folder = space.output("train") / "memory"
-    return open_memory(folder, encoder, space.state, settings=settings.memory)
 
 
 def run(stage: Stage) -> StageResult:
@@ -47,7 +37,7 @@ def run(stage: Stage) -> StageResult:
     if adapter is not None:
         policies["champion"] = adapter
         stage.run.tags({"champion.version": card.get("version", "")})
-    with _trained_memory(space, settings) as memory:
+    with open_memory(space, settings, space.output("train") / "memory") as memory:
         result = run_benchmark(
             settings,
             data_dir=space.data,
@@ -86,7 +76,7 @@ def rescore_samples(space: Workspace, monitor: Monitor) -> BenchmarkResult:
             raise UserError(f"{file} is not there.", hint="Run `dvc repro benchmark`.")
         with replaced_file(out / name) as temporary:
             shutil.copyfile(file, temporary)
-    with _trained_memory(space, settings) as memory:
+    with open_memory(space, settings, space.output("train") / "memory") as memory:
         return rescore(settings, data_dir=space.data, memory=memory, out=out, monitor=monitor)
 
 

@@ -19,18 +19,13 @@ if TYPE_CHECKING:
 
 def run(stage: Stage) -> StageResult:
     """Writes ``rollouts.parquet`` and ``memory/`` (the seed's with the outcomes added)."""
-    from falcon.memory import make_encoder
     from falcon.problems import read_problems
     from falcon.rollout import roll_out
 
     space, settings = stage.space, stage.settings
     problems = read_problems(space.output("prepare") / "problems.parquet")
-    folder = stage.out / "memory"
-    source = space.output("seed") / "memory"
-    encoder = make_encoder(settings.memory.encoder)
-    with open_memory(
-        folder, encoder, space.state, writable=True, copy_of=source, settings=settings.memory
-    ) as memory:
+    folder, source = stage.out / "memory", space.output("seed") / "memory"
+    with open_memory(space, settings, folder, writable=True, copy_of=source) as memory:
         result = roll_out(settings, problems, memory=memory, monitor=stage.monitor)
         added = memory.append(result.experiences)
         size = len(memory)

@@ -45,10 +45,8 @@ def run(stage: Stage) -> StageResult:
     judged = time.perf_counter() - start
     folder = stage.out / "memory"
     shutil.rmtree(folder, ignore_errors=True)
-    start_memory(stage.space, settings.memory, encoder, held_out, folder)
-    with open_memory(
-        folder, encoder, stage.space.state, writable=True, settings=settings.memory
-    ) as memory:
+    start_memory(stage.space, settings, folder, held_out)
+    with open_memory(stage.space, settings, folder, encoder=encoder, writable=True) as memory:
         handed_over = len(memory)
         added = memory.append(made)
         report = _check(stage, memory, held_out, encoder, made)

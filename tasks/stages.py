@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 from falcon.env import apply
 
@@ -28,7 +28,7 @@ from tasks.support.errors import StageFailed  # noqa: E402
 from tasks.support.files import read_json  # noqa: E402
 from tasks.support.marker import read_marker  # noqa: E402
 from tasks.support.pipeline_result import StageOutcome  # noqa: E402
-from tasks.support.workspace import Workspace  # noqa: E402
+from tasks.support.workspace import STAGES, Workspace  # noqa: E402
 
 RETRY_DELAY = 10.0
 """Seconds before a stage that failed for reasons of its own is tried once more."""
@@ -38,9 +38,6 @@ NOISE = (
     "Use `dvc push`",
 )  # fmt: skip
 """How those lines of DVC begin that do not help a user of the flow."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -76,67 +73,35 @@ def _worth_retrying(task: Any, run: Any, state: Any) -> bool:
     return False
 
 
-def _stage_task(function: Callable[P, R]) -> Callable[P, R]:
-    """A Prefect task of the function's name. Only DVC decides what is up to date: no cache."""
-    decorate = task(
-        task_run_name=function.__name__,
+def _stage_task(name: str) -> Callable[..., StageOutcome]:
+    """The Prefect task of a stage. DVC alone decides what is up to date, so there is no cache."""
+
+    def run(context: FlowContext, *inputs: StageOutcome) -> StageOutcome:
+        # Results lie in outputs/. `inputs` only lets Prefect draw what depends on what.
+        logger = get_run_logger()
+        space = Workspace(context.root)
+        fresh = "1" if context.force else "0"
+        env = {"FALCON_PARENT_RUN_ID": context.parent, "FALCON_FRESH": fresh}
+        start = time.monotonic()
+        how = dvc.repro(space.root, name, force=context.force, env=env, on_line=log_line(logger))
+        marker = read_marker(space, name)
+        logger.info("%s: %s", name, how)
+        checks = read_json(space.output(name) / "checks.json")
+        create_markdown_artifact(report_markdown(checks), key=f"checks-{name}")
+        times = marker.get("time", {}) if how == "ran" else {}
+        return StageOutcome(name, how, time.monotonic() - start, marker.get("run_id", ""), times)
+
+    run.__name__ = run.__qualname__ = name  # Prefect makes the task's key of it
+    stage_task = task(
+        name=name,
+        task_run_name=name,
         cache_policy=NO_CACHE,
         persist_result=False,
         retries=1,
         retry_delay_seconds=RETRY_DELAY,
         retry_condition_fn=_worth_retrying,
     )
-    return cast(Callable[P, R], decorate(function))
+    return cast(Callable[..., StageOutcome], stage_task(run))
 
 
-def _run(stage: str, context: FlowContext) -> StageOutcome:
-    logger = get_run_logger()
-    space = Workspace(context.root)
-    env = {"FALCON_PARENT_RUN_ID": context.parent, "FALCON_FRESH": "1" if context.force else "0"}
-    start = time.monotonic()
-    how = dvc.repro(space.root, stage, force=context.force, env=env, on_line=log_line(logger))
-    marker = read_marker(space, stage)
-    logger.info("%s: %s", stage, how)
-    checks = read_json(space.output(stage) / "checks.json")
-    create_markdown_artifact(report_markdown(checks), key=f"checks-{stage}")
-    times = marker.get("time", {}) if how == "ran" else {}
-    return StageOutcome(stage, how, time.monotonic() - start, marker.get("run_id", ""), times)
-
-
-# Results lie in ``outputs/``. Outcomes are passed on so that Prefect draws what depends on what.
-
-
-@_stage_task
-def prepare(context: FlowContext) -> StageOutcome:
-    """Read the problem sources, judge every reference solution, look for leaks."""
-    return _run("prepare", context)
-
-
-@_stage_task
-def seed(context: FlowContext, *inputs: StageOutcome) -> StageOutcome:
-    """Fill the long-term memory with demonstrations."""
-    return _run("seed", context)
-
-
-@_stage_task
-def rollout(context: FlowContext, *inputs: StageOutcome) -> StageOutcome:
-    """Let the untrained model write programs, and judge them."""
-    return _run("rollout", context)
-
-
-@_stage_task
-def train(context: FlowContext, *inputs: StageOutcome) -> StageOutcome:
-    """Train the adapter (MRLF)."""
-    return _run("train", context)
-
-
-@_stage_task
-def benchmark(context: FlowContext, *inputs: StageOutcome) -> StageOutcome:
-    """Score the untrained model, the trained one and the model in service."""
-    return _run("benchmark", context)
-
-
-@_stage_task
-def gate(context: FlowContext, *inputs: StageOutcome) -> StageOutcome:
-    """Decide whether the trained model may be promoted."""
-    return _run("gate", context)
+prepare, seed, rollout, train, benchmark, gate = map(_stage_task, STAGES)

@@ -21,7 +21,7 @@ from falcon.errors import UserError
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, validate
 from tasks.support.files import path_md5, replaced_folder, write_text
-from tasks.support.memory import index_folder, open_memory
+from tasks.support.memory import open_memory
 from tasks.support.processes import launched, rank
 from tasks.support.stage import Stage, StageResult
 from tasks.support.workspace import Workspace
@@ -76,7 +76,6 @@ def clean_up(space: Workspace, settings: Settings) -> None:
 
 def run(stage: Stage) -> StageResult:
     """Writes ``policy/`` (adapter and tokenizer), ``memory/``, its page and ``curves.csv``."""
-    from falcon.memory import make_encoder
     from falcon.memory.report import write_report
     from falcon.problems import read_problems
     from falcon.training import train
@@ -85,14 +84,8 @@ def run(stage: Stage) -> StageResult:
     problems = read_problems(space.output("prepare") / "problems.parquet")
     checkpoints = checkpoint_folder(space, settings)
     checkpoints.mkdir(parents=True, exist_ok=True)
-    with open_memory(
-        stage.out / "memory",
-        make_encoder(settings.memory.encoder),
-        space.state,
-        writable=True,
-        copy_of=space.output("rollout") / "memory",
-        settings=settings.memory,
-    ) as memory:
+    folder, source = stage.out / "memory", space.output("rollout") / "memory"
+    with open_memory(space, settings, folder, writable=True, copy_of=source) as memory:
         before = len(memory)
         with launched(space.state, settings.train.processes):
             result = train(
@@ -120,7 +113,6 @@ def dry_run(space: Workspace, settings: Settings) -> Memory:
 
     Raises UserError when there are no problems yet, or where it does not fit.
     """
-    from falcon.memory import LongTermMemory, make_encoder
     from falcon.problems import read_problems
     from falcon.training import dry_run as check_memory
 
@@ -130,8 +122,7 @@ def dry_run(space: Workspace, settings: Settings) -> Memory:
     if not source.is_dir():
         return check_memory(settings, read_problems(file))
     # In the stage, the memory and its index are loaded beside the model; so they are here.
-    encoder, index = make_encoder(settings.memory.encoder), index_folder(space.state)
-    with LongTermMemory.open(source, encoder, index=index, settings=settings.memory) as memory:
+    with open_memory(space, settings, source) as memory:
         memory.recall("x", k=1, min_similarity=-1)
         return check_memory(settings, read_problems(file))
 

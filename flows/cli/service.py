@@ -84,16 +84,9 @@ def generate(
     from tasks.serving import generate as work
     from tasks.support.workspace import Workspace
 
+    examples = tuple(example or ())
     request = work.Request(
-        task,
-        tests,
-        signature,
-        stdin,
-        adapter,
-        model,
-        memory=not no_memory,
-        samples=samples,
-        examples=tuple(example or ()),
+        task, tests, signature, stdin, adapter, model, not no_memory, samples, examples
     )
     space = Workspace.here()
     err = Console(stderr=True)

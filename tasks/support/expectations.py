@@ -18,42 +18,35 @@ from falcon.sandbox.verdict import Outcome
 Suites = dict[str, list[Any]]
 
 
-def _present(column: str, severity: str = "critical") -> Any:
+def _expect(kind: str, severity: str = "critical", **values: Any) -> Any:
     import great_expectations.expectations as gxe
 
-    return gxe.ExpectColumnValuesToNotBeNull(column=column, severity=severity)
+    return getattr(gxe, f"Expect{kind}")(severity=severity, **values)
+
+
+def _present(column: str) -> Any:
+    return _expect("ColumnValuesToNotBeNull", column=column)
 
 
 def _between(column: str, low: float | None, high: float | None, severity: str = "critical") -> Any:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectColumnValuesToBeBetween(
-        column=column, min_value=low, max_value=high, severity=severity
-    )
+    kind = "ColumnValuesToBeBetween"
+    return _expect(kind, severity, column=column, min_value=low, max_value=high)
 
 
 def _among(column: str, values: Sequence[Any], severity: str = "critical") -> Any:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(values), severity=severity)
+    return _expect("ColumnValuesToBeInSet", severity, column=column, value_set=list(values))
 
 
 def _rows(least: int = 1) -> Any:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectTableRowCountToBeBetween(min_value=least, severity="critical")
+    return _expect("TableRowCountToBeBetween", min_value=least)
 
 
 def _unique(column: str) -> Any:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectColumnValuesToBeUnique(column=column, severity="critical")
+    return _expect("ColumnValuesToBeUnique", column=column)
 
 
 def prepare() -> Suites:
     """Problems: schema, gradable, no duplicate, nothing of the benchmarks in training."""
-    import great_expectations.expectations as gxe
-
     return {
         "problems": [
             _rows(2),
@@ -61,9 +54,7 @@ def prepare() -> Suites:
             _unique("id"),
             _among("split", [s.value for s in Split]),
             _among("difficulty", [d.value for d in Difficulty]),
-            gxe.ExpectColumnValueLengthsToBeBetween(
-                column="statement", min_value=1, severity="critical"
-            ),
+            _expect("ColumnValueLengthsToBeBetween", column="statement", min_value=1),
             _present("tests"),
             _between("solutions", 0, None),
             _among("reference_passes", [True]),

@@ -18,8 +18,7 @@ from tasks.support.memory import has_memory, open_memory
 from tasks.support.workspace import Workspace
 
 if TYPE_CHECKING:
-    from falcon.config import MemorySettings
-    from falcon.memory.encoder import Encoder
+    from falcon.config import Settings
 
 README = "README.md"
 
@@ -63,14 +62,12 @@ def _same(one: Path, other: Path) -> bool:
     return content(one) == content(other)
 
 
-def start_memory(
-    space: Workspace, settings: MemorySettings, encoder: Encoder, held_out: set[str], folder: Path
-) -> None:
+def start_memory(space: Workspace, settings: Settings, folder: Path, held_out: set[str]) -> None:
     """Begin ``folder`` with the memory handed over, without problems that are held out by now."""
-    source = space.handover / "memory"
-    if settings.carry_over and has_memory(source):
-        with open_memory(source, encoder, space.state) as memory:
-            memory.copy_to(folder, keep=settings.keep, without=held_out)
+    source, keep = space.handover / "memory", settings.memory.keep
+    if settings.memory.carry_over and has_memory(source):
+        with open_memory(space, settings, source) as memory:
+            memory.copy_to(folder, keep=keep, without=held_out)
 
 
 def read_champion(space: Workspace) -> tuple[Path | None, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Memory: the long-term memory of a stage, opened with the index that all stages share."""
+"""Memory: a long-term memory of the workspace, opened as all stages open it."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from falcon.config import Settings
+from tasks.support.workspace import Workspace
+
 if TYPE_CHECKING:
-    from falcon.config import MemorySettings
     from falcon.memory import LongTermMemory
     from falcon.memory.encoder import Encoder
 
 
-def index_folder(state: Path) -> Path:
-    """Where the search index lies; it is derived and can be deleted."""
-    return state / "index" / "long_term"
-
-
 def open_memory(
+    space: Workspace,
+    settings: Settings,
     folder: Path,
-    encoder: Encoder,
-    state: Path,
     *,
+    encoder: Encoder | None = None,
     writable: bool = False,
     copy_of: Path | None = None,
-    settings: MemorySettings | None = None,
 ) -> LongTermMemory:
-    """A long-term memory with its index under ``state``.
+    """A long-term memory, with the search index that all stages share.
 
-    With ``copy_of`` the folder is made anew as a copy of that memory.
+    ``encoder`` is that of the settings if not given. With ``copy_of`` the folder is made anew as
+    a copy of that memory.
     """
-    from falcon.memory import LongTermMemory
+    from falcon.memory import LongTermMemory, make_encoder
 
-    index = index_folder(state)
+    encoder = encoder or make_encoder(settings.memory.encoder)
+    index = space.state / "index" / "long_term"
     if copy_of is not None:
         shutil.rmtree(folder, ignore_errors=True)
         with LongTermMemory.open(copy_of, encoder, index=index) as source:
             source.copy_to(folder)
-    return LongTermMemory.open(folder, encoder, writable=writable, index=index, settings=settings)
+    return LongTermMemory.open(
+        folder, encoder, writable=writable, index=index, settings=settings.memory
+    )
 
 
 def has_memory(folder: Path) -> bool:

@@ -1,6 +1,6 @@
-"""MLflow calls: how a waiting call of the offline queue is made with an MLflow client.
+"""MLflow calls: how a call of the offline queue is made with an MLflow client.
 
-``run`` is the tracker's own id. What a function raises is handled by ``tracking.py``.
+``run`` is the tracker's own id. ``tracking.py`` handles what a function raises.
 """
 
 from __future__ import annotations
@@ -16,18 +16,15 @@ BATCH = 90
 """Entries of one request; MLflow takes at most 100 parameters or tags."""
 
 
-def reopen(client: Any, run: str, call: Call) -> None:
-    """Set the status to RUNNING again."""
+def _reopen(client: Any, run: str, call: Call) -> None:
     client.update_run(run, status="RUNNING")
 
 
-def batch(client: Any, run: str, call: Call) -> None:
-    """Log metrics, parameters and tags."""
+def _batch(client: Any, run: str, call: Call) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
-    metrics = [
-        Metric(key, value, call["time"], call["step"]) for key, value in call["metrics"].items()
-    ]
+    at, step = call["time"], call["step"]
+    metrics = [Metric(key, value, at, step) for key, value in call["metrics"].items()]
     params = [Param(key, value) for key, value in call["params"].items()]
     tags = [RunTag(key, value) for key, value in call["tags"].items()]
     for start in range(0, max(len(metrics), len(params), len(tags)), BATCH):
@@ -35,8 +32,7 @@ def batch(client: Any, run: str, call: Call) -> None:
         client.log_batch(run, metrics=metrics[part], params=params[part], tags=tags[part])
 
 
-def artifact(client: Any, run: str, call: Call) -> None:
-    """Upload a file, or the files of a folder."""
+def _artifact(client: Any, run: str, call: Call) -> None:
     path = Path(call["path"])
     if not path.exists():
         raise CallRejected(f"{path} is gone")
@@ -46,22 +42,22 @@ def artifact(client: Any, run: str, call: Call) -> None:
         client.log_artifact(run, str(path), call["to"] or None)
 
 
-def dataset(client: Any, run: str, call: Call) -> None:
-    """Name a data set as input."""
+def _dataset(client: Any, run: str, call: Call) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    data = Dataset(
-        name=call["name"], digest=call["digest"], source_type="dvc", source=call["source"]
-    )
+    data = Dataset(call["name"], call["digest"], source_type="dvc", source=call["source"])
     client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", call["context"])])])
 
 
-def end(client: Any, run: str, call: Call) -> None:
-    """Set the last status."""
+def _end(client: Any, run: str, call: Call) -> None:
     client.set_terminated(run, call["status"], call["time"])
 
 
 CALLS: dict[str, Callable[[Any, str, Call], None]] = {
-    call.__name__: call for call in (reopen, batch, artifact, dataset, end)
+    "reopen": _reopen,
+    "batch": _batch,
+    "artifact": _artifact,
+    "dataset": _dataset,
+    "end": _end,
 }
-"""By the call's ``op``; ``create`` needs more than a client and is in ``tracking.py``."""
+"""By the ``op`` of a call; ``create`` needs more than a client and is in ``tracking.py``."""

@@ -38,10 +38,6 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _threads(count: int) -> str:
-    return str(max(1, len(os.sched_getaffinity(0)) // count))
-
-
 @contextmanager
 def launched(state: Path, count: int) -> Iterator[None]:
     """Start the other ranks, so that ``count`` processes run the block's training; end them
@@ -53,19 +49,23 @@ def launched(state: Path, count: int) -> Iterator[None]:
     if count == 1 or "WORLD_SIZE" in os.environ:
         yield
         return
+    # Each rank gets its share of the cores; with all of them each, they would slow each other.
+    threads = str(max(1, len(os.sched_getaffinity(0)) // count))
     shared = {
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", _threads(count)),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
     }
     own = {**shared, "RANK": "0", "LOCAL_RANK": "0"}
     before = {name: os.environ.get(name) for name in own}
     others = [_start(state, number, shared) for number in range(1, count)]
     os.environ.update(own)
     try:
-        _use_threads(int(shared["OMP_NUM_THREADS"]))
+        import torch  # takes seconds, in which the others start too
+
+        torch.set_num_threads(int(shared["OMP_NUM_THREADS"]))
         yield
     except UserError:
         raise  # all ranks met the same fault, so ours says it best
@@ -104,12 +104,6 @@ def _start(state: Path, number: int, shared: dict[str, str]) -> subprocess.Popen
             stdout=file,
             stderr=subprocess.STDOUT,
         )
-
-
-def _use_threads(count: int) -> None:
-    import torch
-
-    torch.set_num_threads(count)
 
 
 def _failed(others: list[subprocess.Popen[bytes]]) -> int | None:

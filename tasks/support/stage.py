@@ -13,13 +13,12 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from falcon.config import Settings
 from falcon.errors import UserError
-from falcon.monitor import Advance, ConsoleMonitor
+from falcon.monitor import ConsoleMonitor
 from tasks.support.checks import CheckReport
 from tasks.support.dvc_files import dependencies
 from tasks.support.files import read_json, write_json
@@ -34,20 +33,16 @@ TIME = "time/"
 """Metrics of this prefix are seconds: tracked, but kept out of DVC's outputs."""
 
 
-class StageMonitor:
+class StageMonitor(ConsoleMonitor):
     """Progress goes to the console, metrics of each step go to the run."""
 
     def __init__(self, run: TrackedRun) -> None:
+        super().__init__()
         self._run = run
-        self._console = ConsoleMonitor()
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Send the metrics of a step to MLflow."""
         self._run.metrics(metrics, step)
-
-    def progress(self, description: str, total: int) -> AbstractContextManager[Advance]:
-        """Bars or lines on standard error."""
-        return self._console.progress(description, total)
 
 
 @dataclass

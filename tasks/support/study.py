@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,15 +67,11 @@ def run_study(
             "the problems or the seeded memory are not those of the present data and settings.",
             hint=_MAKE,
         )
-    encoder = make_encoder(settings.memory.encoder)
+    encoder = make_encoder(settings.memory.encoder)  # one for all arms: loading takes seconds
 
-    @contextmanager
-    def opened(folder: Path, fresh: bool) -> Iterator[LongTermMemory]:
-        copied = source if fresh else None
-        with open_memory(
-            folder, encoder, space.state, writable=True, copy_of=copied, settings=settings.memory
-        ) as memory:
-            yield memory
+    def opened(folder: Path, fresh: bool) -> LongTermMemory:
+        origin = source if fresh else None
+        return open_memory(space, settings, folder, encoder=encoder, writable=True, copy_of=origin)
 
     results = study.run_study(
         settings,

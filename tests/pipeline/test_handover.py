@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from falcon.config import MemorySettings
+from falcon.config import Settings
 from falcon.memory import HashEncoder, LongTermMemory
 from tasks.support.handover import start_memory
 from tasks.support.workspace import Workspace
@@ -22,11 +22,11 @@ def root(tmp_path: Path) -> Path:
 
 
 def taken_over(root: Path, **memory: Any) -> list[str]:
-    encoder, settings = HashEncoder(), MemorySettings.model_validate(memory)
-    start_memory(Workspace(root), settings, encoder, {"builtin/b"}, root / "new")
+    settings = Settings.model_validate({"memory": {"encoder": "hash", **memory}})
+    start_memory(Workspace(root), settings, root / "new", {"builtin/b"})
     if not (root / "new").exists():
         return []
-    with LongTermMemory.open(root / "new", encoder) as begun:
+    with LongTermMemory.open(root / "new", HashEncoder()) as begun:
         return [e.problem_id for e in begun]
 
 
