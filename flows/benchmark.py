@@ -24,7 +24,7 @@ def benchmark(force: bool = False) -> tuple[StageOutcome, StageOutcome]:
     hide_tracebacks()
     space = Workspace.here()
     os.chdir(space.root)
-    settings = space.settings()
+    settings = space.stage_settings()
     with pipeline_run(space, "benchmark", settings) as parent:
         Registry(parent.tracker, settings).fetch_champion()
         context = stages.FlowContext(space.root, parent.id, force)

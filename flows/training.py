@@ -23,12 +23,13 @@ from tasks.support import dvc  # noqa: E402
 from tasks.support.decision import read_gate  # noqa: E402
 from tasks.support.errors import PromotionRefused, RegistryUnavailable  # noqa: E402
 from tasks.support.handover import hand_over_memory, publish_memory  # noqa: E402
+from tasks.support.params import write_settings  # noqa: E402
 from tasks.support.pipeline_result import PipelineResult, StageOutcome  # noqa: E402
 from tasks.support.prefect_logs import hide_tracebacks  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 from tasks.support.run_lifecycle import log_data, pipeline_run  # noqa: E402
 from tasks.support.tracking import TrackedRun, flatten  # noqa: E402
-from tasks.support.workspace import Workspace, set_profile  # noqa: E402
+from tasks.support.workspace import Workspace  # noqa: E402
 
 
 @flow(name="falcon-train", log_prints=False)  # type: ignore[untyped-decorator]
@@ -42,9 +43,8 @@ def train(profile: str = "", force: bool = False, carry_on: bool = False) -> Pip
     hide_tracebacks()
     space = Workspace.here()
     os.chdir(space.root)
-    if profile:
-        set_profile(space, profile)
-    settings = space.settings()
+    write_settings(space, profile)
+    settings = space.stage_settings()
     logger = get_run_logger()
     version = dvc.ensure_data(space.root, stages.log_line(logger))
     logger.info("data version %s, profile %s", version, settings.profile)

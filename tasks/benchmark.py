@@ -29,7 +29,7 @@ def run(stage: Stage) -> StageResult:
     """Writes ``scores.json``, ``samples.parquet`` and ``report.html``."""
     import pandas as pd
 
-    from falcon.evaluation import run_benchmark
+    from falcon.evaluation import BenchmarkFolders, run_benchmark
 
     space, settings = stage.space, stage.settings
     policies: dict[str, Path | None] = {"base": None, "trained": space.output("train") / "policy"}
@@ -40,11 +40,9 @@ def run(stage: Stage) -> StageResult:
     with open_memory(space, settings, space.output("train") / "memory") as memory:
         result = run_benchmark(
             settings,
-            data_dir=space.data,
+            folders=BenchmarkFolders(space.data, stage.out, space.state / "work" / "benchmark"),
             memory=memory,
             policies=policies,
-            out=stage.out,
-            work=space.state / "work" / "benchmark",
             monitor=stage.monitor,
             curves=pd.read_csv(space.output("train") / "curves.csv"),
         )

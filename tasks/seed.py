@@ -68,7 +68,7 @@ def _demonstrations(stage: Stage, problems: Sequence[Problem]) -> list[Experienc
     from falcon.sandbox import Program, Sandbox
 
     settings = stage.settings
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         return demonstrations(
             problems,
             lambda pairs: sandbox.judge_all([Program(code, suite) for code, suite in pairs]),

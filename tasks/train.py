@@ -29,7 +29,7 @@ from tasks.support.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from falcon.training.run.memory_check import Memory
+    from falcon.training.run.memory_check import DeviceMemory
 
 KEPT = 2
 """Interrupted trainings whose checkpoints are kept."""
@@ -87,7 +87,7 @@ def run(stage: Stage) -> StageResult:
     folder, source = stage.out / "memory", space.output("rollout") / "memory"
     with open_memory(space, settings, folder, writable=True, copy_of=source) as memory:
         before = len(memory)
-        with launched(space.state, settings.train.processes):
+        with launched(space.state, settings.machine.processes):
             result = train(
                 settings,
                 problems,
@@ -108,7 +108,7 @@ def run(stage: Stage) -> StageResult:
     return StageResult(metrics, report)
 
 
-def dry_run(space: Workspace, settings: Settings) -> Memory:
+def dry_run(space: Workspace, settings: Settings) -> DeviceMemory:
     """The memory that a training takes, of its largest batches run once; nothing is trained.
 
     Raises UserError when there are no problems yet, or where it does not fit.
@@ -141,7 +141,7 @@ def run_other_rank(space: Workspace, settings: Settings) -> None:
     shutil.rmtree(room, ignore_errors=True)
     shutil.copytree(space.output("rollout") / "memory", room / "memory")
     # One process alone may write an index, so each has its own and none uses the shared server.
-    own = settings.memory.model_copy(update={"server": ""})
+    own = settings.changed({"machine.server": ""})
     with LongTermMemory.open(
         room / "memory",
         make_encoder(settings.memory.encoder),

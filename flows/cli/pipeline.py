@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from falcon.config import Recall
+from falcon.config import Recall, command_overrides, require_file_settings, set_overrides
+
+if TYPE_CHECKING:
+    from tasks.support.workspace import Workspace
 
 _out = Console()
 
 Profile = Annotated[
     str, typer.Option(help="Make this profile of params.yaml the active one first.")
 ]
+"""Written into params.yaml like what --set overrides: DVC reads the settings there. It stays."""
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
+
+
+def _prepared(profile: str = "") -> Workspace:
+    """The workspace, with profile and overrides of this command written into its params.yaml."""
+    from tasks.support.params import write_settings
+    from tasks.support.workspace import Workspace
+
+    space = Workspace.here()
+    space.require_room()
+    require_file_settings()
+    write_settings(space, profile, command_overrides())
+    set_overrides([])  # from here on the file says it
+    return space
 
 
 def run(
@@ -26,10 +43,7 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
-    from tasks.support.workspace import Workspace
-
-    space = Workspace.here()
-    space.require_room()  # before Prefect is imported, which hangs on a full disk
+    space = _prepared(profile)  # before Prefect is imported, which hangs on a full disk
 
     from flows.training import train
     from tasks.support.run_report import show
@@ -40,13 +54,10 @@ def run(
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:
     """Run one stage by DVC, as `dvc repro -s NAME` does."""
     from tasks.support import dvc
-    from tasks.support.workspace import Workspace, require_stage, set_profile
+    from tasks.support.workspace import require_stage
 
     require_stage(name)
-    space = Workspace.here()
-    space.require_room()
-    if profile:
-        set_profile(space, profile)
+    space = _prepared(profile)
     env = {"FALCON_FRESH": "1" if force else "0"}
     how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
     _out.print(f"{name}: {how}")
@@ -71,8 +82,8 @@ def train(
     # The file keeps its profile: nothing is run.
     settings = load_settings(space.root / "params.yaml", profile) if profile else space.settings()
     _print_line(str(dry_run(space, settings)))
-    if settings.train.processes > 1:
-        _out.print(f"for each of {settings.train.processes} processes", highlight=False)
+    if settings.machine.processes > 1:
+        _out.print(f"for each of {settings.machine.processes} processes", highlight=False)
 
 
 def _print_line(line: str) -> None:
@@ -99,6 +110,7 @@ def benchmark(
 
         show(rescore_samples(Workspace.here(), ConsoleMonitor(Console(stderr=True))))
         return
+    _prepared()
     from flows.benchmark import benchmark as flow
 
     flow(force=force)
@@ -113,6 +125,7 @@ def schedule(
     ] = 4200,
 ) -> None:
     """Run the pipeline on a schedule, from this process, until interrupted."""
+    _prepared()
     from tasks.support.prefect_server import running
 
     with running(port) as url:

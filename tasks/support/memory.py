@@ -36,9 +36,7 @@ def open_memory(
         shutil.rmtree(folder, ignore_errors=True)
         with LongTermMemory.open(copy_of, encoder, index=index) as source:
             source.copy_to(folder)
-    return LongTermMemory.open(
-        folder, encoder, writable=writable, index=index, settings=settings.memory
-    )
+    return LongTermMemory.open(folder, encoder, writable=writable, index=index, settings=settings)
 
 
 def has_memory(folder: Path) -> bool:

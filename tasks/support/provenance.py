@@ -26,8 +26,8 @@ def provenance(root: Path, settings: Settings) -> dict[str, str]:
 
 
 def settings_hash(settings: Settings) -> str:
-    """sha256 of the resolved settings without the tracking section, 16 hex digits."""
-    tree = settings.model_dump(mode="json", exclude={"tracking"})
+    """sha256 of the resolved settings without tracking and machine, 16 hex digits."""
+    tree = settings.model_dump(mode="json", exclude={"tracking", "machine"})
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
 
 

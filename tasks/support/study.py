@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from falcon.monitor import Monitor
 
 
-STUDIES = ("memory", "learning")
+STUDIES = {"memory": "memory_ablation", "learning": "learning_gain"}
+"""Questions of `falcon study`, and the modules of :mod:`falcon.comparison` that answer them."""
 _MAKE = "falcon stage prepare && falcon stage seed"
 
 
@@ -26,18 +27,18 @@ def study_settings(
     settings: Settings, suite: str, samples: int, steps: int, recall: Recall | None
 ) -> Settings:
     """Settings of the arms: scored on ``suite`` as they are trained; 0 and None keep the file's."""
-    benchmark = settings.benchmark.model_copy(
-        update={
-            "suites": (suite,),
-            "samples": samples,
-            "limit": 0,
-            "difficulties": settings.data.difficulties,
-            "max_new_tokens": settings.sampling.max_new_tokens,
-        }
-    )
-    train = settings.train.model_copy(update={"steps": steps} if steps else {})
-    memory = settings.memory.model_copy(update={"at": recall} if recall else {})
-    return settings.model_copy(update={"benchmark": benchmark, "train": train, "memory": memory})
+    values: dict[str, Any] = {
+        "benchmark.suites": (suite,),
+        "benchmark.samples": samples,
+        "benchmark.limit": 0,
+        "benchmark.difficulties": settings.data.difficulties,
+        "benchmark.max_new_tokens": settings.sampling.max_new_tokens,
+    }
+    if steps:
+        values["train.steps"] = steps
+    if recall:
+        values["memory.at"] = recall
+    return settings.changed(values)
 
 
 def run_study(
@@ -58,7 +59,7 @@ def run_study(
 
     if name not in STUDIES:
         raise UserError(f"there is no study `{name}`.", hint=f"There are: {', '.join(STUDIES)}.")
-    study: Any = import_module(f"falcon.comparison.{name}")
+    study: Any = import_module(f"falcon.comparison.{STUDIES[name]}")
     file, source = space.output("prepare") / "problems.parquet", space.output("seed") / "memory"
     if not file.is_file() or not has_memory(source):
         raise UserError("no problems or no seeded memory here.", hint=_MAKE)

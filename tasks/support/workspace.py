@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from falcon.config import Settings, load_settings
+from falcon.config import Settings, load_settings, require_file_settings
 from falcon.env import find_root
 from falcon.errors import UserError
-from tasks.support.files import write_text
 
 STAGES = ("prepare", "seed", "rollout", "train", "benchmark", "gate")
 """The stages in their order."""
@@ -62,8 +60,13 @@ class Workspace:
         return self.root / "outputs" / stage
 
     def settings(self) -> Settings:
-        """Resolved ``params.yaml``."""
+        """Resolved ``params.yaml``, with what the command line and the environment override."""
         return load_settings(self.root / "params.yaml")
+
+    def stage_settings(self) -> Settings:
+        """Settings of work that DVC starts. Raises UserError for a variable DVC would not see."""
+        require_file_settings()
+        return self.settings()
 
     def require_room(self) -> None:
         """Raise UserError when fewer than ``ROOM`` bytes are free where results or state go.
@@ -81,21 +84,3 @@ class Workspace:
                     f" {ROOM / 2**20:.0f} MiB are needed to begin.",
                     hint="Make room (`dvc gc --workspace` drops results that no run needs).",
                 )
-
-
-def set_profile(space: Workspace, name: str) -> bool:
-    """Make ``name`` the active profile in ``params.yaml``; True when another one was active.
-
-    DVC reads the profile from the file, so the word is changed there; all else, comments too,
-    stays as it is. Raises UserError for an unknown profile.
-    """
-    file = space.root / "params.yaml"
-    load_settings(file, name)
-    text = file.read_text(encoding="utf-8")
-    line = re.compile(r"^(profile:[ \t]*)([\w.-]+)", re.MULTILINE)
-    match = line.search(text)
-    if match is not None and match.group(2) == name:
-        return False
-    changed = line.sub(rf"\g<1>{name}", text, count=1)
-    write_text(file, changed if match is not None else f"profile: {name}\n{text}")
-    return True

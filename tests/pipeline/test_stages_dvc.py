@@ -18,8 +18,9 @@ from tasks.support import dvc, dvc_files
 from tasks.support.errors import StageFailed
 from tasks.support.files import path_md5
 from tasks.support.marker import read_marker
+from tasks.support.params import write_settings
 from tasks.support.study import run_study
-from tasks.support.workspace import Workspace, set_profile
+from tasks.support.workspace import Workspace
 
 
 def study(space: Workspace) -> None:
@@ -163,10 +164,10 @@ def test_switching_the_profile_changes_one_word(shared: Workspace) -> None:
     file = shared.root / "params.yaml"
     before = file.read_text()
     try:
-        assert set_profile(shared, "gpu")
-        assert file.read_text() == before.replace("profile: quick #", "profile: gpu #", 1)
-        assert not set_profile(shared, "gpu")
-        assert shared.settings().sandbox.workers == 12
+        assert write_settings(shared, "gpu")
+        assert file.read_text() == before.replace("profile: quick #", "profile: gpu   #", 1)
+        assert not write_settings(shared, "gpu")
+        assert shared.settings().machine.workers == 12
     finally:
         file.write_text(before)
 
