@@ -9,24 +9,24 @@ from falcon.problems.check import Checked, Entry, check_files
 from falcon.problems.syntax import reference_faults, suite_faults
 
 if TYPE_CHECKING:
-    from falcon.config import SandboxSettings
+    from falcon.config import Settings
     from falcon.problems.fault import ProblemFault
     from falcon.sandbox import Verdict
 
 
-def check_all(names: Sequence[str], sandbox: SandboxSettings | None) -> Checked:
-    """Check paths, or KIND:PATH, together; programs are run under ``sandbox``, if given.
+def check_all(names: Sequence[str], settings: Settings | None) -> Checked:
+    """Check paths, or KIND:PATH, together; programs are run under ``settings``, if given.
 
     Raises UserError for a path that is not there or cannot be read at all.
     """
     checked = check_files(names)
-    if sandbox is None:
+    if settings is None:
         return checked
-    faults = checked.faults + _judge(checked.entries, sandbox)
+    faults = checked.faults + _judge(checked.entries, settings)
     return Checked(checked.entries, sorted(faults, key=lambda fault: (str(fault.file), fault.row)))
 
 
-def _judge(entries: Sequence[Entry], settings: SandboxSettings) -> list[ProblemFault]:
+def _judge(entries: Sequence[Entry], settings: Settings) -> list[ProblemFault]:
     """Faults of references that do not pass, and of tests that the empty program passes.
 
     What does not parse is a fault already and is not run.

@@ -145,7 +145,7 @@ def _fill(
     policy = Policy.load(settings.policy, seed=settings.seed)
     adopt(policy.tokenizer, form)
     loading = time.perf_counter() - since
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
         bench.clock.seconds["load"] = loading
         for name in dict.fromkeys(chunk.policy for chunk in missing):

@@ -148,7 +148,7 @@ def make_plan(
         "version": __version__,
         "prompt": benchmarks.form.key,
         "policy": settings.policy.model_dump(mode="json"),
-        "sandbox": settings.sandbox.model_dump(mode="json", exclude={"workers"}),
+        "sandbox": settings.sandbox.model_dump(mode="json"),
         "feedback": settings.feedback.model_dump(mode="json"),
         "memory": settings.memory.model_dump(mode="json"),
         "memory_digest": memory.digest() if memory is not None else "",

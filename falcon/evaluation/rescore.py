@@ -128,7 +128,7 @@ def _judged(
         ]
         for _, rows in groups
     ]
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         examiner = Examiner(settings, sandbox, make_judge(settings.feedback), form)
         attempts = examiner.examine(chosen, [()] * len(chosen), completions, share, monitor)
     found = []

@@ -91,7 +91,7 @@ def test_the_command_scores_a_model_and_scores_it_again(
     shutil.copytree(data_dir, root / "data")
     (root / "dvc.yaml").write_text("stages: {}\n")
     (root / "params.yaml").write_text(
-        "policy: {dtype: float32, max_prompt_tokens: 400}\nsandbox: {workers: 1}\n"
+        "policy: {dtype: float32, max_prompt_tokens: 400}\nmachine: {workers: 1, cache: false}\n"
         "benchmark: {max_new_tokens: 60}\nmemory: {encoder: hash}\n"
     )
     monkeypatch.chdir(root)
