@@ -66,8 +66,7 @@ def test_what_is_wrong_is_said_with_where_it_was_given(
 ) -> None:
     path, _, value = text.partition("=")
     with pytest.raises(UserError) as fault:
-        set_overrides(parse_overrides([text]))
-        load_settings(params)
+        (set_overrides(parse_overrides([text])), load_settings(params))
     assert str(fault.value).startswith(f"--set {path}: ")
     assert BAD[text] in str(fault.value)
     set_overrides([])
