@@ -24,9 +24,7 @@ def codal(
     judge: Annotated[
         Literal["model", "api", "recorded"], typer.Option(help="Who marks the responses.")
     ] = "model",
-    judge_model: Annotated[
-        str, typer.Option(help="The judge's model; default: feedback.critic.model.")
-    ] = "",
+    judge_model: Annotated[str, typer.Option(help="Default: feedback.critic.model.")] = "",
     judge_url: Annotated[str, typer.Option(help="Address of an endpoint (--judge api).")] = "",
     judgements: Annotated[
         Path | None, typer.Option(help="File of recorded answers (--judge recorded).")
