@@ -170,13 +170,13 @@ def test_what_dvc_runs_takes_overrides_from_the_file(shared: Workspace) -> None:
         old = before.splitlines()
         assert [new for new in changed if new not in old] == [
             "  tolerance: 0.5  # greatest fall of pass@1 on any benchmark",
-            "      steps: 3",
             "      at: false # a model of this size copies what is recalled (docs/memory.md)",
+            "      steps: 3",
         ]
         assert [line for line in old if line not in changed] == [
             "  tolerance: 0.03 # greatest fall of pass@1 on any benchmark",
-            "      steps: 6",
             "      at: off # a model of this size copies what is recalled (docs/memory.md)",
+            "      steps: 6",
         ]
         assert (shared.settings().train.steps, shared.settings().gate.tolerance) == (3, 0.5)
         file.write_text(before)
