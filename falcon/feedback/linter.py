@@ -19,6 +19,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import NamedTuple
 
+from falcon.errors import LinterFault
 from falcon.feedback.rules import ISSUE_OF, SETTINGS
 from falcon.feedback.syntax import MAX_CHARACTERS
 
@@ -38,10 +39,6 @@ class LintFinding(NamedTuple):
     issue: str
     name: str
     line: int
-
-
-class LinterDown(Exception):
-    """There is no ruff to start."""
 
 
 def _heeded(program: str) -> str:
@@ -88,12 +85,12 @@ class Linter:
             try:
                 for start in range(0, len(asked), _AT_ONCE):
                     self._learn(asked[start : start + _AT_ONCE])
-            except LinterDown:
+            except LinterFault:
                 pass  # What is not known now may be known later.
             return [self._known.get(program) for program in programs]
 
     def _learn(self, programs: Sequence[tuple[str, bytes]]) -> None:
-        """Ask about all together; where that fails, about each half. Raises LinterDown."""
+        """Ask about all together; where that fails, about each half. Raises LinterFault."""
         found = self._ask([text for _, text in programs])
         if found is not None:
             self._known |= zip((program for program, _ in programs), found, strict=True)
@@ -105,7 +102,7 @@ class Linter:
             self._learn(programs[middle:])
 
     def _ask(self, texts: Sequence[bytes]) -> list[tuple[LintFinding, ...]] | None:
-        """Findings of each text, or None if ruff failed on one. Raises LinterDown."""
+        """Findings of each text, or None if ruff failed on one. Raises LinterFault."""
         self.batches += 1
         found: list[list[LintFinding]] = [[] for _ in texts]
         try:
@@ -125,7 +122,7 @@ class Linter:
         except subprocess.TimeoutExpired:
             return None
         except OSError as fault:
-            raise LinterDown(str(fault)) from None
+            raise LinterFault(str(fault)) from None
         if answer.returncode not in (0, 1):
             return None
         for each in _LINE.finditer(answer.stdout.decode(errors="replace")):
@@ -153,7 +150,7 @@ def _ruff() -> tuple[str, ...]:
 
         return (find_ruff_bin(),)
     except (ImportError, OSError) as fault:
-        raise LinterDown(str(fault)) from None
+        raise LinterFault(str(fault)) from None
 
 
 @lru_cache(maxsize=1)

@@ -16,16 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from falcon.config import Settings
+from falcon.errors import SlotFault
 from falcon.sandbox.wire import frames, launch
 from falcon.sandbox.wire.messages import WorkerConfig
 
 _START_SECONDS = _SEND_SECONDS = 60.0
 PACKAGES = ("numpy", "sortedcontainers")
 """Third-party packages that programs may import where they are installed."""
-
-
-class SlotFault(Exception):
-    """The worker could not start, ended, or fell silent."""
 
 
 def packages() -> list[str]:
