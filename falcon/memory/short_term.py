@@ -1,8 +1,8 @@
 """Short-term memory: the latest programs and their feedback, M_short of the paper.
 
-First in, first out at a cap, grouped by problem; in RAM, with a state of plain JSON data, and
-part of the checkpoints of training.
-Unlike long-term memory it keeps repetitions: N_error of eq. 9 counts samples.
+First in, first out up to ``cap``, grouped by problem, in RAM; its state is plain JSON data and
+part of the checkpoints of training. Unlike long-term memory it keeps repetitions: N_error of
+eq. 9 counts samples.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class ShortTermMemory:
         self._groups: dict[str, deque[Experience]] = {}
 
     def record(self, experiences: Iterable[Experience]) -> None:
-        """Add experiences in order; the oldest leave when the cap is passed."""
+        """Add experiences in order; beyond the cap the oldest are dropped."""
         for experience in experiences:
             self._all.append(experience)
             self._groups.setdefault(experience.problem_id, deque()).append(experience)
             if len(self._all) > self.cap:
-                gone = self._all.popleft().problem_id
-                self._groups[gone].popleft()
-                if not self._groups[gone]:
-                    del self._groups[gone]
+                oldest = self._all.popleft().problem_id
+                self._groups[oldest].popleft()  # the oldest of all is the oldest of its group
+                if not self._groups[oldest]:
+                    del self._groups[oldest]  # `problems` lists groups that have entries
 
     def group(self, problem_id: str) -> list[Experience]:
         """The experiences of a problem, oldest first."""
@@ -59,7 +59,7 @@ class ShortTermMemory:
     ) -> list[Experience]:
         """Up to ``n`` different entries, uniformly, of one problem or of all.
 
-        Depends on the generator and the order of the contents alone.
+        Depends only on the generator and the order of the contents.
         """
         pool = self._all if problem_id is None else self._groups.get(problem_id, deque())
         if not pool or n < 1:
