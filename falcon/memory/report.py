@@ -209,7 +209,7 @@ def report_page(memory: LongTermMemory, title: str = "Long-term memory") -> str:
         on_map = f"{len(dots)} of {len(vectors)} texts, placed by their vectors ({encoder})."
         parts += [
             "<h2>Growth</h2>",
-            "<p>Number of experiences, in the order of the log; lines mark the start of a stage.</p>",
+            "<p>Number of experiences, in the order of the log. A line marks a new stage.</p>",
             legend(COLOURS),
             growth(history),
             "<h2>Error types over time</h2>",

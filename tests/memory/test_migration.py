@@ -98,7 +98,7 @@ def test_what_a_model_was_told_is_not_known_of_schema_2(folder, encoder) -> None
     assert (old.problem().statement, old.problem().entry_point) == ("Add 1.", "")
 
 
-STORED = "c6ef8b4583e410a2"
+STORED = "5474b43c77074ccd"
 
 
 def test_the_stored_form_changes_with_its_schema_alone(make) -> None:
