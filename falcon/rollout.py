@@ -387,7 +387,7 @@ def roll_out(
     limit = settings.policy.max_prompt_tokens
     pool = [p for p in pool if prompts.fits(policy.tokenizer, p, limit)]
     chosen = spread(pool, settings.rollout.problems)
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
         bench.clock.seconds["load"] = loading
         groups = bench.attempt(

@@ -17,14 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from falcon.config import MemorySettings
+from falcon.config import Settings
 from falcon.memory import Experience, HashEncoder, LongTermMemory, RecallQuery, text_of
 from falcon.problems.problem import HELD_OUT, Split
 from perf.memory import experience
 
 KILLS, PROBLEMS = 50, 20_000
 BATCH = 5
-SETTINGS = MemorySettings(search="chroma")
+SETTINGS = Settings().changed({"machine.search": "chroma"})
 
 
 def write(folder: str, start: str) -> None:

@@ -3,7 +3,7 @@
 The index is derived from the log; where they differ, the log is right. It has three parts: the
 file of vectors (the cache of embeddings, ``vector_file.py``), a Chroma collection of the texts
 of the first records, and a matrix of newer texts, which are searched exactly until enough of
-them go into Chroma together (``settle``). With ``memory.search: auto`` the matrix holds all
+them go into Chroma together (``settle``). With ``machine.search: auto`` the matrix holds all
 texts while they are few: comparing with all is then as fast as Chroma and misses nothing.
 
 Crashes: the state (``index_state.py``) is replaced after Chroma has the vectors, so after a
@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from falcon.config import MemorySettings
+from falcon.config import Settings
 from falcon.memory.chroma import BATCH, Collection, Hnsw
 from falcon.memory.encoder import Encoder, Vectors
 from falcon.memory.exact import Matrix
@@ -64,7 +64,7 @@ class VectorIndex:
         self,
         folder: Path,
         encoder: Encoder,
-        settings: MemorySettings,
+        settings: Settings,
         *,
         vectors: VectorFile,
         text_ids: Sequence[bytes],
@@ -76,15 +76,15 @@ class VectorIndex:
         self.vectors = vectors
         self._ids = text_ids
         self._number = numbers
-        self._hnsw = Hnsw.from_settings(settings)
+        self._hnsw = Hnsw.from_settings(settings.memory)
         self._lock: FolderLock | None = None
         self._collection: Collection | None = None
-        self._shared = bool(settings.server)
+        self._shared = bool(settings.machine.server)
         self._was_open = False  # True: the last process did not close the collection
         self._settled = 0  # texts 0..settled-1 are in the collection
         self._matrix = Matrix(encoder.dim)
         self._first = 0  # number of the text in the matrix's first row
-        self._exact_limit = EXACT if settings.search == "auto" else 0
+        self._exact_limit = EXACT if settings.machine.search == "auto" else 0
         fresh = IndexState(
             encoder=encoder.name,
             dim=encoder.dim,
@@ -92,11 +92,11 @@ class VectorIndex:
             construction=self._hnsw.construction,
         )
         self.state = fresh
-        self.exact = settings.search == "exact"
+        self.exact = settings.machine.search == "exact"
         if self.exact:
             return  # no collection and no lock: any number of processes may search so
         if self._shared:
-            self._collection = self._connect(settings.server, lineage)
+            self._collection = self._connect(settings.machine.server, lineage)
         elif self._lock_folder(folder):
             self._open_generation(fresh)
         else:

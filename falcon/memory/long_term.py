@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from falcon.config import MemorySettings
+from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.memory.copying import Copying
 from falcon.memory.encoder import Encoder, Vectors
@@ -50,7 +50,7 @@ class LongTermMemory:
         folder: Path,
         encoder: Encoder,
         index: Path,
-        settings: MemorySettings,
+        settings: Settings,
         errors: ErrorStatistics,
     ) -> None:
         self.folder = folder
@@ -74,7 +74,7 @@ class LongTermMemory:
         writable: bool = False,
         index: Path | None = None,
         error_types: Sequence[str] | None = None,
-        settings: MemorySettings | None = None,
+        settings: Settings | None = None,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> LongTermMemory:
         """Open the memory in ``folder`` (created for a writer).
@@ -89,11 +89,15 @@ class LongTermMemory:
             from falcon.feedback.error_types import ERROR_TYPES
 
             error_types = ERROR_TYPES
-        s = settings or MemorySettings()
+        settings = settings or Settings()
         folder = Path(folder)
         place = Path(index) if index is not None else folder.parent / f"{folder.name}.index"
-        errors = ErrorStatistics(error_types, smoothing=s.smoothing, forgetting=s.forgetting)
-        memory = cls(folder, encoder, place, s, errors)
+        errors = ErrorStatistics(
+            error_types,
+            smoothing=settings.memory.smoothing,
+            forgetting=settings.memory.forgetting,
+        )
+        memory = cls(folder, encoder, place, settings, errors)
         memory._log = Log.open(
             folder, writable=writable, visit=memory._visit, segment_bytes=segment_bytes
         )

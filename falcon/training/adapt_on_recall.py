@@ -19,8 +19,8 @@ import torch
 from falcon.memory.recall import recall_hits
 from falcon.policy.adapter import cast
 from falcon.prompts import encode as prompts
+from falcon.training.batches.items import Item, Sample, items_of, sl_sample
 from falcon.training.inner_loop import adapt
-from falcon.training.objectives import Item, Sample, items_of, sl_sample
 
 if TYPE_CHECKING:
     from falcon.config import Settings

@@ -13,8 +13,9 @@ from pipeline_workspace import enter, sh
 from falcon import doctor, env
 from falcon.cli import main as cli
 from falcon.errors import UserError
-from flows import server
-from flows.report import shares
+from tasks.support import prefect_server
+from tasks.support.pipeline_result import PipelineResult, StageOutcome
+from tasks.support.run_report import shares
 from tasks.support.workspace import Workspace
 
 
@@ -65,7 +66,7 @@ def test_config_prints_the_settings_of_a_profile(
     enter(shared, monkeypatch)
     assert cli.run(["config", "--profile", "gpu"]) == 0
     tree = yaml.safe_load(capsys.readouterr().out)
-    assert (tree["profile"], tree["sandbox"]["workers"]) == ("gpu", 12)
+    assert (tree["profile"], tree["machine"]["workers"]) == ("gpu", 12)
     assert tree["train"]["meta"]["inner_lr"] == 0.1
 
 
@@ -127,15 +128,16 @@ def test_a_port_in_use_is_said_before_anything_starts(
         assert script.returncode == 2
         assert f"port {port} on 127.0.0.1 is in use" in script.stderr
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
-    with pytest.raises(UserError, match="no Prefect server answers"), server.running(port):
+    with pytest.raises(UserError, match="no Prefect server answers"), prefect_server.running(port):
         pass
 
 
 def test_time_that_no_stage_explains_is_orchestration() -> None:
-    stages = {
-        "rollout": {"time": {"generate": 30.0, "execute": 10.0}},
-        "train": {"time": {"generate": 20.0, "update": 25.0, "all_s": 99.0}},
-        "gate": {"time": {}},
-    }
-    found = shares({"stages": stages, "seconds": 100.0})
-    assert found == {"generation": 50.0, "execution": 10.0, "training": 25.0, "orchestration": 15.0}
+    stages = (
+        StageOutcome("rollout", "ran", 45.0, times={"generate": 30.0, "execute": 10.0}),
+        StageOutcome("train", "ran", 48.0, times={"generate": 20.0, "update": 25.0, "all_s": 99.0}),
+        StageOutcome("gate", "up to date", 1.0),
+    )
+    result = PipelineResult(stages, {}, "1", promoted=False, why_not="", seconds=100.0)
+    kinds = {"generation": 50.0, "execution": 10.0, "training": 25.0, "orchestration": 15.0}
+    assert shares(result) == kinds

@@ -35,7 +35,7 @@ from tests.training.setups import (
 @pytest.fixture
 def bench(causal: Policy, tiny: dict[str, Path]) -> Iterator[Workbench]:
     settings = make_settings(tiny["causal"])
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         yield Workbench(settings, causal, sandbox, make_judge(settings.feedback))
 
 
@@ -109,7 +109,7 @@ def test_recall_enters_where_it_is_set(
     evaluation: bool,
 ) -> None:
     settings = make_settings(tiny["causal"], memory={"at": at})
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         bench = Workbench(settings, causal, sandbox, make_judge(settings.feedback))
         assert bool(bench.recall(PROBLEMS[0], memory, "train")) == train
         assert bool(bench.recall(PROBLEMS[0], memory, "eval")) == evaluation
