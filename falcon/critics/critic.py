@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from falcon.errors import CriticFault
+
 Question = tuple[str, str]
 """System message (may be empty) and user message."""
-
-
-class CriticFault(Exception):
-    """A question has no answer: time-out, refusal, an endpoint that is down, no record."""
 
 
 @dataclass

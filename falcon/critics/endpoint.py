@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from falcon.config import CriticSettings
 from falcon.critics.answers import Answers
-from falcon.critics.critic import CriticFault, Question, Usage
-from falcon.errors import UserError
+from falcon.critics.critic import Question, Usage
+from falcon.errors import CriticFault, UserError
 
 if TYPE_CHECKING:
     from openai import OpenAI

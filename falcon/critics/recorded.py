@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from falcon.critics.answers import question_key, read_answers
-from falcon.critics.critic import CriticFault, Question, Usage
-from falcon.errors import UserError
+from falcon.critics.critic import Question, Usage
+from falcon.errors import CriticFault, UserError
 
 
 class RecordedCritic:

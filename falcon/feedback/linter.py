@@ -18,6 +18,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import NamedTuple
 
+from falcon.errors import LinterFault
 from falcon.feedback.rules import ISSUE_OF, SETTINGS
 from falcon.feedback.syntax import MAX_CHARACTERS
 
@@ -36,10 +37,6 @@ class LintFinding(NamedTuple):
     issue: str
     name: str
     line: int
-
-
-class LinterDown(Exception):
-    """Ruff cannot be started."""
 
 
 def _encoded(program: str) -> bytes | None:
@@ -83,12 +80,12 @@ class Linter:
             try:
                 for start in range(0, len(pending), _BATCH):
                     self._lint_batch(pending[start : start + _BATCH])
-            except LinterDown:
+            except LinterFault:
                 pass  # None now, but not kept: the next call tries again
             return [self._known.get(program) for program in programs]
 
     def _lint_batch(self, programs: Sequence[tuple[str, bytes]]) -> None:
-        """Lint all programs together; if that fails, each half. Raises LinterDown."""
+        """Lint all programs together; if that fails, each half. Raises LinterFault."""
         results = self._run([text for _, text in programs])
         if results is not None:
             self._known |= zip((program for program, _ in programs), results, strict=True)
@@ -100,7 +97,7 @@ class Linter:
             self._lint_batch(programs[middle:])
 
     def _run(self, texts: Sequence[bytes]) -> list[tuple[LintFinding, ...]] | None:
-        """Findings on each text, or None if ruff failed on one. Raises LinterDown."""
+        """Findings on each text, or None if ruff failed on one. Raises LinterFault."""
         self.batches += 1
         findings: list[list[LintFinding]] = [[] for _ in texts]
         try:
@@ -120,7 +117,7 @@ class Linter:
         except subprocess.TimeoutExpired:
             return None
         except OSError as fault:
-            raise LinterDown(str(fault)) from None
+            raise LinterFault(str(fault)) from None
         if answer.returncode not in (0, 1):  # 1: ruff has findings
             return None
         for match in _LINE.finditer(answer.stdout.decode(errors="replace")):
@@ -149,7 +146,7 @@ def _ruff() -> tuple[str, ...]:
 
         return (find_ruff_bin(),)
     except (ImportError, OSError) as fault:
-        raise LinterDown(str(fault)) from None
+        raise LinterFault(str(fault)) from None
 
 
 @lru_cache(maxsize=1)

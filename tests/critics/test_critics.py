@@ -9,8 +9,8 @@ import pytest
 from models import tiny_causal
 
 from falcon.config import CriticSettings, FeedbackSettings
-from falcon.critics import CriticFault, LocalCritic, RecordedCritic, make_critic, question_key
-from falcon.errors import UserError
+from falcon.critics import LocalCritic, RecordedCritic, make_critic, question_key
+from falcon.errors import CriticFault, UserError
 
 QUESTION = ("be fair", "how good is this?")
 
