@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,35 +57,34 @@ def suite_names(suites: Sequence[str]) -> list[str]:
 
 def load_suites(settings: Settings, data_dir: Path) -> Suites:
     """The problems of ``benchmark.suites``; UserError for an unknown one or one that never fits."""
-    from falcon.policy.backbone import load_tokenizer
+    from falcon.policy.backbone import load_prompts
     from falcon.problems import load_benchmark
-    from falcon.prompts.encode import adopt, fits, form_of
     from falcon.rollout import spread
 
-    tokenizer = load_tokenizer(settings.policy.model, settings.policy.prompt)
-    found = Suites(_with_examples(form_of(tokenizer), settings))
-    adopt(tokenizer, found.form)
+    prompts = load_prompts(settings.policy)
+    prompts = replace(prompts, form=_with_examples(prompts.form, settings))
+    suites = Suites(prompts.form)
     listed = settings.benchmark.suites
     for name, suite in zip(suite_names(listed), listed, strict=True):
         wanted = settings.benchmark.difficulties
-        known = load_benchmark(suite, data_dir)
-        asked = [p for p in known if not wanted or p.difficulty in wanted]
-        if wanted and not asked:
+        problems = load_benchmark(suite, data_dir)
+        eligible = [p for p in problems if not wanted or p.difficulty in wanted]
+        if wanted and not eligible:
             raise UserError(
                 f"benchmark.difficulties: {suite} has none of {', '.join(wanted)}.",
-                hint=f"It has: {', '.join(sorted({p.difficulty for p in known}))}.",
+                hint=f"It has: {', '.join(sorted({p.difficulty for p in problems}))}.",
             )
-        chosen = spread(asked, settings.benchmark.limit)
-        short = [p for p in chosen if fits(tokenizer, p, settings.policy.max_prompt_tokens)]
-        if not short:
+        chosen = spread(eligible, settings.benchmark.limit)
+        fitting = [p for p in chosen if prompts.fits(p)]
+        if not fitting:
             raise UserError(
                 f"benchmark.suites: no problem of {suite} fits into a prompt.",
                 hint="Raise policy.max_prompt_tokens.",
             )
-        found.problems[name] = short
-        kept = {p.id for p in short}
-        found.left_out[name] = [p.id for p in chosen if p.id not in kept]
-    return found
+        suites.problems[name] = fitting
+        kept = {p.id for p in fitting}
+        suites.left_out[name] = [p.id for p in chosen if p.id not in kept]
+    return suites
 
 
 def _with_examples(form: Form, settings: Settings) -> Form:

@@ -111,27 +111,29 @@ def _judged(
     """The rows of the table with every verdict and reward made anew, in the same order."""
     from falcon.feedback import make_judge
     from falcon.generation.local import Completion
-    from falcon.rollout import Examiner, share_of
+    from falcon.rollout import Draft, Examiner, error_share_of
     from falcon.sandbox import Sandbox
 
-    share = share_of(settings, memory)
     groups = [
         ((str(policy), str(suite), str(problem)), rows)
         for (policy, suite, problem), rows in before.groupby(  # type: ignore[misc]
             ["policy", "suite", "problem_id"], sort=False
         )
     ]
-    chosen = [problems[suite, problem] for (_, suite, problem), _ in groups]
-    completions = [
+    drafts = [
         [
-            Completion((), str(text), bool(finished))
-            for text, finished in zip(rows["completion"], rows["finished"], strict=True)
+            Draft.of(
+                problems[suite, problem], i, (), Completion((), str(text), bool(finished)), form
+            )
+            for i, (text, finished) in enumerate(
+                zip(rows["completion"], rows["finished"], strict=True)
+            )
         ]
-        for _, rows in groups
+        for (_, suite, problem), rows in groups
     ]
     with Sandbox(settings.sandbox) as sandbox:
-        examiner = Examiner(settings, sandbox, make_judge(settings.feedback), form)
-        attempts = examiner.examine(chosen, [()] * len(chosen), completions, share, monitor)
+        examiner = Examiner(settings.feedback, sandbox, make_judge(settings.feedback))
+        attempts = examiner.examine(drafts, error_share_of(settings, memory), monitor)
     found = []
     for ((policy, suite, _), rows), group in zip(groups, attempts, strict=True):
         for (_, old), attempt in zip(rows.iterrows(), group, strict=True):

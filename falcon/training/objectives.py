@@ -139,7 +139,7 @@ class Sample:
 def sl_sample(policy: Policy, prompt: tuple[int, ...], target: str) -> Sample:
     """The supervised sample of eq. 2: a reference as the answer the prompt asks for."""
     ids = tuple(policy.encode(target))
-    if not policy.backbone.chat:
+    if not policy.chat:
         ids = (*ids, int(policy.tokenizer.eos_token_id))
     rows = torch.zeros(len(LOSSES), len(ids))
     rows[0] = 1.0

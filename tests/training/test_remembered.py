@@ -11,7 +11,7 @@ import pytest
 from falcon.feedback import make_judge
 from falcon.memory import HashEncoder, LongTermMemory, Origin
 from falcon.policy.policy import Policy
-from falcon.rollout import Workbench
+from falcon.rollout import Solver
 from falcon.sandbox import Sandbox
 from falcon.training.batches.replay import remembered
 from falcon.training.objectives import LOSSES, Sample
@@ -34,8 +34,8 @@ def samples_of(
         Sandbox(settings.sandbox) as sandbox,
     ):
         memory.append([a.experience(Origin(stage="seed")) for a in attempts_of(policy, rows)])
-        bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
-        found = remembered(memory, bench, problems, np.random.default_rng(0))
+        solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
+        found = remembered(memory, solver, problems, np.random.default_rng(0))
     assert not any(s.drawn for s in found)
     return {GOOD if "x + 1" in policy.decode(s.completion) else BAD: s for s in found}
 
