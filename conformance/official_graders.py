@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 from conformance import agreement, evalplus_agreement
-from falcon.config import SandboxSettings
+from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.sandbox import Sandbox
 
@@ -75,16 +75,11 @@ def evalplus(package: Path, file: Path, mutants: int) -> int:
     return len(different)
 
 
-def _limits(seconds: float) -> SandboxSettings:
+def _limits(seconds: float) -> Settings:
     """Wide ones: what is compared are verdicts, not limits."""
-    return SandboxSettings.model_validate(
-        {
-            "workers": os.cpu_count() or 1,
-            "cpu_seconds": seconds,
-            "total_cpu_seconds": 10 * seconds,
-            "memory_mib": 1024,
-        }
-    )
+    limits = {"cpu_seconds": seconds, "total_cpu_seconds": 10 * seconds, "memory_mib": 1024}
+    machine = {"workers": os.cpu_count() or 1, "cache": False}
+    return Settings.model_validate({"sandbox": limits, "machine": machine})
 
 
 def main(arguments: list[str]) -> int:

@@ -111,7 +111,7 @@ def _isolation(root: Path) -> Finding:
             "isolation",
             "note",
             "L1: processes with limits only",
-            "Allow user namespaces or run in a container; else set sandbox.allow_weak: true.",
+            "Allow user namespaces or run in a container; else set machine.allow_weak: true.",
         )
     return Finding("isolation", "ok", name)
 

@@ -25,7 +25,7 @@ def benchmark(force: bool = False) -> dict[str, Any]:
     quiet.install()
     space = Workspace.here()
     os.chdir(space.root)
-    settings = space.settings()
+    settings = space.stage_settings()
     tracker = Tracker(settings, space)
     tracker.spool.replay()
     parent = tracker.create_run(

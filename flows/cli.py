@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from falcon.config import Recall
+from falcon.config import Recall, command_overrides, require_file_settings, set_overrides
 from falcon.errors import UserError
 from falcon.listing import print_code
 
 if TYPE_CHECKING:
     from tasks.serving.generate import Answer
+    from tasks.support.workspace import Workspace
 
 _out = Console()
 
@@ -28,7 +29,21 @@ _out = Console()
 Profile = Annotated[
     str, typer.Option(help="Make this profile of params.yaml the active one first.")
 ]
+"""With --set, written into params.yaml, too, where DVC reads the settings; it stays there."""
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
+
+
+def _prepared(profile: str = "") -> Workspace:
+    """The workspace, with profile and overrides of this command written into its params.yaml."""
+    from tasks.support.params import write_settings
+    from tasks.support.workspace import Workspace
+
+    space = Workspace.here()
+    space.require_room()
+    require_file_settings()
+    write_settings(space, profile, command_overrides())
+    set_overrides([])  # from here on the file says it
+    return space
 
 
 def run(
@@ -39,10 +54,7 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
-    from tasks.support.workspace import Workspace
-
-    space = Workspace.here()
-    space.require_room()  # before Prefect is imported, which hangs on a full disk
+    space = _prepared(profile)  # before Prefect is imported, which hangs on a full disk
 
     from flows.report import show
     from flows.training import train
@@ -53,14 +65,11 @@ def run(
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:
     """Run one stage by DVC, as `dvc repro -s NAME` does."""
     from tasks.support import dvc
-    from tasks.support.workspace import STAGES, Workspace, set_profile
+    from tasks.support.workspace import STAGES
 
     if name not in STAGES:
         raise UserError(f"unknown stage `{name}`.", hint=f"Stages: {', '.join(STAGES)}.")
-    space = Workspace.here()
-    space.require_room()
-    if profile:
-        set_profile(space, profile)
+    space = _prepared(profile)
     env = {"FALCON_FRESH": "1" if force else "0"}
     done = dvc.repro(space.root, name, force=force, env=env, on_line=_say)
     _out.print(f"{name}: {done.how}")
@@ -85,8 +94,8 @@ def train(
     # The file keeps its profile: nothing is run.
     settings = load_settings(space.root / "params.yaml", profile) if profile else space.settings()
     _out.print(str(dry_run(space, settings)), highlight=False, soft_wrap=True)
-    if settings.train.processes > 1:
-        _out.print(f"for each of {settings.train.processes} processes", highlight=False)
+    if settings.machine.processes > 1:
+        _out.print(f"for each of {settings.machine.processes} processes", highlight=False)
 
 
 def _say(line: str) -> None:
@@ -113,6 +122,7 @@ def benchmark(
 
         show(rescored(Workspace.here(), ConsoleMonitor(Console(stderr=True))))
         return
+    _prepared()
     from flows.benchmark import benchmark as flow
 
     flow(force=force)
@@ -127,6 +137,7 @@ def schedule(
     ] = 4200,
 ) -> None:
     """Run the pipeline on a schedule, from this process, until interrupted."""
+    _prepared()
     from flows.server import running
 
     with running(port) as url:

@@ -26,10 +26,11 @@ from flows import handover, quiet  # noqa: E402
 from tasks.gate import read_gate  # noqa: E402
 from tasks.support import dvc  # noqa: E402
 from tasks.support.checks import report_markdown  # noqa: E402
+from tasks.support.params import write_settings  # noqa: E402
 from tasks.support.registry import Away, Refused, Registry  # noqa: E402
 from tasks.support.stage import bury_dead, closing, log_data, provenance, read_marker  # noqa: E402
 from tasks.support.tracking import TrackedRun, Tracker, flatten  # noqa: E402
-from tasks.support.workspace import STAGES, Workspace, read_json, set_profile  # noqa: E402
+from tasks.support.workspace import STAGES, Workspace, read_json  # noqa: E402
 
 RETRY_DELAY = 10.0
 """Seconds before a stage that failed for reasons of its own is tried once more."""
@@ -98,9 +99,8 @@ def train(profile: str = "", force: bool = False, carry_on: bool = False) -> dic
     quiet.install()
     space = Workspace.here()
     os.chdir(space.root)
-    if profile:
-        set_profile(space, profile)
-    settings = space.settings()
+    write_settings(space, profile)
+    settings = space.stage_settings()
     logger = get_run_logger()
     version = dvc.ensure_data(space.root, _say(logger))
     logger.info("data version %s, profile %s", version, settings.profile)

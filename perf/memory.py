@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from falcon.config import MemorySettings
+from falcon.config import Settings
 from falcon.feedback.reward import Feedback, Reward
-from falcon.memory import Experience, LongTermMemory, Origin
+from falcon.memory import Experience, LongTermMemory, Origin, RecallQuery
 from falcon.memory.encoder import Vectors
 from falcon.memory.index import VectorIndex
 from falcon.problems.problem import Split
@@ -182,7 +182,7 @@ def place_of(keep: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def measure(kind: str, n: int, faiss: Any, settings: MemorySettings, keep: Path | None) -> None:
+def measure(kind: str, n: int, faiss: Any, settings: Settings, keep: Path | None) -> None:
     """Print the tables of one size."""
     rows = vectors(kind, n, np.random.default_rng(n))
     rows, queries = rows[:n], rows[n:]
@@ -202,7 +202,7 @@ def measure(kind: str, n: int, faiss: Any, settings: MemorySettings, keep: Path 
             print(f"  {'':<26} {'recall@10':>9} {'query, ms':>10} {'of 64, ms':>12}")
 
             def recalled(start: int, stop: int) -> list[list[int]]:
-                found = memory.recall_many(tasks[start:stop], k=k, min_similarity=-1)
+                found = memory.recall_many(tasks[start:stop], RecallQuery(k, min_similarity=-1))
                 return [[hit.experience.origin.step for hit in row] for row in found]
 
             def searched(start: int, stop: int) -> list[list[int]]:
@@ -252,15 +252,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="go on with what is there")
     chosen = parser.parse_args(arguments)
     logging.getLogger("falcon").setLevel(logging.WARNING)
-    s = MemorySettings(search=chosen.search)
+    settings = Settings().changed({"machine.search": chosen.search})
+    s = settings.memory
     print(
-        f"search {s.search}; HNSW M {s.hnsw_neighbors}, construction {s.hnsw_construction}, search {s.hnsw_search}; "
+        f"search {chosen.search}; HNSW M {s.hnsw_neighbors}, construction {s.hnsw_construction}, search {s.hnsw_search}; "
         f"{os.cpu_count()} cores"
     )
     faiss = load_faiss()
     for kind in chosen.vectors or KINDS:
         for n in chosen.sizes:
-            measure(kind, n, faiss, s, chosen.keep)
+            measure(kind, n, faiss, settings, chosen.keep)
 
 
 if __name__ == "__main__":

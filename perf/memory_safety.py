@@ -17,14 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from falcon.config import MemorySettings
-from falcon.memory import Experience, HashEncoder, LongTermMemory, text_of
+from falcon.config import Settings
+from falcon.memory import Experience, HashEncoder, LongTermMemory, RecallQuery, text_of
 from falcon.problems.problem import HELD_OUT, Split
 from perf.memory import experience
 
 KILLS, PROBLEMS = 50, 20_000
 BATCH = 5
-SETTINGS = MemorySettings(search="chroma")
+SETTINGS = Settings().changed({"machine.search": "chroma"})
 
 
 def write(folder: str, start: str) -> None:
@@ -68,7 +68,7 @@ def crashes(kills: int) -> None:
         with LongTermMemory.open(folder, HashEncoder(), settings=SETTINGS) as memory:
             index = memory.update_index()
             texts = [text_of(e) for e in memory]
-            found = memory.recall_many(texts, k=1, min_similarity=0.99)
+            found = memory.recall_many(texts, RecallQuery(1, min_similarity=0.99))
             lost = sum(
                 1
                 for t, row in zip(texts, found, strict=True)

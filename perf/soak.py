@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from falcon.config import SandboxSettings
+from falcon.config import Settings
 from falcon.sandbox import Program, Sandbox
 from falcon.suite import Call, CallSuite, CodeSuite, Run, StdinSuite
 
@@ -69,9 +69,9 @@ class State:
 def main(arguments: list[str]) -> int:
     """Run it; 0 when nothing is left behind."""
     count = int(arguments[0]) if arguments else 100_000
-    settings = SandboxSettings.model_validate(
-        {"workers": (os.cpu_count() or 1) + 1, "cpu_seconds": 0.5, "total_cpu_seconds": 2.0}
-    )
+    limits = {"cpu_seconds": 0.5, "total_cpu_seconds": 2.0}
+    machine = {"workers": (os.cpu_count() or 1) + 1, "cache": False}
+    settings = Settings.model_validate({"sandbox": limits, "machine": machine})
     unexpected = 0
     states: list[State] = []
     with Sandbox(settings) as sandbox:

@@ -32,8 +32,8 @@ from falcon.generation.local import Completion, Draws, Sampling, Weights, genera
 from falcon.policy.backbone import resolve_source
 from falcon.policy.policy import Policy
 from falcon.problems import load_sources
+from falcon.training.batches.items import LOSSES, Item, Sample, items_of
 from falcon.training.inner_loop import adapt, outer_gradient
-from falcon.training.objectives import LOSSES, Item, Sample, items_of
 
 TASKS, SAMPLES, EVALUATIONS, TOKENS = 8, 4, 2, 64
 TEMPERATURE, TOP_P, RATE = 0.7, 0.95, 1e-4

@@ -2,7 +2,7 @@
 
 Each in a process of its own, with the embedded model and the settings of the profile `quick`, and
 again with micro-batches four times as large and with gradient checkpointing. The training runs two
-steps without the rehearsal, so that nothing of the prediction is in it; both count the peak of the
+steps without the memory check, so that nothing of the prediction is in it; both count the peak of the
 process (VmHWM; on a GPU, what was allocated at most). Two figures are predicted: about what a step
 takes with programs as the policy writes them now, which is compared, and the most with programs
 that all end at the limit.
@@ -44,16 +44,16 @@ def predict(settings: Settings) -> tuple[int, ...]:
 
 
 def train(settings: Settings) -> tuple[int, ...]:
-    """Bytes that a training took that was not rehearsed."""
+    """Bytes that a training took without the memory check."""
     import torch
 
     from falcon.memory import HashEncoder, LongTermMemory
     from falcon.monitor import SilentMonitor
     from falcon.problems import load_sources
     from falcon.training.run import loop
-    from falcon.training.run.memory_check import Memory, peak
+    from falcon.training.run.memory_check import DeviceMemory, peak
 
-    loop.rehearse = lambda *_: Memory("", 0, 0, 0)
+    loop.check_memory = lambda *_: DeviceMemory("", 0, 0, 0)
     problems = load_sources(settings.data, ROOT / "data")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

@@ -39,7 +39,7 @@ def body(stage: Stage) -> StageResult:
     """Writes ``scores.json``, ``samples.parquet`` and ``report.html``."""
     import pandas as pd
 
-    from falcon.evaluation import run_benchmark
+    from falcon.evaluation import BenchmarkFolders, run_benchmark
     from falcon.memory import make_encoder
 
     space, settings = stage.space, stage.settings
@@ -50,15 +50,13 @@ def body(stage: Stage) -> StageResult:
         stage.run.tags({"champion.version": card.get("version", "")})
     encoder = make_encoder(settings.memory.encoder)
     with open_memory(
-        space.output("train") / "memory", encoder, space.state, settings=settings.memory
+        space.output("train") / "memory", encoder, space.state, settings=settings
     ) as memory:
         result = run_benchmark(
             settings,
-            data_dir=space.data,
+            folders=BenchmarkFolders(space.data, stage.out, space.state / "work" / "benchmark"),
             memory=memory,
             policies=policies,
-            out=stage.out,
-            work=space.state / "work" / "benchmark",
             monitor=stage.monitor,
             curves=pd.read_csv(space.output("train") / "curves.csv"),
         )
@@ -91,7 +89,7 @@ def rescored(space: Workspace, monitor: Monitor) -> BenchmarkResult:
             shutil.copyfile(file, temporary)
     encoder = make_encoder(settings.memory.encoder)
     with open_memory(
-        space.output("train") / "memory", encoder, space.state, settings=settings.memory
+        space.output("train") / "memory", encoder, space.state, settings=settings
     ) as memory:
         return rescore(settings, data_dir=space.data, memory=memory, out=out, monitor=monitor)
 

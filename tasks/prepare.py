@@ -101,7 +101,7 @@ def _judge(stage: Stage, problems: Sequence[Problem]) -> dict[str, list[Verdict]
 
     programs = [Program(code, p.tests) for p in problems for code in ("", *p.solutions)]
     with (
-        Sandbox(stage.settings.sandbox) as sandbox,
+        Sandbox(stage.settings) as sandbox,
         stage.monitor.progress("judging references", len(programs)) as bar,
     ):
         shown = 0

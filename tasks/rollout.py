@@ -33,7 +33,7 @@ def body(stage: Stage) -> StageResult:
     source = space.output("seed") / "memory"
     encoder = make_encoder(settings.memory.encoder)
     with open_memory(
-        folder, encoder, space.state, writable=True, copy_of=source, settings=settings.memory
+        folder, encoder, space.state, writable=True, copy_of=source, settings=settings
     ) as memory:
         result = roll_out(settings, problems, memory=memory, monitor=stage.monitor)
         added = memory.append(result.experiences)

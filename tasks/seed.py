@@ -20,7 +20,7 @@ from tasks.support.stage import Stage, StageResult
 from tasks.support.timed_encoder import TimedEncoder
 
 if TYPE_CHECKING:
-    from falcon.config import MemorySettings
+    from falcon.config import Settings
     from falcon.feedback.reward import Feedback
     from falcon.memory.encoder import Encoder
     from falcon.memory.experience import Experience
@@ -35,7 +35,7 @@ def open_memory(
     *,
     writable: bool = False,
     copy_of: Path | None = None,
-    settings: MemorySettings | None = None,
+    settings: Settings | None = None,
 ) -> Any:
     """A long-term memory with its index under ``state/index`` (shared by all stages).
 
@@ -78,7 +78,7 @@ def body(stage: Stage) -> StageResult:
     held_out = {p.id for p in problems if p.split in HELD_OUT}
     encoder = TimedEncoder(make_encoder(settings.memory.encoder))
     start = time.perf_counter()
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         made = demonstrations(
             problems,
             lambda pairs: sandbox.judge_all([Program(code, suite) for code, suite in pairs]),
@@ -92,7 +92,7 @@ def body(stage: Stage) -> StageResult:
     shutil.rmtree(folder, ignore_errors=True)
     carry(stage, encoder, held_out, folder)
     with open_memory(
-        folder, encoder, stage.space.state, writable=True, settings=settings.memory
+        folder, encoder, stage.space.state, writable=True, settings=settings
     ) as memory:
         kept = len(memory)
         new = memory.append(made)
@@ -111,7 +111,7 @@ def body(stage: Stage) -> StageResult:
 def _feedback(stage: Stage) -> Any:
     from falcon.feedback.assess import assess_group
     from falcon.feedback.error_types import ERROR_TYPES
-    from falcon.feedback.judge import make_judge
+    from falcon.feedback.judges import make_judge
 
     settings = stage.settings.feedback
     judge = make_judge(settings)

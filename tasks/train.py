@@ -28,7 +28,7 @@ from tasks.support.workspace import Workspace, path_md5, replaced_folder, write_
 if TYPE_CHECKING:
     import pandas as pd
 
-    from falcon.training.run.memory_check import Memory
+    from falcon.training.run.memory_check import DeviceMemory
 
 KEPT = 2
 """Interrupted trainings whose checkpoints are kept."""
@@ -92,10 +92,10 @@ def body(stage: Stage) -> StageResult:
         space.state,
         writable=True,
         copy_of=source,
-        settings=settings.memory,
+        settings=settings,
     ) as memory:
         before = len(memory)
-        with launched(space.state, settings.train.processes):
+        with launched(space.state, settings.machine.processes):
             result = train(
                 settings,
                 problems,
@@ -116,26 +116,26 @@ def body(stage: Stage) -> StageResult:
     return StageResult(metrics, report)
 
 
-def dry_run(space: Workspace, settings: Settings) -> Memory:
+def dry_run(space: Workspace, settings: Settings) -> DeviceMemory:
     """The memory that a training takes, of the largest batches done once; nothing is trained.
 
     Raises UserError when there are no problems yet, or where it does not fit.
     """
     from falcon.memory import LongTermMemory, make_encoder
     from falcon.problems import read_problems
-    from falcon.training import dry_run as rehearsed
+    from falcon.training import dry_run as check
 
     file, source = space.output("prepare") / "problems.parquet", space.output("rollout") / "memory"
     if not file.is_file():
         raise UserError("no problems here yet.", hint="falcon stage prepare")
     encoder = make_encoder(settings.memory.encoder)
     if not source.is_dir():
-        return rehearsed(settings, read_problems(file))
+        return check(settings, read_problems(file))
     # The stage holds the memory and its index beside the model.
     index = space.state / "index" / "long_term"
-    with LongTermMemory.open(source, encoder, index=index, settings=settings.memory) as memory:
+    with LongTermMemory.open(source, encoder, index=index, settings=settings) as memory:
         memory.recall("x", k=1, min_similarity=-1)
-        return rehearsed(settings, read_problems(file))
+        return check(settings, read_problems(file))
 
 
 def follow(space: Workspace, settings: Settings) -> None:
@@ -151,7 +151,7 @@ def follow(space: Workspace, settings: Settings) -> None:
     room = space.state / "processes" / f"train-{rank()}"
     shutil.rmtree(room, ignore_errors=True)
     shutil.copytree(space.output("rollout") / "memory", room / "memory")
-    own = settings.memory.model_copy(update={"server": ""})
+    own = settings.changed({"machine.server": ""})
     with LongTermMemory.open(
         room / "memory",
         make_encoder(settings.memory.encoder),

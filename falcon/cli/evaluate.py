@@ -50,7 +50,7 @@ def evaluate(
 
     Interrupted, the same command goes on where it was.
     """
-    from falcon.evaluation.benchmark import run_benchmark
+    from falcon.evaluation.benchmark import BenchmarkFolders, run_benchmark
     from falcon.evaluation.rescore import rescore as again
     from falcon.monitor import ConsoleMonitor
 
@@ -66,11 +66,9 @@ def evaluate(
         policies = {"base": None} if adapter is None else {"base": None, "trained": adapter}
         result = run_benchmark(
             settings,
-            data_dir=root / "data",
+            folders=BenchmarkFolders(root / "data", folder, folder / "unfinished"),
             memory=None,
             policies=policies,
-            out=folder,
-            work=folder / "unfinished",
             monitor=monitor,
         )
     show(result)

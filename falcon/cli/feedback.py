@@ -50,7 +50,7 @@ def explain(
     settings = settings_at(root)
     code = read_program(file)
     problem = find_problem(problem_id, settings, root / "data")
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         verdict = sandbox.judge(Program(code, problem.tests))
     console = Console()
     print_verdict(console, verdict, problem.tests)

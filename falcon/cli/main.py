@@ -12,19 +12,20 @@ import sys
 import traceback
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
 from rich.console import Console
 
-from falcon import env
+from falcon import __version__, env
 from falcon.cli.codal import codal
 from falcon.cli.evaluate import evaluate
 from falcon.cli.feedback import app as feedback
 from falcon.cli.memory import app as memory
 from falcon.cli.problems import app as problems
 from falcon.cli.sandbox import app as sandbox
+from falcon.config import command_overrides, parse_overrides, set_overrides
 from falcon.errors import UserError, full_disk
 
 GROUP = "falcon.commands"
@@ -43,6 +44,38 @@ for _name, _group in (
     ("sandbox", sandbox),
 ):
     app.add_typer(_group, name=_name)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"falcon {__version__}")
+        raise typer.Exit
+
+
+def _override(texts: list[str] | None) -> None:
+    set_overrides([*command_overrides(), *parse_overrides(texts or [])])
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print name and version."
+        ),
+    ] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            callback=_override,
+            expose_value=False,
+            help="Another value for a setting; may be repeated, here or after the command.",
+        ),
+    ] = None,
+) -> None:
+    """Options of every command."""
 
 
 @app.command()
@@ -89,12 +122,22 @@ def _complain(text: str) -> None:
     )
 
 
+def _accept_overrides(command: Any, option: Any) -> None:
+    """Let ``--set`` stand after every command, too; what is given at several places adds up."""
+    for each in getattr(command, "commands", {}).values():
+        each.params.append(option)
+        _accept_overrides(each, option)
+
+
 def run(arguments: list[str]) -> int:
     """Run a command line and give its exit code."""
     root = env.apply()
+    set_overrides([])
     try:
         load_plugins(app)
-        result = app(args=arguments, prog_name="falcon", standalone_mode=False)
+        command = typer.main.get_command(app)
+        _accept_overrides(command, next(p for p in command.params if p.name == "overrides"))
+        result = command.main(args=arguments, prog_name="falcon", standalone_mode=False)
     except UserError as fault:
         if os.environ.get("FALCON_DEBUG") == "1":
             traceback.print_exc()

@@ -45,8 +45,8 @@ def _open(folder: Path | None, *, search: bool = False) -> LongTermMemory:
             f"{place}: no memory there.", hint="Run `falcon run`, or give --folder FOLDER."
         )
     # Only a search embeds anything, so only a search needs the real encoder.
-    settings = settings_at(root).memory
-    encoder = make_encoder(settings.encoder) if search else HashEncoder()
+    settings = settings_at(root)
+    encoder = make_encoder(settings.memory.encoder) if search else HashEncoder()
     return LongTermMemory.open(place, encoder, index=search_index(root), settings=settings)
 
 
@@ -168,7 +168,7 @@ def rebuild(folder: Folder = None) -> None:
     with _open(folder, search=True) as memory, Progress(console=Console(stderr=True)) as bars:
         bar = bars.add_task("index", total=None)
         index = memory.rebuild_index(lambda n: bars.advance(bar, n))
-        if index.exact and memory.settings.search != "exact":
+        if index.exact and memory.settings.machine.search != "exact":
             raise UserError(
                 f"{index.folder}: the index is in use, or its disk takes no writes.",
                 hint="Wait for the process that has it open.",

@@ -154,7 +154,7 @@ def check(
 
     Several are looked at together: no problem may be in two of their splits.
     """
-    settings = settings_at(env.find_root()).sandbox
+    settings = settings_at(env.find_root())
     found = check_all(paths, settings if run else None)
     for fault in found.faults:
         typer.echo(str(fault))

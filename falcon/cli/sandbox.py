@@ -46,8 +46,8 @@ def run(
     suite = read_suite(tests, entry_point=entry_point)
     if suite.kind == "code" and suite.entry_point == CANDIDATE:
         suite = suite.model_copy(update={"entry_point": only_function(file, code)})
-    limits = settings_at(find_root()).sandbox.model_copy(update={"cache": False})
-    with Sandbox(limits) as sandbox:
+    settings = settings_at(find_root()).changed({"machine.cache": False})
+    with Sandbox(settings) as sandbox:
         verdict = sandbox.judge(Program(code, suite, trace))
     if as_json:
         typer.echo(json.dumps(verdict_json(verdict, suite)))

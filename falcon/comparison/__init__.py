@@ -1,1 +1,1 @@
-"""Studies: experiments that answer one question of the paper by running its arms alike."""
+"""Comparison: experiments that answer one question of the paper by training arms on equal terms."""

@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,68 +30,95 @@ OpenMemory = Callable[[Path, bool], AbstractContextManager["LongTermMemory"]]
 """Opens the long-term memory in a folder for writing; True: as a fresh copy of the seeded one."""
 
 
-def scored(
-    settings: Settings,
-    problems: Sequence[Problem],
-    *,
-    open_memory: OpenMemory,
-    data_dir: Path,
-    place: Path,
-    monitor: Monitor,
-    scorings: Mapping[str, BenchmarkSettings],
-    trains: bool = True,
-) -> dict[str, pd.DataFrame]:
-    """The judged samples of one arm and seed by scoring; trained and sampled if not there yet.
+@dataclass(frozen=True)
+class Study:
+    """What the arms of a study share; ``data_dir`` holds the benchmarks' problems."""
 
-    With ``trains`` false it is the untrained model that is scored. A change of problems, or of
-    settings the arm depends on, starts it anew.
+    problems: Sequence[Problem]
+    open_memory: OpenMemory
+    data_dir: Path
+    monitor: Monitor
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm with one seed. ``scorings`` are named ways to score it; ``trains`` is false for
+    the untrained model."""
+
+    settings: Settings
+    folder: Path
+    scorings: Mapping[str, BenchmarkSettings]
+    trains: bool = True
+
+    def key(self, problems: Sequence[Problem]) -> str:
+        """Digest of everything that decides the results of this arm."""
+        unused = {"tracking", "gate", "benchmark"} | (
+            set() if self.trains else {"train", "rollout"}
+        )
+        used = self.settings.model_dump(mode="json", exclude=unused)
+        scorings = {name: each.model_dump(mode="json") for name, each in self.scorings.items()}
+        rows = [problem.model_dump(mode="json") for problem in problems]
+        return digest([used, scorings, self.trains, rows])
+
+    def samples(self, scoring: str) -> Path:
+        """The file of the judged samples of one scoring."""
+        return self.folder / scoring / "samples.parquet"
+
+
+def scored(study: Study, arm: Arm) -> dict[str, pd.DataFrame]:
+    """The judged samples of an arm by scoring; trained and sampled if not there yet.
+
+    A change of problems, or of settings the arm depends on, starts it anew.
     """
     import pandas as pd
 
-    from falcon.evaluation.benchmark import run_benchmark
+    key = arm.key(study.problems)
+    files = {name: arm.samples(name) for name in arm.scorings}
+    done, begun = arm.folder / "done", arm.folder / "begun"
+    if not (_holds(done, key) and all(file.is_file() for file in files.values())):
+        # `begun` names the inputs of what lies in the folder: other inputs, nothing to go on with.
+        if not _holds(begun, key):
+            shutil.rmtree(arm.folder, ignore_errors=True)
+            write_whole(begun, key.encode())
+        _train_and_score(study, arm)
+        write_whole(done, key.encode())
+        shutil.rmtree(arm.folder / "checkpoints", ignore_errors=True)
+    return {name: pd.read_parquet(file) for name, file in files.items()}
+
+
+def _holds(file: Path, key: str) -> bool:
+    return file.is_file() and file.read_text() == key
+
+
+def _train_and_score(study: Study, arm: Arm) -> None:
+    """Do what is missing of an arm; each part that is complete has its file."""
+    from falcon.evaluation.benchmark import BenchmarkFolders, run_benchmark
     from falcon.training import train
 
-    told = [p.model_dump(mode="json") for p in problems]
-    ways = {name: each.model_dump(mode="json") for name, each in scorings.items()}
-    unused = {"tracking", "gate", "benchmark"} | (set() if trains else {"train", "rollout"})
-    used = settings.model_dump(mode="json", exclude=unused)
-    key = digest([used, ways, trains, told])
-    done = place / "done"
-    files = {name: place / name / "samples.parquet" for name in scorings}
-    if done.is_file() and done.read_text() == key and all(f.is_file() for f in files.values()):
-        return {name: pd.read_parquet(file) for name, file in files.items()}
-    begun = place / "begun"
-    if not (begun.is_file() and begun.read_text() == key):
-        shutil.rmtree(place, ignore_errors=True)
-        write_whole(begun, key.encode())
-    trained = place / "trained"
-    # A training that goes on finds in its checkpoint what it has appended.
-    with open_memory(place / "memory", not trained.is_file()) as memory:
-        if trains and not trained.is_file():
+    trained = arm.folder / "trained"
+    # Until then the memory starts as seeded: a resumed training appends again what it had appended.
+    with study.open_memory(arm.folder / "memory", not trained.is_file()) as memory:
+        if arm.trains and not trained.is_file():
             train(
-                settings,
-                problems,
+                arm.settings,
+                study.problems,
                 memory=memory,
-                out=place,
-                checkpoints=place / "checkpoints",
-                monitor=monitor,
+                out=arm.folder,
+                checkpoints=arm.folder / "checkpoints",
+                monitor=study.monitor,
             )
             write_whole(trained, b"")
-        for name, scoring in scorings.items():
-            if files[name].is_file():
+        for name, scoring in arm.scorings.items():
+            if arm.samples(name).is_file():
                 continue
+            out, work = arm.folder / name, arm.folder / "unfinished" / name
             run_benchmark(
-                settings.model_copy(update={"benchmark": scoring}),
-                data_dir=data_dir,
+                arm.settings.model_copy(update={"benchmark": scoring}),
+                folders=BenchmarkFolders(study.data_dir, out, work),
                 memory=memory,
-                policies={"trained": place / "policy"} if trains else {"base": None},
-                out=place / name,
-                work=place / "unfinished" / name,
-                monitor=monitor,
+                policies={"trained": arm.folder / "policy"} if arm.trains else {"base": None},
+                monitor=study.monitor,
             )
-    write_whole(done, key.encode())
-    shutil.rmtree(place / "checkpoints", ignore_errors=True)
-    return {name: pd.read_parquet(file) for name, file in files.items()}
 
 
 def by_problem(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -112,12 +140,13 @@ def by_problem(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
             "crash": (classes == "runtime").astype(float),
         }
     )
+    # Intervals resample problems: samples of one problem are not independent of each other.
     return table.groupby("problem_id").mean()
 
 
 def interval(values: pd.Series[float], confidence: float, seed: int) -> dict[str, float]:
     """The mean over problems with its interval, as JSON."""
-    return shown(bootstrap(values.to_numpy(), confidence=confidence, seed=seed))
+    return as_json(bootstrap(values.to_numpy(), confidence=confidence, seed=seed))
 
 
 def difference(
@@ -126,22 +155,22 @@ def difference(
     """The mean of the paired difference over the problems of both, with its interval."""
     both = first.index.intersection(second.index)
     a, b = first[both].to_numpy(), second[both].to_numpy()
-    return shown(paired_bootstrap(a, b, confidence=confidence, seed=seed))
+    return as_json(paired_bootstrap(a, b, confidence=confidence, seed=seed))
 
 
-def shown(found: Interval) -> dict[str, float]:
-    """An interval as JSON data."""
-    return {name: round(float(value), 6) for name, value in vars(found).items()}
+def as_json(interval: Interval) -> dict[str, float]:
+    """``value``, ``low`` and ``high`` of an interval, rounded."""
+    return {name: round(float(value), 6) for name, value in vars(interval).items()}
 
 
-def write_result(out: Path, found: Mapping[str, Any], table: str) -> None:
+def write_result(out: Path, result: Mapping[str, Any], table: str) -> None:
     """Write ``study.json`` and ``table.md`` into ``out``, each whole or not at all."""
-    text = json.dumps(found, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    text = json.dumps(result, indent=2, sort_keys=True, allow_nan=False) + "\n"
     write_whole(out / "study.json", text.encode())
     write_whole(out / "table.md", table.encode())
 
 
-def cell(found: Mapping[str, Any], scale: float, digits: int) -> str:
+def cell(interval: Mapping[str, Any], scale: float, digits: int) -> str:
     """An interval as a cell of a table."""
-    value, low, high = (scale * found[name] for name in ("value", "low", "high"))
+    value, low, high = (scale * interval[name] for name in ("value", "low", "high"))
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

@@ -1,6 +1,6 @@
-"""The learning study as one figure: what was gained on held-out problems, and how training went.
+"""The figure of the learning study: gains on held-out problems, and the curves of training.
 
-Draws what it is given. What is measured, and how, is in `falcon/comparison/learning.py`.
+It only draws. What is measured, and how, is in :mod:`falcon.comparison.learning_gain`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = {"base": "#b8bdc6", "plain": "#6e7781", "mrlf": "#1f6feb"}
-_SMOOTH = 5
+_SMOOTH = 5  # steps; each has other tasks, so single steps jump
 
 
 def draw(
@@ -26,12 +26,12 @@ def draw(
 ) -> None:
     """Write ``file``, a PNG.
 
-    ``scores``: arm -> measure -> ``mean`` with ``value``, ``low``, ``high``, of the sampled programs.
+    ``scores``: arm -> measure -> ``mean`` with ``value``, ``low``, ``high``, of sampled programs.
     ``curves``: arm -> the table of steps of each seed.
     """
     import matplotlib as mpl
 
-    mpl.use("Agg")
+    mpl.use("Agg")  # before pyplot: there may be no display
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
@@ -46,8 +46,8 @@ def draw(
 
 def _by_arm(panel: Axes, scores: Mapping[str, Any], measure: str, scale: int, title: str) -> None:
     for place, (arm, row) in enumerate(scores.items()):
-        found = row[measure]["mean"]
-        value, low, high = (scale * found[key] for key in ("value", "low", "high"))
+        mean = row[measure]["mean"]
+        value, low, high = (scale * mean[key] for key in ("value", "low", "high"))
         panel.errorbar(
             place,
             value,
@@ -82,11 +82,12 @@ def _adaptation(panel: Axes, seeds: Sequence[pd.DataFrame]) -> None:
 
 
 def _training(panel: Axes, curves: Mapping[str, Sequence[pd.DataFrame]]) -> None:
-    """Mean reward of what was written, a line a seed: every step has other tasks."""
+    """Mean reward of the sampled programs, a line a seed."""
     for arm, frames in curves.items():
         for number, frame in enumerate(frames):
             smooth = frame["reward/tests"].rolling(_SMOOTH, min_periods=1).mean()
             label = arm if number == 0 else None
+            # Arms differ in their number of steps, so the axis is the part of the training.
             part = (frame["step"] + 1) / len(frame)
             panel.plot(part, smooth, color=COLOURS[arm], label=label, alpha=0.8)
     panel.set_xlabel("part of the training")

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from falcon.evaluation.chunks import ChunkStore, Row, write_whole
 from falcon.evaluation.plan import (
+    Benchmarks,
     Chunk,
-    Suites,
     adapter_digest,
-    load_suites,
+    load_benchmarks,
     make_plan,
     recalls,
     same_as,
@@ -47,6 +47,16 @@ _MESSAGE = 300
 
 
 @dataclass(frozen=True)
+class BenchmarkFolders:
+    """``data``: problems; ``out``: results; ``work``: chunks of an unfinished run, emptied at
+    the end."""
+
+    data: Path
+    out: Path
+    work: Path
+
+
+@dataclass(frozen=True)
 class BenchmarkResult:
     """What a benchmark found. ``metrics`` has times (seconds, ``time/...``), the others not."""
 
@@ -58,31 +68,28 @@ class BenchmarkResult:
 def run_benchmark(
     settings: Settings,
     *,
-    data_dir: Path,
+    folders: BenchmarkFolders,
     memory: LongTermMemory | None,
     policies: Mapping[str, Path | None],
-    out: Path,
-    work: Path,
     monitor: Monitor,
     curves: pd.DataFrame | None = None,
 ) -> BenchmarkResult:
     """Score ``policies`` (name -> adapter folder; ``base``: None) on ``benchmark.suites``.
 
-    Writes ``samples.parquet``, ``scores.json`` and ``report.html`` into ``out``. ``work``
-    holds chunks of an unfinished run and is emptied of them at the end. ``memory`` is
-    recalled from where ``memory.at`` says so, by every policy but ``base``. ``curves`` (a
-    column ``step`` and metrics) are drawn in the report. Raises UserError for an unknown
-    suite, an absent adapter or a suite without any problem that fits.
+    Writes ``samples.parquet``, ``scores.json`` and ``report.html`` into ``folders.out``.
+    ``memory`` is recalled from where ``memory.at`` says so, by every policy but ``base``.
+    ``curves`` (a column ``step`` and metrics) are drawn in the report. Raises UserError for an
+    unknown benchmark, an absent adapter or a benchmark without any problem that fits.
     """
-
     started = time.perf_counter()
     digests = {name: adapter_digest(name, folder) for name, folder in policies.items()}
     same = same_as(digests)
-    suites = load_suites(settings, data_dir)
-    plan = make_plan(settings, suites, {n: d for n, d in digests.items() if n not in same}, memory)
-    store = ChunkStore(work)
-    times = _fill(settings, suites.form, plan, store, policies, memory, monitor)
-    rows = _rows(plan, store, suites, list(policies), same)
+    benchmarks = load_benchmarks(settings, folders.data)
+    distinct = {name: digest for name, digest in digests.items() if name not in same}
+    plan = make_plan(settings, benchmarks, distinct, memory)
+    store = ChunkStore(folders.work)
+    times = _fill(settings, benchmarks.form, plan, store, policies, memory, monitor)
+    rows = _rows(plan, store, benchmarks, list(policies), same)
     frame = sample_table(rows)
     about = {
         name: {"adapter_digest": digests[name], "memory": recalls(settings, name, memory)}
@@ -91,12 +98,12 @@ def run_benchmark(
     scored = score_samples(
         frame,
         about=about,
-        suites=list(suites.problems),
+        benchmarks=list(benchmarks.problems),
         confidence=settings.gate.confidence,
         seed=settings.seed,
     )
-    scores = {**head(settings, memory, suites), **scored}
-    write_results(frame, scores, curves, out)
+    scores = {**head(settings, memory, benchmarks), **scored}
+    write_results(frame, scores, curves, folders.out)
     store.clear()
     times["time/benchmark_s"] = time.perf_counter() - started
     return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored) | times)
@@ -128,7 +135,7 @@ def _fill(
     policy = Policy.load(settings.policy, seed=settings.seed)
     policy.form = form
     loading = time.perf_counter() - since
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
         solver.clock.seconds["load"] = loading
         for name in dict.fromkeys(chunk.policy for chunk in missing):
@@ -177,7 +184,9 @@ def _run_chunks(
                 error_share=share,
                 monitor=monitor,
             )
-            store.write(chunk.key, [sample_row(chunk.suite, a) for group in groups for a in group])
+            store.write(
+                chunk.key, [sample_row(chunk.benchmark, a) for group in groups for a in group]
+            )
             bar.advance(len(chunk.problems))
 
 
@@ -188,14 +197,14 @@ def sample_table(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(list(rows)).astype(dict.fromkeys(_NUMBERS, "float64"))
 
 
-def sample_row(suite: str, attempt: Attempt) -> Row:
+def sample_row(benchmark: str, attempt: Attempt) -> Row:
     """One attempt as stored. Times are left out: the table is to depend on its inputs alone."""
     from falcon.rollout import attempt_row
 
     row = {k: v for k, v in attempt_row(attempt).items() if k not in ("split", "cpu_s")}
     faulty = not attempt.judged
     return {
-        "suite": suite,
+        "suite": benchmark,  # stored columns and JSON keys say `suite`; here it is a benchmark
         **row,
         "reward": None if faulty else attempt.reward,
         "test_reward": None if faulty else attempt.test_reward,
@@ -222,15 +231,15 @@ def _passed_base(attempt: Attempt) -> bool | None:
 def _rows(
     plan: Sequence[Chunk],
     store: ChunkStore,
-    suites: Suites,
+    benchmarks: Benchmarks,
     policies: Sequence[str],
     same: Mapping[str, str],
 ) -> list[Row]:
-    """All samples by policy, suite, problem (the suite's order) and sample."""
+    """All samples by policy, benchmark, problem (the benchmark's order) and sample."""
     made: dict[str, list[Row]] = {}
     for chunk in plan:
         made.setdefault(chunk.policy, []).extend(store.read(chunk.key))
-    places = [(s, p.id) for s, problems in suites.problems.items() for p in problems]
+    places = [(b, p.id) for b, problems in benchmarks.problems.items() for p in problems]
     place = {key: position for position, key in enumerate(places)}
     rows = []
     for policy in policies:
@@ -240,15 +249,17 @@ def _rows(
     return rows
 
 
-def head(settings: Settings, memory: LongTermMemory | None, suites: Suites) -> dict[str, Any]:
+def head(
+    settings: Settings, memory: LongTermMemory | None, benchmarks: Benchmarks
+) -> dict[str, Any]:
     b = settings.benchmark
     return {
-        "prompt_version": suites.form.version,
+        "prompt_version": benchmarks.form.version,
         "memory_digest": memory.digest() if memory is not None else "",
         "confidence": settings.gate.confidence,
         "decoding": "greedy" if b.samples == 1 else f"sampled, T {b.temperature}, top-p {b.top_p}",
         "model": settings.policy.model,
-        "left_out": suites.left_out,
+        "left_out": benchmarks.left_out,
     }
 
 

@@ -2,7 +2,7 @@
 
 A chunk is the judged samples of a few problems by one policy, one JSON file named by a
 digest of everything its contents depend on. A run that was interrupted finds the chunks it
-has made and makes the rest. It knows neither models nor suites.
+has made and makes the rest. It knows neither models nor benchmarks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Intervals and paired tests over problems: how far a score can be trusted.
 
 Problems are the units that are drawn again: samples of one problem are not independent.
-Nothing here knows of policies or suites.
+Nothing here knows policies or benchmarks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES = 2000
 _ROWS = 200
-"""Resamples drawn at a time; bounds memory for suites of thousands of problems."""
+"""Resamples drawn at a time; bounds memory for benchmarks of thousands of problems."""
 
 
 @dataclass(frozen=True)

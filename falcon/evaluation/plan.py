@@ -1,6 +1,6 @@
 """Plan: which policy is to attempt which problems, cut into chunks with stable keys.
 
-Suites are read and limited here, and adapters recognised by their weights. No model is
+Benchmarks are read and limited here, and adapters recognised by their weights. No model is
 loaded and nothing is generated.
 """
 
@@ -30,14 +30,14 @@ class Chunk:
     """A batch of problems for one policy; ``key`` is a digest of all its samples depend on."""
 
     policy: str
-    suite: str
+    benchmark: str
     problems: tuple[Problem, ...]
     seed: int
     key: str
 
 
 @dataclass
-class Suites:
+class Benchmarks:
     """Problems scored and those left out because their task is longer than a prompt may be."""
 
     form: Form = FORMS["chat"]
@@ -46,16 +46,17 @@ class Suites:
     left_out: dict[str, list[str]] = field(default_factory=dict)
 
 
-def suite_names(suites: Sequence[str]) -> list[str]:
-    """Short names of ``benchmark.suites``: "mbpp" for "mbpp:PATH", with the file's stem when two share one."""
-    plain = [suite.partition(":")[0] for suite in suites]
+def benchmark_names(sources: Sequence[str]) -> list[str]:
+    """Short names of ``benchmark.suites``: "mbpp" for "mbpp:PATH"; with the file's stem if two
+    share one."""
+    plain = [source.partition(":")[0] for source in sources]
     return [
-        name if plain.count(name) == 1 else f"{name}-{Path(suite.partition(':')[2]).stem}"
-        for name, suite in zip(plain, suites, strict=True)
+        name if plain.count(name) == 1 else f"{name}-{Path(source.partition(':')[2]).stem}"
+        for name, source in zip(plain, sources, strict=True)
     ]
 
 
-def load_suites(settings: Settings, data_dir: Path) -> Suites:
+def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
     """The problems of ``benchmark.suites``; UserError for an unknown one or one that never fits."""
     from falcon.policy.backbone import load_prompts
     from falcon.problems import load_benchmark
@@ -63,43 +64,43 @@ def load_suites(settings: Settings, data_dir: Path) -> Suites:
 
     prompts = load_prompts(settings.policy)
     prompts = replace(prompts, form=_with_examples(prompts.form, settings))
-    suites = Suites(prompts.form)
-    listed = settings.benchmark.suites
-    for name, suite in zip(suite_names(listed), listed, strict=True):
+    benchmarks = Benchmarks(prompts.form)
+    sources = settings.benchmark.suites
+    for name, source in zip(benchmark_names(sources), sources, strict=True):
         wanted = settings.benchmark.difficulties
-        problems = load_benchmark(suite, data_dir)
+        problems = load_benchmark(source, data_dir)
         eligible = [p for p in problems if not wanted or p.difficulty in wanted]
         if wanted and not eligible:
             raise UserError(
-                f"benchmark.difficulties: {suite} has none of {', '.join(wanted)}.",
+                f"benchmark.difficulties: {source} has none of {', '.join(wanted)}.",
                 hint=f"It has: {', '.join(sorted({p.difficulty for p in problems}))}.",
             )
         chosen = spread(eligible, settings.benchmark.limit)
         fitting = [p for p in chosen if prompts.fits(p)]
         if not fitting:
             raise UserError(
-                f"benchmark.suites: no problem of {suite} fits into a prompt.",
+                f"benchmark.suites: no problem of {source} fits into a prompt.",
                 hint="Raise policy.max_prompt_tokens.",
             )
-        suites.problems[name] = fitting
+        benchmarks.problems[name] = fitting
         kept = {p.id for p in fitting}
-        suites.left_out[name] = [p.id for p in chosen if p.id not in kept]
-    return suites
+        benchmarks.left_out[name] = [p.id for p in chosen if p.id not in kept]
+    return benchmarks
 
 
 def _with_examples(form: Form, settings: Settings) -> Form:
-    """The form with the worked examples it shows, out of the first suite that has them."""
+    """The form with the worked examples it shows, out of the first benchmark that has them."""
     from falcon.problems.sources import load_demonstrations
     from falcon.prompts.forms import SHOTS
 
     if not isinstance(form, FewShot):
         return form
-    for suite in settings.benchmark.suites:
-        known = {p.id: p for p in load_demonstrations(suite)}
+    for source in settings.benchmark.suites:
+        known = {p.id: p for p in load_demonstrations(source)}
         if all(each in known for each in SHOTS):
             return FewShot(tuple(known[each] for each in SHOTS))
     raise UserError(
-        "policy.prompt: few-shot: no suite holds tasks 2, 3 and 4 of MBPP, its examples.",
+        "policy.prompt: few-shot: no benchmark holds tasks 2, 3 and 4 of MBPP, its examples.",
         hint="Score mbpp:PATH, or choose another prompt.",
     )
 
@@ -134,7 +135,7 @@ def recalls(settings: Settings, policy: str, memory: LongTermMemory | None) -> b
 
 def make_plan(
     settings: Settings,
-    suites: Suites,
+    benchmarks: Benchmarks,
     digests: Mapping[str, str],
     memory: LongTermMemory | None,
 ) -> list[Chunk]:
@@ -144,9 +145,9 @@ def make_plan(
     b = settings.benchmark
     basis = {
         "version": __version__,
-        "prompt": suites.form.key,
+        "prompt": benchmarks.form.key,
         "policy": settings.policy.model_dump(mode="json"),
-        "sandbox": settings.sandbox.model_dump(mode="json", exclude={"workers"}),
+        "sandbox": settings.sandbox.model_dump(mode="json"),
         "feedback": settings.feedback.model_dump(mode="json"),
         "memory": settings.memory.model_dump(mode="json"),
         "memory_digest": memory.digest() if memory is not None else "",
@@ -157,14 +158,14 @@ def make_plan(
     chunks = []
     for policy, adapter in digests.items():
         recalled = recalls(settings, policy, memory)
-        for suite, problems in suites.problems.items():
+        for name, problems in benchmarks.problems.items():
             order = sorted(problems, key=lambda p: (-len(p.statement), p.id))
             for first in range(0, len(order), width):
                 part = tuple(order[first : first + width])
                 ids = [p.id for p in part]
                 # The same random numbers for every policy: the comparison is paired.
-                seed = int(digest([settings.seed, suite, ids])[:15], 16)
+                seed = int(digest([settings.seed, name, ids])[:15], 16)
                 told = [p.model_dump(mode="json") for p in part]
                 key = digest([basis, adapter, recalled, seed, told])
-                chunks.append(Chunk(policy, suite, part, seed, key))
+                chunks.append(Chunk(policy, name, part, seed, key))
     return chunks

@@ -70,45 +70,45 @@ def _svg(figure: Figure) -> str:
     return svg.replace("<svg", '<svg role="img"', 1)
 
 
-def pass_bars(scores: Mapping[str, Any], suites: Sequence[str]) -> str:
-    """pass@1 with its interval, a group a suite, a bar a policy."""
+def pass_bars(scores: Mapping[str, Any], benchmarks: Sequence[str]) -> str:
+    """pass@1 with its interval, a group a benchmark, a bar a policy."""
     policies = list(scores["policies"])
     colour = colours(policies)
     width = 0.8 / len(policies)
-    with _figure(max(4.0, 1.6 + 1.3 * len(suites)), 3.0, "pass") as figure:
+    with _figure(max(4.0, 1.6 + 1.3 * len(benchmarks)), 3.0, "pass") as figure:
         axes = figure.add_subplot()
         for i, policy in enumerate(policies):
-            found = [scores["policies"][policy]["suites"][s]["pass@1"] for s in suites]
+            found = [scores["policies"][policy]["suites"][b]["pass@1"] for b in benchmarks]
             value = np.array([100 * (f["value"] or 0.0) for f in found])
             low = np.array([100 * (f["low"] or 0.0) for f in found])
             high = np.array([100 * (f["high"] or 0.0) for f in found])
-            at = np.arange(len(suites)) + (i - (len(policies) - 1) / 2) * width
+            at = np.arange(len(benchmarks)) + (i - (len(policies) - 1) / 2) * width
             axes.bar(at, value, 0.92 * width, color=colour[policy], label=policy)
             errors = np.maximum([value - low, high - value], 0)
             axes.errorbar(at, value, errors, fmt="none", ecolor=_INK, elinewidth=1, capsize=3)
-        axes.set_xticks(range(len(suites)), list(suites))
+        axes.set_xticks(range(len(benchmarks)), list(benchmarks))
         axes.set_ylim(bottom=0)
         axes.set_ylabel("pass@1, %")
         figure.legend(loc="outside upper center", ncols=len(policies))
         return _svg(figure)
 
 
-def verdict_bars(scores: Mapping[str, Any], suites: Sequence[str]) -> str:
-    """Shares of the outcome classes of eq. 7, a bar a policy and suite."""
-    pairs = [(s, p) for s in suites for p in scores["policies"]]
+def verdict_bars(scores: Mapping[str, Any], benchmarks: Sequence[str]) -> str:
+    """Shares of the outcome classes of eq. 7, a bar a policy and benchmark."""
+    pairs = [(b, p) for b in benchmarks for p in scores["policies"]]
     with _figure(6.4, 0.9 + 0.34 * len(pairs), "verdicts") as figure:
         axes = figure.add_subplot()
         left = np.zeros(len(pairs))
         for name in CLASSES:
             share = np.array(
                 [
-                    100 * (scores["policies"][p]["suites"][s]["verdicts"][name] or 0.0)
-                    for s, p in pairs
+                    100 * (scores["policies"][p]["suites"][b]["verdicts"][name] or 0.0)
+                    for b, p in pairs
                 ]
             )
             axes.barh(range(len(pairs)), share, 0.75, left, color=CLASS_COLOURS[name], label=name)
             left += share
-        axes.set_yticks(range(len(pairs)), [f"{s}: {p}" for s, p in pairs])
+        axes.set_yticks(range(len(pairs)), [f"{b}: {p}" for b, p in pairs])
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
         axes.set_xlabel("% of programs")

@@ -39,10 +39,10 @@ def write_report(
     )
     environment.filters.update(percent=_percent, number=_number, signed=_signed)
     policies = list(scores["policies"])
-    suites = list(dict.fromkeys(samples["suite"]))
+    benchmarks = list(dict.fromkeys(samples["suite"]))
     drawn = [
-        ("pass@1 with its interval", plots.pass_bars(scores, suites)),
-        ("How the programs ended", plots.verdict_bars(scores, suites)),
+        ("pass@1 with its interval", plots.pass_bars(scores, benchmarks)),
+        ("How the programs ended", plots.verdict_bars(scores, benchmarks)),
         ("Style and complexity", plots.quality_histograms(samples, policies)),
     ]
     if curves is not None and (svg := plots.learning_curves(curves)):
@@ -50,7 +50,7 @@ def write_report(
     html = environment.get_template(TEMPLATE).render(
         scores=scores,
         policies=policies,
-        suites=suites,
+        benchmarks=benchmarks,
         pooled=POOLED,
         terms=list(TERMS),
         plots=drawn,
@@ -76,11 +76,11 @@ def changed(samples: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
     difference = (rate[first] - rate[second]).dropna()
     counts = {"gained": int((difference > 0).sum()), "lost": int((difference < 0).sum())}
     for kind, sign in (("gained", 1), ("lost", -1)):
-        for suite, problem in difference[difference * sign > 0].index[:SHOWN]:
-            here = good[(good["suite"] == suite) & (good["problem_id"] == problem)]
+        for benchmark, problem in difference[difference * sign > 0].index[:SHOWN]:
+            here = good[(good["suite"] == benchmark) & (good["problem_id"] == problem)]
             found[kind].append(
                 {
-                    "suite": suite,
+                    "benchmark": benchmark,
                     "problem": problem,
                     "difficulty": here["difficulty"].iloc[0],
                     "programs": [

@@ -18,7 +18,7 @@ from falcon.evaluation.benchmark import (
     sample_table,
     write_results,
 )
-from falcon.evaluation.plan import Suites, suite_names
+from falcon.evaluation.plan import Benchmarks, benchmark_names
 from falcon.evaluation.scores import flat_metrics, score_samples
 from falcon.monitor import Monitor
 from falcon.problems import load_benchmark
@@ -39,12 +39,11 @@ def rescore(
     memory: LongTermMemory | None,
     out: Path,
     monitor: Monitor,
-    curves: pd.DataFrame | None = None,
 ) -> BenchmarkResult:
     """Judge ``out/samples.parquet`` again and write the three files of a benchmark anew.
 
-    ``settings.benchmark.suites`` must name every suite of the samples. Raises UserError when
-    there are no samples, or a sample's problem is in none of the suites.
+    ``settings.benchmark.suites`` must name every benchmark of the samples. Raises UserError when
+    there are no samples, or a sample's problem is in none of the benchmarks.
     """
     import json
 
@@ -55,20 +54,20 @@ def rescore(
         raise UserError(f"{out}: no samples to score.", hint="Run the benchmark without --rescore.")
     before = pd.read_parquet(file)
     known = json.loads(told.read_text(encoding="utf-8"))
-    listed = settings.benchmark.suites
+    sources = settings.benchmark.suites
     problems = {
         (name, p.id): p
-        for name, suite in zip(suite_names(listed), listed, strict=True)
-        for p in load_benchmark(suite, data_dir)
+        for name, source in zip(benchmark_names(sources), sources, strict=True)
+        for p in load_benchmark(source, data_dir)
     }
     missing = [
         k for k in zip(before["suite"], before["problem_id"], strict=True) if k not in problems
     ]
     if missing:
-        suite, problem = missing[0]
+        benchmark, problem = missing[0]
         raise UserError(
-            f"{file}: `{problem}` of `{suite}` is in no suite named.",
-            hint=f"Name the suites of the samples: {', '.join(dict.fromkeys(before['suite']))}.",
+            f"{file}: `{problem}` of `{benchmark}` is in no benchmark named.",
+            hint=f"Name the benchmarks of the samples: {', '.join(dict.fromkeys(before['suite']))}.",
         )
     form = _form(file, before)
     frame = sample_table(_judged(settings, form, before, problems, memory, monitor))
@@ -79,13 +78,13 @@ def rescore(
     scored = score_samples(
         frame,
         about=about,
-        suites=list(dict.fromkeys(before["suite"])),
+        benchmarks=list(dict.fromkeys(before["suite"])),
         confidence=settings.gate.confidence,
         seed=settings.seed,
     )
     kept = {k: known[k] for k in ("decoding", "model", "memory_digest", "left_out") if k in known}
-    scores = {**head(settings, memory, Suites(form)), **kept, **scored}
-    write_results(frame, scores, curves, out)
+    scores = {**head(settings, memory, Benchmarks(form)), **kept, **scored}
+    write_results(frame, scores, None, out)
     return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored))
 
 
@@ -115,28 +114,25 @@ def _judged(
     from falcon.sandbox import Sandbox
 
     groups = [
-        ((str(policy), str(suite), str(problem)), rows)
-        for (policy, suite, problem), rows in before.groupby(  # type: ignore[misc]
+        ((str(policy), str(benchmark), str(problem)), rows)
+        for (policy, benchmark, problem), rows in before.groupby(  # type: ignore[misc]
             ["policy", "suite", "problem_id"], sort=False
         )
     ]
-    drafts = [
-        [
-            Draft.of(
-                problems[suite, problem], i, (), Completion((), str(text), bool(finished)), form
-            )
-            for i, (text, finished) in enumerate(
-                zip(rows["completion"], rows["finished"], strict=True)
-            )
-        ]
-        for (_, suite, problem), rows in groups
+    completions = [
+        [Completion((), str(text), bool(finished)) for text, finished in texts]
+        for texts in (zip(rows["completion"], rows["finished"], strict=True) for _, rows in groups)
     ]
-    with Sandbox(settings.sandbox) as sandbox:
+    drafts = [
+        [Draft.of(problems[name, problem], i, (), c, form) for i, c in enumerate(group)]
+        for ((_, name, problem), _), group in zip(groups, completions, strict=True)
+    ]
+    with Sandbox(settings) as sandbox:
         examiner = Examiner(settings.feedback, sandbox, make_judge(settings.feedback))
         attempts = examiner.examine(drafts, error_share_of(settings, memory), monitor)
     found = []
-    for ((policy, suite, _), rows), group in zip(groups, attempts, strict=True):
+    for ((policy, benchmark, _), rows), group in zip(groups, attempts, strict=True):
         for (_, old), attempt in zip(rows.iterrows(), group, strict=True):
             kept = {k: old[k] for k in ("sample", "tokens", "prompt_version")}
-            found.append({"policy": policy, **sample_row(suite, attempt), **kept})
+            found.append({"policy": policy, **sample_row(benchmark, attempt), **kept})
     return found

@@ -1,6 +1,6 @@
 """Scores: from the table of judged samples to ``scores.json``.
 
-Means with intervals for each policy and suite, and paired comparisons of policies over the
+Means with intervals for each policy and benchmark, and paired comparisons of policies over the
 same problems. Samples that the sandbox failed to judge are counted and left out. Reads a
 table and returns plain data; nothing is generated, run or written here.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 POOLED = "pooled"
-"""All suites of a comparison together, every problem with the same weight."""
+"""All benchmarks of a comparison together, every problem with the same weight."""
 
 CLASSES = ("pass", "failure", "runtime", "syntax")
 """The outcome classes of eq. 7."""
@@ -102,8 +102,8 @@ class Scorer:
             return _interval(found, "value")
         return _interval(self._mean(pass_at_k(counts["n"], counts["c"], k)), "value")
 
-    def suite(self, frame: pd.DataFrame) -> dict[str, Any]:
-        """Scores of one policy on one suite, from its rows of the samples table."""
+    def benchmark(self, frame: pd.DataFrame) -> dict[str, Any]:
+        """Scores of one policy on one benchmark, from its rows of the samples table."""
         good = judged(frame)
         coarse = good["outcome"].map(lambda o: Outcome(o).coarse)
         levels = [d for d in Difficulty if (good["difficulty"] == d.value).any()]
@@ -188,19 +188,22 @@ def score_samples(
     frame: pd.DataFrame,
     *,
     about: dict[str, dict[str, Any]],
-    suites: Sequence[str],
+    benchmarks: Sequence[str],
     confidence: float,
     seed: int,
 ) -> dict[str, Any]:
     """``policies`` and ``comparisons`` of ``scores.json``.
 
-    ``about`` says of each policy what goes beside its suites (digest, whether it recalls).
+    ``about`` says of each policy what goes beside its scores (digest, whether it recalls).
     The trained policy is compared with every other one.
     """
     scorer = Scorer(confidence=confidence, seed=seed)
     rows = {p: frame[frame["policy"] == p] for p in about}
     policies = {
-        p: {**known, "suites": {s: scorer.suite(rows[p][rows[p]["suite"] == s]) for s in suites}}
+        p: {
+            **known,
+            "suites": {b: scorer.benchmark(rows[p][rows[p]["suite"] == b]) for b in benchmarks},
+        }
         for p, known in about.items()
     }
     comparisons = {}
@@ -209,7 +212,7 @@ def score_samples(
             continue
         x, y = rows["trained"], rows[other]
         comparisons[f"trained-{other}"] = {
-            **{s: scorer.compare(x[x["suite"] == s], y[y["suite"] == s]) for s in suites},
+            **{b: scorer.compare(x[x["suite"] == b], y[y["suite"] == b]) for b in benchmarks},
             POOLED: scorer.compare(x, y),
         }
     return {"policies": policies, "comparisons": comparisons}
@@ -219,14 +222,14 @@ def flat_metrics(scores: dict[str, Any]) -> dict[str, float]:
     """The figures of a run for a tracker: "humaneval/trained/pass@1", "pooled/trained-base/reward"."""
     found: dict[str, float | None] = {}
     for policy, known in scores["policies"].items():
-        for suite, s in known["suites"].items():
-            at = f"{suite}/{policy}"
+        for benchmark, s in known["suites"].items():
+            at = f"{benchmark}/{policy}"
             found |= {f"{at}/{k}": v["value"] for k, v in s.items() if k.startswith("pass@")}
             found |= {f"{at}/{name}": s[name]["mean"] for name in TERMS}
             found |= {f"{at}/{name}": s[name] for name in ("faults", "tampered", "tokens")}
-    for pair, by_suite in scores["comparisons"].items():
-        for suite, s in by_suite.items():
+    for pair, by_benchmark in scores["comparisons"].items():
+        for benchmark, s in by_benchmark.items():
             for name in ("pass_rate", *TERMS):
-                found[f"{suite}/{pair}/{name}"] = s[name]["difference"]
-            found[f"{suite}/{pair}/p_mcnemar"] = s["pass_rate"]["p_mcnemar"]
+                found[f"{benchmark}/{pair}/{name}"] = s[name]["difference"]
+            found[f"{benchmark}/{pair}/p_mcnemar"] = s["pass_rate"]["p_mcnemar"]
     return {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}

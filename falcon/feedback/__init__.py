@@ -20,10 +20,10 @@ from falcon.feedback.error_types import (
 )
 from falcon.feedback.facts import Facts
 from falcon.feedback.fine import FINE, fine_reward
-from falcon.feedback.judge import (
+from falcon.feedback.judges import (
     Judge,
+    QualityScores,
     RecordedJudge,
-    Scores,
     StaticJudge,
     code_key,
     make_judge,
@@ -50,9 +50,9 @@ __all__ = [
     "Facts",
     "Feedback",
     "Judge",
+    "QualityScores",
     "RecordedJudge",
     "Reward",
-    "Scores",
     "Span",
     "SpanClass",
     "StaticJudge",

@@ -14,7 +14,7 @@ from falcon.feedback.adaptive import adaptive_reward
 from falcon.feedback.coarse import coarse_reward
 from falcon.feedback.complexity import complexity_reward
 from falcon.feedback.error_types import error_line, error_of, error_type
-from falcon.feedback.judge import Judge
+from falcon.feedback.judges.base import Judge
 from falcon.feedback.negative import negative_reward
 from falcon.feedback.reward import Feedback, Reward
 from falcon.feedback.style import LOW, style_reward

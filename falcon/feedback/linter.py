@@ -32,7 +32,7 @@ _NAME = re.compile(r"`([^`]+)`")
 _LOOK_AWAY = re.compile(r"#[^\r\n]*(?:noqa|ruff)[^\r\n]*", re.IGNORECASE)
 
 
-class Finding(NamedTuple):
+class LintFinding(NamedTuple):
     """An issue of :data:`falcon.feedback.rules.RULES`, what it is about, and its line from 1."""
 
     issue: str
@@ -68,10 +68,10 @@ class Linter:
         self.batches = 0
         """Processes started so far."""
         self._command = tuple(command)
-        self._known: dict[str, tuple[Finding, ...] | None] = {}
+        self._known: dict[str, tuple[LintFinding, ...] | None] = {}
         self._lock = threading.Lock()
 
-    def lint(self, programs: Sequence[str]) -> list[tuple[Finding, ...] | None]:
+    def lint(self, programs: Sequence[str]) -> list[tuple[LintFinding, ...] | None]:
         """Findings of each program in the order of its text; None where there was no answer.
 
         Programs that do not parse have arbitrary findings. Longer than
@@ -104,10 +104,10 @@ class Linter:
             self._learn(programs[:middle])
             self._learn(programs[middle:])
 
-    def _ask(self, texts: Sequence[bytes]) -> list[tuple[Finding, ...]] | None:
+    def _ask(self, texts: Sequence[bytes]) -> list[tuple[LintFinding, ...]] | None:
         """Findings of each text, or None if ruff failed on one. Raises LinterDown."""
         self.batches += 1
-        found: list[list[Finding]] = [[] for _ in texts]
+        found: list[list[LintFinding]] = [[] for _ in texts]
         try:
             with tempfile.TemporaryDirectory(prefix="falcon-lint-", dir=_room()) as folder:
                 for number, text in enumerate(texts):
@@ -133,11 +133,11 @@ class Linter:
             issue = ISSUE_OF.get(rule)
             if issue is not None and int(place) < len(found):
                 name = _NAME.search(message)
-                found[int(place)].append(Finding(issue, name[1] if name else "", int(line)))
+                found[int(place)].append(LintFinding(issue, name[1] if name else "", int(line)))
         return [tuple(sorted(each, key=_in_order)) for each in found]
 
 
-def _in_order(finding: Finding) -> tuple[int, str, str]:
+def _in_order(finding: LintFinding) -> tuple[int, str, str]:
     return finding.line, finding.issue, finding.name
 
 

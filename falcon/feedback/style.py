@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 
 from falcon.feedback.facts import Facts
-from falcon.feedback.linter import Finding
+from falcon.feedback.linter import LintFinding
 from falcon.feedback.reward import Reward
 from falcon.feedback.spans import whole_span
 
@@ -105,7 +105,7 @@ def _own(facts: Facts, reference: Facts | None) -> dict[str, int]:
     }
 
 
-def _lines(findings: Sequence[Finding], issue: str) -> str:
+def _lines(findings: Sequence[LintFinding], issue: str) -> str:
     lines = sorted({finding.line for finding in findings if finding.issue == issue})
     shown = ", ".join(map(str, lines[:3])) + (" ..." if len(lines) > 3 else "")
     return f" (line{'s' if len(lines) > 1 else ''} {shown})" if lines else ""
@@ -113,9 +113,9 @@ def _lines(findings: Sequence[Finding], issue: str) -> str:
 
 def static_style(
     facts: Facts,
-    findings: Sequence[Finding],
+    findings: Sequence[LintFinding],
     reference: Facts | None = None,
-    given: Sequence[Finding] = (),
+    given: Sequence[LintFinding] = (),
 ) -> tuple[float, str]:
     """Style in [-1, 2] and the reason: each issue with what it took off and where.
 

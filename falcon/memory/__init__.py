@@ -5,8 +5,8 @@ from falcon.memory.experience import Asked, Experience, Origin
 from falcon.memory.export import to_parquet
 from falcon.memory.long_term import LongTermMemory
 from falcon.memory.mutation import corrupt
-from falcon.memory.recall import recall_block, recalled_text
-from falcon.memory.search import Hit
+from falcon.memory.recall import recall_block, recall_text
+from falcon.memory.search import Hit, RecallQuery
 from falcon.memory.seeding import demonstrations
 from falcon.memory.short_term import ShortTermMemory
 from falcon.memory.text import text_of
@@ -19,13 +19,14 @@ __all__ = [
     "Hit",
     "LongTermMemory",
     "Origin",
+    "RecallQuery",
     "SentenceEncoder",
     "ShortTermMemory",
     "corrupt",
     "demonstrations",
     "make_encoder",
     "recall_block",
-    "recalled_text",
+    "recall_text",
     "text_of",
     "to_parquet",
 ]

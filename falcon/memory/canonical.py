@@ -1,4 +1,4 @@
-"""The normal form of a program: what counts as the same program for deduplication.
+"""The canonical form of a program: what counts as the same program for deduplication.
 
 Comments, blank lines, spaces between tokens, the width of indentation and line breaks inside
 brackets go; names, constants, docstrings and order stay, because feedback speaks of them.
@@ -104,8 +104,8 @@ def _indented(lines: list[tuple[int, str]]) -> str:
     return "\n".join(out)
 
 
-def normal_program(code: str) -> str:
-    """The normal form of a program. Equal for two programs only if they are the same to Python."""
+def canonical_program(code: str) -> str:
+    """The canonical form of a program. Equal for two programs only if they are the same to Python."""
     code = code.replace("\r\n", "\n").replace("\r", "\n")
     try:
         if re.search(r"^ *[\t\f]", code, re.MULTILINE):

@@ -76,7 +76,7 @@ def _asking(url: str) -> Iterator[None]:
         if not url:
             raise
         raise UserError(
-            f"`memory.server`: the Chroma server at {url} does not answer as one should "
+            f"`machine.server`: the Chroma server at {url} does not answer as one should "
             f"({type(fault).__name__}).",
             hint="Start it (`chroma run --path FOLDER`), or empty the setting.",
         ) from fault

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from falcon.feedback.reward import Feedback
-from falcon.memory.canonical import normal_program
+from falcon.memory.canonical import canonical_program
 from falcon.memory.migration import SCHEMA, upgraded
 from falcon.problems.problem import Difficulty, Problem, Split, no_tests
 from falcon.sandbox.verdict import Verdict
@@ -92,8 +92,8 @@ class Experience(BaseModel):
 
     @property
     def key(self) -> str:
-        """Identity for deduplication: problem and normal form of the program (32 hex digits)."""
-        text = f"{self.problem_id}\0{normal_program(self.program)}"
+        """Identity for deduplication: problem and canonical form of the program (32 hex digits)."""
+        text = f"{self.problem_id}\0{canonical_program(self.program)}"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def problem(self) -> Problem:

@@ -3,7 +3,7 @@
 Derived from the log and never trusted over it. Three parts: the file of vectors (the cache
 of embeddings, ``vector_file.py``), a Chroma collection of the texts up to some record of the
 log, and a matrix of newer ones that is searched exactly until it is worth putting them in
-Chroma (``settle``). With ``memory.search: auto`` the matrix holds all texts while these are
+Chroma (``settle``). With ``machine.search: auto`` the matrix holds all texts while these are
 few: comparing with all of them is then as fast as Chroma and misses nothing. The state
 (``index_state.py``) is replaced after Chroma has the vectors, so after a crash the same texts
 are put in once more under the same ids, and the collection is first probed in another process.
@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from falcon.config import MemorySettings
+from falcon.config import Settings
 from falcon.memory.chroma import BATCH, Collection, Hnsw
 from falcon.memory.encoder import Encoder, Vectors
 from falcon.memory.exact import Matrix
@@ -63,7 +63,7 @@ class VectorIndex:
         self,
         folder: Path,
         encoder: Encoder,
-        settings: MemorySettings,
+        settings: Settings,
         *,
         vectors: VectorFile,
         text_ids: Sequence[bytes],
@@ -75,15 +75,15 @@ class VectorIndex:
         self.vectors = vectors
         self._ids = text_ids
         self._number = numbers
-        self._hnsw = Hnsw.of(settings)
+        self._hnsw = Hnsw.of(settings.memory)
         self._lock: FolderLock | None = None
         self._collection: Collection | None = None
-        self._shared = bool(settings.server)
+        self._shared = bool(settings.machine.server)
         self._was_open = False  # by a process that did not close it
         self._settled = 0
         self._matrix = Matrix(encoder.dim)
         self._first = 0  # text of the first row of the matrix
-        self._few = EXACT if settings.search == "auto" else 0
+        self._few = EXACT if settings.machine.search == "auto" else 0
         fresh = IndexState(
             encoder=encoder.name,
             dim=encoder.dim,
@@ -91,11 +91,11 @@ class VectorIndex:
             construction=self._hnsw.construction,
         )
         self.state = fresh
-        self.exact = settings.search == "exact"
+        self.exact = settings.machine.search == "exact"
         if self.exact:
             return
         if self._shared:
-            self._collection = self._of_server(settings.server, lineage)
+            self._collection = self._of_server(settings.machine.server, lineage)
         elif self._own(folder):
             self._attach(fresh)
         else:

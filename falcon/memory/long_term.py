@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from falcon.config import MemorySettings
+from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.memory.copying import Copying
 from falcon.memory.encoder import Encoder, Vectors
@@ -28,10 +28,10 @@ from falcon.memory.error_statistics import ErrorCount, ErrorStatistics
 from falcon.memory.experience import Experience
 from falcon.memory.index import Show, VectorIndex
 from falcon.memory.log import SEGMENT_BYTES, Log
-from falcon.memory.metadata import Catalog
+from falcon.memory.metadata import Metadata
 from falcon.memory.migration import SCHEMA
 from falcon.memory.record import Summary, decode_record, encode_record, summarise, summary_of
-from falcon.memory.search import Hit, Search
+from falcon.memory.search import Hit, RecallQuery, Search
 from falcon.memory.text import text_of
 from falcon.memory.vector_file import VectorFile, unit_rows
 from falcon.problems.problem import HELD_OUT
@@ -51,7 +51,7 @@ class LongTermMemory:
         folder: Path,
         encoder: Encoder,
         index: Path,
-        settings: MemorySettings,
+        settings: Settings,
         errors: ErrorStatistics,
     ) -> None:
         self.folder = folder
@@ -62,7 +62,7 @@ class LongTermMemory:
         self._index_folder = index
         self._index: VectorIndex | None = None
         self._vectors: VectorFile | None = None
-        self._catalog = Catalog()
+        self._metadata = Metadata()
         self._covered = (0, "")
         self._log: Log
 
@@ -75,7 +75,7 @@ class LongTermMemory:
         writable: bool = False,
         index: Path | None = None,
         error_types: Sequence[str] | None = None,
-        settings: MemorySettings | None = None,
+        settings: Settings | None = None,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> LongTermMemory:
         """Open the memory in ``folder`` (created for a writer).
@@ -90,11 +90,15 @@ class LongTermMemory:
             from falcon.feedback.error_types import ERROR_TYPES
 
             error_types = ERROR_TYPES
-        s = settings or MemorySettings()
+        settings = settings or Settings()
         folder = Path(folder)
         place = Path(index) if index is not None else folder.parent / f"{folder.name}.index"
-        errors = ErrorStatistics(error_types, smoothing=s.smoothing, forgetting=s.forgetting)
-        memory = cls(folder, encoder, place, s, errors)
+        errors = ErrorStatistics(
+            error_types,
+            smoothing=settings.memory.smoothing,
+            forgetting=settings.memory.forgetting,
+        )
+        memory = cls(folder, encoder, place, settings, errors)
         memory._log = Log.open(
             folder, writable=writable, visit=memory._visit, segment_bytes=segment_bytes
         )
@@ -122,7 +126,7 @@ class LongTermMemory:
         self._note(found)
 
     def _note(self, record: Summary) -> None:
-        self._catalog.add(record)
+        self._metadata.add(record)
         self.errors.add(record.problem_id, record.error_type, record.error_line)
 
     def _check(self, experience: Experience) -> None:
@@ -152,7 +156,7 @@ class LongTermMemory:
         for number, experience in enumerate(experiences):
             self._check(experience)
             known = summary_of(experience)
-            if known.key not in self._catalog.keys:
+            if known.key not in self._metadata.keys:
                 fresh.setdefault(known.key, (number, known))
         if not self._log.writable:
             raise ValueError(f"{self.folder}: opened read-only")
@@ -165,13 +169,13 @@ class LongTermMemory:
         return len(fresh)
 
     def __len__(self) -> int:
-        return len(self._catalog)
+        return len(self._metadata)
 
     def __iter__(self) -> Iterator[Experience]:
         return (self._read(number) for number in range(len(self)))
 
     def __contains__(self, experience: Experience) -> bool:
-        return bytes.fromhex(experience.key) in self._catalog.keys
+        return bytes.fromhex(experience.key) in self._metadata.keys
 
     @property
     def pruned(self) -> int:
@@ -185,14 +189,14 @@ class LongTermMemory:
 
     def problems(self) -> list[str]:
         """Ids of the problems there are experiences of, in the order of the log."""
-        return self._catalog.problems()
+        return self._metadata.problems()
 
     def for_problem(self, problem_id: str) -> list[Experience]:
         """All experiences of a problem, oldest first."""
-        return [self._read(n) for n in self._catalog.of_problem(problem_id)]
+        return [self._read(n) for n in self._metadata.of_problem(problem_id)]
 
     def _read(self, number: int) -> Experience:
-        return decode_record(self._log[self._catalog.records[number]])
+        return decode_record(self._log[self._metadata.records[number]])
 
     def digest(self) -> str:
         """sha256 of the contents in order; independent of folder and segments."""
@@ -240,61 +244,34 @@ class LongTermMemory:
         """
         pool = np.arange(len(self))
         if problem_id is not None:
-            pool = np.array(self._catalog.of_problem(problem_id), dtype=np.int64)
+            pool = np.array(self._metadata.of_problem(problem_id), dtype=np.int64)
         if passing:
-            pool = pool[self._catalog.passed_of(pool)]
+            pool = pool[self._metadata.passed_of(pool)]
         chosen = rng.choice(len(pool), size=min(n, len(pool)), replace=False) if len(pool) else ()
         return [self._read(pool[int(i)]) for i in chosen]
 
     # -- recall ----------------------------------------------------------------------
 
-    def recall(self, task: str, *, k: int, min_similarity: float, **how: Any) -> list[Hit]:
-        """Top-k experiences for a task by eq. 6; see :meth:`recall_many`."""
-        return self.recall_many([task], k=k, min_similarity=min_similarity, **how)[0]
+    def recall(self, task: str, *, k: int, min_similarity: float, **conditions: Any) -> list[Hit]:
+        """Top-k experiences for a task by eq. 6; ``conditions`` are fields of RecallQuery."""
+        return self.recall_many([task], RecallQuery(k, min_similarity, **conditions))[0]
 
-    def recall_many(
-        self,
-        tasks: Sequence[str],
-        *,
-        k: int,
-        min_similarity: float,
-        exclude: Collection[str] = (),
-        min_score: float | None = None,
-        diversity: float = 0.0,
-        unseen: bool = False,
-        passing: bool = False,
-    ) -> list[list[Hit]]:
+    def recall_many(self, tasks: Sequence[str], query: RecallQuery) -> list[list[Hit]]:
         """Top-k experiences for each task by eq. 6, with one pass of the encoder and one search.
 
-        Best first; equal similarities in the order of the log. Only those of at least
-        ``min_similarity`` (cosine) and ``min_score``, none of the problems in ``exclude``, and
-        with ``unseen`` none whose task is the very same, under whatever name. ``passing``: of
-        programs that passed only, and one a task. ``diversity``
-        above 0 takes from what is near what is unlike the rest (maximal marginal relevance).
-        Brings the index up to date first.
+        Best first; equal similarities in the order of the log. Brings the index up to date first.
         """
-        if k < 1 or not tasks or not len(self):
+        if query.k < 1 or not tasks or not len(self):
             return [[] for _ in tasks]
-        index = self.update_index()
-        search = Search(
-            index=index,
-            catalog=self._catalog,
-            read=self._read,
-            k=k,
-            min_similarity=min_similarity,
-            min_score=min_score,
-            diversity=diversity,
-            left_out={n for problem in exclude for n in self._catalog.of_problem(problem)},
-            unseen=unseen,
-            passing=passing,
-        )
+        left_out = {n for problem in query.exclude for n in self._metadata.of_problem(problem)}
+        search = Search(self.update_index(), self._metadata, self._read, query, left_out)
         return search.hits(tasks, self.encoder.encode(tasks))
 
     def texts(self) -> tuple[list[int], Vectors]:
         """The text number of each experience, and the vectors of the texts, float32 [m, dim]."""
         self.update_index()
-        numbers = [self._catalog.text_of(n) for n in range(len(self))]
-        return numbers, self._vector_file().take(self._catalog.text_ids)
+        numbers = [self._metadata.text_of(n) for n in range(len(self))]
+        return numbers, self._vector_file().take(self._metadata.text_ids)
 
     def update_index(self, show: Show | None = None) -> VectorIndex:
         """Bring the index up to the log and return it (recall does this by itself). ``show`` is
@@ -317,13 +294,13 @@ class LongTermMemory:
 
     def _grow(self, index: VectorIndex, show: Show | None = None) -> None:
         """Let the index take in all texts. Many are settled in portions, each of which is noted."""
-        catalog = self._catalog
-        while len(catalog.text_ids) - len(index) > PORTION:
+        metadata = self._metadata
+        while len(metadata.text_ids) - len(index) > PORTION:
             texts = len(index) + PORTION
             index.extend(self._text, texts)
-            records = catalog.records[catalog.first[texts]]  # those before have the texts before
+            records = metadata.records[metadata.first[texts]]  # those before have the texts before
             index.settle(records, self._log.digest(records), show)
-        index.extend(self._text, len(catalog.text_ids))
+        index.extend(self._text, len(metadata.text_ids))
         self._covered = (len(self._log), self._log.digest())
 
     def _opened_index(self) -> VectorIndex:
@@ -334,8 +311,8 @@ class LongTermMemory:
                 self.encoder,
                 self.settings,
                 vectors=self._vector_file(),
-                text_ids=self._catalog.text_ids,
-                numbers=self._catalog.text_number,
+                text_ids=self._metadata.text_ids,
+                numbers=self._metadata.text_number,
                 lineage=hashlib.sha256(first).hexdigest(),
             )
             records = index.state.records
@@ -351,7 +328,7 @@ class LongTermMemory:
         return self._vectors
 
     def _text(self, number: int) -> str:
-        return text_of(self._read(self._catalog.first[number]))
+        return text_of(self._read(self._metadata.first[number]))
 
     # -- life ------------------------------------------------------------------------
 

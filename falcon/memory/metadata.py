@@ -1,4 +1,4 @@
-"""Catalog: what a memory knows of its experiences without reading them again.
+"""Metadata: what a memory knows of its experiences without reading them again.
 
 Built while the log is read. Experiences are numbered from 0 in the order of the log, and so
 are the distinct texts they are indexed by; some 300 bytes an experience, so that a million
@@ -46,7 +46,7 @@ class _Chains:
             yield number
 
 
-class Catalog:
+class Metadata:
     """Numbers of experiences by key, by text and by problem."""
 
     def __init__(self) -> None:

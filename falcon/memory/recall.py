@@ -2,7 +2,7 @@
 
 Examples first (programs that passed: similar task, outcome, score, excerpt), then "Avoid
 these errors" (programs that failed). It stands before the task and stays within a token
-budget, so the task itself is never cut. :func:`recalled_text` is the whole way from a task
+budget, so the task itself is never cut. :func:`recall_text` is the whole way from a task
 to that text: training, benchmarks and inference all take it.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from falcon.memory.experience import Experience
-from falcon.memory.search import Hit
+from falcon.memory.search import Hit, RecallQuery
 from falcon.memory.text import first_line
 from falcon.problems.problem import HELD_OUT
 
@@ -134,7 +134,7 @@ def recall_block(hits: Sequence[Hit], *, token_budget: int, count_tokens: Count)
     return _render(examples, errors)
 
 
-def recalled_hits(
+def recall_hits(
     memory: LongTermMemory,
     task: str,
     settings: MemorySettings,
@@ -143,10 +143,9 @@ def recalled_hits(
     unseen: bool,
     passing: bool = False,
 ) -> list[Hit]:
-    """What ``memory`` recalls for a task (eq. 6) under the settings, best first; see
-    :meth:`falcon.memory.long_term.LongTermMemory.recall_many`."""
-    return memory.recall(
-        task,
+    """What ``memory`` recalls for a task (eq. 6) under the settings, best first; ``exclude``,
+    ``unseen`` and ``passing`` as in :class:`RecallQuery`."""
+    query = RecallQuery(
         k=settings.top_k,
         min_similarity=settings.min_similarity,
         exclude=exclude,
@@ -155,9 +154,10 @@ def recalled_hits(
         unseen=unseen,
         passing=passing,
     )
+    return memory.recall_many([task], query)[0]
 
 
-def recalled_text(
+def recall_text(
     memory: LongTermMemory,
     task: str,
     settings: MemorySettings,
@@ -174,5 +174,5 @@ def recalled_text(
     """
     if settings.top_k == 0:
         return ""
-    hits = recalled_hits(memory, task, settings, exclude=exclude, unseen=unseen)
+    hits = recall_hits(memory, task, settings, exclude=exclude, unseen=unseen)
     return recall_block(hits, token_budget=settings.recall_tokens, count_tokens=count_tokens)

@@ -17,7 +17,7 @@ import numpy as np
 from falcon.memory.encoder import Vectors
 from falcon.memory.experience import Experience
 from falcon.memory.index import VectorIndex
-from falcon.memory.metadata import Catalog
+from falcon.memory.metadata import Metadata
 from falcon.problems.problem import HELD_OUT
 
 TIE_MARGIN = 16
@@ -48,26 +48,41 @@ def same_task(one: str, other: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Search:
-    """One recall over an index and the catalog of its memory."""
+class RecallQuery:
+    """The conditions of a recall: how many experiences, and which may come back."""
 
-    index: VectorIndex
-    catalog: Catalog
-    read: Callable[[int], Experience]
     k: int
     min_similarity: float
+    """Least cosine to the task."""
+    exclude: Collection[str] = ()
+    """Ids of problems that are left out."""
     min_score: float | None = None
     diversity: float = 0.0
-    left_out: Collection[int] = ()
+    """Above 0: prefer experiences unlike each other (maximal marginal relevance). Below 1."""
     unseen: bool = False
+    """Leave out experiences of the very same task, whatever its problem is called."""
     passing: bool = False
-    """Programs that passed only, and one a task: the first there was, which is the reference where
+    """Only programs that passed, one a task: the first there was, which is the reference where
     the memory was seeded with it."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.diversity < 1:
+            raise ValueError(f"diversity must be in [0, 1), not {self.diversity}")
+
+
+@dataclass(frozen=True)
+class Search:
+    """One recall over an index and the metadata of its memory; ``read`` reads an experience."""
+
+    index: VectorIndex
+    metadata: Metadata
+    read: Callable[[int], Experience]
+    query: RecallQuery
+    left_out: Collection[int] = ()
+    """The experiences of the problems that the query excludes, by number."""
 
     def hits(self, tasks: Sequence[str], queries: Vectors) -> list[list[Hit]]:
         """The experiences for each task; ``queries`` [n, dim] are phi of the tasks."""
-        if not 0 <= self.diversity < 1:
-            raise ValueError(f"diversity must be in [0, 1), not {self.diversity}")
         found: dict[int, list[Hit]] = {}
         n = self._pool + TIE_MARGIN
         asked = list(range(len(tasks)))
@@ -76,7 +91,7 @@ class Search:
             short = []
             for number, texts in zip(asked, near, strict=True):
                 chosen = self._candidates(tasks[number], texts)
-                beyond = len(texts) == n and texts[-1][1] >= self.min_similarity
+                beyond = len(texts) == n and texts[-1][1] >= self.query.min_similarity
                 if len(chosen) < self._pool and beyond:
                     short.append(number)  # too much was left out: look further
                 else:
@@ -86,20 +101,20 @@ class Search:
 
     @property
     def _pool(self) -> int:
-        return self.k * POOL if self.diversity else self.k
+        return self.query.k * POOL if self.query.diversity else self.query.k
 
     @property
     def _of_text(self) -> int:
         """How many experiences of one text may be candidates."""
-        return 1 if self.diversity or self.passing else self._pool
+        return 1 if self.query.diversity or self.query.passing else self._pool
 
     def _candidates(self, task: str, near: Near) -> list[_Candidate]:
         """At most ``_pool`` experiences that may be recalled, best first, then in log order."""
         ranked: list[tuple[float, int, int, float]] = []
         for text, cosine in near:
-            if cosine < self.min_similarity:
+            if cosine < self.query.min_similarity:
                 break
-            if self.unseen and same_task(self.read(self.catalog.first[text]).task, task):
+            if self.query.unseen and same_task(self.read(self.metadata.first[text]).task, task):
                 continue
             ranked += [
                 (-round(cosine, 6), number, text, cosine)
@@ -109,15 +124,15 @@ class Search:
         return [_Candidate(number, text, c) for _, number, text, c in ranked[: self._pool]]
 
     def _allowed(self, text: int) -> Iterator[int]:
-        scores = self.catalog.scores
-        for number in self.catalog.of_text(text):
-            if number in self.left_out or (self.passing and not self.catalog.passed[number]):
+        scores = self.metadata.scores
+        for number in self.metadata.of_text(text):
+            if number in self.left_out or (self.query.passing and not self.metadata.passed[number]):
                 continue
-            if self.min_score is None or scores[number] >= self.min_score:
+            if self.query.min_score is None or scores[number] >= self.query.min_score:
                 yield number
 
     def _chosen(self, candidates: list[_Candidate]) -> list[Hit]:
-        chosen = self._diverse(candidates) if self.diversity else candidates[: self.k]
+        chosen = self._diverse(candidates) if self.query.diversity else candidates[: self.query.k]
         hits = [Hit(self.read(c.number), min(1.0, c.cosine)) for c in chosen]
         for hit in hits:
             if hit.experience.split in HELD_OUT:
@@ -131,13 +146,13 @@ class Search:
         """
         if not candidates:
             return []
-        ids = self.catalog.text_ids
+        ids = self.metadata.text_ids
         rows = self.index.vectors.take([ids[c.text] for c in candidates]).astype(np.float64)
         relevance = np.array([c.cosine for c in candidates])
         taken: list[int] = []
         likeness = np.full(len(candidates), -1.0)
-        while len(taken) < min(self.k, len(candidates)):
-            worth = (1 - self.diversity) * relevance - self.diversity * likeness
+        while len(taken) < min(self.query.k, len(candidates)):
+            worth = (1 - self.query.diversity) * relevance - self.query.diversity * likeness
             worth[taken] = -np.inf
             best = int(np.argmax(np.round(worth, 6)))
             taken.append(best)

@@ -54,18 +54,17 @@ class ShortTermMemory:
         counts = Counter(e.feedback.error_type for e in group if e.feedback.error_type)
         return dict(sorted(counts.items()))
 
-    def sample(
-        self, rng: np.random.Generator, n: int, problem_id: str | None = None
-    ) -> list[Experience]:
-        """Up to ``n`` different entries, uniformly, of one problem or of all.
+    def draw(self, rng: np.random.Generator, n: int, problem_id: str | None = None) -> list[int]:
+        """Places of up to ``n`` different entries, uniformly, of one problem or of all.
 
-        Depends on the generator and the order of the contents alone.
+        Places count back from the newest, -1, so a caller can apply them to its own list of what
+        it recorded, whatever has left this memory. They depend on the generator and the number
+        of entries alone.
         """
-        pool = self._all if problem_id is None else self._groups.get(problem_id, deque())
-        if not pool or n < 1:
+        size = len(self._all if problem_id is None else self._groups.get(problem_id, ()))
+        if not size or n < 1:
             return []
-        chosen = rng.choice(len(pool), size=min(n, len(pool)), replace=False)
-        return [pool[int(i)] for i in chosen]
+        return [int(i) - size for i in rng.choice(size, size=min(n, size), replace=False)]
 
     def clear(self) -> None:
         """Forget everything."""

@@ -40,7 +40,7 @@ class Shards:
         if not blocks:
             raise UserError(
                 f"{backbone.name} does not say what its blocks are, so it cannot be split.",
-                hint="Set train.shard: false.",
+                hint="Set machine.shard: false.",
             )
         self._device = backbone.device
         mesh = init_device_mesh(self._device.type, (distributed.get_world_size(),))

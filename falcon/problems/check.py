@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from falcon.config import SandboxSettings
+from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.problems.apps_folder import file_of
 from falcon.problems.canonical import code_shape, statement_words
@@ -73,7 +73,7 @@ class Checked:
         return sum(len(entry.problem.solutions) for entry in self.entries)
 
 
-def check_all(names: Sequence[str], sandbox: SandboxSettings | None) -> Checked:
+def check_all(names: Sequence[str], settings: Settings | None) -> Checked:
     """Check paths, or KIND:PATH, together; programs are run under ``sandbox``, if given.
 
     Raises UserError for a path that is not there or cannot be read at all.
@@ -85,8 +85,8 @@ def check_all(names: Sequence[str], sandbox: SandboxSettings | None) -> Checked:
         entries += found
         faults += wrong
     faults += _overlaps(entries)
-    if sandbox is not None:
-        faults += _judge(entries, sandbox)
+    if settings is not None:
+        faults += _judge(entries, settings)
     return Checked(entries, sorted(faults, key=lambda fault: (str(fault.file), fault.row)))
 
 
@@ -141,7 +141,7 @@ def _overlaps(entries: Sequence[Entry]) -> list[ProblemFault]:
     return faults
 
 
-def _judge(entries: Sequence[Entry], settings: SandboxSettings) -> list[ProblemFault]:
+def _judge(entries: Sequence[Entry], settings: Settings) -> list[ProblemFault]:
     """Faults of references that do not pass, and of tests that the empty program passes.
 
     What does not parse is a fault already and is not run.

@@ -55,7 +55,7 @@ def roll_out(
     policy = Policy.load(settings.policy, seed=settings.seed)
     loading = time.perf_counter() - since
     chosen = spread([p for p in training if policy.prompts.fits(p)], settings.rollout.problems)
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
         solver.clock.seconds["load"] = loading
         groups = solver.attempt(

@@ -53,10 +53,10 @@ class Writer:
         m = self.recall_settings
         if memory is None or m.into != "prompt" or not m.recalls(phase):
             return ""
-        from falcon.memory import recalled_text
+        from falcon.memory import recall_text
 
         since = time.perf_counter()
-        text = recalled_text(
+        text = recall_text(
             memory,
             problem.statement,
             m,

@@ -147,7 +147,7 @@ def lasting(verdict: Verdict) -> bool:
 
 def prefix(settings: SandboxSettings, level: str) -> bytes:
     """What the keys of one sandbox have in common, as bytes to hash."""
-    limits = settings.model_dump(mode="json", exclude={"workers", "retries", "cache"})
+    limits = settings.model_dump(mode="json")
     return json.dumps([_source_digest(), level, limits], sort_keys=True).encode()
 
 

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from falcon.config import SandboxSettings
+from falcon.config import MachineSettings, Settings
 from falcon.errors import UserError
 from falcon.sandbox.inside import linux
 from falcon.sandbox.program import suite_message
@@ -80,7 +80,7 @@ def escaped(slot: Slot, level: str) -> list[str]:
 def _try(level: str) -> str:
     """Empty when the level holds, else why not."""
     try:
-        slot = Slot(SandboxSettings.model_validate({"retries": 0}), level)
+        slot = Slot(Settings().changed({"machine.retries": 0}), level)
     except SlotFault as fault:
         return str(fault)
     try:
@@ -110,7 +110,7 @@ def probe() -> Isolation:
     return Isolation("L0", ("namespaces", "landlock", "seccomp"), tuple(reasons))
 
 
-def require(isolation: Isolation, settings: SandboxSettings) -> str:
+def require(isolation: Isolation, settings: MachineSettings) -> str:
     """The level to run at. Raises UserError at L0, and at L1 without ``allow_weak``."""
     why = "; ".join(isolation.reasons)
     if isolation.level == "L0":
@@ -121,6 +121,6 @@ def require(isolation: Isolation, settings: SandboxSettings) -> str:
     if isolation.level == "L1" and not settings.allow_weak:
         raise UserError(
             f"Only isolation level L1 is to be had here: host files stay readable ({why}).",
-            hint="Set sandbox.allow_weak: true to accept that.",
+            hint="Set machine.allow_weak: true to accept that.",
         )
     return isolation.level

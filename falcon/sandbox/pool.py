@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from types import TracebackType
 
-from falcon.config import SandboxSettings
+from falcon.config import Settings
 from falcon.sandbox.cache import FILE, VerdictCache, folder, key_of, prefix
 from falcon.sandbox.isolation import LAYERS, probe, require
 from falcon.sandbox.jobs import Job, Jobs
@@ -29,22 +29,22 @@ class Sandbox:
 
     Raises UserError where programs cannot be run safely. Use it as a context manager, or
     call :meth:`close`. Safe to use from several threads. ``judged`` and ``reused`` count the
-    programs that were run and those whose verdict was known (``settings.cache``).
+    programs that were run and those whose verdict was known (``machine.cache``).
     """
 
-    def __init__(self, settings: SandboxSettings, *, level: str = "") -> None:
+    def __init__(self, settings: Settings, *, level: str = "") -> None:
         """``level`` forces a weaker level than the machine's best (for tests)."""
         self.settings = settings
-        self._level = level or require(probe(), settings)
+        self._level = level or require(probe(), settings.machine)
         self.judged, self.reused = 0, 0
         self._counting = threading.Lock()
-        self._cache = VerdictCache(folder() / FILE) if settings.cache else None
-        self._common = prefix(settings, self._level) if self._cache else b""
-        self._jobs = Jobs(settings.workers)
+        self._cache = VerdictCache(folder() / FILE) if settings.machine.cache else None
+        self._common = prefix(settings.sandbox, self._level) if self._cache else b""
+        self._jobs = Jobs(settings.machine.workers)
         self._closed = False
         self._threads = [
             threading.Thread(target=self._serve, args=(i,), name=f"sandbox-{i}", daemon=True)
-            for i in range(settings.workers)
+            for i in range(settings.machine.workers)
         ]
         for thread in self._threads:
             thread.start()
@@ -166,7 +166,7 @@ class Sandbox:
 
     def _judge(self, slot: Slot | None, message: bytes) -> tuple[Slot | None, Verdict]:
         fault = ""
-        for _ in range(self.settings.retries + 1):
+        for _ in range(self.settings.machine.retries + 1):
             try:
                 if slot is None:
                     slot = Slot(self.settings, self._level)

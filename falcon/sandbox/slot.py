@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from falcon.config import SandboxSettings
+from falcon.config import Settings
 
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from inside import worker; "
@@ -38,15 +38,16 @@ def packages() -> list[str]:
     return [str(Path(spec.origin).resolve().parent) for spec in found if spec and spec.origin]
 
 
-def _config(settings: SandboxSettings, level: str) -> dict[str, Any]:
+def _config(settings: Settings, level: str) -> dict[str, Any]:
+    limits = settings.sandbox
     return {
         "level": level,
         "packages": packages(),
-        "memory_mib": settings.memory_mib,
-        "cpu_each": settings.cpu_seconds,
-        "cpu_seconds": max(settings.total_cpu_seconds, settings.cpu_seconds),
-        "output_bytes": settings.output_kib << 10,
-        "retries": settings.retries,
+        "memory_mib": limits.memory_mib,
+        "cpu_each": limits.cpu_seconds,
+        "cpu_seconds": max(limits.total_cpu_seconds, limits.cpu_seconds),
+        "output_bytes": limits.output_kib << 10,
+        "retries": settings.machine.retries,
         "trainer": os.getpid(),
     }
 
@@ -54,10 +55,11 @@ def _config(settings: SandboxSettings, level: str) -> dict[str, Any]:
 class Slot:
     """One running worker at ``level``. Raises SlotFault when it cannot be had."""
 
-    def __init__(self, settings: SandboxSettings, level: str) -> None:
-        total = max(settings.total_cpu_seconds, settings.cpu_seconds)
+    def __init__(self, settings: Settings, level: str) -> None:
+        limits = settings.sandbox
+        total = max(limits.total_cpu_seconds, limits.cpu_seconds)
         # Beyond any honest judgement: respawns and retries at twenty times the budget.
-        self._patience = 60 + 20 * total * (settings.retries + 1)
+        self._patience = 60 + 20 * total * (settings.machine.retries + 1)
         self._sock, theirs = socket.socketpair()
         config = json.dumps(_config(settings, level))
         argv = [sys.executable, "-P", "-s", "-S", "-B", "-X", "utf8", "-c", _BOOT]

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from falcon.memory.recall import recalled_hits
+from falcon.memory.recall import recall_hits
 from falcon.policy.adapter import cast
+from falcon.training.batches.items import Item, Sample, items_of, sl_sample
 from falcon.training.inner_loop import adapt
-from falcon.training.objectives import Item, Sample, items_of, sl_sample
 
 if TYPE_CHECKING:
     from falcon.config import Settings
@@ -48,7 +48,7 @@ def recalled_samples(
     One a task. None of ``problem`` itself, in an evaluation none of the same statement under
     another name either, and none whose task is longer than a prompt may be.
     """
-    hits = recalled_hits(
+    hits = recall_hits(
         memory,
         problem.statement,
         settings.memory,

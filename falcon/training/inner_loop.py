@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from falcon.policy.likelihood import Group, score
-from falcon.training.objectives import Item, LossReport, batch_loss, loss_batches, merge
+from falcon.training.batches.items import Item
+from falcon.training.objectives import LossReport, batch_loss, loss_batches, merge
 
 if TYPE_CHECKING:
     from falcon.config import Settings

@@ -300,7 +300,7 @@ def recollection(
         return
     encoder = make_encoder(m.encoder)
     index = search_index(space.root)
-    with LongTermMemory.open(folder, encoder, index=index, settings=m) as memory:
+    with LongTermMemory.open(folder, encoder, index=index, settings=settings) as memory:
         yield memory
 
 
@@ -342,5 +342,5 @@ def _judge(settings: Settings, programs: list[str], suite: Suite | None) -> list
 
     if suite is None:
         return [None] * len(programs)
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         return [*sandbox.judge_all([Program(code, suite) for code in programs])]

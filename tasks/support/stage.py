@@ -106,7 +106,7 @@ def run_stage(name: str) -> None:
         raise UserError(f"unknown stage `{name}`.", hint=f"Stages: {', '.join(STAGES)}.")
     space = Workspace.here()
     os.chdir(space.root)
-    settings = space.settings()
+    settings = space.stage_settings()
     space.require_room()
     require_inputs(space, name)
     module = importlib.import_module(f"tasks.{name}")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from falcon.monitor import Monitor
 
 
-STUDIES = ("memory", "learning")
+STUDIES = {"memory": "memory_ablation", "learning": "learning_gain"}
+"""Questions of `falcon study`, and the modules of :mod:`falcon.comparison` that answer them."""
 _MAKE = "falcon stage prepare && falcon stage seed"
 
 
@@ -41,7 +42,7 @@ def run_study(
 
     if name not in STUDIES:
         raise UserError(f"there is no study `{name}`.", hint=f"There are: {', '.join(STUDIES)}.")
-    study: Any = import_module(f"falcon.comparison.{name}")
+    study: Any = import_module(f"falcon.comparison.{STUDIES[name]}")
     file, source = space.output("prepare") / "problems.parquet", space.output("seed") / "memory"
     if not file.is_file() or not has_memory(source):
         raise UserError("no problems or no seeded memory here.", hint=_MAKE)
@@ -56,7 +57,7 @@ def run_study(
     def opened(folder: Path, fresh: bool) -> Iterator[LongTermMemory]:
         copied = source if fresh else None
         with open_memory(
-            folder, encoder, space.state, writable=True, copy_of=copied, settings=settings.memory
+            folder, encoder, space.state, writable=True, copy_of=copied, settings=settings
         ) as memory:
             yield memory
 

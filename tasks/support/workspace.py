@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.config import Settings, load_settings
+from falcon.config import Settings, load_settings, require_file_settings
 from falcon.env import find_root
 from falcon.errors import UserError
 
@@ -73,8 +72,13 @@ class Workspace:
         return self.state / "runs" / f"{stage}.json"
 
     def settings(self) -> Settings:
-        """Resolved ``params.yaml``."""
+        """Resolved ``params.yaml``, with what the command line and the environment override."""
         return load_settings(self.root / "params.yaml")
+
+    def stage_settings(self) -> Settings:
+        """Settings of work that DVC starts. Raises UserError for a variable DVC would not see."""
+        require_file_settings()
+        return self.settings()
 
     def require_room(self) -> None:
         """Raise UserError when fewer than ``ROOM`` bytes are free where results or state go.
@@ -92,26 +96,6 @@ class Workspace:
                     f" {ROOM / 2**20:.0f} MiB are needed to begin.",
                     hint="Make room (`dvc gc --workspace` drops results that no run needs).",
                 )
-
-
-def set_profile(space: Workspace, name: str) -> bool:
-    """Make ``name`` the active profile in ``params.yaml``; True when it was another one.
-
-    DVC reads the profile from the file, so it is changed there and the rest is left as it
-    is. Raises UserError for an unknown profile.
-    """
-    file = space.root / "params.yaml"
-    load_settings(file, name)
-    text = file.read_text(encoding="utf-8")
-    line = re.compile(r"^(profile:[ \t]*)([\w.-]+)", re.MULTILINE)
-    found = line.search(text)
-    if found is None:
-        write_text(file, f"profile: {name}\n{text}")
-    elif found.group(2) != name:
-        write_text(file, line.sub(rf"\g<1>{name}", text, count=1))
-    else:
-        return False
-    return True
 
 
 @contextmanager
@@ -191,8 +175,8 @@ def path_md5(path: Path) -> str:
 
 
 def settings_hash(settings: Settings) -> str:
-    """sha256 of the resolved settings without the tracking section, 16 hex digits."""
-    tree = settings.model_dump(mode="json", exclude={"tracking"})
+    """sha256 of the resolved settings without tracking and machine, 16 hex digits."""
+    tree = settings.model_dump(mode="json", exclude={"tracking", "machine"})
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -15,7 +15,8 @@ from falcon.cli import main as cli
 
 PARAMS = """\
 policy: {max_prompt_tokens: 700, dtype: float32, lora_rank: 8}
-sandbox: {workers: 2, cpu_seconds: 0.5, total_cpu_seconds: 2.0}
+machine: {cache: false}
+sandbox: {cpu_seconds: 0.5, total_cpu_seconds: 2.0}
 memory: {encoder: hash, min_similarity: 0.0}
 benchmark: {max_new_tokens: 40}
 """

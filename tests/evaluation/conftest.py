@@ -110,7 +110,7 @@ def settings_for(model: Path, **benchmark: object) -> Settings:
                 "lora_alpha": 4.0,
                 "max_prompt_tokens": 400,
             },
-            "sandbox": {"workers": 1, "allow_weak": True},
+            "machine": {"workers": 1, "allow_weak": True, "cache": False},
             "memory": {"encoder": "hash", "min_similarity": -1.0},
             "benchmark": {
                 "suites": ["builtin"],

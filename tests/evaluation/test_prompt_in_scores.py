@@ -11,8 +11,8 @@ import pytest
 from falcon.cli.evaluate import with_options
 from falcon.config import Settings
 from falcon.errors import UserError
-from falcon.evaluation import run_benchmark
-from falcon.evaluation.plan import load_suites, make_plan
+from falcon.evaluation import BenchmarkFolders, run_benchmark
+from falcon.evaluation.plan import load_benchmarks, make_plan
 from falcon.evaluation.rescore import rescore
 from falcon.monitor import SilentMonitor
 from falcon.policy.backbone import load_tokenizer
@@ -51,11 +51,9 @@ def _settings(model: Path, prompt: str, suite: str, tokens: int = 900) -> Settin
 def _run(settings: Settings, data_dir: Path, out: Path) -> dict:
     result = run_benchmark(
         settings,
-        data_dir=data_dir,
+        folders=BenchmarkFolders(data_dir, out, out.parent / "work"),
         memory=None,
         policies={"base": None},
-        out=out,
-        work=out.parent / "work",
         monitor=SilentMonitor(),
     )
     return result.scores
@@ -102,16 +100,16 @@ def test_samples_of_an_unknown_prompt_are_refused(plain: Path, mbpp: Path, tmp_p
 def test_few_shot_shows_tasks_2_3_and_4_of_the_file(
     plain: Path, mbpp: Path, tmp_path: Path
 ) -> None:
-    suites = load_suites(_settings(plain, "few-shot", f"mbpp:{mbpp}"), tmp_path)
+    suites = load_benchmarks(_settings(plain, "few-shot", f"mbpp:{mbpp}"), tmp_path)
     (first, _) = suites.problems["mbpp"]
     text = suites.form.text(load_tokenizer(str(plain)), first)
     assert [n for n in range(13) if f"    return x + {n}\n[DONE]" in text] == [2, 3, 4]
     assert text.count("[BEGIN]") == 4
-    with pytest.raises(UserError, match="no suite holds tasks 2, 3 and 4"):
-        load_suites(_settings(plain, "few-shot", "humaneval"), tmp_path)
+    with pytest.raises(UserError, match="no benchmark holds tasks 2, 3 and 4"):
+        load_benchmarks(_settings(plain, "few-shot", "humaneval"), tmp_path)
     short = _settings(plain, "few-shot", f"mbpp:{mbpp}", tokens=60)
     with pytest.raises(UserError, match=r"no problem of mbpp:.* fits"):  # its examples count too
-        load_suites(short, tmp_path)
+        load_benchmarks(short, tmp_path)
 
 
 def test_samples_of_one_prompt_are_not_taken_for_another(
@@ -120,10 +118,10 @@ def test_samples_of_one_prompt_are_not_taken_for_another(
     keys = set()
     for prompt in ("auto", "few-shot", "apps"):
         settings = _settings(plain, prompt, f"mbpp:{mbpp}")
-        keys |= {c.key for c in make_plan(settings, load_suites(settings, tmp_path), {"base": ""}, None)}  # fmt: skip
+        keys |= {c.key for c in make_plan(settings, load_benchmarks(settings, tmp_path), {"base": ""}, None)}  # fmt: skip
     mbpp.write_text(mbpp.read_text().replace('"Add 3."', '"Add three."'))
     settings = _settings(plain, "few-shot", f"mbpp:{mbpp}")
-    keys |= {c.key for c in make_plan(settings, load_suites(settings, tmp_path), {"base": ""}, None)}  # fmt: skip
+    keys |= {c.key for c in make_plan(settings, load_benchmarks(settings, tmp_path), {"base": ""}, None)}  # fmt: skip
     assert len(keys) == 8
 
 
@@ -134,4 +132,4 @@ def test_the_command_line_goes_before_the_settings(tmp_path: Path, plain: Path) 
     assert with_options(settings, ("humaneval",), "", 1, 1).policy.prompt == "apps"
     odd = with_options(settings, ("humaneval",), "", 1, 1, "raw")
     with pytest.raises(UserError, match="no prompt `raw`"):
-        load_suites(odd, tmp_path)
+        load_benchmarks(odd, tmp_path)

@@ -11,7 +11,7 @@ import pytest
 
 from falcon.cli import main as cli
 from falcon.errors import UserError
-from falcon.evaluation import run_benchmark
+from falcon.evaluation import BenchmarkFolders, run_benchmark
 from falcon.evaluation.rescore import rescore
 from falcon.monitor import SilentMonitor
 from tests.evaluation.conftest import make_problem, settings_for
@@ -22,11 +22,9 @@ def scored(model: Path, broken: Path, data_dir: Path, tmp_path: Path) -> Path:
     out = tmp_path / "out"
     run_benchmark(
         settings_for(model),
-        data_dir=data_dir,
+        folders=BenchmarkFolders(data_dir, out, tmp_path / "work"),
         memory=None,
         policies={"base": None, "trained": broken},
-        out=out,
-        work=tmp_path / "work",
         monitor=SilentMonitor(),
     )
     return out
@@ -74,7 +72,7 @@ def test_samples_that_are_missing_or_of_another_suite_are_named(
     lines = json.dumps(make_problem("double", 2).model_dump(mode="json"))
     (data_dir / "problems.jsonl").write_text(lines + "\n")
     before = (scored / "scores.json").read_bytes()
-    with pytest.raises(UserError, match="`builtin/triple` of `builtin` is in no suite"):
+    with pytest.raises(UserError, match="`builtin/triple` of `builtin` is in no benchmark"):
         rescore(
             settings_for(model), data_dir=data_dir, memory=None, out=scored, monitor=SilentMonitor()
         )
@@ -93,7 +91,7 @@ def test_the_command_scores_a_model_and_scores_it_again(
     shutil.copytree(data_dir, root / "data")
     (root / "dvc.yaml").write_text("stages: {}\n")
     (root / "params.yaml").write_text(
-        "policy: {dtype: float32, max_prompt_tokens: 400}\nsandbox: {workers: 1}\n"
+        "policy: {dtype: float32, max_prompt_tokens: 400}\nmachine: {workers: 1, cache: false}\n"
         "benchmark: {max_new_tokens: 60}\nmemory: {encoder: hash}\n"
     )
     monkeypatch.chdir(root)

@@ -10,7 +10,7 @@ import pytest
 from falcon.config import FeedbackSettings
 from falcon.critics import RecordedCritic, question_key
 from falcon.feedback import assess_group, composite
-from falcon.feedback.critic_judge import CriticJudge, marks_of, question_of, scaled
+from falcon.feedback.judges.critic import CriticJudge, marks_of, question_of, scaled
 from falcon.sandbox.verdict import Outcome, Verdict
 
 GOOD = "def f(x):\n    return x + 1\n"

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from falcon.feedback import linter as module
-from falcon.feedback.judge import StaticJudge
-from falcon.feedback.linter import Finding, Linter
+from falcon.feedback.judges import StaticJudge
+from falcon.feedback.linter import Linter, LintFinding
 from falcon.feedback.rules import RULES
 from falcon.feedback.style import PENALTY
 from falcon.feedback.syntax import MAX_CHARACTERS
 
 UNUSED = "import os\nprint(1)\n"
-FOUND = (Finding("unused import", "os", 1),)
+FOUND = (LintFinding("unused import", "os", 1),)
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def test_findings_have_issue_name_and_line(linter: Linter) -> None:
     (found,) = linter.lint(["x = 1\nimport os\n\n\ndef Add(l=[]):\n    return l == None\n"])
     assert found is not None
     assert set(found) >= {
-        Finding("unused import", "os", 2),
-        Finding("import not on a line of its own at the top", "", 2),
-        Finding("name", "Add", 5),
-        Finding("mutable default", "", 5),
-        Finding("== None", "None", 6),
+        LintFinding("unused import", "os", 2),
+        LintFinding("import not on a line of its own at the top", "", 2),
+        LintFinding("name", "Add", 5),
+        LintFinding("mutable default", "", 5),
+        LintFinding("== None", "None", 6),
     }
 
 
@@ -81,7 +81,7 @@ def test_settings_of_the_user_and_of_the_program_are_not_heeded(
     monkeypatch.setattr("tempfile.tempdir", None)
     looked_away = "# ruff: noqa\nimport os  # noqa: F401\nprint(1)\n"
     (found,) = linter.lint([looked_away])
-    assert found == (Finding("unused import", "os", 2),)
+    assert found == (LintFinding("unused import", "os", 2),)
     assert [each.name for each in tmp_path.iterdir()] == ["ruff.toml"]
 
 
@@ -91,7 +91,7 @@ def test_lines_are_those_of_the_compiler(linter: Linter) -> None:
     )
     for each in found:
         assert each is not None
-        assert Finding("unused import", "os", 2) in each
+        assert LintFinding("unused import", "os", 2) in each
 
 
 def test_a_ruff_that_hangs_is_ended_and_the_halves_are_tried(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_an_answer_cut_short_is_no_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("program", ["x = '\ud800'\n", "#" * (MAX_CHARACTERS + 1)])
 def test_what_cannot_be_asked_about_has_no_findings(linter: Linter, program: str) -> None:
-    assert linter.lint([program, UNUSED]) == [None, (Finding("unused import", "os", 1),)]
+    assert linter.lint([program, UNUSED]) == [None, (LintFinding("unused import", "os", 1),)]
 
 
 def test_a_program_that_ends_ruff_takes_no_other_with_it(linter: Linter) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from test_token_offsets import BYTES, UNIGRAM
 
-from falcon.config import SandboxSettings
+from falcon.config import Settings
 from falcon.feedback import decoded, negative_reward, token_offsets, token_rewards
 from falcon.sandbox import Program, Sandbox
 from falcon.suite import Call, CallSuite, Run, StdinSuite, Suite
@@ -19,7 +19,7 @@ CALL = CallSuite(entry_point="f", calls=(Call(args=(3,), expected=3),))
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Sandbox]:
-    with Sandbox(SandboxSettings()) as sandbox:
+    with Sandbox(Settings().changed({"machine.cache": False})) as sandbox:
         yield sandbox
 
 

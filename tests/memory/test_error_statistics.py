@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from falcon.config import MemorySettings
+from falcon.config import Settings
 from falcon.memory import LongTermMemory
 from falcon.memory.error_statistics import ErrorStatistics
 from falcon.sandbox.verdict import Outcome
@@ -62,7 +62,7 @@ def test_settings_out_of_range_are_refused(smoothing: float, forgetting: float) 
 
 
 def test_the_settings_reach_the_memory_and_the_log_says_it_all(folder: Path, encoder, make) -> None:
-    settings = MemorySettings(smoothing=2.0, forgetting=0.5)
+    settings = Settings().changed({"memory.smoothing": 2.0, "memory.forgetting": 0.5})
     told = [
         make(i, problem="p", outcome=Outcome.RUNTIME_ERROR, error=e, line=3)
         for i, e in enumerate(["name", "timeout", "timeout"])

@@ -23,10 +23,10 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from made_experience import make_experience as make
-from falcon.config import MemorySettings
+from falcon.config import Settings
 from falcon.memory import HashEncoder, LongTermMemory
 
-folder, encoder, exact = Path(sys.argv[1]), HashEncoder(), MemorySettings(search="exact")
+folder, encoder, exact = Path(sys.argv[1]), HashEncoder(), Settings().changed({"machine.search": "exact"})
 draw = random.Random(4)
 
 def write(start, out):

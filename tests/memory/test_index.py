@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from falcon.config import MemorySettings
-from falcon.memory import HashEncoder, LongTermMemory, long_term, text_of
+from falcon.config import Settings
+from falcon.memory import HashEncoder, LongTermMemory, RecallQuery, long_term, text_of
 from falcon.memory import index as indexing
 from falcon.memory.chroma import Collection
 from falcon.memory.encoder import Vectors
@@ -33,7 +33,7 @@ def state_of(folder: Path) -> IndexState:
     return IndexState.model_validate_json((folder / "state.json").read_text())
 
 
-CHROMA = MemorySettings(search="chroma")
+CHROMA = Settings().changed({"machine.search": "chroma"})
 """Few texts are else compared with one by one, and the collection not asked."""
 
 
@@ -59,7 +59,7 @@ def test_recall_agrees_with_exact_search(folder: Path, encoder: HashEncoder, mak
     with LongTermMemory.open(folder, encoder, writable=True, settings=CHROMA) as memory:
         memory.append(told)
         queries = random_tasks(rng, 40)
-        answers = memory.recall_many(queries, k=10, min_similarity=-1)
+        answers = memory.recall_many(queries, RecallQuery(10, min_similarity=-1))
         for query, hits in zip(queries, answers, strict=True):
             cosines = rows @ encoder.encode([query])[0].astype(np.float64)
             best = np.lexsort((np.arange(600), -np.round(cosines, 6)))[:10]
@@ -233,9 +233,9 @@ def test_new_texts_are_searched_before_they_are_in_the_collection(
     assert state_of(index_of(folder)).texts == 55
 
 
-@pytest.mark.parametrize("settings", [CHROMA, MemorySettings()], ids=["chroma", "auto"])
+@pytest.mark.parametrize("settings", [CHROMA, Settings()], ids=["chroma", "auto"])
 def test_a_build_that_was_cut_short_goes_on_where_it_was(
-    folder: Path, encoder, make, monkeypatch, settings: MemorySettings
+    folder: Path, encoder, make, monkeypatch, settings: Settings
 ) -> None:
     monkeypatch.setattr(long_term, "PORTION", 20)
     put: list[int] = []
@@ -265,7 +265,7 @@ def test_a_build_that_was_cut_short_goes_on_where_it_was(
         assert put[4:] == [20, 20, 10]
         right = sum(hit.experience == make(i) for i, hit in enumerate(found))
         # Rarely the graph ends with a text that no search reaches: it is approximate.
-        assert right >= (110 if settings.search == "auto" else 105)
+        assert right >= (110 if settings.machine.search == "auto" else 105)
     collection = Collection.found(folder.with_name("copy.index") / generation_name(1))
     assert collection is not None
     assert len(collection) == 110
@@ -300,12 +300,12 @@ def test_exact_search_and_the_collection_agree(folder: Path, encoder, make) -> N
     told = [make(i, task=task) for i, task in enumerate(tasks)]
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
         memory.append(told)
-        both = memory.recall_many(tasks[:20], k=7, min_similarity=-1)
+        both = memory.recall_many(tasks[:20], RecallQuery(7, min_similarity=-1))
     for search in ("exact", "chroma"):
-        settings = MemorySettings(search=search)
+        settings = Settings().changed({"machine.search": search})
         with LongTermMemory.open(folder, encoder, settings=settings) as memory:
             assert memory.update_index().exact == (search == "exact")
-            assert memory.recall_many(tasks[:20], k=7, min_similarity=-1) == both
+            assert memory.recall_many(tasks[:20], RecallQuery(7, min_similarity=-1)) == both
 
 
 def test_auto_compares_with_all_texts_until_they_are_many(folder, encoder, make, monkeypatch):
@@ -335,11 +335,12 @@ def test_auto_compares_with_all_texts_until_they_are_many(folder, encoder, make,
 
 def test_another_graph_is_built_anew_and_another_search_is_not(filled: Path, encoder) -> None:
     expected = recalled(filled, encoder)
-    for settings, generation in (
-        (MemorySettings(hnsw_search=50), 1),
-        (MemorySettings(hnsw_neighbors=8), 2),
-        (MemorySettings(hnsw_neighbors=8, hnsw_construction=50), 3),
+    for changed, generation in (
+        ({"memory.hnsw_search": 50}, 1),
+        ({"memory.hnsw_neighbors": 8}, 2),
+        ({"memory.hnsw_neighbors": 8, "memory.hnsw_construction": 50}, 3),
     ):
+        settings = Settings().changed(changed)
         with LongTermMemory.open(filled, encoder, settings=settings) as memory:
             assert memory.recall("Task 3", k=4, min_similarity=-1) == expected
         assert state_of(index_of(filled)).generation == generation

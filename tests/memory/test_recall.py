@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from falcon.config import MemorySettings
-from falcon.memory import Hit, LongTermMemory, recall_block, recalled_text
+from falcon.memory import Hit, LongTermMemory, recall_block, recall_text
 from falcon.memory.recall import clip, excerpt
 from falcon.problems.problem import Split
 from falcon.sandbox.verdict import Outcome
@@ -110,7 +110,7 @@ def test_the_settings_decide_what_is_recalled(folder, encoder, make) -> None:
             settings = MemorySettings(
                 **{"top_k": 9, "min_similarity": 0, "recall_tokens": 900} | changed
             )
-            text = recalled_text(
+            text = recall_text(
                 memory, task, settings, exclude={"p"}, unseen=unseen, count_tokens=words
             )
             return sorted(i for i in range(1, 5) if f"x + {i} for" in text)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from falcon.config import MemorySettings
+from falcon.config import MachineSettings, Settings
 from falcon.errors import UserError
 from falcon.memory import HashEncoder, LongTermMemory
 
@@ -61,12 +61,12 @@ class Counting(HashEncoder):
 
 
 def open_at(folder: Path, url: str, encoder=None, **how):
-    settings = MemorySettings(server=url, search="chroma")
+    settings = Settings().changed({"machine.server": url, "machine.search": "chroma"})
     return LongTermMemory.open(folder, encoder or HashEncoder(), settings=settings, **how)
 
 
 def test_a_copy_elsewhere_searches_what_the_first_put_there(server, filled, tmp_path, make) -> None:
-    exact = MemorySettings(search="exact")
+    exact = Settings().changed({"machine.search": "exact"})
     with LongTermMemory.open(filled, HashEncoder(), settings=exact) as memory:
         expected = memory.recall("Task 3", k=4, min_similarity=-1)
         memory.copy_to(tmp_path / "elsewhere" / "memory")
@@ -118,7 +118,7 @@ def test_a_server_that_lost_everything_is_filled_again(server, filled) -> None:
 
 def test_an_absent_server_is_named(filled) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    with open_at(filled, url) as memory, pytest.raises(UserError, match=f"memory.server.*{url}"):
+    with open_at(filled, url) as memory, pytest.raises(UserError, match=f"machine.server.*{url}"):
         memory.recall("Task 7", k=3, min_similarity=-1)
     with pytest.raises(ValueError, match="address like"):
-        MemorySettings(server="localhost:8000")
+        MachineSettings(server="localhost:8000")

@@ -45,12 +45,19 @@ def test_errors_that_left_are_not_counted(make) -> None:
 
 def test_sampling_is_deterministic_and_by_problem(make) -> None:
     memory = filled(make)
-    first = memory.sample(np.random.default_rng(1), 3)
-    assert first == filled(make).sample(np.random.default_rng(1), 3)
-    assert len(set(steps(first))) == 3
-    assert sorted(steps(memory.sample(np.random.default_rng(0), 99))) == [4, 5, 6, 7, 8, 9]
-    assert sorted(steps(memory.sample(np.random.default_rng(0), 9, "p/b"))) == [5, 7, 9]
-    assert memory.sample(np.random.default_rng(0), 3, "absent") == []
+    first = memory.draw(np.random.default_rng(1), 3)
+    assert first == filled(make).draw(np.random.default_rng(1), 3)
+    assert len(set(first)) == 3
+    assert sorted(memory.draw(np.random.default_rng(0), 99)) == [-6, -5, -4, -3, -2, -1]
+    assert sorted(memory.draw(np.random.default_rng(0), 9, "p/b")) == [-3, -2, -1]
+    assert memory.draw(np.random.default_rng(0), 3, "absent") == []
+
+
+def test_places_hold_in_a_list_of_all_that_was_recorded(make) -> None:
+    memory = filled(make)  # 1 and 3 left it at the cap
+    places = memory.draw(np.random.default_rng(0), 2, "p/b")
+    assert len(places) == 2
+    assert [[1, 3, 5, 7, 9][p] for p in places] == steps(memory.group("p/b")[p] for p in places)
 
 
 def test_state_goes_through_json_and_goes_on_alike(make) -> None:
@@ -63,9 +70,7 @@ def test_state_goes_through_json_and_goes_on_alike(make) -> None:
         each.record([make(20, problem="p/a"), make(21, problem="p/c")])
     assert list(restored) == list(memory)
     assert restored.group("p/a") == memory.group("p/a")
-    assert restored.sample(np.random.default_rng(5), 4) == memory.sample(
-        np.random.default_rng(5), 4
-    )
+    assert restored.draw(np.random.default_rng(5), 4) == memory.draw(np.random.default_rng(5), 4)
 
 
 def test_a_malformed_state_changes_nothing(make) -> None:

@@ -47,12 +47,12 @@ def tokenizer() -> list[str]:
 
 
 def sandbox() -> str:
-    from falcon.config import SandboxSettings
+    from falcon.config import Settings
     from falcon.sandbox import Program, Sandbox
     from falcon.suite import Call, CallSuite
 
     suite = CallSuite(entry_point="add", calls=(Call(args=(1, 2), expected=3),))
-    with Sandbox(SandboxSettings(workers=1)) as running:
+    with Sandbox(Settings().changed({"machine.workers": 1, "machine.cache": False})) as running:
         return running.judge(Program("def add(a, b):\n    return a + b", suite)).outcome.value
 
 

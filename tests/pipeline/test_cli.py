@@ -65,7 +65,7 @@ def test_config_prints_the_settings_of_a_profile(
     enter(shared, monkeypatch)
     assert cli.run(["config", "--profile", "gpu"]) == 0
     tree = yaml.safe_load(capsys.readouterr().out)
-    assert (tree["profile"], tree["sandbox"]["workers"]) == ("gpu", 12)
+    assert (tree["profile"], tree["machine"]["workers"]) == ("gpu", 12)
     assert tree["train"]["meta"]["inner_lr"] == 0.1
 
 

@@ -15,9 +15,10 @@ from pipeline_workspace import enter, problem, sh, write_data
 from falcon.errors import UserError
 from falcon.monitor import SilentMonitor
 from tasks.support import dvc
+from tasks.support.params import write_settings
 from tasks.support.stage import read_marker
 from tasks.support.study import run_study
-from tasks.support.workspace import Workspace, path_md5, set_profile
+from tasks.support.workspace import Workspace, path_md5
 
 
 def study(space: Workspace) -> None:
@@ -161,10 +162,10 @@ def test_switching_the_profile_changes_one_word(shared: Workspace) -> None:
     file = shared.root / "params.yaml"
     before = file.read_text()
     try:
-        assert set_profile(shared, "gpu")
-        assert file.read_text() == before.replace("profile: quick #", "profile: gpu #", 1)
-        assert not set_profile(shared, "gpu")
-        assert shared.settings().sandbox.workers == 12
+        assert write_settings(shared, "gpu")
+        assert file.read_text() == before.replace("profile: quick #", "profile: gpu   #", 1)
+        assert not write_settings(shared, "gpu")
+        assert shared.settings().machine.workers == 12
     finally:
         file.write_text(before)
 

@@ -27,11 +27,11 @@ SIZES = {
     "rollout": {"problems": 2, "samples": 2},
     "train": {
         "steps": 2,
-        "processes": 2,
         "validate_every": 1,
         "validation_problems": 1,
         "meta": {"tasks": 2, "samples": 2, "evaluation_samples": 1},
     },
+    "machine": {"processes": 2},
     "benchmark": {"limit": 2, "max_new_tokens": 24, "suites": ["builtin"]},
     # An untrained model fails in the same few ways whatever is done with it.
     "gate": {"max_tamper_rate": 1.0},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from falcon.config import SandboxSettings
+from falcon.config import Settings
 
 
-def small() -> SandboxSettings:
-    return SandboxSettings.model_validate({"workers": 1, "cpu_seconds": 1.0})
+def small() -> Settings:
+    machine = {"workers": 1, "cache": False}
+    return Settings.model_validate({"machine": machine, "sandbox": {"cpu_seconds": 1.0}})

@@ -35,7 +35,7 @@ from tests.training.setups import (
 @pytest.fixture
 def solver(causal: Policy, tiny: dict[str, Path]) -> Iterator[Solver]:
     settings = make_settings(tiny["causal"])
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         yield Solver(settings, causal, sandbox, make_judge(settings.feedback))
 
 
@@ -61,7 +61,7 @@ def test_programs_are_judged_with_their_own_problem(causal: Policy, tiny: dict[s
         ]
         for p, ids, row in zip(problems, [(1, 2), (3,)], texts, strict=True)
     ]
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         examiner = Examiner(settings.feedback, sandbox, make_judge(settings.feedback))
         groups = examiner.examine(drafts, uniform_error_share(), SilentMonitor())
     found = [[a.verdict.outcome for a in group] for group in groups]
@@ -110,7 +110,7 @@ def test_recall_enters_where_it_is_set(
     evaluation: bool,
 ) -> None:
     settings = make_settings(tiny["causal"], memory={"at": at})
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         solver = Solver(settings, causal, sandbox, make_judge(settings.feedback))
         assert bool(solver.recall(PROBLEMS[0], memory, "train")) == train
         assert bool(solver.recall(PROBLEMS[0], memory, "eval")) == evaluation

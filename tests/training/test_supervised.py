@@ -30,14 +30,14 @@ def test_every_reference_is_seen_once_an_epoch_and_the_rate_falls_over_all_updat
 ) -> None:
     seen: list[str] = []
     rates: list[float] = []
-    imitate = Mrlf.imitate
+    update = Mrlf.supervised_update
 
     def watched(self: Mrlf, step: int, problems: Any) -> dict[str, float]:
         seen.extend(p.id for p in problems)
         rates.append(self.optimizer.param_groups[0]["lr"])
-        return imitate(self, step, problems)
+        return update(self, step, problems)
 
-    monkeypatch.setattr(Mrlf, "imitate", watched)
+    monkeypatch.setattr(Mrlf, "supervised_update", watched)
     monitor = SilentMonitor()
     silent = make_problem(8, solutions=[])
     run_training(tmp_path, settings_of(tiny), problems=(*MANY[:4], silent), monitor=monitor)
@@ -54,19 +54,19 @@ def test_an_update_is_one_on_the_cross_entropy_of_the_references(
     tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: dict[str, Any] = {}
-    imitate = Mrlf.imitate
+    update = Mrlf.supervised_update
 
     def watched(self: Mrlf, step: int, problems: Any) -> dict[str, float]:
         if step == 0:
             taken["before"] = [t.detach().clone() for t in tensors(self.policy.bank.meta())]
             taken["policy"], taken["problems"] = self.policy, list(problems)
-        metrics = imitate(self, step, problems)
+        metrics = update(self, step, problems)
         if step == 0:
             taken["after"] = [t.detach().clone() for t in tensors(self.policy.bank.meta())]
             taken["loss"] = metrics["supervised/loss"]
         return metrics
 
-    monkeypatch.setattr(Mrlf, "imitate", watched)
+    monkeypatch.setattr(Mrlf, "supervised_update", watched)
     settings = settings_of(tiny)
     run_training(tmp_path, settings, problems=MANY)
     policy: Policy = taken["policy"]
@@ -99,15 +99,15 @@ def test_an_interrupted_one_goes_on_to_the_same_bytes(
 ) -> None:
     settings = settings_of(tiny)
     whole, _ = run_training(tmp_path / "whole", settings, problems=MANY)
-    imitate = Mrlf.imitate
+    update = Mrlf.supervised_update
 
     def cut(self: Mrlf, step: int, problems: Any) -> dict[str, float]:
         if step == at:
             raise KeyboardInterrupt
-        return imitate(self, step, problems)
+        return update(self, step, problems)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Mrlf, "imitate", cut)
+        patched.setattr(Mrlf, "supervised_update", cut)
         with pytest.raises(KeyboardInterrupt):
             run_training(tmp_path / "cut", settings, problems=MANY)
     monitor = SilentMonitor()

@@ -16,8 +16,8 @@ from falcon.errors import UserError
 from falcon.memory import Experience
 from falcon.monitor import SilentMonitor
 from falcon.training import saved_run_id
+from falcon.training.batches.items import LOSSES
 from falcon.training.methods.mrlf import Mrlf
-from falcon.training.objectives import LOSSES
 from falcon.training.run import checkpoint
 from tests.training.setups import PROBLEMS, make_problem, make_settings, run_training
 

@@ -1,8 +1,8 @@
-"""Experiences of long-term memory as samples of a mini-batch.
+"""Replay: experiences of long-term memory as samples of a mini-batch.
 
-Their rewards are those they were given then, less the mean of what the memory holds of the same
-problem. A remembered program was drawn by another policy, and nothing corrects for it: by default
-only programs that passed are trained on, as in self-imitation (Oh et al., 2018).
+They keep the rewards they were given then, less the mean of what the memory holds of the same
+problem. Another policy sampled these programs, and nothing corrects for it (no importance ratio):
+by default only programs that passed are trained on, as in self-imitation (Oh et al., 2018).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from falcon.training.objectives import Sample, baselines, less, memory_sample
+from falcon.training.advantages import advantages, baselines
+from falcon.training.batches.items import Sample, experience_sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,7 @@ _GROUP = 16
 """Experiences of a problem that a baseline is taken from, at most."""
 
 
-def remembered(
+def replay_samples(
     memory: LongTermMemory,
     solver: Solver,
     problems: Mapping[str, Problem],
@@ -40,14 +41,15 @@ def remembered(
         problem = problems.get(experience.problem_id)
         if problem is None or not experience.program.strip():
             continue
+        # The baseline is of all programs: among those that passed, a pass would be worth nothing.
         group = memory.sample(rng, _GROUP, problem_id=problem.id)
-        base = baselines([other.feedback for other in group], meta, adaptive)
+        baseline = baselines([other.feedback for other in group], meta, adaptive)
         samples.append(
-            memory_sample(
+            experience_sample(
                 solver.policy,
                 solver.policy.prompts.encode(problem),
                 solver.policy.form.target(problem, experience.program),
-                less(experience.feedback.rewards, base),
+                advantages(experience.feedback.rewards, baseline),
                 experience.program,
             )
         )

@@ -37,19 +37,12 @@ from falcon.generation.local import Draws, Sampling, Weights
 from falcon.memory import LongTermMemory, Origin, ShortTermMemory
 from falcon.rollout import Attempt, Solver, outcome_metrics
 from falcon.training.adapt_on_recall import into_weights, recalled_samples
-from falcon.training.batches.replay import remembered
+from falcon.training.advantages import baselines
+from falcon.training.batches.items import LOSSES, Sample, attempt_rows, items_of, sl_sample
+from falcon.training.batches.replay import replay_samples
 from falcon.training.inner_loop import adapt, inner_gradients, outer_gradient, tensors
-from falcon.training.objectives import (
-    LOSSES,
-    LossReport,
-    Sample,
-    attempt_rows,
-    baselines,
-    items_of,
-    merge,
-    sl_sample,
-)
-from falcon.training.run.process_group import Team
+from falcon.training.objectives import LossReport, merge
+from falcon.training.run.process_group import ProcessGroup
 
 if TYPE_CHECKING:
     from falcon.config import Settings
@@ -89,7 +82,7 @@ class Mrlf:
         long_term: LongTermMemory,
         problems: Sequence[Problem],
         optimizer: torch.optim.Optimizer,
-        team: Team | None = None,
+        processes: ProcessGroup | None = None,
     ) -> None:
         self.settings = settings
         self.meta = settings.train.meta
@@ -100,25 +93,26 @@ class Mrlf:
         self.short_term = ShortTermMemory(settings.memory.short_term_cap)
         self.by_id = {p.id: p for p in problems}
         self.optimizer = optimizer
-        self.team = team or Team()
+        self.processes = processes or ProcessGroup()
         self._version = ""
-        self._attempt_of: dict[int, tuple[Experience, Attempt]] = {}
         self._greedy_of: dict[str, Attempt] = {}
 
     # -- the algorithm -----------------------------------------------------------------
 
-    def imitate(self, step: int, problems: Sequence[Problem]) -> dict[str, float]:
+    def supervised_update(self, step: int, problems: Sequence[Problem]) -> dict[str, float]:
         """Initialise theta: an update on a reference of each problem (eq. 2), before the loop.
 
         Raises UserError when loss or gradient is not finite, before any weight moves.
         """
         items = []
-        for task, place in enumerate(self.team.share(len(problems))):
+        for task, place in enumerate(self.processes.share(len(problems))):
             rng = np.random.default_rng([self.settings.seed, step, place, 2])
             items += items_of(task, self._supervised(problems[place], (), rng))
         since = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
-        report = merge(self.team.each(outer_gradient(self.policy, items, None, self.settings)))
+        report = merge(
+            self.processes.gather(outer_gradient(self.policy, items, None, self.settings))
+        )
         self._refuse_not_finite(report, "supervised update")
         norms = self._update(step, None)
         self.solver.clock.add("update", since)
@@ -132,7 +126,7 @@ class Mrlf:
         """
         self._version = self.policy.digest()
         problems = self.sample_tasks()
-        now = Iteration(step, problems, self.team.share(len(problems)))
+        now = Iteration(step, problems, self.processes.share(len(problems)))
         self.generate_code(now)
         self.adaptation(now)
         self.evaluation(now)
@@ -150,12 +144,9 @@ class Mrlf:
         """
         self.short_term.clear()
         now.attempts = self._attempt(now, self.meta.samples, seed=2 * now.step)
-        self._attempt_of = {}
         self._greedy_of = {}
-        for attempt in (a for group in now.attempts for a in group if a.judged):
-            experience = attempt.experience(self._origin(now))
-            self._attempt_of[id(experience)] = (experience, attempt)
-            self.short_term.record([experience])
+        for group in now.attempts:
+            self.short_term.record(a.experience(self._origin(now)) for a in group if a.judged)
 
     def adaptation(self, now: Iteration) -> None:
         """Adaptation: theta_i = theta; one or more gradient steps on a mini-batch of LMB and SMB."""
@@ -166,14 +157,14 @@ class Mrlf:
         for task, place in enumerate(now.own):
             problem, group = now.problems[place], now.attempts[place]
             rng = np.random.default_rng([self.settings.seed, now.step, place, 0])
-            support = self._from_short_term(problem, rng)
+            support = self._from_short_term(problem, group, rng)
             used = {a.sample for a in support}
             now.held_back.append([a for a in group if a.judged and a.sample not in used])
             samples = self._samples(group, support) + self._to_adapt(problem, group, rng)
             batches += items_of(task, samples)
         since = time.perf_counter()
         now.fast, inner = adapt(self.policy, batches, len(now.own), self.settings)
-        now.inner = merge(self.team.each(inner))
+        now.inner = merge(self.processes.gather(inner))
         self._refuse_not_finite(now.inner, "adaptation")
         self.solver.clock.add("adapt", since)
 
@@ -201,7 +192,9 @@ class Mrlf:
             items += items_of(task, samples)
         since = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
-        report = merge(self.team.each(outer_gradient(self.policy, items, now.fast, self.settings)))
+        report = merge(
+            self.processes.gather(outer_gradient(self.policy, items, now.fast, self.settings))
+        )
         self._refuse_not_finite(report, "meta-update")
         norms = self._update(now.step, now.fast)
         self.solver.clock.add("update", since)
@@ -238,7 +231,7 @@ class Mrlf:
         """Sum gradients over the processes and clip them, in place; their norm before that."""
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        self.team.add_gradients(parameters)
+        self.processes.sum_gradients(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.train.clip_norm)
         gradients[:] = [p.grad for p in parameters]
         return float(norm)
@@ -257,7 +250,7 @@ class Mrlf:
             phase="train",
             weights=Weights(fast),
         )
-        return self.team.together(own)
+        return self.processes.gather_shares(own)
 
     def _samples(self, group: Sequence[Attempt], chosen: Sequence[Attempt]) -> list[Sample]:
         """The chosen attempts of a group as samples; the baseline is that of the whole group."""
@@ -285,14 +278,18 @@ class Mrlf:
             )[0][0]
         return self._greedy_of[problem.id]
 
-    def _from_short_term(self, problem: Problem, rng: np.random.Generator) -> list[Attempt]:
+    def _from_short_term(
+        self, problem: Problem, group: Sequence[Attempt], rng: np.random.Generator
+    ) -> list[Attempt]:
         """A mini-batch of SMB: at most half of the task's latest samples.
 
         The other half stays for the outer loss, which must not see the same batch.
         """
         half = len(self.short_term.group(problem.id)) // 2
-        drawn = self.short_term.sample(rng, min(self.meta.short_batch, half), problem.id)
-        return [self._attempt_of[id(experience)][1] for experience in drawn]
+        places = self.short_term.draw(rng, min(self.meta.short_batch, half), problem.id)
+        # SMB has no token ids. Its places hold in the attempts that were recorded, too.
+        recorded = [a for a in group if a.judged]
+        return [recorded[place] for place in places]
 
     def _to_adapt(
         self, problem: Problem, group: Sequence[Attempt], rng: np.random.Generator
@@ -311,7 +308,7 @@ class Mrlf:
 
     def _from_long_term(self, rng: np.random.Generator) -> list[Sample]:
         """A mini-batch of LMB: earlier programs with the rewards they were given then."""
-        return remembered(self.long_term, self.solver, self.by_id, rng)
+        return replay_samples(self.long_term, self.solver, self.by_id, rng)
 
     def _supervised(
         self, problem: Problem, group: Sequence[Attempt], rng: np.random.Generator

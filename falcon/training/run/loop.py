@@ -34,10 +34,16 @@ from falcon.training.adapt_on_recall import adapted_weights
 from falcon.training.methods.mrlf import Mrlf
 from falcon.training.run import checkpoint
 from falcon.training.run.checkpoint import Progress
-from falcon.training.run.memory_check import MIB, Memory, foresee, peak, rehearse
-from falcon.training.run.process_group import Team
+from falcon.training.run.memory_check import (
+    MIB,
+    DeviceMemory,
+    check_memory,
+    measure_likely_step,
+    peak,
+)
+from falcon.training.run.process_group import ProcessGroup
 from falcon.training.run.schedule import set_rate
-from falcon.training.run.supervised import imitate
+from falcon.training.run.supervised import supervised_updates
 from falcon.training.samplers import make_sampler
 
 if TYPE_CHECKING:
@@ -59,11 +65,8 @@ class TrainResult:
 
 def training_digest(settings: Settings, problems: Sequence[Problem], memory_digest: str) -> str:
     """What a checkpoint belongs to: the settings and inputs that change its numbers."""
-    sections = ("benchmark", "gate", "tracking", "profile", "rollout")
-    used = settings.model_dump_json(
-        exclude=dict.fromkeys(sections, True)
-        | {"sandbox": {"workers"}, "train": {"processes", "shard"}}
-    )
+    unused = {"benchmark", "gate", "tracking", "profile", "rollout", "machine"}
+    used = settings.model_dump_json(exclude=unused)
     state = hashlib.sha256(used.encode())
     for problem in sorted(problems, key=lambda p: p.id):
         state.update(problem.model_dump_json().encode())
@@ -92,26 +95,26 @@ def train(
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    team = Team(accelerator)
-    split = settings.train.shard or accelerator.distributed_type == "FSDP"
-    _require_processes(team, accelerator.distributed_type, settings.train.meta.tasks)
+    processes = ProcessGroup(accelerator)
+    split = settings.machine.shard or accelerator.distributed_type == "FSDP"
+    _require_processes(processes, accelerator.distributed_type, settings.train.meta.tasks)
     digest = training_digest(settings, problems, memory.digest())
-    settings = _of_one(settings, team)
+    settings = _of_one(settings, processes)
     since = time.perf_counter()
     policy = _loaded(settings)
-    if split and team.size > 1:
-        _split(settings, policy, team)
+    if split and processes.size > 1:
+        _split(settings, policy, processes)
     loading = time.perf_counter() - since
     training, valid = _divided(settings, policy, problems)
-    rehearsed = _rehearsed(settings, policy, training, team.size)
-    logger.info("memory: %s", rehearsed)
+    device_memory = _check_memory(settings, policy, training, processes.size)
+    logger.info("memory: %s", device_memory)
     # What is trained is whole in every process: no wrapper of the accelerator has a part in it.
     optimizer = torch.optim.AdamW(
         policy.bank.parameters(),
         lr=settings.train.learning_rate,
         weight_decay=settings.train.weight_decay,
     )
-    with Sandbox(settings.sandbox) as sandbox:
+    with Sandbox(settings) as sandbox:
         solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
         method = Mrlf(
             settings,
@@ -120,28 +123,31 @@ def train(
             long_term=memory,
             problems=training,
             optimizer=optimizer,
-            team=team,
+            processes=processes,
         )
-        team.wait()  # The first process may have removed checkpoints that are not wanted.
+        processes.barrier()  # The first process may have removed checkpoints that are not wanted.
         progress = _resume(checkpoints, digest, run_id, method, memory)
         solver.clock.seconds["load"] = loading
         spent: Counter[str] = Counter()
         save = partial(_save, settings, method, progress, checkpoints)
-        supervised = imitate(settings, method, progress, training, save, monitor, spent)
+        supervised = supervised_updates(settings, method, progress, training, save, monitor, spent)
         _repeat(settings, method, progress, valid, checkpoints, monitor, supervised, spent)
-    return _finish(policy, progress, out, checkpoints, {**spent, "processes": float(team.size)})
+    return _finish(
+        policy, progress, out, checkpoints, {**spent, "processes": float(processes.size)}
+    )
 
 
-def dry_run(settings: Settings, problems: Sequence[Problem]) -> Memory:
+def dry_run(settings: Settings, problems: Sequence[Problem]) -> DeviceMemory:
     """What a training of these settings takes of the device's memory, without training.
 
     Raises UserError where it does not fit, and for no problems.
     """
     policy = _loaded(settings)
     training, _ = _divided(settings, policy, problems)
-    asked, tasks = _asked(settings, policy, training, settings.train.processes)
-    likely = foresee(settings, policy, asked, tasks)  # before: what was freed is not given back
-    return replace(rehearse(settings, policy, asked, tasks), likely=likely)
+    prompts_of_all, tasks = _asked(settings, policy, training, settings.machine.processes)
+    # First the likely step: memory that the largest batches take is not given back.
+    likely = measure_likely_step(settings, policy, prompts_of_all, tasks)
+    return replace(check_memory(settings, policy, prompts_of_all, tasks), likely=likely)
 
 
 def _loaded(settings: Settings) -> Policy:
@@ -166,10 +172,10 @@ def _divided(
     return training, spread(valid, settings.train.validation_problems)
 
 
-def _rehearsed(
+def _check_memory(
     settings: Settings, policy: Policy, problems: Sequence[Problem], processes: int
-) -> Memory:
-    return rehearse(settings, policy, *_asked(settings, policy, problems, processes))
+) -> DeviceMemory:
+    return check_memory(settings, policy, *_asked(settings, policy, problems, processes))
 
 
 def _asked(
@@ -180,47 +186,46 @@ def _asked(
     return [policy.prompts.encode(p) for p in problems], tasks
 
 
-def _require_processes(team: Team, kind: str, tasks: int) -> None:
+def _require_processes(processes: ProcessGroup, kind: str, tasks: int) -> None:
     if kind in ("DEEPSPEED", "MEGATRON_LM"):
         raise UserError(
             f"train was launched with {kind}, which would split the weights its own way.",
-            hint="Use launch/machine.yaml or launch/fsdp.yaml: train.shard splits the backbone by FSDP.",
+            hint="Use launch/machine.yaml or launch/fsdp.yaml: machine.shard splits the backbone by FSDP.",
         )
     wanted = int(os.environ.get("WORLD_SIZE", "1"))
-    if team.size != wanted:
+    if processes.size != wanted:
         raise UserError(
             f"train was launched as {wanted} processes, which do not see each other.",
-            hint="Start them by train.processes, torch.distributed.run or accelerate launch.",
+            hint="Start them by machine.processes, torch.distributed.run or accelerate launch.",
         )
-    if team.size > tasks:
+    if processes.size > tasks:
         raise UserError(
-            f"train was launched as {team.size} processes for {tasks} tasks a step.",
+            f"train was launched as {processes.size} processes for {tasks} tasks a step.",
             hint="Raise train.meta.tasks, or launch fewer.",
         )
 
 
-def _split(settings: Settings, policy: Policy, team: Team) -> None:
+def _split(settings: Settings, policy: Policy, processes: ProcessGroup) -> None:
     """Split the backbone; UserError where processes would not make the same passes."""
     meta = settings.train.meta
     if meta.order == 2:
         raise UserError(
-            "train.shard: the graph of meta.order 2 holds weights that are no longer there.",
-            hint="Set train.meta.order: 1, or train.shard: false.",
+            "machine.shard: the graph of meta.order 2 holds weights that are no longer there.",
+            hint="Set train.meta.order: 1, or machine.shard: false.",
         )
-    if meta.baseline == "greedy" and meta.tasks % team.size:
+    if meta.baseline == "greedy" and meta.tasks % processes.size:
         raise UserError(
-            f"train.shard: {team.size} processes cannot write the greedy programs of "
+            f"machine.shard: {processes.size} processes cannot write the greedy programs of "
             f"{meta.tasks} tasks side by side.",
             hint="Take a multiple of the processes as train.meta.tasks, or another baseline.",
         )
     policy.shard()
 
 
-def _of_one(settings: Settings, team: Team) -> Settings:
-    """The settings of one process of the team: its share of the sandbox's workers."""
-    workers = max(1, settings.sandbox.workers // team.size)
-    sandbox = settings.sandbox.model_copy(update={"workers": workers})
-    return settings.model_copy(update={"sandbox": sandbox})
+def _of_one(settings: Settings, processes: ProcessGroup) -> Settings:
+    """The settings of one process of a training: its share of the sandbox's workers."""
+    workers = max(1, settings.machine.workers // processes.size)
+    return settings.changed({"machine.workers": workers})
 
 
 def _resume(
@@ -244,10 +249,10 @@ def _resume(
 
 
 def _save(settings: Settings, method: Mrlf, progress: Progress, checkpoints: Path) -> None:
-    if method.team.first:
+    if method.processes.is_first:
         keep = settings.train.keep_checkpoints
         checkpoint.save(checkpoints, progress, method.policy, method.optimizer, keep)
-    method.team.wait()
+    method.processes.barrier()
 
 
 def _repeat(
@@ -311,11 +316,11 @@ def _validate(
 ) -> dict[str, float]:
     """Greedy score on held-out problems, adapted where recall enters the weights; the best adapter is
     kept (eq. 5)."""
-    team = method.team
-    problems = [valid[place] for place in team.share(len(valid))]
+    processes = method.processes
+    problems = [valid[place] for place in processes.share(len(valid))]
     clock = method.solver.clock
     # Processes that share a backbone have to make the same passes, so they take all at once.
-    at_once = settings.train.meta.tasks if team.size == 1 else 0
+    at_once = settings.train.meta.tasks if processes.size == 1 else 0
     fast = adapted_weights(
         method.policy,
         settings,
@@ -333,13 +338,13 @@ def _validate(
         weights=Weights(fast),
         monitor=monitor,
     )
-    metrics = outcome_metrics([a for group in team.together(own) for a in group])
+    metrics = outcome_metrics([a for group in processes.gather_shares(own) for a in group])
     score = metrics["reward/tests"]
     if score > progress.best_score:
         progress.best_score, progress.best_step = score, progress.step
-        if team.first:
+        if processes.is_first:
             checkpoint.write_folder(checkpoints / "best", method.policy.save)
-        team.wait()
+        processes.barrier()
     return {f"valid/{name}": value for name, value in metrics.items()}
 
 

@@ -3,7 +3,7 @@
 Rows as long as they may get are begun as in generation, and micro-batches as full as they may
 get go forward and back. So a training that does not fit fails at once and not after hours, and
 the memory it took is the most that the training will take. What it takes with programs as long as
-the policy writes them now is less where a step does not fill a micro-batch: :func:`foresee` writes
+the policy writes them now is less where a step does not fill a micro-batch: :func:`measure_likely_step` writes
 some and sees. No weight moves and no global random number is drawn.
 """
 
@@ -20,9 +20,9 @@ import torch
 
 from falcon.errors import UserError
 from falcon.generation.local import Draws, Sampling, Weights, active_pairs, generate
+from falcon.training.batches.items import LOSSES, Item, Sample, items_of
 from falcon.training.inner_loop import adapt, outer_gradient, tensors
-from falcon.training.objectives import LOSSES, Item, items_of, loss_batches
-from falcon.training.objectives import Sample as LossSample
+from falcon.training.objectives import loss_batches
 
 if TYPE_CHECKING:
     from falcon.config import Settings
@@ -33,7 +33,7 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Memory:
+class DeviceMemory:
     """Bytes of the device (of the process, on a CPU): ``loaded`` before any work, and the most
     while ``generation`` and the ``update`` were rehearsed. ``device`` is ``cpu`` or ``cuda``.
     ``likely`` is what a step took with programs as the policy writes them now; 0: not seen."""
@@ -60,9 +60,9 @@ class Memory:
         return max(self.loaded, self.generation, self.update)
 
 
-def rehearse(
+def check_memory(
     settings: Settings, policy: Policy, prompts: Sequence[Sequence[int]], tasks: int
-) -> Memory:
+) -> DeviceMemory:
     """Do the largest pieces of work once; ``prompts`` are token ids of the training problems.
 
     ``tasks`` are those of a step that one process has. Raises UserError where the memory of the device is not enough.
@@ -74,7 +74,7 @@ def rehearse(
         generation = _most(policy, lambda: _begin_rows(settings, policy, longest, tasks))
         update = _most(policy, lambda: _update(settings, policy, (longest, lengths[0]), tasks))
     forget_peak(policy.device)
-    return Memory(policy.device.type, loaded, generation, update)
+    return DeviceMemory(policy.device.type, loaded, generation, update)
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def _named(policy: Policy) -> Iterator[None]:
         ) from fault
 
 
-def foresee(
+def measure_likely_step(
     settings: Settings, policy: Policy, prompts: Sequence[Sequence[int]], tasks: int
 ) -> int:
     """Bytes that a step takes on ``tasks`` prompts from the shortest to the longest, evenly
@@ -120,10 +120,10 @@ def _step(settings: Settings, policy: Policy, asked: Sequence[tuple[int, ...]]) 
         for task, group in enumerate(groups):
             found += _scored(task, asked[task], group)
             # The reference, about as long as a program, and what is remembered of other tasks.
-            found += _scored(task, asked[task], [first[task][0]], drawn=False)
+            found += _scored(task, asked[task], [first[task][0]], on_policy=False)
             for other in range(task + 1, task + 1 + meta.long_batch):
                 place = other % len(asked)
-                found += _scored(task, asked[place], [first[place][0]], drawn=False)
+                found += _scored(task, asked[place], [first[place][0]], on_policy=False)
         return found
 
     try:
@@ -226,12 +226,12 @@ def _scored(
     prompt: tuple[int, ...],
     completions: Sequence[tuple[int, ...]],
     *,
-    drawn: bool = True,
+    on_policy: bool = True,
 ) -> list[Item]:
-    """Completions whose every token has a reward; those not ``drawn`` are scored uncut."""
+    """Completions whose every token has a reward; those not ``on_policy`` by the plain model."""
     samples = []
     for completion in completions:
         rows = torch.zeros(len(LOSSES), len(completion))
-        rows[1 if drawn else 0] = 1.0
-        samples.append(LossSample(prompt, completion, rows, drawn))
+        rows[1 if on_policy else 0] = 1.0
+        samples.append(Sample(prompt, completion, rows, on_policy))
     return items_of(task, samples)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from falcon.training.run.checkpoint import Progress
 
 
-def imitate(
+def supervised_updates(
     settings: Settings,
     method: Mrlf,
     progress: Progress,
@@ -48,7 +48,7 @@ def imitate(
             if step < progress.supervised:
                 continue  # done before an interruption
             set_rate(method.optimizer, t, step, count + t.steps)
-            metrics = method.imitate(step, batch)
+            metrics = method.supervised_update(step, batch)
             progress.supervised = step + 1
             if progress.supervised % t.checkpoint_every == 0 or progress.supervised == count:
                 save()

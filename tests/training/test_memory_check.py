@@ -1,4 +1,4 @@
-"""The rehearsal: what memory a training takes, and that it leaves nothing behind."""
+"""The memory check: what memory a training takes, and that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from falcon.policy.policy import Policy
-from falcon.training.run.memory_check import MIB, Memory, foresee, rehearse
+from falcon.training.run.memory_check import MIB, DeviceMemory, check_memory, measure_likely_step
 from tests.models import load_tiny
 from tests.training.setups import make_settings
 
@@ -21,7 +21,7 @@ TOO_LITTLE = """
 import resource, sys
 from pathlib import Path
 from falcon.errors import UserError
-from falcon.training.run.memory_check import rehearse
+from falcon.training.run.memory_check import check_memory
 from tests.models import load_tiny
 from tests.training.setups import make_settings
 
@@ -34,14 +34,16 @@ settings = make_settings(
 used = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (used + (256 << 20), used + (256 << 20)))
 try:
-    rehearse(settings, policy, [(5, 6, 7)], 3)
+    check_memory(settings, policy, [(5, 6, 7)], 3)
 except UserError as fault:
     print(fault.message)
 """
 
 
-def rehearsed(policy: Policy, model: Path, **changes: Any) -> Memory:
-    return rehearse(make_settings(model, **changes), policy, [(5, 6, 7), (5, 6, 7, 8) * 20], TASKS)
+def checked(policy: Policy, model: Path, **changes: Any) -> DeviceMemory:
+    return check_memory(
+        make_settings(model, **changes), policy, [(5, 6, 7), (5, 6, 7, 8) * 20], TASKS
+    )
 
 
 @pytest.mark.parametrize("order", [0, 1, 2])
@@ -52,7 +54,7 @@ def test_no_weight_moves_and_no_random_number_is_drawn(
     policy = load_tiny(tiny[kind], second_order=order == 2)
     before = [p.detach().clone() for p in policy.bank.parameters()]
     state = torch.get_rng_state()
-    found = rehearsed(policy, tiny[kind], train={"meta": {"order": order}})
+    found = checked(policy, tiny[kind], train={"meta": {"order": order}})
     assert found.device == "cpu"
     assert found.peak >= found.update > 0
     assert all(p.grad is None for p in policy.bank.parameters())
@@ -65,10 +67,10 @@ def test_larger_batches_take_more(tiny: dict[str, Path]) -> None:
     policy = load_tiny(tiny["causal"])
     long = {"max_new_tokens": 200}
     many = {"meta": {"samples": 32}}
-    small = rehearsed(
+    small = checked(
         policy, tiny["causal"], sampling=long, train={"micro_batch_tokens": 512, **many}
     )
-    large = rehearsed(
+    large = checked(
         policy, tiny["causal"], sampling=long, train={"micro_batch_tokens": 16_384, **many}
     )
     assert large.update > small.update + 16 * MIB
@@ -104,7 +106,7 @@ def test_what_is_foreseen_grows_with_the_programs_and_leaves_nothing_behind(
             sampling={"max_new_tokens": length, "batch_size": 128},
             train={"micro_batch_tokens": 16_384, "meta": meta},
         )
-        return foresee(settings, policy, [(5, 6, 7), (5, 6, 7, 8) * 20], TASKS)
+        return measure_likely_step(settings, policy, [(5, 6, 7), (5, 6, 7, 8) * 20], TASKS)
 
     policy.end_ids = frozenset()  # so that programs are as long as they may get
     assert seen(200) > seen(8) + 16 * MIB
@@ -115,9 +117,9 @@ def test_what_is_foreseen_grows_with_the_programs_and_leaves_nothing_behind(
 
 
 def test_what_is_foreseen_is_said_beside_the_most() -> None:
-    said = str(Memory("cpu", 1 * MIB, 2 * MIB, 5 * MIB, likely=4 * MIB))
+    said = str(DeviceMemory("cpu", 1 * MIB, 2 * MIB, 5 * MIB, likely=4 * MIB))
     assert said.endswith("about 4 MiB with programs as they are now, at most 5 MiB of cpu")
-    assert "about" not in str(Memory("cpu", 1 * MIB, 2 * MIB, 5 * MIB))
+    assert "about" not in str(DeviceMemory("cpu", 1 * MIB, 2 * MIB, 5 * MIB))
 
 
 def test_recall_makes_prompts_longer_only_where_it_enters_them(tiny: dict[str, Path]) -> None:

@@ -2,8 +2,8 @@
 
 Every seed trains anew and is scored on problems never trained on: by sampled programs, and by the
 greedy one. ``plain`` is what a home-made script does: policy gradient on the tests' rewards
-with a supervised term, no inner loop, no memory; it gets more steps, so that both write as
-many programs. Arms that are done are kept. Nothing is promoted.
+with a supervised term, no inner loop, no memory. It gets more steps, so that both methods write
+as many programs.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from falcon.comparison.arms import (
+    Arm,
     OpenMemory,
+    Study,
+    as_json,
     by_problem,
     cell,
     difference,
     interval,
     scored,
-    shown,
     write_result,
 )
 from falcon.comparison.learning_figure import draw
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 ARMS = ("base", "plain", "mrlf")
 MEASURES = {"passed": "pass@1", "reward": "test reward", "syntax": "syntax", "crash": "crash"}
+Frames = dict[str, dict[str, list["pd.DataFrame"]]]
+"""Judged samples by arm and by scoring, a table a seed."""
 
 
 def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
@@ -47,6 +51,7 @@ def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
         changes["train"] = train.model_copy(
             update={
                 "steps": math.ceil(train.steps * programs / meta.samples),
+                # Without an inner loop there is nothing to evaluate; 1 is the fewest there may be.
                 "meta": meta.model_copy(
                     update={"order": 0, "evaluation_samples": 1, "long_batch": 0}
                 ),
@@ -72,30 +77,26 @@ def run_study(
 ) -> dict[str, Any]:
     """Run what is missing and write ``study.json``, ``table.md`` and ``curves.png`` into ``out``.
 
-    ``settings.benchmark`` says on what and with how many samples arms are scored.
+    ``settings.benchmark`` gives the suites and the number of samples that arms are scored by.
     """
+    import pandas as pd
+
     scorings = {
         "sampled": settings.benchmark,
         "greedy": settings.benchmark.model_copy(update={"samples": 1}),
     }
-    frames: dict[str, dict[str, list[pd.DataFrame]]] = {
-        arm: {way: [] for way in scorings} for arm in ARMS
-    }
+    frames: Frames = {arm: {way: [] for way in scorings} for arm in ARMS}
+    study = Study(problems, open_memory, data_dir, monitor)
     for seed in seeds:
-        for arm in ARMS:
-            found = scored(
-                settings_of(settings, arm, seed),
-                problems,
-                open_memory=open_memory,
-                data_dir=data_dir,
-                place=out / f"seed-{seed}" / arm,
-                monitor=monitor,
-                scorings=scorings,
-                trains=arm != "base",
-            )
-            for way, frame in found.items():
-                frames[arm][way].append(frame)
-    curves = {arm: [_curves(out / f"seed-{s}" / arm) for s in seeds] for arm in ARMS[1:]}
+        for name in ARMS:
+            changed, folder = settings_of(settings, name, seed), out / f"seed-{seed}" / name
+            samples = scored(study, Arm(changed, folder, scorings, trains=name != "base"))
+            for way, frame in samples.items():
+                frames[name][way].append(frame)
+    curves = {
+        arm: [pd.read_csv(out / f"seed-{seed}" / arm / "curves.csv") for seed in seeds]
+        for arm in ARMS[1:]
+    }
     scores = {way: _compared(frames, way, settings) for way in scorings}
     result = {
         "seeds": list(seeds),
@@ -115,10 +116,8 @@ def run_study(
     return result
 
 
-def _compared(
-    frames: dict[str, dict[str, list[pd.DataFrame]]], way: str, settings: Settings
-) -> dict[str, Any]:
-    """Of each arm the means by measure, and the paired differences to the arms before it."""
+def _compared(frames: Frames, way: str, settings: Settings) -> dict[str, Any]:
+    """Each arm's means by measure, and its paired differences to the arms before it."""
     confidence, seed = settings.gate.confidence, settings.seed
     tables = {arm: by_problem(frames[arm][way]) for arm in ARMS}
     rows: dict[str, Any] = {}
@@ -138,10 +137,8 @@ def _compared(
     return rows
 
 
-def _gains(
-    frames: dict[str, dict[str, list[pd.DataFrame]]], number: int, settings: Settings
-) -> dict[str, Any]:
-    """One seed alone: the gain of each arm over the untrained model, by samples."""
+def _gains(frames: Frames, number: int, settings: Settings) -> dict[str, Any]:
+    """One seed alone: the gain of each arm over the untrained model, on sampled programs."""
     base = by_problem([frames["base"]["sampled"][number]])
     return {
         arm: {
@@ -157,41 +154,35 @@ def _gains(
     }
 
 
-def _curves(place: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.read_csv(place / "curves.csv")
-
-
 def _gain(curves: Sequence[pd.DataFrame], settings: Settings) -> dict[str, float]:
     """Mean over steps of the reward after adaptation less that before, with its interval."""
     import pandas as pd
 
     gains = pd.concat(list(curves))["adaptation_gain"].to_numpy()
-    return shown(bootstrap(gains, confidence=settings.gate.confidence, seed=settings.seed))
+    return as_json(bootstrap(gains, confidence=settings.gate.confidence, seed=settings.seed))
 
 
-def table_of(found: dict[str, Any]) -> str:
+def table_of(result: dict[str, Any]) -> str:
     """Each arm's measures and what it gained, with intervals over problems."""
     head = ["arm", "programs", *MEASURES.values()]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for way, rows in found["scores"].items():
+    for way, rows in result["scores"].items():
         for arm, row in rows.items():
-            means = [_part(row[name]["mean"], name) for name in MEASURES.values()]
+            means = [_cell(row[name]["mean"], name) for name in MEASURES.values()]
             lines.append(f"| {arm} | {way} | {' | '.join(means)} |")
         for arm, other in (("plain", "base"), ("mrlf", "base"), ("mrlf", "plain")):
-            gains = [_part(rows[arm][name][f"against_{other}"], name) for name in MEASURES.values()]
+            gains = [_cell(rows[arm][name][f"against_{other}"], name) for name in MEASURES.values()]
             lines.append(f"| {arm} - {other} | {way} | {' | '.join(gains)} |")
-    seeds = ", ".join(map(str, found["seeds"]))
-    steps = ", ".join(f"{arm} {count}" for arm, count in found["steps"].items())
+    seeds = ", ".join(map(str, result["seeds"]))
+    steps = ", ".join(f"{arm} {count}" for arm, count in result["steps"].items())
     lines.append(
-        f"\n{found['problems']} held-out problems, {found['samples']} samples each, seeds {seeds}; "
-        f"steps: {steps}; {found['model']}; {100 * found['confidence']:.0f} % intervals over "
+        f"\n{result['problems']} held-out problems, {result['samples']} samples each, seeds {seeds}; "
+        f"steps: {steps}; {result['model']}; {100 * result['confidence']:.0f} % intervals over "
         "problems; pass@1, syntax errors and crashes in per cent of programs. Adaptation gain "
-        f"(reward after the inner step less before): {cell(found['adaptation_gain'], 1, 3)}."
+        f"(reward after the inner step less before): {cell(result['adaptation_gain'], 1, 3)}."
     )
     return "\n".join(lines) + "\n"
 
 
-def _part(found: dict[str, float], name: str) -> str:
-    return cell(found, 1, 3) if name == "test reward" else cell(found, 100, 1)
+def _cell(interval: dict[str, float], name: str) -> str:
+    return cell(interval, 1, 3) if name == "test reward" else cell(interval, 100, 1)

@@ -1,9 +1,7 @@
 """Do the memories help? The four arms of the paper's Table IV on equal terms.
 
 Every arm trains on the same problems with the same seeds, steps and samples and is scored
-on the same held-out problems; what differs is written in :data:`ARMS`. Finished arms are
-kept, so an interrupted study goes on. It promotes nothing and leaves the pipeline's own
-results alone.
+on the same held-out problems; what differs is written in :data:`ARMS`.
 """
 
 from __future__ import annotations
@@ -13,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from falcon.comparison.arms import (
+    Arm,
     OpenMemory,
+    Study,
     by_problem,
     cell,
     difference,
@@ -45,9 +45,10 @@ ARMS: dict[str, Changes] = {
     "short": {"memory": _NO_LONG, "meta": {"long_batch": 0}},
     "both": {"memory": _LONG},
 }
-"""Changes of the settings by arm. ``none`` is supervised training alone; ``long`` has programs
-of long-term memory, P_error of eq. 9 and, where ``memory.at`` says so, recall in prompts, but no reward
-of the latest samples; ``short`` has those and nothing of long-term memory; ``both`` is MRLF whole."""
+"""Changes of the settings by arm. ``none`` is supervised training alone. ``long`` has programs
+of long-term memory, P_error of eq. 9 and, where ``memory.at`` says so, recall in prompts, but no
+reward of the latest samples. ``short`` has that reward and nothing of long-term memory. ``both``
+is MRLF."""
 
 
 def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
@@ -81,26 +82,19 @@ def run_study(
 ) -> dict[str, Any]:
     """Run what is missing and write ``study.json`` and ``table.md`` into ``out``.
 
-    ``settings.benchmark`` says on what, with how many samples and how many problems arms are
-    scored. Raises what training and benchmarks raise.
+    ``settings.benchmark`` gives the suites, the samples and the number of problems that arms
+    are scored by. Raises what training and benchmarks raise.
     """
+    study = Study(problems, open_memory, data_dir, monitor)
     frames: dict[str, list[pd.DataFrame]] = {name: [] for name in ARMS}
     for seed in seeds:
         for name in ARMS:
-            mine = settings_of(settings, name, seed)
-            samples = scored(
-                mine,
-                problems,
-                open_memory=open_memory,
-                data_dir=data_dir,
-                place=out / f"seed-{seed}" / name,
-                monitor=monitor,
-                scorings={"scores": mine.benchmark},
-            )
-            frames[name].append(samples["scores"])
-    arms = {name: by_problem(found) for name, found in frames.items()}
+            changed = settings_of(settings, name, seed)
+            arm = Arm(changed, out / f"seed-{seed}" / name, {"scores": changed.benchmark})
+            frames[name].append(scored(study, arm)["scores"])
+    tables = {name: by_problem(seeds_of_arm) for name, seeds_of_arm in frames.items()}
     levels = _levels(frames["none"][0])
-    found = {
+    result = {
         "seeds": list(seeds),
         "problems": len(levels),
         "samples": settings.benchmark.samples,
@@ -108,10 +102,12 @@ def run_study(
         "recall": settings.memory.at,
         "model": settings.policy.model,
         "confidence": settings.gate.confidence,
-        "arms": {name: _row(arm, arms["none"], levels, settings) for name, arm in arms.items()},
+        "arms": {
+            name: _row(table, tables["none"], levels, settings) for name, table in tables.items()
+        },
     }
-    write_result(out, found, table_of(found))
-    return found
+    write_result(out, result, table_of(result))
+    return result
 
 
 def _levels(frame: pd.DataFrame) -> dict[str, str]:
@@ -123,6 +119,7 @@ def _levels(frame: pd.DataFrame) -> dict[str, str]:
 def _row(
     arm: pd.DataFrame, base: pd.DataFrame, levels: dict[str, str], settings: Settings
 ) -> dict[str, Any]:
+    """One arm beside the arm without memories, on the problems that both were judged on."""
     confidence, seed = settings.gate.confidence, settings.seed
     shared = arm.index.intersection(base.index)
     by_level = {
@@ -130,10 +127,10 @@ def _row(
         for level in APPS_SHARES
         if any(levels[p] == level.value for p in shared)
     }
-    whole = len(by_level) == len(APPS_SHARES)
+    # The paper's column "All" weighs all three difficulties; without one it has no value.
     weighted = (
         sum(share * by_level[level.value] for level, share in APPS_SHARES.items())
-        if whole
+        if len(by_level) == len(APPS_SHARES)
         else None
     )
     return {
@@ -149,7 +146,7 @@ def _row(
     }
 
 
-def table_of(found: dict[str, Any]) -> str:
+def table_of(result: dict[str, Any]) -> str:
     """The study as the paper's table, pass@1 in per cent, with intervals and differences."""
     names = [level.value for level in APPS_SHARES]
     head = [
@@ -163,20 +160,18 @@ def table_of(found: dict[str, Any]) -> str:
         "reward - none",
     ]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for name, row in found["arms"].items():
+    for name, row in result["arms"].items():
         levels = row["by_difficulty"]
-        cells = [
-            "x" if name in ("long", "both") else "-",
-            "x" if name in ("short", "both") else "-",
-        ]
+        cells = ["x" if name in (memory, "both") else "-" for memory in ("long", "short")]
         cells += [f"{100 * levels[n]:.1f}" if n in levels else "" for n in names]
         cells.append("" if row["all_weighted"] is None else f"{100 * row['all_weighted']:.1f}")
         cells += [cell(row["pass@1"][k], 100, 1) for k in ("mean", "against_none")]
         cells += [cell(row["test_reward"][k], 1, 3) for k in ("mean", "against_none")]
         lines.append(f"| {' | '.join(cells)} |")
-    seeds = ", ".join(map(str, found["seeds"]))
+    seeds = ", ".join(map(str, result["seeds"]))
     lines.append(
-        f"\n{found['problems']} held-out problems, {found['samples']} samples each, seeds {seeds}, "
-        f"{found['steps']} steps, recall {found['recall']}, {found['model']}; {100 * found['confidence']:.0f} % intervals over problems."
+        f"\n{result['problems']} held-out problems, {result['samples']} samples each, seeds {seeds}, "
+        f"{result['steps']} steps, recall {result['recall']}, {result['model']}; "
+        f"{100 * result['confidence']:.0f} % intervals over problems."
     )
     return "\n".join(lines) + "\n"

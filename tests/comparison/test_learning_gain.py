@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from falcon.comparison import learning as study
+from falcon.comparison import learning_gain as study
 from falcon.comparison.arms import by_problem
 from tests.comparison.study_setups import run_study
 from tests.models import tiny_causal

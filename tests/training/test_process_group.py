@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from falcon.training.run import checkpoint
-from falcon.training.run.process_group import Team
+from falcon.training.run.process_group import ProcessGroup
 from tests.processes import ONE_THREAD, ROOT, free_port, run_two
 from tests.training.setups import make_settings, run_training
 from tests.training.test_training_loop import WEIGHTS
@@ -31,7 +31,8 @@ CHANGES["recalled"] = RECALLED | {
 # Two tasks here and one there in micro-batches of one row: the processes have unlike numbers of passes.
 SPLIT: dict[str, Any] = {
     name: {
-        "train": {"shard": True, "micro_batch_tokens": 256, "meta": {"tasks": 3} | more, **other}
+        "machine": {"shard": True},
+        "train": {"micro_batch_tokens": 256, "meta": {"tasks": 3} | more, **other},
     }
     for name, more, other in (
         ("split", {"order": 1}, {}),
@@ -46,7 +47,7 @@ SPLIT["split-recalled"] = RECALLED | SPLIT["split"]  # one problem to validate o
 
 def train_in_two(model: Path, root: Path, changes: dict[str, Any]) -> None:
     """A training for each of the changes, in the folder of its name, by the same two processes."""
-    run_two("tests.training.team_run", model, root, json.dumps(changes))
+    run_two("tests.training.process_group_run", model, root, json.dumps(changes))
 
 
 def curves(folder: Path) -> list[dict[str, float]]:
@@ -88,7 +89,7 @@ def test_a_training_of_one_process_goes_on_in_two_by_accelerate(
     source = tmp_path / "one" / "checkpoints" / "step-000002"
     shutil.copytree(source, tmp_path / "two" / "x" / "checkpoints" / "step-000002")
     launch = ["accelerate.commands.launch", "--config_file", "launch/machine.yaml"]
-    launch += ["--main_process_port", str(free_port()), "-m", "tests.training.team_run"]
+    launch += ["--main_process_port", str(free_port()), "-m", "tests.training.process_group_run"]
     done = subprocess.run(
         [sys.executable, "-m", *launch, model, tmp_path / "two", json.dumps({"x": changes})],
         cwd=ROOT,
@@ -123,12 +124,16 @@ def test_more_processes_than_tasks_are_refused(tiny: dict[str, Path], tmp_path: 
         train_in_two(tiny["causal"], tmp_path, {"few": few})
 
 
-def test_a_team_of_one_shares_nothing() -> None:
-    team = Team()
-    assert (team.first, team.share(3), team.each("x")) == (True, [0, 1, 2], ["x"])
-    assert team.together(["a", "b"]) == ["a", "b"]
+def test_a_process_alone_shares_nothing() -> None:
+    processes = ProcessGroup()
+    assert (processes.is_first, processes.share(3), processes.gather("x")) == (
+        True,
+        [0, 1, 2],
+        ["x"],
+    )
+    assert processes.gather_shares(["a", "b"]) == ["a", "b"]
     parameter = torch.nn.Parameter(torch.zeros(2))
-    team.add_gradients([parameter])
+    processes.sum_gradients([parameter])
     assert parameter.grad is None
 
 
@@ -143,4 +148,6 @@ def test_what_a_split_backbone_cannot_do_is_refused(
     tiny: dict[str, Path], tmp_path: Path, meta: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(AssertionError, match=said):
-        train_in_two(tiny["causal"], tmp_path, {"x": {"train": {"shard": True, "meta": meta}}})
+        train_in_two(
+            tiny["causal"], tmp_path, {"x": {"machine": {"shard": True}, "train": {"meta": meta}}}
+        )

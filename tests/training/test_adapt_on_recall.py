@@ -15,8 +15,8 @@ from falcon.policy.adapter import Pairs
 from falcon.policy.policy import Policy
 from falcon.rollout import Solver
 from falcon.training.adapt_on_recall import adapted_weights, recalled_samples
+from falcon.training.batches.items import LOSSES
 from falcon.training.inner_loop import tensors
-from falcon.training.objectives import LOSSES
 from tests.training.setups import (
     demonstration,
     make_problem,
@@ -64,7 +64,7 @@ def test_only_programs_that_passed_one_a_task_and_none_of_the_task_itself(
     wanted = {f"def {make_problem(n).entry_point}(x):" for n in (1, 2, 4)}
     assert {t.splitlines()[0] for t in told} == wanted
     assert len(told) == len(wanted)
-    assert all(s.rows[LOSSES.index("sl")].min() == 1 and not s.drawn for s in found)
+    assert all(s.rows[LOSSES.index("sl")].min() == 1 and not s.on_policy for s in found)
     assert all(not s.rows[1:].any() for s in found)
 
 

@@ -7,8 +7,8 @@ import tokenize
 
 import pytest
 
-from falcon.memory import canonical as normal
-from falcon.memory.canonical import normal_program
+from falcon.memory import canonical
+from falcon.memory.canonical import canonical_program
 
 PROGRAM = '''def f(xs, n=3):
     """Keep  this."""
@@ -34,7 +34,7 @@ PROGRAM = '''def f(xs, n=3):
 )
 def test_layout_and_comments_do_not_matter(same: str) -> None:
     assert ast.dump(ast.parse(same)) == ast.dump(ast.parse(PROGRAM))
-    assert normal_program(same) == normal_program(PROGRAM)
+    assert canonical_program(same) == canonical_program(PROGRAM)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_layout_and_comments_do_not_matter(same: str) -> None:
     ],
 )
 def test_what_feedback_can_speak_of_matters(other: str) -> None:
-    assert normal_program(other) != normal_program(PROGRAM)
+    assert canonical_program(other) != canonical_program(PROGRAM)
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,13 @@ def test_what_feedback_can_speak_of_matters(other: str) -> None:
     ],
 )
 def test_programs_that_differ_to_python_stay_two(one: str, two: str) -> None:
-    assert normal_program(one) != normal_program(two)
+    assert canonical_program(one) != canonical_program(two)
 
 
 def test_real_code_means_the_same_in_its_normal_form() -> None:
-    for module in (ast, inspect, io, tokenize, normal):
+    for module in (ast, inspect, io, tokenize, canonical):
         source = inspect.getsource(module)
-        short = normal_program(source)
+        short = canonical_program(source)
         assert len(short) < len(source)
         assert ast.dump(ast.parse(short)) == ast.dump(ast.parse(source))
-        assert normal_program(short) == short
+        assert canonical_program(short) == short

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from falcon.comparison import memory as study
+from falcon.comparison import memory_ablation as study
 from tests.comparison.study_setups import run_study
 from tests.models import tiny_causal
 from tests.training.setups import make_settings

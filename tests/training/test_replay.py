@@ -13,8 +13,8 @@ from falcon.memory import HashEncoder, LongTermMemory, Origin
 from falcon.policy.policy import Policy
 from falcon.rollout import Solver
 from falcon.sandbox import Sandbox
-from falcon.training.batches.replay import remembered
-from falcon.training.objectives import LOSSES, Sample
+from falcon.training.batches.items import LOSSES, Sample
+from falcon.training.batches.replay import replay_samples
 from tests.training.setups import attempts_of, make_problem, make_settings
 
 GOOD = "def f(x):\n    return x + 1"
@@ -31,12 +31,12 @@ def samples_of(
     rows = [(GOOD, "pass", 0), (BAD, "ZeroDivisionError", 2)]
     with (
         LongTermMemory.open(root, HashEncoder(), writable=True) as memory,
-        Sandbox(settings.sandbox) as sandbox,
+        Sandbox(settings) as sandbox,
     ):
         memory.append([a.experience(Origin(stage="seed")) for a in attempts_of(policy, rows)])
         solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
-        found = remembered(memory, solver, problems, np.random.default_rng(0))
-    assert not any(s.drawn for s in found)
+        found = replay_samples(memory, solver, problems, np.random.default_rng(0))
+    assert not any(s.on_policy for s in found)
     return {GOOD if "x + 1" in policy.decode(s.completion) else BAD: s for s in found}
 
 

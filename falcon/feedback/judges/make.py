@@ -1,0 +1,26 @@
+"""Which judge the settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from falcon.config import FeedbackSettings
+from falcon.feedback.judges.base import Judge
+from falcon.feedback.judges.critic import CriticJudge
+from falcon.feedback.judges.recorded import RecordedJudge
+from falcon.feedback.judges.static import StaticJudge
+
+
+def make_judge(settings: FeedbackSettings) -> Judge:
+    """The judge the settings name. Raises UserError for bad recorded scores, a model that is
+    absent and a key that is not set."""
+    if settings.judge == "static":
+        return StaticJudge()
+    if settings.judge == "recorded":
+        return RecordedJudge(Path(settings.recorded_scores))
+    # The only way from feedback up to the policy (a local critic is a policy that generates):
+    # it stays inside this function, so that importing feedback loads no model code.
+    from falcon.critics.make import make_critic
+    from falcon.sandbox.cache import folder
+
+    return CriticJudge(make_critic(settings.judge, settings.critic, folder() / "critics"))
