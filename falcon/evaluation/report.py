@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.evaluation.chunks import write_whole
+from falcon.atomic import write_whole
 from falcon.evaluation.scores import POOLED, TERMS, judged
 from falcon.sandbox.verdict import Outcome
 

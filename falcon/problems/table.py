@@ -6,15 +6,15 @@ read back. The bytes depend on the problems only, not on time or machine.
 
 from __future__ import annotations
 
-import contextlib
+import io
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from falcon.atomic import write_whole
 from falcon.errors import UserError
 from falcon.problems.problem import Problem
 
@@ -59,18 +59,9 @@ def write_problems(path: Path, problems: Iterable[Problem]) -> None:
     """
     import pyarrow.parquet as pq
 
-    table = _table(problems)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            pq.write_table(table, file, compression="zstd", use_dictionary=False)
-            file.flush()
-            os.fsync(file.fileno())  # before the rename, else a crash may leave an empty file
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    packed = io.BytesIO()
+    pq.write_table(_table(problems), packed, compression="zstd", use_dictionary=False)
+    write_whole(path, packed.getvalue())
 
 
 def read_problems(path: Path) -> list[Problem]:
