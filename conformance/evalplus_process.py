@@ -16,7 +16,7 @@ from typing import Any
 
 
 def _deserialiser(package: Path) -> Any:
-    """Their function that restores the types of inputs, cut out of a module that cannot be imported."""
+    """Their function that restores the types of inputs; its module cannot be imported."""
     source = (package / "evalplus" / "data" / "mbpp.py").read_text(encoding="utf-8")
     tree = ast.parse(source)
     wanted = "mbpp_deserialize_inputs"

@@ -8,8 +8,8 @@ components: ``clustered`` (some fifty texts about one thing, as tasks are) and `
 structure: the worst case for an approximate index). FAISS is no dependency: without it its
 rows are left out. Run: ``python -m perf.memory [SIZE ...] [--vectors KIND]``. The index
 answers at every size (``--search chroma``), also where the default compares with all texts. With
-``--keep FOLDER`` the memory stays there, and a run that was cut short goes on with it: what is
-told of appends and index is then of the part that was added.
+``--keep FOLDER`` the memory stays there and an interrupted run goes on with it; the rates of
+appends and index are then those of the added part.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ KINDS = ("clustered", "random")
 
 
 class GivenVectors:
-    """An encoder that looks up what it was told: the embedding costs nothing here."""
+    """An encoder that looks up given vectors, so that embedding takes no time."""
 
     name, dim = "given", DIM
 
@@ -71,7 +71,7 @@ def vectors(kind: str, n: int, rng: np.random.Generator) -> Vectors:
 
 
 def experience(number: int) -> Experience:
-    """One of its own problem, text and program."""
+    """A made-up experience; each has a problem, text and program of its own."""
     outcome = Outcome.PASS if number % 3 == 0 else Outcome.WRONG_ANSWER
     failed = outcome is not Outcome.PASS
     body = "".join(f"    x = x * {number + i} + {i}\n" for i in range(6))
@@ -93,20 +93,20 @@ def experience(number: int) -> Experience:
 
 
 def exact(rows: Vectors, queries: Vectors, k: int) -> list[list[int]]:
-    """By numpy: the k rows of the greatest cosine for each query."""
-    cosines = queries @ rows.T
-    near = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+    """The k rows with the greatest cosine for each query, by numpy."""
+    cosines = queries @ rows.T  # [queries, rows]
+    near = np.argpartition(-cosines, k - 1, axis=1)[:, :k]  # the k nearest, not yet in order
     order = np.argsort(-np.take_along_axis(cosines, near, axis=1), axis=1)
     return [list(map(int, row)) for row in np.take_along_axis(near, order, axis=1)]
 
 
 Answer = Callable[[int, int], list[list[int]]]
-"""Numbers found for the queries from one to another."""
+"""Numbers of the hits for the queries from a first one to a last one, which is left out."""
 
 
 def timed(answer: Answer) -> tuple[float, float, list[list[int]]]:
-    """Median milliseconds of a query alone, and of one in a batch; and what was found."""
-    answer(0, 1)
+    """Median milliseconds of a query alone and of one in a batch, and the hits of each query."""
+    answer(0, 1)  # whatever is loaded at the first query is not timed
     alone, grouped, found = [], [], []
     for number in range(QUERIES):
         since = time.perf_counter()
@@ -133,7 +133,7 @@ def line(name: str, truth: list[list[int]], answer: Answer) -> str:
 
 
 def fill(memory: LongTermMemory, rows: Vectors) -> float:
-    """Append an experience for each row that has none; seconds spent in appending."""
+    """Append an experience for each row that has none; the seconds that appending took."""
     spent = 0.0
     for start in range(len(memory), len(rows), BATCH):
         part = rows[start : start + BATCH]
@@ -145,13 +145,13 @@ def fill(memory: LongTermMemory, rows: Vectors) -> float:
 
 
 def rate(n: int, seconds: float) -> str:
-    """So many a second, as text."""
+    """A rate as text."""
     return f"{n / seconds:.0f}/s of {n}" if n else "nothing to do"
 
 
 def build(memory: LongTermMemory, rows: Vectors, name: str) -> VectorIndex:
     """Append what is missing, bring the index up to it, and print how fast that went."""
-    there = len(memory)
+    before = len(memory)
     appended = fill(memory, rows)
     put = 0
 
@@ -165,7 +165,7 @@ def build(memory: LongTermMemory, rows: Vectors, name: str) -> VectorIndex:
     index = memory.update_index(show)
     built = time.perf_counter() - since
     print(
-        f"\n{name}, {len(rows)} experiences: appends {rate(len(rows) - there, appended)}, index "
+        f"\n{name}, {len(rows)} experiences: appends {rate(len(rows) - before, appended)}, index "
         f"{rate(put, built)}; {psutil.Process().memory_info().rss / 1e6:.0f} MB of RAM"
     )
     return index
@@ -173,7 +173,7 @@ def build(memory: LongTermMemory, rows: Vectors, name: str) -> VectorIndex:
 
 @contextmanager
 def place_of(keep: Path | None) -> Iterator[Path]:
-    """A folder that stays, or one that goes."""
+    """``keep``, or a temporary folder."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         yield keep
@@ -255,7 +255,8 @@ def main(arguments: list[str]) -> None:
     settings = Settings().changed({"machine.search": chosen.search})
     s = settings.memory
     print(
-        f"search {chosen.search}; HNSW M {s.hnsw_neighbors}, construction {s.hnsw_construction}, search {s.hnsw_search}; "
+        f"search {chosen.search}; HNSW M {s.hnsw_neighbors}, construction {s.hnsw_construction},"
+        f" search {s.hnsw_search}; "
         f"{os.cpu_count()} cores"
     )
     faiss = load_faiss()
