@@ -50,11 +50,11 @@ class GivenVectors:
     name, dim = "given", DIM
 
     def __init__(self) -> None:
-        self.known: dict[str, Vectors] = {}
+        self.by_text: dict[str, Vectors] = {}
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """The vectors of known texts."""
-        return np.stack([self.known[text] for text in texts])
+        """The vectors that were given for the texts."""
+        return np.stack([self.by_text[text] for text in texts])
 
 
 def vectors(kind: str, n: int, rng: np.random.Generator) -> Vectors:
@@ -107,16 +107,16 @@ Answer = Callable[[int, int], list[list[int]]]
 def timed(answer: Answer) -> tuple[float, float, list[list[int]]]:
     """Median milliseconds of a query alone and of one in a batch, and the hits of each query."""
     answer(0, 1)  # whatever is loaded at the first query is not timed
-    alone, grouped, found = [], [], []
+    alone, grouped, hits = [], [], []
     for number in range(QUERIES):
         since = time.perf_counter()
-        found += answer(number, number + 1)
+        hits += answer(number, number + 1)
         alone.append(time.perf_counter() - since)
     for start in range(0, QUERIES, GROUP):
         since = time.perf_counter()
         answer(start, start + GROUP)
         grouped.append((time.perf_counter() - since) / GROUP)
-    return 1e3 * statistics.median(alone), 1e3 * statistics.median(grouped), found
+    return 1e3 * statistics.median(alone), 1e3 * statistics.median(grouped), hits
 
 
 def megabytes(folder: Path) -> float:
@@ -126,8 +126,8 @@ def megabytes(folder: Path) -> float:
 
 def line(name: str, truth: list[list[int]], answer: Answer) -> str:
     """A row of the table."""
-    alone, grouped, found = timed(answer)
-    pairs = zip(truth, found, strict=True)
+    alone, grouped, hits = timed(answer)
+    pairs = zip(truth, hits, strict=True)
     share = statistics.mean(len(set(right) & set(got)) / len(right) for right, got in pairs)
     return f"  {name:<26} {share:9.4f} {alone:10.3f} {grouped:12.3f}"
 
@@ -194,7 +194,7 @@ def measure(kind: str, n: int, faiss: Any, settings: Settings, keep: Path | None
     ]
     encoder = GivenVectors()
     tasks = [f"query {i}" for i in range(QUERIES)]
-    encoder.known = dict(zip(tasks, queries, strict=True))
+    encoder.by_text = dict(zip(tasks, queries, strict=True))
     with place_of(keep and keep / f"{kind}-{n}") as place:
         folder = place / "memory"
         with LongTermMemory.open(folder, encoder, writable=True, settings=settings) as memory:
@@ -202,8 +202,8 @@ def measure(kind: str, n: int, faiss: Any, settings: Settings, keep: Path | None
             print(f"  {'':<26} {'recall@10':>9} {'query, ms':>10} {'of 64, ms':>12}")
 
             def recalled(start: int, stop: int) -> list[list[int]]:
-                found = memory.recall_many(tasks[start:stop], RecallQuery(k, min_similarity=-1))
-                return [[hit.experience.origin.step for hit in row] for row in found]
+                hits = memory.recall_many(tasks[start:stop], RecallQuery(k, min_similarity=-1))
+                return [[hit.experience.origin.step for hit in row] for row in hits]
 
             def searched(start: int, stop: int) -> list[list[int]]:
                 near = index.nearest(queries[start:stop], k + 16)

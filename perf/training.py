@@ -129,8 +129,8 @@ def tasks_at_once(rounds: int) -> None:
     """All tasks of a meta-step at once, beside one after the other."""
     gradients = [meta_step(*prepared("float32"), size) for size in (TASKS, 1)]
     squared = sum(float((a - b).square().sum()) for a, b in zip(*gradients, strict=True))
-    whole = sum(float(b.square().sum()) for b in gradients[1])
-    print(f"gradients in float32 differ by {(squared / whole) ** 0.5:.1e} of their norm")
+    total = sum(float(b.square().sum()) for b in gradients[1])
+    print(f"gradients in float32 differ by {(squared / total) ** 0.5:.1e} of their norm")
     settings, policy, prompts = prepared()
     print(f"timed in {policy.compute_dtype}")
     rows = []

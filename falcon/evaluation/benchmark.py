@@ -136,11 +136,11 @@ def _fill(
         solver.clock.seconds["load"] = loading
         # One backbone for all: only the adapter changes from policy to policy.
         for name in dict.fromkeys(chunk.policy for chunk in missing):
-            mine = [chunk for chunk in missing if chunk.policy == name]
+            own_chunks = [chunk for chunk in missing if chunk.policy == name]
             folder = policies[name]
             if folder is not None:
                 load_adapter(policy.bank, folder)
-            _run_chunks(solver, mine, store, memory, folder is not None, monitor)
+            _run_chunks(solver, own_chunks, store, memory, folder is not None, monitor)
         return solver.clock.read()
 
 
@@ -239,11 +239,11 @@ def _rows(
     rows = []
     for policy in policies:
         # Chunks hold long tasks first; the table has the order of the benchmark.
-        mine = sorted(
+        samples = sorted(
             made[same.get(policy, policy)],
             key=lambda r: (place[r["suite"], r["problem_id"]], r["sample"]),
         )
-        rows += [{"policy": policy, **row} for row in mine]
+        rows += [{"policy": policy, **row} for row in samples]
     return rows
 
 

@@ -68,12 +68,12 @@ def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
     benchmarks = Benchmarks(prompts.form)
     sources = settings.benchmark.suites
     for name, source in zip(benchmark_names(sources), sources, strict=True):
-        wanted = settings.benchmark.difficulties
+        levels = settings.benchmark.difficulties
         problems = load_benchmark(source, data_dir)
-        eligible = [p for p in problems if not wanted or p.difficulty in wanted]
-        if wanted and not eligible:
+        eligible = [p for p in problems if not levels or p.difficulty in levels]
+        if levels and not eligible:
             raise UserError(
-                f"benchmark.difficulties: {source} has none of {', '.join(wanted)}.",
+                f"benchmark.difficulties: {source} has none of {', '.join(levels)}.",
                 hint=f"It has: {', '.join(sorted({p.difficulty for p in problems}))}.",
             )
         chosen = spread(eligible, settings.benchmark.limit)

@@ -95,8 +95,8 @@ def changed(samples: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
 def _example(problem: pd.DataFrame, policy: str, *, want_pass: bool) -> dict[str, Any]:
     """One program of the policy: passing or not as wanted, any if there is none such."""
     samples = problem[problem["policy"] == policy]
-    wanted = samples[(samples["outcome"] == Outcome.PASS.value) == want_pass]
-    row = (wanted if len(wanted) else samples).iloc[0]
+    preferred = samples[(samples["outcome"] == Outcome.PASS.value) == want_pass]
+    row = (preferred if len(preferred) else samples).iloc[0]
     error = str(row["error_type"] or "")
     if error and int(row["error_line"]):
         error += f" on line {int(row['error_line'])}"
