@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from falcon.config.memory import MemorySettings
 from falcon.config.sections import (
     DataSettings,
     FeedbackSettings,
     MachineSettings,
+    MemorySettings,
     PolicySettings,
     SamplingSettings,
     SandboxSettings,
@@ -27,6 +27,7 @@ from falcon.config.training import BenchmarkSettings, GateSettings, RolloutSetti
 from falcon.errors import UserError
 
 MOVED = {
+    "benchmark.suites": "benchmark.names",
     "memory.search": "machine.search",
     "memory.server": "machine.server",
     "sandbox.allow_weak": "machine.allow_weak",

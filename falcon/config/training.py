@@ -103,12 +103,12 @@ class TrainSettings(Section):
 class BenchmarkSettings(Section):
     """What policies are scored on, and how."""
 
-    suites: tuple[str, ...] = ("humaneval", "builtin")
+    names: tuple[str, ...] = ("humaneval", "builtin")
     """Benchmarks: ``humaneval``, ``builtin`` (its test split), ``mbpp:PATH``."""
     difficulties: tuple[str, ...] = ()
     """Difficulties scored; empty: all."""
     limit: int = Field(0, ge=0)
-    """Problems of each suite, evenly spread; 0: all."""
+    """Problems of each benchmark, evenly spread; 0: all."""
     samples: int = Field(1, ge=1)
     """1: greedy; more: sampled, for pass@k."""
     temperature: float = Field(0.6, gt=0)

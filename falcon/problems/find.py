@@ -43,7 +43,7 @@ def load_held_out(name: str, settings: Settings, data_dir: Path) -> list[Problem
 def find_problem(wanted: str, settings: Settings, data_dir: Path) -> Problem:
     """The problem of that id. Raises UserError naming those nearest to it."""
     names = [*settings.data.sources]
-    names += [suite for suite in settings.benchmark.suites if suite not in names]
+    names += [suite for suite in settings.benchmark.names if suite not in names]
     # The source that the id names first: others may not be on this machine.
     names.sort(key=lambda name: name.partition(":")[0] != wanted.partition("/")[0])
     known: list[str] = []

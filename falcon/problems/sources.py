@@ -107,7 +107,7 @@ def _load_source(name: str, data_dir: Path) -> list[Problem]:
     if kind in ("humaneval", "evalplus"):
         raise UserError(
             f"`data.sources`: `{name}` is a benchmark and is never trained on.",
-            hint="Put it under `benchmark.suites`.",
+            hint="Put it under `benchmark.names`.",
         )
     raise UserError(
         f"`data.sources`: there is no source `{name}`.",
@@ -147,7 +147,7 @@ def load_demonstrations(name: str) -> list[Problem]:
 
     None for other benchmarks. Raises UserError for a malformed file.
     """
-    kind, path = _split_name(name, "benchmark.suites")
+    kind, path = _split_name(name, "benchmark.names")
     found = _load_mbpp(path) if kind == "mbpp" and path else []
     return [problem for problem in found if problem.split is Split.DEMO]
 
@@ -160,7 +160,7 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
     ``apps:PATH`` (a file or a folder) or ``leetcode:PATH``. Raises UserError for an unknown name, a malformed
     file and a file without test problems.
     """
-    kind, path = _split_name(name, "benchmark.suites")
+    kind, path = _split_name(name, "benchmark.names")
     if name == "builtin":
         problems = _load_builtin(data_dir)
     elif name == "humaneval":
@@ -179,13 +179,13 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
         problems = _load(require_path(path), "evalplus")
     else:
         raise UserError(
-            f"`benchmark.suites`: there is no benchmark `{name}`.",
+            f"`benchmark.names`: there is no benchmark `{name}`.",
             hint="Valid: humaneval, humaneval:PATH, builtin, mbpp:PATH, evalplus:PATH, apps:PATH, leetcode:PATH.",
         )
     test = [problem for problem in problems if problem.split is Split.TEST]
     if not test:
         raise UserError(
-            f"`benchmark.suites`: `{name}` holds no problem of the test split.",
+            f"`benchmark.names`: `{name}` holds no problem of the test split.",
             hint="Name a file that does.",
         )
     return test
