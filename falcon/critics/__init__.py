@@ -1,4 +1,4 @@
-"""Critics: language models that are asked for a judgement, behind one interface."""
+"""Critics: language models that answer questions about programs, behind one interface."""
 
 from falcon.critics.answers import Answers, question_key
 from falcon.critics.critic import Critic, Usage
