@@ -93,7 +93,7 @@ def overlap(
         list[str],
         typer.Argument(
             metavar="BENCHMARK...",
-            help="humaneval, builtin, mbpp:PATH, evalplus:PATH, apps:PATH, leetcode:PATH, jsonl:PATH.",
+            help="humaneval, builtin, or KIND:PATH: mbpp, evalplus, apps, leetcode, jsonl.",
         ),
     ],
     ngram: Annotated[

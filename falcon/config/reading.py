@@ -25,7 +25,7 @@ FREE = ("machine", "tracking")
 """Sections that no stage of ``dvc.yaml`` depends on."""
 
 PREFIX = "FALCON_SET__"
-"""Begins the name of a variable that overrides a setting: ``FALCON_SET__TRAIN__STEPS=3``."""
+"""Begins the names of variables that override settings: ``FALCON_SET__TRAIN__STEPS=3``."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def environment_overrides() -> list[Override]:
         def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
             return value  # read as YAML below; pydantic-settings would read lists as JSON
 
-    tree = Variables(Settings, env_prefix=PREFIX, env_nested_delimiter="__")()  # type: ignore[arg-type]
+    model: Any = Settings  # annotated as BaseSettings there, but only its fields are read
+    tree = Variables(model, env_prefix=PREFIX, env_nested_delimiter="__")()
     overrides = []
     for name in names:
         path = name.removeprefix(PREFIX).lower().replace("__", ".")

@@ -89,7 +89,7 @@ def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 def refuse_unknown(
     tree: dict[str, Any], source: str, *, shown: str = "", path: str = "", at: Any = Settings
 ) -> None:
-    """Raise UserError for a key of ``tree`` that is no setting; ``shown`` is put before its path."""
+    """Raise UserError for a key that is no setting; the message has ``shown`` before its path."""
     for key, value in tree.items():
         here = f"{path}{key}"
         if here in MOVED:
