@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from falcon.feedback import assess_group, composite, unit_test_value
 from falcon.feedback.reward import Feedback
 from falcon.generation.local import Completion, Sampling, generate
-from falcon.memory.experience import Asked, Experience, Origin
+from falcon.memory.experience import Experience, Origin, TaskDetails
 from falcon.monitor import Monitor, SilentMonitor
 from falcon.prompts import encode as prompts
 from falcon.sandbox import Program
@@ -72,7 +72,7 @@ class Attempt:
             problem_id=self.problem.id,
             split=self.problem.split,
             task=self.problem.statement,
-            asked=Asked.of(self.problem),
+            asked=TaskDetails.of(self.problem),
             program=self.program,
             verdict=self.verdict,
             feedback=self.feedback,
