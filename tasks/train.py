@@ -18,9 +18,10 @@ import numpy as np
 
 from falcon.config import Settings
 from falcon.errors import UserError
+from falcon.files import replaced_folder
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, validate
-from tasks.support.files import path_md5, replaced_folder, write_text
+from tasks.support.files import path_md5, write_text
 from tasks.support.memory import open_memory
 from tasks.support.processes import launched, rank
 from tasks.support.stage import Stage, StageResult

@@ -6,11 +6,11 @@ Files are whole or not there, need no network, and are equal bytes for equal fin
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from falcon.errors import UserError
+from falcon.files import write_whole
 from falcon.problems.overlap import Counts, Marked, Overlap, Pair, Touched
 
 TEMPLATE = "overlap.html.j2"
@@ -30,13 +30,7 @@ def write_overlap(found: Overlap, path: Path) -> None:
     """Write the report in the form that the file's name asks for (see :func:`require_form`)."""
     require_form(path)
     text = _page(found) if path.suffix == ".html" else _json(found)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as handle:
-        handle.write(text.encode("utf-8", "replace"))
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
+    write_whole(path, text.encode("utf-8", "replace"))
 
 
 def _page(found: Overlap) -> str:

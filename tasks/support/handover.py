@@ -12,8 +12,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from falcon.files import replaced_folder
 from tasks.support import dvc
-from tasks.support.files import path_md5, replaced_folder
+from tasks.support.files import path_md5
 from tasks.support.memory import has_memory, open_memory
 from tasks.support.workspace import Workspace
 

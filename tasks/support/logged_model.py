@@ -10,7 +10,8 @@ from typing import Any
 
 from falcon.config import PolicySettings
 from falcon.errors import UserError
-from tasks.support.files import path_md5, replaced_folder, write_json
+from falcon.files import replaced_folder
+from tasks.support.files import path_md5, write_json
 from tasks.support.mlflow_store import import_mlflow
 from tasks.support.tracking import Tracker
 
