@@ -75,7 +75,7 @@ def run_benchmark(
     monitor: Monitor,
     curves: pd.DataFrame | None = None,
 ) -> BenchmarkResult:
-    """Score ``policies`` (name -> adapter folder; ``base``: None) on ``benchmark.suites``.
+    """Score ``policies`` (name -> adapter folder; ``base``: None) on ``benchmark.names``.
 
     Writes ``samples.parquet``, ``scores.json`` and ``report.html`` into ``folders.out``.
     ``memory`` is recalled from where ``memory.at`` says so, by every policy but ``base``.

@@ -33,7 +33,7 @@ SIZES = {
         "meta": {"tasks": 2, "samples": 2, "evaluation_samples": 1},
     },
     "machine": {"processes": 2},
-    "benchmark": {"limit": 2, "max_new_tokens": 24, "suites": ["builtin"]},
+    "benchmark": {"limit": 2, "max_new_tokens": 24, "names": ["builtin"]},
     # An untrained model fails in the same few ways whatever is done with it.
     "gate": {"max_tamper_rate": 1.0},
 }
