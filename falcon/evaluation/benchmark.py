@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.atomic import write_whole
 from falcon.evaluation.chunks import ChunkStore, Row
 from falcon.evaluation.plan import (
     Benchmarks,
@@ -28,6 +27,7 @@ from falcon.evaluation.plan import (
 )
 from falcon.evaluation.report import write_report
 from falcon.evaluation.scores import flat_metrics, score_samples
+from falcon.files import write_whole
 from falcon.monitor import Monitor
 from falcon.sandbox.verdict import Outcome
 
@@ -72,7 +72,7 @@ def run_benchmark(
     monitor: Monitor,
     curves: pd.DataFrame | None = None,
 ) -> BenchmarkResult:
-    """Score ``policies`` (name -> adapter folder; ``base``: None) on ``benchmark.suites``.
+    """Score ``policies`` (name -> adapter folder; ``base``: None) on ``benchmark.names``.
 
     Writes ``samples.parquet``, ``scores.json`` and ``report.html`` into ``folders.out``.
     Every policy but ``base`` recalls from ``memory``, if ``memory.at`` says so.

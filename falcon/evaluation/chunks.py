@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from falcon.atomic import write_whole
+from falcon.files import write_whole
 
 Row = dict[str, Any]
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.atomic import write_whole
 from falcon.critics import Critic
 from falcon.errors import CriticFault, UserError
 from falcon.evaluation.chunks import ChunkStore, Row, digest
 from falcon.evaluation.codal_prompts import VERSION, question_of, rating_of, task_of
 from falcon.evaluation.intervals import Interval, bootstrap, mean_of_means
+from falcon.files import write_whole
 from falcon.problems.codal import PREFERENCES, Instruction
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from falcon.atomic import write_whole
 from falcon.errors import UserError
+from falcon.files import write_whole
 from falcon.problems.overlap import BenchmarkOverlap, Counts, Marked, Overlap, Pair
 
 TEMPLATE = "overlap.html.j2"

@@ -6,7 +6,6 @@ read back. The bytes depend on the problems only, not on time or machine.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from falcon.atomic import write_whole
 from falcon.errors import UserError
+from falcon.files import replaced_file
 from falcon.problems.problem import Problem
 
 if TYPE_CHECKING:
@@ -59,9 +58,9 @@ def write_problems(path: Path, problems: Iterable[Problem]) -> None:
     """
     import pyarrow.parquet as pq
 
-    packed = io.BytesIO()
-    pq.write_table(_table(problems), packed, compression="zstd", use_dictionary=False)
-    write_whole(path, packed.getvalue())
+    table = _table(problems)
+    with replaced_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=False)
 
 
 def read_problems(path: Path) -> list[Problem]:
