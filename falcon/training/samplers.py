@@ -2,8 +2,8 @@
 
 ``uniform`` (every problem once an epoch), ``difficulty`` (a curriculum: harder ones join as
 training goes on) and ``success`` (the more often the less certain the outcome). Random numbers
-come from the seed and a position; with the long-term memory, which is restored with it, that one
-number is all the state there is, so a resumed run goes on exactly where it stopped.
+come from the seed and a position. So the position is all the state of a sampler, and a resumed
+run goes on exactly where it stopped.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class UniformSampler:
         while len(batch) < min(count, len(self._problems)):
             problem = self._at(self.position)
             self.position += 1
+            # Where an epoch ends inside the batch, the next may begin with a problem of the last.
             if all(problem.id != other.id for other in batch):
                 batch.append(problem)
         return batch
@@ -66,7 +67,7 @@ class UniformSampler:
 
 class DifficultySampler:
     """A curriculum over ``batches``: the easiest problems first, the next difficulty joins after
-    an equal part of them, and in the last part all are drawn from. ``position`` counts batches."""
+    an equal part of the batches, so the last part has all problems. ``position`` counts batches."""
 
     def __init__(self, problems: Sequence[Problem], seed: int, batches: int) -> None:
         self._seed = seed
@@ -90,10 +91,10 @@ class DifficultySampler:
 
 
 class SuccessSampler:
-    """Problems by p(1 - p), where p = (passed + 1) / (all + 2) of the programs remembered.
+    """Problems by p(1 - p), where p = (passed + 1) / (all + 2) of the programs in memory.
 
-    A group of samples teaches most where some pass and some do not; a problem that always or
-    never was solved comes seldom, not never. ``position`` counts batches.
+    A group of samples teaches most where some pass and some do not. By the added 1 and 2, a
+    problem that was always or never solved comes seldom, not never. ``position`` counts batches.
     """
 
     def __init__(self, problems: Sequence[Problem], seed: int, successes: Successes) -> None:

@@ -1,8 +1,8 @@
 """Checkpoints of training: written atomically, last k kept, best kept, resumed exactly.
 
 A checkpoint holds adapter, optimizer, sampler position, the experiences documented so far,
-short-term memory and the metrics of every step; random numbers come from (seed, step) and need no state. It
-is bound to its settings and inputs by a digest. Tensors are read with ``weights_only``.
+short-term memory and the metrics of every step. Random numbers come from (seed, step) and need no
+state. A digest binds it to its settings and inputs. Tensors are read with ``weights_only``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,9 +24,8 @@ from falcon.memory.experience import Experience
 if TYPE_CHECKING:
     from falcon.policy.policy import Policy
 
-
 MEMORIES = ("experiences", "short_term")
-"""Parts of :class:`Progress` that are written a line an experience."""
+"""Parts of :class:`Progress` that have files of their own, a line an experience."""
 
 
 @dataclass
@@ -44,18 +44,20 @@ class Progress:
     supervised: int = 0
 
 
-def write_folder(folder: Path, fill: Any) -> None:
+def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     """Fill a new folder under a temporary name, flush it, and put it in place of the old one."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     fill(temporary)
+    # Before it gets its name: after a power cut a file could have its name and no contents.
     for file in temporary.rglob("*"):
         if file.is_file():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
     if folder.exists():
+        # `os.replace` refuses a target that is not empty, so the old folder steps aside first.
         old = folder.with_name(f"{folder.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         os.replace(folder, old)
@@ -94,6 +96,7 @@ def save(
 
 
 def _folders(root: Path) -> list[Path]:
+    # `.part` and `.old` are what a killed process may leave; neither is a checkpoint.
     return sorted(p for p in root.glob("step-*") if p.is_dir() and p.name[5:].isdigit())
 
 
