@@ -31,19 +31,13 @@ if TYPE_CHECKING:
     from falcon.monitor import Monitor
     from falcon.problems.problem import Problem
 
-_NO_REWARDS = dict.fromkeys(TERMS, 0.0)
-_LONG = {"error_share": "memory"}
-_NO_LONG = {"at": "off", "error_share": "uniform"}
-Changes = dict[str, dict[str, Any]]
-ARMS: dict[str, Changes] = {
-    "none": {
-        "memory": _NO_LONG,
-        "meta": {"long_batch": 0, "order": 0},
-        "loss": _NO_REWARDS,
-    },
-    "long": {"memory": _LONG, "meta": {"latest_rewards": False}},
-    "short": {"memory": _NO_LONG, "meta": {"long_batch": 0}},
-    "both": {"memory": _LONG},
+_NO_LONG = {"memory.at": "off", "memory.error_share": "uniform", "train.meta.long_batch": 0}
+_NO_REWARDS = {f"train.loss.{term}": 0.0 for term in TERMS}
+ARMS: dict[str, dict[str, Any]] = {
+    "none": {**_NO_LONG, **_NO_REWARDS, "train.meta.order": 0},
+    "long": {"memory.error_share": "memory", "train.meta.latest_rewards": False},
+    "short": _NO_LONG,
+    "both": {"memory.error_share": "memory"},
 }
 """Changes of the settings by arm. ``none`` is supervised training alone. ``long`` has programs
 of long-term memory, P_error of eq. 9 and, where ``memory.at`` says so, recall in prompts, but no
@@ -52,22 +46,8 @@ is MRLF."""
 
 
 def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
-    """The settings of one arm; benchmarks are sampled, since greedy hides small gains."""
-    changes = ARMS[arm]
-    train = settings.train.model_copy(
-        update={
-            "meta": settings.train.meta.model_copy(update=changes.get("meta", {})),
-            "loss": settings.train.loss.model_copy(update=changes.get("loss", {})),
-            "validate_every": 0,
-        }
-    )
-    return settings.model_copy(
-        update={
-            "seed": seed,
-            "memory": settings.memory.model_copy(update=changes.get("memory", {})),
-            "train": train,
-        }
-    )
+    """The settings of one arm. Without validation it is the last adapter that is scored."""
+    return settings.changed({**ARMS[arm], "seed": seed, "train.validate_every": 0})
 
 
 def run_study(

@@ -213,14 +213,14 @@ def test_references_answer_the_prompt_of_the_samples(
 ) -> None:
     """With what was recalled in it: as the policy will be asked."""
     seen: list[tuple[Any, ...]] = []
-    supervised = Mrlf._supervised
+    supervised = Mrlf.supervised_samples
 
     def watched(self: Mrlf, problem: Any, group: Any, rng: Any) -> Any:
         found = supervised(self, problem, group, rng)
         seen.append((found[0].prompt, group[0].prompt_ids, self.bench.prompt_ids(problem)))
         return found
 
-    monkeypatch.setattr(Mrlf, "_supervised", watched)
+    monkeypatch.setattr(Mrlf, "supervised_samples", watched)
     run_training(tmp_path, make_settings(tiny["causal"], train={"steps": 1}))
     assert len(seen) == 4  # two tasks, in the inner and in the outer mini-batch
     for prompt, asked, bare in seen:
