@@ -32,12 +32,20 @@ OpenMemory = Callable[[Path, bool], AbstractContextManager["LongTermMemory"]]
 
 @dataclass(frozen=True)
 class Study:
-    """What the arms of a study share; ``data_dir`` holds the benchmarks' problems."""
+    """What the arms of a study share; ``data_dir`` holds the benchmarks' problems.
+
+    Results go into ``out``, each arm of each seed into a folder of its own.
+    """
 
     problems: Sequence[Problem]
     open_memory: OpenMemory
     data_dir: Path
+    out: Path
     monitor: Monitor
+
+    def folder(self, arm: str, seed: int) -> Path:
+        """The folder of an arm with one seed."""
+        return self.out / f"seed-{seed}" / arm
 
 
 @dataclass(frozen=True)

@@ -12,22 +12,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
+from falcon.config import Settings
+from falcon.memory import LongTermMemory
 from falcon.memory.recall import recall_hits
-from falcon.policy.adapter import cast
+from falcon.policy.adapter import Pairs, cast
+from falcon.policy.policy import Policy
+from falcon.problems.problem import Problem
+from falcon.rollout import Clock, Phase
 from falcon.training.batches.items import Item, Sample, items_of, sl_sample
 from falcon.training.inner_loop import adapt
-
-if TYPE_CHECKING:
-    from falcon.config import Settings
-    from falcon.memory import LongTermMemory
-    from falcon.policy.adapter import Pairs
-    from falcon.policy.policy import Policy
-    from falcon.problems.problem import Problem
-    from falcon.rollout import Clock, Phase
 
 
 def into_weights(settings: Settings, memory: LongTermMemory | None, phase: Phase) -> bool:
@@ -37,11 +33,7 @@ def into_weights(settings: Settings, memory: LongTermMemory | None, phase: Phase
 
 
 def recalled_samples(
-    policy: Policy,
-    settings: Settings,
-    problem: Problem,
-    memory: LongTermMemory,
-    phase: Phase,
+    policy: Policy, settings: Settings, problem: Problem, memory: LongTermMemory, phase: Phase
 ) -> list[Sample]:
     """Up to ``memory.top_k`` recalled programs as supervised samples, each for its own prompt.
 

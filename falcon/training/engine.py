@@ -9,25 +9,21 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.generation.local import META_WEIGHTS, Draws, Sampling, Weights
-from falcon.memory import LongTermMemory, ShortTermMemory
+from falcon.memory import Experience, LongTermMemory, ShortTermMemory
+from falcon.problems.problem import Problem
+from falcon.rollout import Attempt, Solver
 from falcon.training.batches.items import Sample, items_of, sl_sample
 from falcon.training.inner_loop import outer_gradient, tensors
 from falcon.training.objectives import LossReport, merge
 from falcon.training.run.process_group import ProcessGroup
-
-if TYPE_CHECKING:
-    from falcon.config import Settings
-    from falcon.memory import Experience
-    from falcon.problems.problem import Problem
-    from falcon.rollout import Attempt, Solver
-    from falcon.training.samplers import Sampler
+from falcon.training.samplers import Sampler
 
 _HINT = "The last checkpoint is whole; lower train.learning_rate or train.meta.inner_lr."
 
@@ -83,26 +79,18 @@ class Engine(ABC):
         return {"supervised/loss": loss, "supervised/gradient": norms["norm/gradient"]}
 
     def attempt(
-        self,
-        problems: Sequence[Problem],
-        samples: int,
-        seed: int,
-        weights: Weights = META_WEIGHTS,
+        self, problems: Sequence[Problem], samples: int, seed: int, weights: Weights = META_WEIGHTS
     ) -> list[list[Attempt]]:
         """Attempts at all ``problems``, each made by the process whose task it is.
 
         ``weights`` are those of this process's tasks; ``seed`` is unique in the training.
         """
-        own = self.processes.share(len(problems))
-        draws = Draws(
-            Sampling.of(self.settings.sampling), samples, (self.settings.seed << 32) + seed, own
-        )
+        own, sampling = self.processes.share(len(problems)), Sampling.of(self.settings.sampling)
+        # The places are the streams of random numbers: a task's do not depend on who makes it.
+        draws = Draws(sampling, samples, (self.settings.seed << 32) + seed, own)
+        chosen = [problems[place] for place in own]
         attempts = self.solver.attempt(
-            [problems[place] for place in own],
-            draws,
-            memory=self.long_term,
-            phase="train",
-            weights=weights,
+            chosen, draws, memory=self.long_term, phase="train", weights=weights
         )
         return self.processes.gather_shares(attempts)
 

@@ -10,27 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 
+from falcon.config import Settings
+from falcon.policy.adapter import Pairs
 from falcon.policy.likelihood import Group, score
+from falcon.policy.policy import Policy
 from falcon.training.batches.items import Item
 from falcon.training.objectives import LossReport, batch_loss, loss_batches, merge
-
-if TYPE_CHECKING:
-    from falcon.config import Settings
-    from falcon.policy.adapter import Pairs
-    from falcon.policy.policy import Policy
 
 
 def tensors(pairs: Pairs) -> list[torch.Tensor]:
     """All tensors of the pairs, in a fixed order."""
     return [t for pair in pairs.values() for t in pair]
-
-
-def _rebuilt(pairs: Pairs, flat: Sequence[torch.Tensor]) -> Pairs:
-    return {name: (flat[2 * i], flat[2 * i + 1]) for i, name in enumerate(pairs)}
 
 
 def accumulate(
@@ -41,13 +34,10 @@ def accumulate(
     ``shared``: the pairs share one graph (order 2), so all losses need one backward pass together.
     """
     if shared:
-        parts = [
-            batch_loss(policy, items, rows, pairs, settings)
-            for rows in loss_batches(items, settings)
-        ]
-        if parts:
-            torch.stack([loss for loss, _ in parts]).sum().backward()  # type: ignore[no-untyped-call]
-        return merge([report for _, report in parts])
+        total, report = _total_loss(policy, items, pairs, settings)
+        if total is not None:
+            total.backward()  # type: ignore[no-untyped-call]
+        return report
     reports = []
     batches = loss_batches(items, settings)
     missing = policy.passes(len(batches)) - len(batches)
@@ -62,6 +52,16 @@ def accumulate(
         reports.append(report)
     _make_empty_passes(policy, missing, pairs)
     return merge(reports)
+
+
+def _total_loss(
+    policy: Policy, items: Sequence[Item], pairs: Pairs, settings: Settings
+) -> tuple[torch.Tensor | None, LossReport]:
+    """The loss of all micro-batches with its graph; None where there are none."""
+    batches = loss_batches(items, settings)
+    parts = [batch_loss(policy, items, rows, pairs, settings) for rows in batches]
+    total = torch.stack([loss for loss, _ in parts]).sum() if parts else None
+    return total, merge([report for _, report in parts])
 
 
 def _make_empty_passes(policy: Policy, count: int, pairs: Pairs) -> None:
@@ -172,18 +172,15 @@ def _step_first_order(
 def _step_second_order(
     policy: Policy, items: Sequence[Item], pairs: Pairs, settings: Settings
 ) -> tuple[Pairs, LossReport]:
-    parts = [
-        batch_loss(policy, items, rows, pairs, settings) for rows in loss_batches(items, settings)
-    ]
-    if not parts:  # every sample was lost to sandbox faults
-        return pairs, merge([])
-    total = torch.stack([loss for loss, _ in parts]).sum()
+    total, report = _total_loss(policy, items, pairs, settings)
+    if total is None:  # every sample was lost to sandbox faults
+        return pairs, report
     flat = tensors(pairs)
     # The gradient is part of the graph, so the outer loss is differentiated through it, too.
     gradients = torch.autograd.grad(total, flat, create_graph=True)
     alpha = settings.train.meta.inner_lr
     moved = [t - alpha * g for t, g in zip(flat, gradients, strict=True)]
-    return _rebuilt(pairs, moved), merge([report for _, report in parts])
+    return {name: (moved[2 * i], moved[2 * i + 1]) for i, name in enumerate(pairs)}, report
 
 
 def outer_gradient(

@@ -9,15 +9,13 @@ run goes on exactly where it stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from falcon.config import Settings
+from falcon.memory import LongTermMemory
 from falcon.problems.problem import Difficulty, Problem
-
-if TYPE_CHECKING:
-    from falcon.config import Settings
-    from falcon.memory import LongTermMemory
 
 Successes = Callable[[str], tuple[int, int]]
 """How many programs for a problem passed, and how many there were, by its id."""
@@ -38,6 +36,15 @@ def _ordered(problems: Sequence[Problem]) -> list[Problem]:
     if not problems:
         raise ValueError("no problems to sample from")
     return sorted(problems, key=lambda p: p.id)
+
+
+def _drawn(
+    pool: Sequence[Problem], count: int, seed: list[int], weights: np.ndarray | None = None
+) -> list[Problem]:
+    chances = None if weights is None else weights / weights.sum()
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(pool), size=min(count, len(pool)), replace=False, p=chances)
+    return [pool[int(i)] for i in chosen]
 
 
 class UniformSampler:
@@ -84,10 +91,8 @@ class DifficultySampler:
         """The next ``count`` different problems (fewer only when the pool holds fewer)."""
         part = self.position * len(self._pools) // max(1, self._batches)
         pool = self._pools[min(part, len(self._pools) - 1)]
-        rng = np.random.default_rng([self._seed, self.position])
         self.position += 1
-        chosen = rng.choice(len(pool), size=min(count, len(pool)), replace=False)
-        return [pool[int(i)] for i in chosen]
+        return _drawn(pool, count, [self._seed, self.position - 1])
 
 
 class SuccessSampler:
@@ -108,15 +113,8 @@ class SuccessSampler:
         counts = np.array([self._successes(p.id) for p in self._problems], dtype=float)
         rate = (counts[:, 0] + 1) / (counts[:, 1] + 2)
         weights = rate * (1 - rate)
-        rng = np.random.default_rng([self._seed, self.position])
         self.position += 1
-        chosen = rng.choice(
-            len(self._problems),
-            size=min(count, len(self._problems)),
-            replace=False,
-            p=weights / weights.sum(),
-        )
-        return [self._problems[int(i)] for i in chosen]
+        return _drawn(self._problems, count, [self._seed, self.position - 1], weights)
 
 
 def make_sampler(

@@ -27,13 +27,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from falcon.generation.local import Weights
-from falcon.memory import Origin
+from falcon.memory import Experience, Origin
+from falcon.policy.adapter import Pairs
+from falcon.problems.problem import Problem
 from falcon.rollout import Attempt
 from falcon.training.adapt_on_recall import into_weights, recalled_samples
 from falcon.training.advantages import baselines
@@ -43,11 +44,6 @@ from falcon.training.engine import Engine
 from falcon.training.inner_loop import adapt, inner_gradients, outer_gradient
 from falcon.training.metrics import iteration_metrics
 from falcon.training.objectives import LossReport
-
-if TYPE_CHECKING:
-    from falcon.memory import Experience
-    from falcon.policy.adapter import Pairs
-    from falcon.problems.problem import Problem
 
 
 @dataclass

@@ -14,15 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
 
 import torch
 
 from falcon.errors import UserError
 from falcon.memory.experience import Experience
-
-if TYPE_CHECKING:
-    from falcon.policy.policy import Policy
+from falcon.policy.policy import Policy
 
 MEMORIES = ("experiences", "short_term")
 """Parts of :class:`Progress` that have files of their own, a line an experience."""

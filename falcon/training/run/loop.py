@@ -10,39 +10,28 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
+from falcon.config import Settings
 from falcon.feedback import make_judge
 from falcon.memory import LongTermMemory
+from falcon.monitor import Monitor
+from falcon.problems.problem import Problem
 from falcon.rollout import Solver
 from falcon.sandbox import Sandbox
 from falcon.training.methods.mrlf import Mrlf
+from falcon.training.run import setup
 from falcon.training.run.checkpoint import Progress
 from falcon.training.run.device_memory import MIB, peak
 from falcon.training.run.memory_check import check_memory
 from falcon.training.run.process_group import ProcessGroup
 from falcon.training.run.result import TrainResult, finish
 from falcon.training.run.schedule import set_rate
-from falcon.training.run.setup import (
-    load_policy,
-    require_processes,
-    settings_of_process,
-    shard_backbone,
-    split_problems,
-    tasks_of_process,
-    training_digest,
-)
 from falcon.training.run.state import TrainingRun, resume
 from falcon.training.run.supervised import supervised_updates
 from falcon.training.run.validation import validate
 from falcon.training.samplers import make_sampler
-
-if TYPE_CHECKING:
-    from falcon.config import Settings
-    from falcon.monitor import Monitor
-    from falcon.problems.problem import Problem
 
 logger = logging.getLogger("falcon.training")
 
@@ -70,16 +59,16 @@ def train(
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     processes = ProcessGroup(accelerator)
     kind = accelerator.distributed_type
-    require_processes(processes, kind, settings.train.meta.tasks)
-    digest = training_digest(settings, problems, memory.digest())
-    settings = settings_of_process(settings, processes)
+    setup.require_processes(processes, kind, settings.train.meta.tasks)
+    digest = setup.training_digest(settings, problems, memory.digest())
+    settings = setup.settings_of_process(settings, processes)
     since = time.perf_counter()
-    policy = load_policy(settings)
+    policy = setup.load_policy(settings)
     if processes.size > 1 and (settings.machine.shard or kind == "FSDP"):
-        shard_backbone(settings, policy, processes)
+        setup.shard_backbone(settings, policy, processes)
     loading = time.perf_counter() - since
-    training, validation = split_problems(settings, policy, problems)
-    tasks = tasks_of_process(settings, training, processes.size)
+    training, validation = setup.split_problems(settings, policy, problems)
+    tasks = setup.tasks_of_process(settings, training, processes.size)
     prompts = [policy.prompts.encode(problem) for problem in training]
     logger.info("memory: %s", check_memory(settings, policy, prompts, tasks))
     # The accelerator wraps nothing: every process has all adapters and sums gradients by hand.

@@ -12,26 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 
+from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.generation.local import Draws, Sampling, Weights, active_pairs, generate
-from falcon.training.batches.items import LOSSES, Item, Sample, items_of
+from falcon.policy.adapter import Pairs
+from falcon.policy.policy import Policy
+from falcon.problems.problem import Problem
+from falcon.training.batches.items import LOSSES, Ids, Item, Sample, items_of
 from falcon.training.inner_loop import adapt, outer_gradient, tensors
 from falcon.training.objectives import loss_batches
 from falcon.training.run.device_memory import DeviceMemory, peak, peak_of, reset_peak
 from falcon.training.run.setup import load_policy, split_problems, tasks_of_process
-
-if TYPE_CHECKING:
-    from falcon.config import Settings
-    from falcon.policy.adapter import Pairs
-    from falcon.policy.policy import Policy
-    from falcon.problems.problem import Problem
-
-Ids = tuple[int, ...]
-"""Token ids of a prompt or a completion."""
 
 
 def dry_run(settings: Settings, problems: Sequence[Problem]) -> DeviceMemory:
@@ -58,15 +52,14 @@ def check_memory(
     """
     ordered = [tuple(prompt) for prompt in sorted(prompts, key=len)]
     shortest, longest = ordered[0], _with_recall(settings, ordered[-1])
-    loaded = peak(policy.device)
+    device = policy.device
+    loaded = peak(device)
     with _out_of_memory_is_named(policy):
-        generation = peak_of(lambda: _begin_rows(settings, policy, longest, tasks), policy.device)
-        # Micro-batches of short prompts have more completions, and so more logits.
-        update = peak_of(
-            lambda: _update(settings, policy, (longest, shortest), tasks), policy.device
-        )
-    reset_peak(policy.device)
-    return DeviceMemory(policy.device.type, loaded, generation, update)
+        generation = peak_of(lambda: _begin_rows(settings, policy, longest, tasks), device)
+        # Short prompts leave room for more completions in a micro-batch, so for more logits.
+        update = peak_of(lambda: _update(settings, policy, (longest, shortest), tasks), device)
+    reset_peak(device)
+    return DeviceMemory(device.type, loaded, generation, update)
 
 
 def measure_likely_step(

@@ -7,13 +7,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from falcon.policy.adapter import load_adapter
 from falcon.training.run import checkpoint
-
-if TYPE_CHECKING:
-    from falcon.training.run.state import TrainingRun
+from falcon.training.run.state import TrainingRun
 
 
 @dataclass(frozen=True)

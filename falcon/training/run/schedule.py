@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
 
-if TYPE_CHECKING:
-    import torch
-
-    from falcon.config import TrainSettings
+from falcon.config import TrainSettings
 
 
 def factor(warmup: int, done: int, updates: int) -> float:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.policy.policy import Policy
 from falcon.problems.problem import HELD_OUT, Problem, Split
 from falcon.rollout import spread
-
-if TYPE_CHECKING:
-    from falcon.config import Settings
-    from falcon.training.run.process_group import ProcessGroup
+from falcon.training.run.process_group import ProcessGroup
 
 
 def training_digest(settings: Settings, problems: Sequence[Problem], memory_digest: str) -> str:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from falcon.config import Settings
 from falcon.errors import UserError
+from falcon.monitor import Monitor
+from falcon.training.engine import Engine
 from falcon.training.run import checkpoint
 from falcon.training.run.checkpoint import Progress
-
-if TYPE_CHECKING:
-    from falcon.config import Settings
-    from falcon.monitor import Monitor
-    from falcon.training.engine import Engine
 
 
 @dataclass(frozen=True)

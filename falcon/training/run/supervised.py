@@ -7,14 +7,11 @@ updates and those of the loop together. Nothing is sampled and nothing enters a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from falcon.problems.problem import Problem
 from falcon.training.run.schedule import set_rate
+from falcon.training.run.state import TrainingRun
 from falcon.training.samplers import UniformSampler
-
-if TYPE_CHECKING:
-    from falcon.problems.problem import Problem
-    from falcon.training.run.state import TrainingRun
 
 
 def supervised_updates(run: TrainingRun, problems: Sequence[Problem]) -> int:

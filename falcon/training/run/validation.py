@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from falcon.generation.local import Draws, Sampling, Weights
+from falcon.problems.problem import Problem
 from falcon.rollout import outcome_metrics
 from falcon.training.adapt_on_recall import adapted_weights
 from falcon.training.run import checkpoint
-
-if TYPE_CHECKING:
-    from falcon.problems.problem import Problem
-    from falcon.training.run.state import TrainingRun
+from falcon.training.run.state import TrainingRun
 
 
 def validate(run: TrainingRun, problems: Sequence[Problem]) -> dict[str, float]:
@@ -25,22 +22,13 @@ def validate(run: TrainingRun, problems: Sequence[Problem]) -> dict[str, float]:
     own = [problems[place] for place in processes.share(len(problems))]
     # Processes that share a backbone must make the same passes, so each adapts all its tasks at once.
     at_once = settings.train.meta.tasks if processes.size == 1 else 0
+    memory, clock = method.long_term, method.solver.clock
     fast = adapted_weights(
-        method.policy,
-        settings,
-        own,
-        method.long_term,
-        "eval",
-        at_once=at_once,
-        clock=method.solver.clock,
+        method.policy, settings, own, memory, "eval", at_once=at_once, clock=clock
     )
+    greedy = Draws(Sampling.of(settings.sampling).greedy())
     attempts = method.solver.attempt(
-        own,
-        Draws(Sampling.of(settings.sampling).greedy()),
-        memory=method.long_term,
-        phase="eval",
-        weights=Weights(fast),
-        monitor=run.monitor,
+        own, greedy, memory=memory, phase="eval", weights=Weights(fast), monitor=run.monitor
     )
     metrics = outcome_metrics([a for group in processes.gather_shares(attempts) for a in group])
     score = metrics["reward/tests"]
