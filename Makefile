@@ -1,7 +1,7 @@
 # make run    set up what is missing, then the whole pipeline
 # make check  style and types        make test   tests
 # make bench  speed, beside peers    make soak   100,000 programs: is anything left behind?
-# make references   after numbers were changed on purpose: write the reference trajectories anew
+# make references   after numbers or verdicts were changed on purpose: write those of reference anew
 # PYTHON=python3.12 make venv        to choose the interpreter
 
 SHELL := /bin/sh
@@ -40,6 +40,7 @@ soak: venv
 # The processor's own kernels would write numbers that other machines do not repeat.
 references: venv
 	env $$($(BIN)/python -m tests.training.trajectories --pins) $(BIN)/python -m tests.training.trajectories tests/training/reference
+	$(BIN)/python -m tests.sandbox.verdicts
 
 venv: $(STAMP)
 

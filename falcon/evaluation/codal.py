@@ -101,12 +101,12 @@ def respond(plan: Plan, work: Path, monitor: Monitor) -> list[Row]:
 
 
 def _written(policy: Policy, plan: Plan, part: Sequence[Instruction]) -> list[Row]:
-    from falcon.generation.local import Sampling, generate
+    from falcon.generation.local import Draws, Sampling, Weights, generate
 
     prompts = [policy.encode(_prompt(policy, each)) for each in part]
     sampling = Sampling(0.0, 1.0, plan.max_new_tokens, plan.batch_size)
-    use_adapter = plan.adapter is not None
-    rows = generate(policy, prompts, samples=1, sampling=sampling, seed=0, use_adapter=use_adapter)
+    weights = Weights(use_adapter=plan.adapter is not None)
+    rows = generate(policy, prompts, Draws(sampling), weights=weights)
     return [
         {
             "id": each.id,
@@ -121,7 +121,7 @@ def _written(policy: Policy, plan: Plan, part: Sequence[Instruction]) -> list[Ro
 
 def _prompt(policy: Policy, instruction: Instruction) -> str:
     task = task_of(instruction.preference, instruction.text)
-    if not policy.backbone.chat:
+    if not policy.chat:
         return f"{task}\n\n"
     # An empty system turn, as the benchmark has it; else a template may put one of its own.
     turns = [{"role": "system", "content": ""}, {"role": "user", "content": task}]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,35 +58,34 @@ def benchmark_names(sources: Sequence[str]) -> list[str]:
 
 def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
     """The problems of ``benchmark.suites``; UserError for an unknown one or one that never fits."""
-    from falcon.policy.backbone import load_tokenizer
+    from falcon.policy.backbone import load_prompts
     from falcon.problems import load_benchmark
-    from falcon.prompts.encode import adopt, fits, form_of
     from falcon.rollout import spread
 
-    tokenizer = load_tokenizer(settings.policy.model, settings.policy.prompt)
-    found = Benchmarks(_with_examples(form_of(tokenizer), settings))
-    adopt(tokenizer, found.form)
+    prompts = load_prompts(settings.policy)
+    prompts = replace(prompts, form=_with_examples(prompts.form, settings))
+    benchmarks = Benchmarks(prompts.form)
     sources = settings.benchmark.suites
     for name, source in zip(benchmark_names(sources), sources, strict=True):
         wanted = settings.benchmark.difficulties
-        known = load_benchmark(source, data_dir)
-        asked = [p for p in known if not wanted or p.difficulty in wanted]
-        if wanted and not asked:
+        problems = load_benchmark(source, data_dir)
+        eligible = [p for p in problems if not wanted or p.difficulty in wanted]
+        if wanted and not eligible:
             raise UserError(
                 f"benchmark.difficulties: {source} has none of {', '.join(wanted)}.",
-                hint=f"It has: {', '.join(sorted({p.difficulty for p in known}))}.",
+                hint=f"It has: {', '.join(sorted({p.difficulty for p in problems}))}.",
             )
-        chosen = spread(asked, settings.benchmark.limit)
-        short = [p for p in chosen if fits(tokenizer, p, settings.policy.max_prompt_tokens)]
-        if not short:
+        chosen = spread(eligible, settings.benchmark.limit)
+        fitting = [p for p in chosen if prompts.fits(p)]
+        if not fitting:
             raise UserError(
                 f"benchmark.suites: no problem of {source} fits into a prompt.",
                 hint="Raise policy.max_prompt_tokens.",
             )
-        found.problems[name] = short
-        kept = {p.id for p in short}
-        found.left_out[name] = [p.id for p in chosen if p.id not in kept]
-    return found
+        benchmarks.problems[name] = fitting
+        kept = {p.id for p in fitting}
+        benchmarks.left_out[name] = [p.id for p in chosen if p.id not in kept]
+    return benchmarks
 
 
 def _with_examples(form: Form, settings: Settings) -> Form:

@@ -1,0 +1,124 @@
+"""Verdicts of the conformance table, written down: a change that is not meant to move one must not.
+
+``make references`` (or ``python -m tests.sandbox.verdicts``) writes ``verdicts.json`` anew: the
+table is judged several times, every second time with many slots, so that the machine is busy. A
+detail that differs between two runs is written as ``null`` and not compared. A timeout by wall
+time, which a busy machine may cause, is written only where all runs end so.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from falcon.sandbox import Program, Sandbox, Verdict, slot
+from falcon.sandbox.cache import lasting
+from tests.sandbox.cases import ROWS
+from tests.sandbox.limits import small
+
+FILE = Path(__file__).with_name("verdicts.json")
+CONDITIONS = ("L3", "L3 without scratch", "L2")
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+RUNS = 6
+
+Details = list[Any]
+"""Outcome, type and line of the error ("" and 0: none), and the outcomes of the tests."""
+
+
+def details(verdict: Verdict) -> Details:
+    """What is written down of a verdict."""
+    error = verdict.error
+    of_error = [error.type, error.line] if error else ["", 0]
+    return [verdict.outcome.value, *of_error, [case.outcome.value for case in verdict.cases]]
+
+
+def condition(level: str) -> str:
+    """The condition that programs run under at ``level`` on this machine."""
+    return level if level != "L3" or has_scratch() else "L3 without scratch"
+
+
+def has_scratch() -> bool:
+    """Whether programs have a private /tmp at L3: not where our packages lie under /tmp."""
+    return not sys.prefix.startswith("/tmp/")
+
+
+def differences(level: str, verdicts: dict[str, Verdict]) -> dict[str, tuple[Details, Details]]:
+    """Written and present details of the rows that moved.
+
+    Left out are rows with numpy where it is not installed, and timeouts by wall time. Another
+    version of Python has other errors and lines, so there the outcomes alone are compared.
+    """
+    written = json.loads(FILE.read_text(encoding="utf-8"))
+    without = [] if find_spec("numpy") else [r.name for r in ROWS if r.name.startswith("numpy")]
+    moved = {}
+    for name, verdict in verdicts.items():
+        want = written["rows"][name]
+        want, got = want.get("all") or want[condition(level)], details(verdict)
+        if written["python"] != PYTHON:
+            want, got = want[:1], got[:1]
+        if name not in without and not _agree(want, got) and lasting(verdict):
+            moved[name] = want, got
+    return moved
+
+
+def _agree(want: Any, got: Any) -> bool:
+    if isinstance(want, list):
+        return len(want) == len(got) and all(map(_agree, want, got))
+    return want is None or want == got
+
+
+def _common(all_details: Sequence[Any]) -> Any:
+    """What is equal in all runs; null for the rest."""
+    first = all_details[0]
+    if all(isinstance(each, list) and len(each) == len(first) for each in all_details):
+        return [_common(parts) for parts in zip(*all_details, strict=True)]
+    return first if all(each == first for each in all_details) else None
+
+
+def judge_table(level: str, workers: int) -> dict[str, Verdict]:
+    """The verdict on each row, by its name."""
+    with Sandbox(small(workers=workers), level=level) as running:
+        verdicts = running.judge_all([Program(row.code, row.suite) for row in ROWS])
+    return dict(zip((row.name for row in ROWS), verdicts, strict=True))
+
+
+def _record(level: str) -> list[dict[str, Verdict]]:
+    return [judge_table(level, workers=8 if run % 2 else 3) for run in range(RUNS)]
+
+
+def _of_runs(verdicts: list[Verdict]) -> Details:
+    return list(
+        _common([details(v) for v in filter(lasting, verdicts)] or [*map(details, verdicts)])
+    )
+
+
+def write(runs: dict[str, list[dict[str, Verdict]]]) -> None:
+    """Write the file from the runs under each condition: one line a row of the table."""
+    lines = []
+    for row in ROWS:
+        by = {name: _of_runs([run[row.name] for run in runs[name]]) for name in CONDITIONS}
+        same = all(each == by["L3"] for each in by.values())
+        lines.append(f"{json.dumps(row.name)}: {json.dumps({'all': by['L3']} if same else by)}")
+    body = ",\n".join(lines)
+    FILE.write_text(f'{{"python": "{PYTHON}", "rows": {{\n{body}\n}}}}\n', encoding="utf-8")
+
+
+def main() -> None:
+    """Judge the table under every condition and write the file."""
+    runs = {level: _record(level) for level in ("L3", "L2")}
+    packages = slot.packages()
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        # A package under /tmp: then there is no scratch folder, as where all packages lie there.
+        slot.packages = lambda: [*packages, f"{folder}/package"]
+        runs["L3 without scratch"] = _record("L3")
+    write(runs)
+
+
+if __name__ == "__main__":
+    main()
