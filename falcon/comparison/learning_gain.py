@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from falcon.comparison import arms
 from falcon.comparison.learning_figure import draw
-from falcon.evaluation.intervals import bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +76,10 @@ def run_study(settings: Settings, study: arms.Study, seeds: Sequence[int]) -> di
         "problems": int(frames["base"]["greedy"][0]["problem_id"].nunique()),
         "scores": scores,
         "by_seed": {str(seed): _gains(frames, n, settings) for n, seed in enumerate(seeds)},
-        "adaptation_gain": _gain(curves["mrlf"], settings),
+        # The reward after the inner step less that before it, over the steps of all seeds.
+        "adaptation_gain": arms.interval(
+            pd.concat(curves["mrlf"])["adaptation_gain"], settings.gate.confidence, settings.seed
+        ),
     }
     arms.write_result(study.out, result, table_of(result))
     draw(scores["sampled"], curves, study.out / "curves.png", confidence=settings.gate.confidence)
@@ -107,27 +109,15 @@ def _compared(frames: Frames, way: str, settings: Settings) -> dict[str, Any]:
 
 def _gains(frames: Frames, number: int, settings: Settings) -> dict[str, Any]:
     """One seed alone: the gain of each arm over the untrained model, on sampled programs."""
-    base = arms.by_problem([frames["base"]["sampled"][number]])
+    confidence, seed = settings.gate.confidence, settings.seed
+    tables = {arm: arms.by_problem([frames[arm]["sampled"][number]]) for arm in ARMS}
     return {
         arm: {
-            name: arms.difference(
-                arms.by_problem([frames[arm]["sampled"][number]])[column],
-                base[column],
-                settings.gate.confidence,
-                settings.seed,
-            )
+            name: arms.difference(tables[arm][column], tables["base"][column], confidence, seed)
             for column, name in MEASURES.items()
         }
         for arm in ARMS[1:]
     }
-
-
-def _gain(curves: Sequence[pd.DataFrame], settings: Settings) -> dict[str, float]:
-    """Mean over steps of the reward after adaptation less that before, with its interval."""
-    import pandas as pd
-
-    gains = pd.concat(list(curves))["adaptation_gain"].to_numpy()
-    return arms.as_json(bootstrap(gains, confidence=settings.gate.confidence, seed=settings.seed))
 
 
 def table_of(result: dict[str, Any]) -> str:
