@@ -1,5 +1,5 @@
 # make run    set up what is missing, then the whole pipeline
-# make check  style and types        make test   tests
+# make check  style, walls, types    make test   tests
 # make bench  speed, beside peers    make soak   100,000 programs: is anything left behind?
 # make references   after numbers or verdicts were changed on purpose: write those of reference anew
 # PYTHON=python3.12 make venv        to choose the interpreter
@@ -29,10 +29,11 @@ test: venv data
 check: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 bench: venv
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m perf $(ARGS)
 
 soak: venv
 	$(BIN)/python -m perf.soak $(ARGS)
@@ -63,5 +64,5 @@ data: venv
 
 # Results can be made again and go; databases, checkpoints and the environment stay.
 clean:
-	rm -rf outputs dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
-	find falcon flows tasks tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf outputs dist .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	find falcon flows tasks tests perf conformance -name __pycache__ -type d -prune -exec rm -rf {} +

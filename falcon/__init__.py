@@ -4,4 +4,4 @@ The library behind the pipeline. It knows nothing of Prefect, MLflow, DVC or Gre
 Expectations; ``tasks/`` and ``flows/`` bring those in.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,15 +1,21 @@
-"""Faults a user can mend.
+"""Errors of the library, each with who handles it.
 
-Everything the command line prints as a single line and an exit code is a
-:class:`UserError`; anything else that escapes is a defect and keeps its traceback.
+A :class:`UserError` is printed as a single line and ends the command with its exit code. The
+other errors never reach a user: their callers retry, or count them. Anything else that escapes
+is a defect and keeps its traceback. (The sandbox's processes use the standard library alone
+and have errors of their own.)
 """
 
 from __future__ import annotations
 
 import errno
 
+DEFECT = 70
+"""Exit code of a command that ended by an error nobody handles."""
+INTERRUPTED = 130
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_FULL_SAID = ("No space left on device", "disk is full", "Disk quota exceeded")
+_FULL_TEXTS = ("No space left on device", "disk is full", "Disk quota exceeded")
 """How libraries that raise their own exceptions (SQLite, safetensors, Arrow) say it."""
 
 
@@ -28,20 +34,31 @@ class UserError(Exception):
         super().__init__(f"{message} {hint}".strip())
 
 
-def full_disk(fault: BaseException) -> UserError | None:
-    """``fault`` in one line if a full disk is behind it, else None.
+class SlotFault(Exception):
+    """A sandbox worker could not start, ended, or does not answer: the pool tries again."""
 
-    Libraries wrap the system's error, so the causes of ``fault`` are looked at too.
-    """
-    seen: set[int] = set()
+
+class CriticFault(Exception):
+    """A critic has no answer (time-out, refusal, endpoint down, no record): counted, left out."""
+
+
+class LinterFault(Exception):
+    """Ruff cannot be started: the linter starts it again, or reports no findings."""
+
+
+def full_disk(fault: BaseException) -> UserError | None:
+    """``fault`` in one line if a full disk is behind it, else None."""
+    checked: set[int] = set()
     at: BaseException | None = fault
-    while at is not None and id(at) not in seen:
-        seen.add(id(at))
-        if (isinstance(at, OSError) and at.errno in _FULL) or any(s in str(at) for s in _FULL_SAID):
+    while at is not None and id(at) not in checked:
+        checked.add(id(at))
+        if (isinstance(at, OSError) and at.errno in _FULL) or any(
+            text in str(at) for text in _FULL_TEXTS
+        ):
             where = f" ({at.filename})" if isinstance(at, OSError) and at.filename else ""
             return UserError(
                 f"the disk is full{where}.",
                 hint="Make room and run it again; what was finished before is kept.",
             )
-        at = at.__cause__ or at.__context__
+        at = at.__cause__ or at.__context__  # libraries wrap the system's error
     return None

@@ -1,7 +1,7 @@
 """Deployment: the training flow on a schedule, served from this process.
 
 For a work pool and workers see ``prefect.yaml``, which deploys the same flow. The server
-that holds the schedule must be running before this is imported (``server.py``).
+that holds the schedule must run before this is imported (``tasks/support/prefect_server.py``).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from falcon.errors import UserError  # noqa: E402
 from flows.training import train  # noqa: E402
 
 ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-"""One training at a time; runs that come due meanwhile, or pile up in an outage, are dropped."""
+"""One training at a time; runs that come due meanwhile, or after an outage at once, are dropped."""
 
 PARAMETERS: dict[str, Any] = {"carry_on": True}
-"""A scheduled run learns on from the memory of the one before."""
+"""A scheduled run starts from the memory of the one before."""
 
 
 def schedule(cron: str, timezone: str) -> Cron:
@@ -36,9 +36,9 @@ def schedule(cron: str, timezone: str) -> Cron:
     try:
         return Cron(cron, timezone=timezone)
     except ValueError as fault:
-        told = str(fault).splitlines()
+        lines = str(fault).splitlines()
         raise UserError(
-            f"`{cron}` in `{timezone}` is no schedule: {told[-1].strip() if told else 'invalid'}",
+            f"`{cron}` in `{timezone}` is no schedule: {lines[-1].strip() if lines else 'invalid'}",
             hint="Five fields: minute hour day month weekday, as in '0 3 * * 1'.",
         ) from None
 
@@ -51,16 +51,13 @@ def deployment(cron: str, timezone: str, name: str) -> Any:
 
 
 def serve(cron: str, timezone: str, name: str) -> None:
-    """Register the schedule and run what comes due, until interrupted.
-
-    The deployment is not paused on shutdown: pausing races with a restart and would leave
-    the schedule active and silent.
-    """
+    """Register the schedule and run what comes due, until interrupted."""
     train.serve(
         name=name,
         schedule=schedule(cron, timezone),
         parameters=PARAMETERS,
         global_limit=ONE,
         limit=1,
+        # The pause of an old process may come after its restart, which would then run nothing.
         pause_on_shutdown=False,
     )

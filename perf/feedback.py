@@ -33,7 +33,7 @@ from falcon.feedback import (
     fine_reward,
     make_judge,
 )
-from falcon.feedback.cognitive import cognitive_of
+from falcon.feedback.analysis import cognitive_of
 from falcon.feedback.linter import linter
 from falcon.feedback.rules import SETTINGS
 from falcon.sandbox.verdict import CaseResult, ErrorInfo, Outcome, Verdict

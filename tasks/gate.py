@@ -7,25 +7,20 @@ judged; promotion (``registry.py``) compares them with ``dvc.lock`` and the cham
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from falcon.config import GateSettings
 from falcon.errors import UserError
-from tasks.benchmark import champion
-from tasks.support import dvc
+from falcon.evaluation.intervals import Interval
+from tasks.support import dvc_files
 from tasks.support import expectations as suites
 from tasks.support.checks import validate
-from tasks.support.scores import POOLED, Interval, Scores, read_scores
+from tasks.support.files import path_md5, read_json, write_json
+from tasks.support.handover import read_champion
+from tasks.support.provenance import settings_hash
+from tasks.support.scores import POOLED, BenchmarkScores, figure_text, read_scores
 from tasks.support.stage import Stage, StageResult
-from tasks.support.workspace import (
-    STAGES,
-    Workspace,
-    path_md5,
-    read_json,
-    settings_hash,
-    write_json,
-)
+from tasks.support.workspace import STAGES, Workspace
 
 JUDGED = STAGES[:-1]
 """The stages the gate looks at."""
@@ -33,26 +28,26 @@ JUDGED = STAGES[:-1]
 
 @dataclass(frozen=True)
 class Reason:
-    """One condition: its name, whether it holds, and the figures."""
+    """One condition of ``gate.json``: its name, whether it holds, and the figures as text."""
 
     name: str
     passed: bool
     said: str
 
 
-def body(stage: Stage) -> StageResult:
-    """Writes ``gate.json``: the decision, its reasons and the hashes it speaks of."""
+def run(stage: Stage) -> StageResult:
+    """Writes ``gate.json``: the decision, its reasons and the hashes of what it judged."""
     import pandas as pd
 
     space, settings = stage.space, stage.settings
-    lock = dvc.lock(space.root)
+    lock = dvc_files.lock(space.root)
     scores = read_scores(space.output("benchmark") / "scores.json")
-    _, card = champion(space)
+    _, card = read_champion(space)
     opponent = "champion" if card else "base"
     reasons = [
-        *(checked(space, name) for name in JUDGED),
-        *(unchanged(space, name, lock) for name in JUDGED),
-        *compared(scores, opponent, settings.gate),
+        *(checks_of(space, name) for name in JUDGED),
+        *(results_of(space, name, lock) for name in JUDGED),
+        *comparisons(scores, opponent, settings.gate),
         *rates(space, settings.gate),
     ]
     passed = all(reason.passed for reason in reasons)
@@ -60,59 +55,60 @@ def body(stage: Stage) -> StageResult:
         "decision": "passed" if passed else "refused",
         "opponent": {"policy": opponent, "version": str(card.get("version", ""))},
         "reasons": [asdict(reason) for reason in reasons],
-        "stages": {name: dvc.entry_hash(lock[name]) for name in JUDGED},
+        "stages": {name: dvc_files.entry_hash(lock[name]) for name in JUDGED},
         "policy": path_md5(space.output("train") / "policy"),
         "settings": settings_hash(settings),
     }
     write_json(stage.out / "gate.json", decision)
     stage.artifacts.append(stage.out / "gate.json")
     stage.run.tags({"gate": decision["decision"]})
-    report = validate(
-        "gate",
-        {
-            "reasons": pd.DataFrame([asdict(r) for r in reasons]),
-            "facts": pd.DataFrame([{"stages": len(JUDGED), "scores_read": bool(scores.policies)}]),
-        },
-        suites.gate(),
-        docs=stage.docs,
-    )
+    tables = {
+        "reasons": pd.DataFrame([asdict(r) for r in reasons]),
+        "facts": pd.DataFrame([{"stages": len(JUDGED), "scores_read": bool(scores.policies)}]),
+    }
+    report = validate("gate", tables, suites.gate(), docs=stage.docs)
     failed = sum(not reason.passed for reason in reasons)
     return StageResult({"passed": float(passed), "reasons_against": float(failed)}, report)
 
 
-def checked(space: Workspace, stage: str) -> Reason:
+def checks_of(space: Workspace, stage: str) -> Reason:
     """The stage's data checks were made and none critical failed."""
     report = read_json(space.output(stage) / "checks.json", hint=f"Run `dvc repro {stage}`.")
     n, failures = int(report["evaluated"]), list(report["failures"])
     good = bool(report["passed"]) and n > 0 and not failures
-    said = f"{n} expectations, {len(failures)} failed, {len(report['warnings'])} warnings"
-    return Reason(f"checks of {stage}", good, said)
+    text = f"{n} expectations, {len(failures)} failed, {len(report['warnings'])} warnings"
+    return Reason(f"checks of {stage}", good, text)
 
 
-def unchanged(space: Workspace, stage: str, lock: dict[str, Any]) -> Reason:
-    """What lies there is what DVC saw the stage make. Raises UserError for one never run by DVC."""
+def results_of(space: Workspace, stage: str, lock: dict[str, Any]) -> Reason:
+    """The present results are those that DVC saw the stage make.
+
+    Raises UserError for a stage that DVC never ran.
+    """
     if stage not in lock:
         raise UserError(f"dvc.lock knows no run of `{stage}`.", hint="Run `dvc repro`.")
     outs = lock[stage].get("outs") or []
-    other = [
+    changed = [
         out["path"]
         for out in outs
         if not (space.root / out["path"]).exists()
         or path_md5(space.root / out["path"]) != out["md5"]
     ]
-    said = f"changed since: {', '.join(other)}" if other else f"{len(outs)} outputs as in dvc.lock"
-    return Reason(f"results of {stage}", bool(outs) and not other, said)
+    same = f"{len(outs)} outputs as in dvc.lock"
+    text = f"changed since: {', '.join(changed)}" if changed else same
+    return Reason(f"results of {stage}", bool(outs) and not changed, text)
 
 
-def compared(scores: Scores, opponent: str, gate: GateSettings) -> list[Reason]:
+def comparisons(scores: BenchmarkScores, opponent: str, gate: GateSettings) -> list[Reason]:
     """The paired test on ``gate.metric`` over all suites, and no fall on any of them."""
     differences = scores.against(opponent)
-    tested: Interval = getattr(differences[POOLED], gate.metric)
+    tested: Interval | None = getattr(differences[POOLED], gate.metric)
     if gate.require == "better":
-        good, wanted = tested.low is not None and tested.low > 0, "the interval must lie above 0"
+        good, wanted = tested is not None and tested.low > 0, "the interval must lie above 0"
     else:
         good, wanted = holds(tested, gate.tolerance), f"may fall by {gate.tolerance}"
-    reasons = [Reason(f"{gate.metric} against {opponent}", good, f"{tested}; {wanted}")]
+    text = f"{figure_text(tested)}; {wanted}"
+    reasons = [Reason(f"{gate.metric} against {opponent}", good, text)]
     for suite, difference in differences.items():
         if suite == POOLED:
             continue
@@ -121,28 +117,25 @@ def compared(scores: Scores, opponent: str, gate: GateSettings) -> list[Reason]:
             ("style", difference.style, gate.quality_tolerance),
             ("complexity", difference.complexity, gate.quality_tolerance),
         ):
-            said = f"{figure}; may fall by {tolerance}"
-            reasons.append(Reason(f"{name} on {suite}", holds(figure, tolerance), said))
+            text = f"{figure_text(figure)}; may fall by {tolerance}"
+            reasons.append(Reason(f"{name} on {suite}", holds(figure, tolerance), text))
     return reasons
 
 
-def holds(difference: Interval, tolerance: float) -> bool:
+def holds(difference: Interval | None, tolerance: float) -> bool:
     """Whether a paired difference is known and its mean falls by no more than ``tolerance``."""
-    return difference.value is not None and difference.value >= -tolerance
+    return difference is not None and difference.value >= -tolerance
 
 
 def rates(space: Workspace, gate: GateSettings) -> list[Reason]:
-    """Our own faults and tampering programs were rare."""
-    rolled = read_json(space.output("rollout") / "metrics.json")
-    scored = read_json(space.output("benchmark") / "metrics.json")
+    """Faults of our own and tampering programs were rare."""
+    rollout = read_json(space.output("rollout") / "metrics.json")
+    benchmark = read_json(space.output("benchmark") / "metrics.json")
+    fault, tamper = benchmark.get("trained/fault_rate"), benchmark.get("trained/tamper_rate")
     limits = (
-        ("sandbox faults in rollouts", rolled.get("fault_rate"), gate.max_fault_rate),
-        ("sandbox faults in benchmarks", scored.get("trained/fault_rate"), gate.max_fault_rate),
-        (
-            "tampering of the trained policy",
-            scored.get("trained/tamper_rate"),
-            gate.max_tamper_rate,
-        ),
+        ("sandbox faults in rollouts", rollout.get("fault_rate"), gate.max_fault_rate),
+        ("sandbox faults in benchmarks", fault, gate.max_fault_rate),
+        ("tampering of the trained policy", tamper, gate.max_tamper_rate),
     )
     return [
         Reason(
@@ -152,30 +145,3 @@ def rates(space: Workspace, gate: GateSettings) -> list[Reason]:
         )
         for name, value, limit in limits
     ]
-
-
-def read_gate(space: Workspace) -> dict[str, Any]:
-    """``gate.json``. Raises UserError when the gate stage has not run."""
-    return dict(
-        read_json(space.output("gate") / "gate.json", hint="Run `falcon run` or `dvc repro gate`.")
-    )
-
-
-def still_speaks_of(space: Workspace, decision: dict[str, Any]) -> None:
-    """Raises UserError unless the decision is about exactly what lies there now.
-
-    Compares the gate file with ``dvc.lock``, every stage's entry, and the policy's files.
-    """
-    hint = "Run `falcon run` again."
-    lock = dvc.lock(space.root)
-    file: Path = space.output("gate") / "gate.json"
-    if dvc.out_hash(space.root, "gate", "outputs/gate/gate.json") != path_md5(file):
-        raise UserError(f"{file} is not the one that DVC saw the gate stage make.", hint=hint)
-    for name, seen in decision["stages"].items():
-        if name not in lock or dvc.entry_hash(lock[name]) != seen:
-            raise UserError(
-                f"the gate judged another result of `{name}` than the present one.", hint=hint
-            )
-    policy = space.output("train") / "policy"
-    if not policy.is_dir() or path_md5(policy) != decision["policy"]:
-        raise UserError(f"{policy} is not the policy that the gate judged.", hint=hint)

@@ -1,6 +1,6 @@
 """Prepare: read the sources, judge every reference, look for leaks and duplicates.
 
-Whatever is wrong with the data is a column of the checked table and so shows up with the
+Whatever is wrong with the data is a column of the checked table, so the check names the
 problem's id. Nothing is repaired or left out silently.
 """
 
@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.support import expectations as suites
 from tasks.support.checks import validate
@@ -20,13 +20,16 @@ from tasks.support.timed_encoder import TimedEncoder
 if TYPE_CHECKING:
     import pandas as pd
 
+    from falcon.problems.overlap import Overlap
     from falcon.problems.problem import Problem
     from falcon.sandbox.verdict import Verdict
 
 
-def body(stage: Stage) -> StageResult:
-    """Writes ``problems.parquet``, problems of the sources in their splits, and
-    ``overlap.html``, what of them a benchmark or a held-out split holds, too."""
+def run(stage: Stage) -> StageResult:
+    """Writes ``problems.parquet``, the sources' problems in their splits, and ``overlap.html``:
+    which of them a benchmark or a held-out split holds, too."""
+    import pandas as pd
+
     from falcon.memory.encoder import make_encoder
     from falcon.problems import find_duplicates, find_overlap, load_sources, write_problems
     from falcon.problems.overlap_report import write_overlap
@@ -35,29 +38,28 @@ def body(stage: Stage) -> StageResult:
     settings, data = stage.settings, stage.space.data
     problems = load_sources(settings.data, data)
     held_out = _held_out(problems, settings.benchmark.suites, data)
-    known = {p.id for p in problems}
-    benchmark = {p.id for each in held_out.values() for p in each} - known
+    benchmark = {p.id for each in held_out.values() for p in each} - {p.id for p in problems}
     start = time.perf_counter()
     verdicts = _judge(stage, problems)
     judged = time.perf_counter() - start
-    training = [p for p in problems if p.split not in HELD_OUT]
     encoder = TimedEncoder(make_encoder(settings.memory.encoder))
     overlap = find_overlap(
-        training,
+        [p for p in problems if p.split not in HELD_OUT],
         held_out,
         ngram=settings.data.leak_ngram,
         similarity=settings.data.leak_similarity,
         encode=encoder.encode,
     )
     duplicates = find_duplicates(problems)
-    table = _table(problems, verdicts, overlap.leaks, duplicates)
     facts = _facts(problems, verdicts)
     write_problems(stage.out / "problems.parquet", problems)
     write_overlap(overlap, stage.out / "overlap.html")
     stage.artifacts.append(stage.out / "overlap.html")
-    report = validate(
-        "prepare", {"problems": table, "facts": _row(facts)}, suites.prepare(), docs=stage.docs
-    )
+    tables = {
+        "problems": _table(problems, verdicts, overlap, duplicates),
+        "facts": pd.DataFrame([facts]),
+    }
+    report = validate("prepare", tables, suites.prepare(), docs=stage.docs)
     metrics: dict[str, float] = {
         **facts,
         "problems": len(problems),
@@ -78,27 +80,22 @@ def _held_out(
     from falcon.problems import load_benchmark
     from falcon.problems.problem import HELD_OUT
 
-    found: dict[str, list[Problem]] = {}
-    seen: set[str] = set()
+    held_out: dict[str, list[Problem]] = {}
+    ids: set[str] = set()
     for suite in suites:
-        found[suite] = [p for p in load_benchmark(suite, data) if p.id not in seen]
-        seen |= {p.id for p in found[suite]}
-    found["held out of the sources"] = [
-        p for p in problems if p.split in HELD_OUT and p.id not in seen
+        held_out[suite] = [p for p in load_benchmark(suite, data) if p.id not in ids]
+        ids |= {p.id for p in held_out[suite]}
+    held_out["held out of the sources"] = [
+        p for p in problems if p.split in HELD_OUT and p.id not in ids
     ]
-    return found
-
-
-def _row(facts: dict[str, Any]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame([facts])
+    return held_out
 
 
 def _judge(stage: Stage, problems: Sequence[Problem]) -> dict[str, list[Verdict]]:
     """By problem id: the verdict on the empty program, then on each reference solution."""
     from falcon.sandbox import Program, Sandbox
 
+    # All programs go to the sandbox at once, so its workers are never idle between problems.
     programs = [Program(code, p.tests) for p in problems for code in ("", *p.solutions)]
     with (
         Sandbox(stage.settings) as sandbox,
@@ -118,13 +115,13 @@ def _judge(stage: Stage, problems: Sequence[Problem]) -> dict[str, list[Verdict]
 def _table(
     problems: Sequence[Problem],
     verdicts: dict[str, list[Verdict]],
-    leaks: Sequence[Any],
+    overlap: Overlap,
     duplicates: Sequence[tuple[str, str]],
 ) -> pd.DataFrame:
     import pandas as pd
 
-    leaked = Counter(leak.train_id for leak in leaks)
-    twice = Counter(second for _, second in duplicates)
+    leaks = Counter(leak.train_id for leak in overlap.leaks)
+    copies = Counter(second for _, second in duplicates)
     return pd.DataFrame(
         {
             "id": p.id,
@@ -136,8 +133,8 @@ def _table(
             "solutions": len(p.solutions),
             "reference_passes": all(v.passed for v in verdicts[p.id][1:]),
             "empty_fails": not verdicts[p.id][0].passed,
-            "leaks": leaked[p.id],
-            "duplicates": twice[p.id],
+            "leaks": leaks[p.id],
+            "duplicates": copies[p.id],
         }
         for p in problems
     )

@@ -1,8 +1,8 @@
 """Train: meta-reinforcement learning of the adapter, resumed where it was interrupted.
 
 Checkpoints lie in ``state/checkpoints/train/KEY``; KEY is made of everything training
-depends on, so a checkpoint of other settings or other data is never gone on with. A
-training that ended well leaves no checkpoint behind.
+depends on, so a checkpoint of other settings or other data is never used. A training that ended
+well leaves no checkpoint behind.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import numpy as np
 
 from falcon.config import Settings
 from falcon.errors import UserError
-from tasks.seed import open_memory
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, validate
+from tasks.support.files import path_md5, replaced_folder, write_text
+from tasks.support.memory import open_memory
 from tasks.support.processes import launched, rank
 from tasks.support.stage import Stage, StageResult
-from tasks.support.workspace import Workspace, path_md5, replaced_folder, write_text
+from tasks.support.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ UNUSED = ("profile", "rollout", "benchmark", "gate", "tracking")
 """Sections that training does not depend on."""
 
 
-def checkpoints(space: Workspace, settings: Settings) -> Path:
+def checkpoint_folder(space: Workspace, settings: Settings) -> Path:
     """Where this training keeps its checkpoints."""
     used = settings.model_dump(mode="json", exclude=set(UNUSED))
     # How the work is divided changes none of its numbers.
@@ -51,49 +52,40 @@ def checkpoints(space: Workspace, settings: Settings) -> Path:
     return space.state / "checkpoints" / "train" / key
 
 
-def resume_id(space: Workspace, settings: Settings) -> str | None:
-    """The MLflow run of the interrupted training, or None when there is none.
+def resume_id(space: Workspace, settings: Settings) -> str:
+    """The MLflow run of the interrupted training, or "" when there is none.
 
-    With FALCON_FRESH=1 (a forced run) what is left of an earlier training is removed first.
+    With FALCON_FRESH=1 (a forced run) the checkpoints of an earlier training are removed first.
     """
     from falcon.training import saved_run_id
 
-    place = checkpoints(space, settings)
+    folder = checkpoint_folder(space, settings)
     if os.environ.get("FALCON_FRESH") == "1":
-        shutil.rmtree(place, ignore_errors=True)
-    return (saved_run_id(place) or None) if place.is_dir() else None
+        shutil.rmtree(folder, ignore_errors=True)
+    return saved_run_id(folder) or "" if folder.is_dir() else ""
 
 
-def done(space: Workspace, settings: Settings) -> None:
+def clean_up(space: Workspace, settings: Settings) -> None:
     """Remove the checkpoints of this training, and the oldest of others."""
-    place = checkpoints(space, settings)
-    shutil.rmtree(place, ignore_errors=True)
-    others = sorted(place.parent.glob("*"), key=lambda p: p.stat().st_mtime, reverse=True)
+    folder = checkpoint_folder(space, settings)
+    shutil.rmtree(folder, ignore_errors=True)
+    others = sorted(folder.parent.glob("*"), key=lambda p: p.stat().st_mtime, reverse=True)
     for old in others[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def body(stage: Stage) -> StageResult:
+def run(stage: Stage) -> StageResult:
     """Writes ``policy/`` (adapter and tokenizer), ``memory/``, its page and ``curves.csv``."""
-    from falcon.memory import make_encoder
     from falcon.memory.report import write_report
     from falcon.problems import read_problems
     from falcon.training import train
 
     space, settings = stage.space, stage.settings
     problems = read_problems(space.output("prepare") / "problems.parquet")
-    source = space.output("rollout") / "memory"
-    encoder = make_encoder(settings.memory.encoder)
-    place = checkpoints(space, settings)
-    place.mkdir(parents=True, exist_ok=True)
-    with open_memory(
-        stage.out / "memory",
-        encoder,
-        space.state,
-        writable=True,
-        copy_of=source,
-        settings=settings,
-    ) as memory:
+    checkpoints = checkpoint_folder(space, settings)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    folder, source = stage.out / "memory", space.output("rollout") / "memory"
+    with open_memory(space, settings, folder, writable=True, copy_of=source) as memory:
         before = len(memory)
         with launched(space.state, settings.machine.processes):
             result = train(
@@ -101,7 +93,7 @@ def body(stage: Stage) -> StageResult:
                 problems,
                 memory=memory,
                 out=stage.out,
-                checkpoints=place,
+                checkpoints=checkpoints,
                 monitor=stage.monitor,
                 run_id=stage.run.id,
             )
@@ -111,37 +103,34 @@ def body(stage: Stage) -> StageResult:
     policy = _in_place(result.policy, stage.out / "policy")
     curves = _in_place(result.curves, stage.out / "curves.csv")
     stage.artifacts += [curves, policy, stage.out / "memory.html"]
-    report = check(stage, curves, policy, grown=size > before)
+    report = _check(stage, curves, policy, grown=size > before)
     metrics = {**result.metrics, "experiences": float(size), "added": float(size - before)}
     return StageResult(metrics, report)
 
 
 def dry_run(space: Workspace, settings: Settings) -> DeviceMemory:
-    """The memory that a training takes, of the largest batches done once; nothing is trained.
+    """The memory that a training takes, of its largest batches run once; nothing is trained.
 
     Raises UserError when there are no problems yet, or where it does not fit.
     """
-    from falcon.memory import LongTermMemory, make_encoder
     from falcon.problems import read_problems
-    from falcon.training import dry_run as check
+    from falcon.training import dry_run as check_memory
 
     file, source = space.output("prepare") / "problems.parquet", space.output("rollout") / "memory"
     if not file.is_file():
         raise UserError("no problems here yet.", hint="falcon stage prepare")
-    encoder = make_encoder(settings.memory.encoder)
     if not source.is_dir():
-        return check(settings, read_problems(file))
-    # The stage holds the memory and its index beside the model.
-    index = space.state / "index" / "long_term"
-    with LongTermMemory.open(source, encoder, index=index, settings=settings) as memory:
+        return check_memory(settings, read_problems(file))
+    # In the stage, the memory and its index are loaded beside the model; so they are here.
+    with open_memory(space, settings, source) as memory:
         memory.recall("x", k=1, min_similarity=-1)
-        return check(settings, read_problems(file))
+        return check_memory(settings, read_problems(file))
 
 
-def follow(space: Workspace, settings: Settings) -> None:
+def run_other_rank(space: Workspace, settings: Settings) -> None:
     """What every process but the first does: the same training, on a memory of its own.
 
-    Nothing of it is kept but the checkpoints, which the first process writes.
+    Nothing of it is kept: the first process writes the checkpoints and the results.
     """
     from falcon.memory import LongTermMemory, make_encoder
     from falcon.monitor import SilentMonitor
@@ -151,6 +140,7 @@ def follow(space: Workspace, settings: Settings) -> None:
     room = space.state / "processes" / f"train-{rank()}"
     shutil.rmtree(room, ignore_errors=True)
     shutil.copytree(space.output("rollout") / "memory", room / "memory")
+    # One process alone may write an index, so each has its own and none uses the shared server.
     own = settings.changed({"machine.server": ""})
     with LongTermMemory.open(
         room / "memory",
@@ -164,13 +154,14 @@ def follow(space: Workspace, settings: Settings) -> None:
             read_problems(space.output("prepare") / "problems.parquet"),
             memory=memory,
             out=room / "out",
-            checkpoints=checkpoints(space, settings),
+            checkpoints=checkpoint_folder(space, settings),
             monitor=SilentMonitor(),
         )
     shutil.rmtree(room)
 
 
 def _in_place(made: Path, wanted: Path) -> Path:
+    """Copy a result that training left elsewhere to where ``dvc.yaml`` names it."""
     if made.resolve() == wanted.resolve():
         return wanted
     if made.is_dir():
@@ -181,7 +172,7 @@ def _in_place(made: Path, wanted: Path) -> Path:
     return wanted
 
 
-def check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckReport:
+def _check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckReport:
     """The data checks of a training: finite curves, all steps, an adapter of finite weights."""
     import pandas as pd
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from falcon.config import CriticSettings, Settings, settings_at
+from falcon.config import Settings, settings_at
 from falcon.env import find_root, state_dir
 from falcon.errors import UserError
 
@@ -24,9 +24,7 @@ def codal(
     judge: Annotated[
         Literal["model", "api", "recorded"], typer.Option(help="Who marks the responses.")
     ] = "model",
-    judge_model: Annotated[
-        str, typer.Option(help="The judge's model; default: feedback.critic.model.")
-    ] = "",
+    judge_model: Annotated[str, typer.Option(help="Default: feedback.critic.model.")] = "",
     judge_url: Annotated[str, typer.Option(help="Address of an endpoint (--judge api).")] = "",
     judgements: Annotated[
         Path | None, typer.Option(help="File of recorded answers (--judge recorded).")
@@ -50,77 +48,73 @@ def codal(
     """
     from falcon.critics import make_critic
     from falcon.evaluation import codal as bench
-    from falcon.evaluation.codal_prompts import VERSION
+    from falcon.evaluation.chunks import ChunkStore
     from falcon.evaluation.plan import adapter_digest
     from falcon.monitor import ConsoleMonitor
     from falcon.problems.codal import load_codal
 
     root = find_root()
-    settings = settings_at(root)
+    settings = with_options(settings_at(root), model, judge_model, judge_url, judgements)
     folder = out or state_dir(root) / "codal"
-    critic = make_critic(
-        judge, _asked(settings, judge_model, judge_url, judgements), folder / "judgements"
-    )
+    critic = make_critic(judge, settings.feedback.critic, folder / "judgements")
     monitor = ConsoleMonitor(Console(stderr=True))
-    instructions = bench.spread_evenly(load_codal(source), limit)
+    instructions = tuple(bench.spread_evenly(load_codal(source), limit))
     chosen, references = bench.references_of(instructions, reference)
-    work = folder / "unfinished"
     if rescore:
-        rows, known = bench.read(folder)
-        _same_set(rows, references, source)
-        about = known["model"]
+        rows, stored = bench.read(folder)
+        _require_same_set(rows, references, source)
+        about = stored["model"]
     else:
-        policy = settings.policy.model_copy(update={"model": model} if model else {})
-        version = adapter_digest("trained", adapter)
-        about = {"name": policy.model, "adapter": version, "max_new_tokens": max_new_tokens}
-        plan = bench.Plan(policy, tuple(instructions), adapter, version, max_new_tokens)
-        rows = bench.respond(plan, work, monitor)
-    judged = bench.judge(rows, references, critic, monitor)
-    scores = bench.score(
-        judged,
-        confidence=settings.gate.confidence,
-        seed=settings.seed,
-        faults_are_zero=faults_are_zero,
-    )
-    scores |= {
-        "source": source,
-        "model": about,
-        "reference": chosen,
+        digest = adapter_digest("trained", adapter)
+        plan = bench.Plan(settings.policy, instructions, adapter, digest, max_new_tokens)
+        about = {"name": plan.policy.model, "adapter": digest, "max_new_tokens": max_new_tokens}
+        rows = bench.respond(plan, folder / "unfinished", monitor)
+    rows = bench.judge(rows, references, critic, monitor)
+    scores = {"source": source, "model": about, "reference": chosen}
+    scores |= _scores(rows, critic, settings, faults_are_zero)
+    origin = {"reference": chosen, "judge": critic.name, "judge_version": critic.version}
+    bench.write([row | origin for row in rows], scores, folder)
+    ChunkStore(folder / "unfinished").clear()
+    show(scores, critic, folder / bench.RESPONSES)
+
+
+def with_options(
+    settings: Settings, model: str, judge: str, url: str, answers: Path | None
+) -> Settings:
+    """The settings with what the command line says instead; empty: nothing."""
+    critic = {"model": judge, "url": url, "recorded": str(answers or "")}
+    values = {"policy.model": model} | {f"feedback.critic.{k}": v for k, v in critic.items()}
+    return settings.changed({key: value for key, value in values.items() if value})
+
+
+def _scores(
+    rows: list[dict[str, Any]], critic: Critic, settings: Settings, faults_are_zero: bool
+) -> dict[str, Any]:
+    from falcon.evaluation.codal import score
+    from falcon.evaluation.codal_prompts import VERSION
+
+    confidence = settings.gate.confidence
+    return score(
+        rows, confidence=confidence, seed=settings.seed, faults_are_zero=faults_are_zero
+    ) | {
         "judge": {"name": critic.name, "version": critic.version},
         "prompt_version": VERSION,
-        "confidence": settings.gate.confidence,
+        "confidence": confidence,
     }
-    told = {"reference": chosen, "judge": critic.name, "judge_version": critic.version}
-    bench.write([row | told for row in judged], scores, folder)
-    from falcon.evaluation.chunks import ChunkStore
 
-    ChunkStore(work).clear()
-    show(scores, critic)
-    typer.echo(f"{folder / bench.RESPONSES}", err=True)
-    if scores["all"]["value"] is None:
+
+def _require_same_set(rows: list[dict[str, Any]], references: dict[str, str], source: str) -> None:
+    others = [row["id"] for row in rows if row["id"] not in references]
+    if others:
         raise UserError(
-            "the judge marked no response of at least one preference.",
-            hint=f"Its answers and faults are in {folder / bench.RESPONSES}.",
-        )
-
-
-def _asked(settings: Settings, model: str, url: str, judgements: Path | None) -> CriticSettings:
-    given = {"model": model, "url": url, "recorded": str(judgements) if judgements else ""}
-    changed = {key: value for key, value in given.items() if value}
-    return settings.feedback.critic.model_copy(update=changed)
-
-
-def _same_set(rows: list[dict[str, Any]], references: dict[str, str], source: str) -> None:
-    strange = [row["id"] for row in rows if row["id"] not in references]
-    if strange:
-        raise UserError(
-            f"the stored response to `{strange[0]}` is to no instruction of {source}.",
+            f"the stored response to `{others[0]}` is to no instruction of {source}.",
             hint="Name the set the responses were made for, and the same --limit.",
         )
 
 
-def show(scores: dict[str, Any], critic: Critic) -> None:
-    """Print a row a preference and one for all, then what judging cost."""
+def show(scores: dict[str, Any], critic: Critic, file: Path) -> None:
+    """Print one row for each preference and one for all, what judging cost, and where the answers
+    are. Raises UserError when a preference has no mark."""
     table = Table(box=None)
     for name in ("preference", "instructions", "mark 1-10", "faults"):
         table.add_column(name)
@@ -131,8 +125,14 @@ def show(scores: dict[str, Any], critic: Critic) -> None:
     console.print(table)
     used = critic.usage
     cost = f", cost {used.cost:.4f}" if used.cost else ""
-    said = f"judge {critic.name} {critic.version}: {used.asked} asked, {used.reused} known"
-    console.print(f"{said}, {used.faults} without an answer{cost}", highlight=False)
+    judge = f"judge {critic.name} {critic.version}: {used.asked} asked, {used.reused} known"
+    console.print(f"{judge}, {used.faults} without an answer{cost}", highlight=False)
+    typer.echo(str(file), err=True)
+    if scores["all"]["value"] is None:
+        raise UserError(
+            "the judge marked no response of at least one preference.",
+            hint=f"Its answers and faults are in {file}.",
+        )
 
 
 def _mark(row: dict[str, float | None]) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from falcon.config import Settings, settings_at
+from falcon.config import settings_at
 from falcon.env import find_root, state_dir
 from falcon.errors import UserError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    suites: Annotated[
+    benchmarks: Annotated[
         list[str],
         typer.Argument(help="humaneval, builtin, mbpp:PATH, evalplus:PATH; several may be named."),
     ],
@@ -28,13 +28,11 @@ def evaluate(
     adapter: Annotated[
         Path | None, typer.Option(help="A PEFT folder, scored beside its base model.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Problems of each suite; 0: all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Problems of each benchmark; 0: all.")] = 0,
     samples: Annotated[int, typer.Option(min=1, help="Programs a problem; 1 is greedy.")] = 1,
     prompt: Annotated[
         str,
-        typer.Option(
-            help="auto, chat, completion, few-shot or apps; default: policy.prompt of the settings."
-        ),
+        typer.Option(help="auto, chat, completion, few-shot or apps; default: policy.prompt."),
     ] = "",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; default: state/evaluation.")
@@ -56,7 +54,13 @@ def evaluate(
 
     root = find_root()
     folder = out or state_dir(root) / "evaluation"
-    settings = with_options(settings_at(root), tuple(suites), model, limit, samples, prompt)
+    values = {
+        "benchmark.suites": benchmarks,
+        "benchmark.limit": limit,
+        "benchmark.samples": samples,
+    }
+    policy = {"policy.model": model, "policy.prompt": prompt}
+    settings = settings_at(root).changed(values | {k: v for k, v in policy.items() if v})
     monitor = ConsoleMonitor(Console(stderr=True))
     if rescore:
         result = again(settings, data_dir=root / "data", memory=None, out=folder, monitor=monitor)
@@ -75,40 +79,19 @@ def evaluate(
     typer.echo(f"{folder / 'report.html'}", err=True)
 
 
-def with_options(
-    settings: Settings,
-    suites: tuple[str, ...],
-    model: str,
-    limit: int,
-    samples: int,
-    prompt: str = "",
-) -> Settings:
-    """The settings with what the command line says instead. Raises UserError for bad values."""
-    benchmark = settings.benchmark.model_copy(
-        update={"suites": suites, "limit": limit, "samples": samples}
-    )
-    given = {key: value for key, value in (("model", model), ("prompt", prompt)) if value}
-    policy = settings.policy.model_copy(update=given)
-    return settings.model_copy(update={"benchmark": benchmark, "policy": policy})
-
-
 def show(result: BenchmarkResult) -> None:
-    """Print pass@k with intervals, a row a suite and policy."""
+    """Print pass@k with intervals, one row for each benchmark and policy."""
     table = Table(box=None)
-    for name in ("suite", "policy", "problems", "pass@1", "tests passed", "verdicts"):
+    for name in ("benchmark", "policy", "problems", "pass@1", "tests passed", "verdicts"):
         table.add_column(name)
-    for policy, known in result.scores["policies"].items():
-        for suite, score in known["suites"].items():
-            rows = [(suite, score), *_parts(score)]
-            for name, part in rows:
-                table.add_row(
-                    name if part is score else f"  {name}",
-                    policy if part is score else "",
-                    str(part.get("problems", "")),
-                    percent(part["pass@1"], "value"),
-                    percent(score["tests_passed"], "mean") if part is score else "",
-                    _verdicts(score["verdicts"]) if part is score else "",
-                )
+    for policy, results in result.scores["policies"].items():
+        for benchmark, score in results["suites"].items():
+            passed = percent(score["tests_passed"], "mean")
+            rows = [(benchmark, policy, score, passed, _verdicts(score["verdicts"]))]
+            rows += [(f"  {name}", "", part, "", "") for name, part in _parts(score)]
+            for name, who, part, *rest in rows:
+                solved = percent(part["pass@1"], "value")
+                table.add_row(name, who, str(part.get("problems", "")), solved, *rest)
             if "all_weighted" in score:
                 table.add_row("  All, as in APPS", "", "", f"{score['all_weighted']:.1%}", "", "")
     Console(width=140).print(table)
@@ -120,9 +103,9 @@ def _parts(score: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return parts + (list(levels.items()) if len(levels) > 1 else [])
 
 
-def percent(found: dict[str, float | None], name: str) -> str:
+def percent(interval: dict[str, float | None], name: str) -> str:
     """``10.4 % [6.5, 16.0]``, or a dash where nothing was judged."""
-    value, low, high = found[name], found["low"], found["high"]
+    value, low, high = interval[name], interval["low"], interval["high"]
     if value is None or low is None or high is None:
         return "-"
     return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"

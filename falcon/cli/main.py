@@ -26,7 +26,7 @@ from falcon.cli.memory import app as memory
 from falcon.cli.problems import app as problems
 from falcon.cli.sandbox import app as sandbox
 from falcon.config import command_overrides, parse_overrides, set_overrides
-from falcon.errors import UserError, full_disk
+from falcon.errors import DEFECT, INTERRUPTED, UserError, full_disk
 
 GROUP = "falcon.commands"
 
@@ -147,7 +147,7 @@ def run(arguments: list[str]) -> int:
         return int(done.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted")
-        return 130
+        return INTERRUPTED
     except Exception as fault:
         usage = getattr(fault, "format_message", None)
         if usage is not None:  # a wrong option or argument, as the parser found it
@@ -162,7 +162,7 @@ def run(arguments: list[str]) -> int:
             return full.exit_code
         log = _keep_traceback(root)
         _complain(f"{type(fault).__name__}: {fault} (this is a defect; traceback in {log})")
-        return 70
+        return DEFECT
     return result if isinstance(result, int) else 0
 
 

@@ -68,7 +68,6 @@ class LossWeights(Section):
 class TrainSettings(Section):
     """The outer loop: optimiser, length, checkpoints."""
 
-    method: Literal["mrlf"] = "mrlf"
     steps: int = Field(200, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     """beta of eq. 4 (AdamW on the adapters)."""

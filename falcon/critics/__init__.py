@@ -1,7 +1,7 @@
-"""Critics: language models that are asked for a judgement, behind one interface."""
+"""Critics: language models that answer questions about programs, behind one interface."""
 
 from falcon.critics.answers import Answers, question_key
-from falcon.critics.critic import Critic, CriticFault, Usage
+from falcon.critics.critic import Critic, Usage
 from falcon.critics.endpoint import EndpointCritic
 from falcon.critics.local import LocalCritic
 from falcon.critics.make import make_critic
@@ -10,7 +10,6 @@ from falcon.critics.recorded import RecordedCritic
 __all__ = [
     "Answers",
     "Critic",
-    "CriticFault",
     "EndpointCritic",
     "LocalCritic",
     "RecordedCritic",

@@ -1,7 +1,7 @@
-"""Answers: what critics said, kept so that an equal question is never paid for twice.
+"""Answers of critics, stored so that an equal question is not paid for twice.
 
-JSON Lines, one answer a line, appended and flushed. A last line cut short by a crash is
-dropped when the file is opened. The same file is what :class:`RecordedCritic` reads.
+JSON Lines, one answer a line. A last line that a crash left incomplete is cut off when the file
+is opened. :class:`RecordedCritic` reads the same file.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from falcon.errors import UserError
 
 def question_key(question: Question) -> str:
     """sha256 of both messages, in hex."""
-    text = json.dumps(list(question), ensure_ascii=True)
+    text = json.dumps(list(question), ensure_ascii=True)  # a list keeps the two messages apart
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_answers(path: Path) -> Iterator[tuple[str, str, str]]:
-    """(key, critic, answer) of each whole line. Raises UserError naming file, line and key."""
+    """(key, critic, answer) of each line. Raises UserError that names file and line."""
     try:
         text = path.read_bytes()
     except OSError as fault:
@@ -39,7 +39,7 @@ def read_answers(path: Path) -> Iterator[tuple[str, str, str]]:
             key, critic, answer = row["question"], row["critic"], row["answer"]
         except (ValueError, KeyError, TypeError):
             raise UserError(
-                f"{path}:{number}: not an answer: a JSON object with question, critic and answer."
+                f"{path}:{number}: not a JSON object with question, critic and answer."
             ) from None
         if not all(isinstance(value, str) for value in (key, critic, answer)) or len(key) != 64:
             raise UserError(f"{path}:{number}: `question` must be 64 hex digits, the rest text.")
@@ -47,7 +47,7 @@ def read_answers(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 class Answers:
-    """Answers of one critic in ``path``. Safe to use from several threads of one process."""
+    """The stored answers of one critic in ``path``; several threads of a process may use them."""
 
     def __init__(self, path: Path, critic: str) -> None:
         self.path, self.critic = path, critic
@@ -56,21 +56,21 @@ class Answers:
         if path.is_file():
             self._drop_torn_end()
             for key, name, answer in read_answers(path):
-                if name == critic:
+                if name == critic:  # one file may hold answers of several critics
                     self._known[key] = answer
 
     def _drop_torn_end(self) -> None:
         data = self.path.read_bytes()
         if data and not data.endswith(b"\n"):
             with self.path.open("r+b") as file:
-                file.truncate(data.rfind(b"\n") + 1)
+                file.truncate(data.rfind(b"\n") + 1)  # 0 if there is no complete line
 
     def find(self, question: Question) -> str | None:
-        """The answer to an equal question, if there is one."""
+        """The stored answer to an equal question, or None."""
         return self._known.get(question_key(question))
 
     def keep(self, question: Question, answer: str) -> None:
-        """Remember an answer."""
+        """Store an answer."""
         key = question_key(question)
         row = {"question": key, "critic": self.critic, "answer": answer}
         with self._lock:

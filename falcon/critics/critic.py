@@ -1,4 +1,7 @@
-"""Critic: something that answers a question in words. What the words mean is not known here."""
+"""Critic: the interface of anything that answers a question in text.
+
+The caller interprets the text.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from falcon.errors import CriticFault
+
 Question = tuple[str, str]
 """System message (may be empty) and user message."""
 
 
-class CriticFault(Exception):
-    """No answer could be had: time-out, refusal, an endpoint that is down, no record."""
-
-
 @dataclass
 class Usage:
-    """What asking has cost so far. ``cost`` is in the currency of the prices set."""
+    """Counts of questions, tokens and cost so far, the latter in the currency of the settings."""
 
     asked: int = 0
     reused: int = 0
@@ -31,7 +32,7 @@ class Usage:
 
 
 class Critic(Protocol):
-    """Anything that answers. Name and version are recorded with every score."""
+    """Anything that answers questions. Name and version are recorded with every score."""
 
     @property
     def name(self) -> str: ...
@@ -43,6 +44,5 @@ class Critic(Protocol):
     def usage(self) -> Usage: ...
 
     def ask(self, questions: Sequence[Question]) -> list[str | CriticFault]:
-        """An answer or the fault in its place for each question, in order. Never raises
-        because of an answer."""
+        """For each question, in order, the answer or a CriticFault in its place (not raised)."""
         ...

@@ -1,7 +1,7 @@
-"""The endpoint critic: any server that speaks OpenAI's chat completions.
+"""The endpoint critic: any server with OpenAI's chat completions.
 
-Retries and their pauses (Retry-After included) are those of the ``openai`` client. The key
-is read from the environment variable the settings name and is written nowhere.
+The ``openai`` client retries and pauses (also by Retry-After). The key is read from the
+environment variable that the settings name and is written nowhere.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING
 
 from falcon.config import CriticSettings
 from falcon.critics.answers import Answers
-from falcon.critics.critic import CriticFault, Question, Usage
-from falcon.errors import UserError
+from falcon.critics.critic import Question, Usage
+from falcon.errors import CriticFault, UserError
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
 
 class _Pace:
-    """At most so many requests a minute, evenly spread."""
+    """Limits requests to ``per_minute``, evenly spread."""
 
-    def __init__(self, a_minute: float) -> None:
-        self._gap = 60.0 / a_minute
+    def __init__(self, per_minute: float) -> None:
+        self._gap = 60.0 / per_minute
         self._next = 0.0
         self._lock = threading.Lock()
 
     def wait(self) -> None:
-        with self._lock:
+        with self._lock:  # reserve a time; sleep without the lock, so that others can reserve
             now = time.monotonic()
             at = max(now, self._next)
             self._next = at + self._gap
@@ -42,8 +42,8 @@ class _Pace:
 class EndpointCritic:
     """Asks ``settings.model`` at ``settings.url``, several questions at once.
 
-    Answers are kept in ``folder``. Raises UserError when the environment variable of the
-    key is named but not set.
+    Answers are stored in ``folder``. Raises UserError when the settings name an environment
+    variable for the key and it is not set.
     """
 
     def __init__(self, settings: CriticSettings, folder: Path) -> None:
@@ -54,7 +54,7 @@ class EndpointCritic:
         self._answers = Answers(folder / "answers.jsonl", f"{self.name}/{self.version}")
         self._key = _key(settings.key_env)
         self._pace = _Pace(settings.requests_per_minute)
-        self._counting = threading.Lock()
+        self._counting = threading.Lock()  # guards usage
         self._client: OpenAI | None = None
 
     def _connected(self) -> OpenAI:
@@ -68,14 +68,14 @@ class EndpointCritic:
         return self._client
 
     def ask(self, questions: Sequence[Question]) -> list[str | CriticFault]:
-        """Answers at temperature 0. A fault for what stays unanswered after all retries."""
-        known = {q: self._answers.find(q) for q in dict.fromkeys(questions)}
-        new = [question for question, answer in known.items() if answer is None]
+        """Answers at temperature 0, or a fault if all retries failed."""
+        stored = {q: self._answers.find(q) for q in dict.fromkeys(questions)}
+        new = [question for question, answer in stored.items() if answer is None]
         self.usage.reused += len(questions) - len(new)
-        client = self._connected() if new else None
+        client = self._connected() if new else None  # stored answers need neither key nor server
         with ThreadPoolExecutor(self.settings.at_once) as pool:
             fresh = dict(zip(new, pool.map(lambda q: self._one(client, q), new), strict=True))
-        return [fresh[q] if q in fresh else known[q] or "" for q in questions]
+        return [fresh[q] if q in fresh else stored[q] or "" for q in questions]
 
     def _one(self, client: OpenAI | None, question: Question) -> str | CriticFault:
         from openai import OpenAIError
@@ -95,19 +95,19 @@ class EndpointCritic:
             answer = reply.choices[0].message.content if reply.choices else None
         except (OpenAIError, ValueError, AttributeError, TypeError) as fault:
             return self._fault(f"{self.settings.url}: {type(fault).__name__}: {fault}"[:300])
-        used = reply.usage
+        used = reply.usage  # some servers send none
         with self._counting:
             self.usage.asked += 1
             if used is not None:
                 self.usage.prompt_tokens += used.prompt_tokens
                 self.usage.completion_tokens += used.completion_tokens
-                self.usage.cost += 1e-6 * (
+                self.usage.cost += 1e-6 * (  # prices are per million tokens
                     used.prompt_tokens * self.settings.price_in
                     + used.completion_tokens * self.settings.price_out
                 )
         if not answer:
             return self._fault(f"{self.settings.url}: an empty answer")
-        self._answers.keep(question, answer)
+        self._answers.keep(question, answer)  # faults are not stored: they may pass
         return answer
 
     def _fault(self, message: str) -> CriticFault:
@@ -118,7 +118,7 @@ class EndpointCritic:
 
 def _key(name: str) -> str:
     if not name:
-        return "none"  # local servers ask for none, the client wants some
+        return "none"  # local servers need no key, but the client does
     key = os.environ.get(name, "")
     if not key:
         raise UserError(

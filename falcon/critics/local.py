@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from falcon.config import CriticSettings, PolicySettings
 from falcon.critics.answers import Answers
-from falcon.critics.critic import CriticFault, Question, Usage
-from falcon.errors import UserError
+from falcon.critics.critic import Question, Usage
+from falcon.errors import CriticFault, UserError
 
 if TYPE_CHECKING:
     from falcon.policy.policy import Policy
 
 
 class LocalCritic:
-    """Asks a decoder-only chat model; loaded at the first question that is not known.
+    """Asks a decoder-only chat model, which is loaded at the first question without an answer.
 
-    Answers are kept in ``folder``. Raises UserError for a model that is absent or has no
-    chat template.
+    Answers are stored in ``folder``. Raises UserError for a model that is absent or has no chat
+    template.
     """
 
     def __init__(self, settings: CriticSettings, folder: Path) -> None:
@@ -32,7 +32,7 @@ class LocalCritic:
 
     def _loaded(self) -> Policy:
         if self._policy is None:
-            from falcon.policy.policy import Policy
+            from falcon.policy.policy import Policy  # torch is loaded only if it is needed
 
             self._policy = Policy.load(PolicySettings(model=self.settings.model))
             if not self._policy.chat:
@@ -44,35 +44,32 @@ class LocalCritic:
 
     def ask(self, questions: Sequence[Question]) -> list[str | CriticFault]:
         """Greedy answers; one that the length limit cut is a fault."""
-        known = [self._answers.find(question) for question in questions]
-        new = [q for q, answer in zip(questions, known, strict=True) if answer is None]
-        new = list(dict.fromkeys(new))
-        written = dict(zip(new, self._write(new), strict=True)) if new else {}
+        stored = {q: self._answers.find(q) for q in dict.fromkeys(questions)}
+        new = [question for question, answer in stored.items() if answer is None]
+        fresh = dict(zip(new, self._generate(new), strict=True)) if new else {}
         self.usage.reused += len(questions) - len(new)
-        return [
-            written[question] if answer is None else answer
-            for question, answer in zip(questions, known, strict=True)
-        ]
+        return [fresh[q] if q in fresh else stored[q] or "" for q in questions]
 
-    def _write(self, questions: list[Question]) -> list[str | CriticFault]:
+    def _generate(self, questions: list[Question]) -> list[str | CriticFault]:
         from falcon.generation.local import Draws, Sampling, Weights, generate
 
         policy = self._loaded()
         prompts = [policy.encode(_prompt(policy, question)) for question in questions]
+        # Temperature 0 is greedy, and without the adapter, so that training never moves the judge.
         sampling = Sampling(0.0, 1.0, self.settings.max_tokens, self.settings.batch_size)
         rows = generate(policy, prompts, Draws(sampling), weights=Weights(use_adapter=False))
-        found: list[str | CriticFault] = []
+        answers: list[str | CriticFault] = []
         for question, prompt, (completion,) in zip(questions, prompts, rows, strict=True):
             self.usage.asked += 1
             self.usage.prompt_tokens += len(prompt)
             self.usage.completion_tokens += len(completion.drawn)
             if not completion.finished:
                 self.usage.faults += 1
-                found.append(CriticFault(f"no end within {self.settings.max_tokens} tokens"))
+                answers.append(CriticFault(f"no end within {self.settings.max_tokens} tokens"))
                 continue
             self._answers.keep(question, completion.text)
-            found.append(completion.text)
-        return found
+            answers.append(completion.text)
+        return answers
 
 
 def _prompt(policy: Policy, question: Question) -> str:

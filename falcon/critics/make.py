@@ -16,14 +16,14 @@ Kind = Literal["model", "api", "recorded"]
 
 
 def make_critic(kind: Kind, settings: CriticSettings, folder: Path) -> Critic:
-    """A critic that keeps its answers in ``folder``. Raises UserError for settings that lack
-    what it needs."""
+    """A critic that stores its answers in ``folder``. Raises UserError if a setting that it needs
+    is empty."""
     if kind == "recorded":
         if not settings.recorded:
-            raise UserError(
-                "the recorded critic has no answers.",
-                hint="Set feedback.critic.recorded (`falcon codal`: --judgements) to a file of answers.",
+            hint = (
+                "Set feedback.critic.recorded (`falcon codal`: --judgements) to a file of answers."
             )
+            raise UserError("the recorded critic has no answers.", hint=hint)
         return RecordedCritic(Path(settings.recorded))
     if not settings.model:
         raise UserError(
@@ -33,8 +33,8 @@ def make_critic(kind: Kind, settings: CriticSettings, folder: Path) -> Critic:
     if kind == "model":
         return LocalCritic(settings, folder)
     if not settings.url:
-        raise UserError(
-            "the critic `api` has no address.",
-            hint="Set feedback.critic.url (`falcon codal`: --judge-url) to one like http://127.0.0.1:8000/v1.",
+        hint = (
+            "Set feedback.critic.url (`falcon codal`: --judge-url), e.g. http://127.0.0.1:8000/v1."
         )
+        raise UserError("the critic `api` has no address.", hint=hint)
     return EndpointCritic(settings, folder)

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from falcon.critics.answers import question_key, read_answers
-from falcon.critics.critic import CriticFault, Question, Usage
-from falcon.errors import UserError
+from falcon.critics.critic import Question, Usage
+from falcon.errors import CriticFault, UserError
 
 
 class RecordedCritic:
-    """Looks answers up. ``version`` is the digest of the file and names who had answered.
+    """Looks answers up. ``version`` names the critic that answered and the digest of the file.
 
-    Raises UserError for an absent or malformed file, for two different answers to one
-    question, and for answers of more than one critic.
+    Raises UserError for an absent or malformed file, for two different answers to one question,
+    and for answers of more than one critic.
     """
 
     name = "recorded"
@@ -24,7 +24,7 @@ class RecordedCritic:
         self.path = path
         self.usage = Usage()
         self._answers: dict[str, str] = {}
-        critics: dict[str, None] = {}
+        critics: dict[str, None] = {}  # an ordered set
         for key, critic, answer in read_answers(path):
             critics.setdefault(critic)
             if self._answers.setdefault(key, answer) != answer:
@@ -39,14 +39,12 @@ class RecordedCritic:
 
     def ask(self, questions: Sequence[Question]) -> list[str | CriticFault]:
         """The recorded answers; a fault for a question that is not recorded."""
-        found: list[str | CriticFault] = []
+        answers: list[str | CriticFault] = []
         for question in questions:
-            answer = self._answers.get(question_key(question))
+            key = question_key(question)
+            answer = self._answers.get(key)
             self.usage.reused += answer is not None
             self.usage.faults += answer is None
-            found.append(
-                CriticFault(f"{self.path}: no answer to the question {question_key(question)}")
-                if answer is None
-                else answer
-            )
-        return found
+            fault = CriticFault(f"{self.path}: no answer to the question {key}")
+            answers.append(fault if answer is None else answer)
+        return answers

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.critics import Critic, CriticFault
-from falcon.errors import UserError
+from falcon.critics import Critic
+from falcon.errors import CriticFault, UserError
 from falcon.evaluation.chunks import ChunkStore, Row, digest, write_whole
 from falcon.evaluation.codal_prompts import VERSION, question_of, rating_of, task_of
 from falcon.evaluation.intervals import Interval, bootstrap, mean_of_means

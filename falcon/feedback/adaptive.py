@@ -8,17 +8,17 @@ from falcon.sandbox.verdict import Verdict
 
 
 def adaptive_value(n_pass: int, n_fail: int) -> float:
-    """-0.3 + 1.3 * n_pass / (n_pass + n_fail). Raises ValueError without any test."""
+    """-0.3 + 1.3 * n_pass / (n_pass + n_fail). Raises ValueError if there are no tests."""
     if n_pass < 0 or n_fail < 0 or n_pass + n_fail == 0:
         raise ValueError(f"no share of tests with {n_pass} passed and {n_fail} failed")
     return -0.3 + 1.3 * n_pass / (n_pass + n_fail)
 
 
 def adaptive_reward(verdict: Verdict, program: str) -> Reward:
-    """R_error over the whole program; without a span unless it passed or failed its tests.
+    """R_error over the whole program; without a span unless the program passed or failed.
 
-    A program that crashed or does not compile has no share of tests: its value is 0. A
-    verdict without single tests counts as one test. Raises ValueError for a sandbox fault.
+    A program that crashed or does not compile has no share of tests: its value is 0. A verdict
+    without cases counts as one test. Raises ValueError for a sandbox fault.
     """
     kind = verdict.outcome.coarse
     if kind == "fault":
@@ -26,8 +26,9 @@ def adaptive_reward(verdict: Verdict, program: str) -> Reward:
     if kind not in ("pass", "failure"):
         return Reward(term="error", value=0.0, span=None, reason=f"{kind}: no share of tests")
     n_pass, n_fail = verdict.n_pass, verdict.n_fail
-    if not verdict.cases:
+    if not verdict.cases:  # a suite that runs as one piece, as a file of asserts
         n_pass, n_fail = int(verdict.passed), int(not verdict.passed)
     value = adaptive_value(n_pass, n_fail)
-    reason = f"{n_pass} of {n_pass + n_fail} tests: -0.3 + 1.3 * {n_pass}/{n_pass + n_fail} = {value:.3f}"
+    n = n_pass + n_fail
+    reason = f"{n_pass} of {n} tests: -0.3 + 1.3 * {n_pass}/{n} = {value:.3f}"
     return Reward(term="error", value=value, span=whole_span(program), reason=reason)

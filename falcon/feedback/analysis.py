@@ -1,14 +1,13 @@
-"""Analysis: one parse and one walk of a program, for style, complexity and tamper signs alike.
+"""Analysis: one parse and one walk of a program, for style, complexity and tamper signs.
 
-Programs are never run here. A program longer than :data:`falcon.feedback.syntax.MAX_CHARACTERS` is not analysed,
-so cost is bounded whatever a model writes.
+Programs are not run here. One longer than :data:`falcon.feedback.syntax.MAX_CHARACTERS` is not
+analysed, so the cost is bounded whatever a model writes.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from falcon.feedback.cognitive import cognitive_of
 from falcon.feedback.facts import Facts
 from falcon.feedback.repeats import repeats_in
 from falcon.feedback.syntax import MAX_CHARACTERS, parse
@@ -22,7 +21,7 @@ def facts_of(program: str) -> Facts:
     if tree is None:
         facts = Facts(fault=fault)
         _read_lines(program[:MAX_CHARACTERS], facts, [])
-        return facts
+        return facts  # comments and code lines still count, for the tripwires
     facts = Facts()
     walk = Walk(facts)
     try:
@@ -37,11 +36,29 @@ def facts_of(program: str) -> Facts:
     return facts
 
 
+def cognitive_of(program: str) -> int:
+    """Cognitive complexity (Campbell) of all functions and of the code outside of functions.
+
+    A branch or loop costs one, and one more for each that it is nested in; a condition that mixes
+    operators costs more. Raises ValueError for a text that complexipy cannot read.
+    """
+    from complexipy import code_complexity
+
+    try:  # no_ignore: comments that switch complexipy off have no effect
+        result = code_complexity(program, no_ignore=True, with_plans=False)
+    except BaseException as fault:
+        # A panic in its native code (a program nested too deep) is not an Exception.
+        if isinstance(fault, Exception) or type(fault).__name__ == "PanicException":
+            raise ValueError(str(fault)) from None
+        raise
+    return int(result.complexity)
+
+
 def _read_lines(program: str, facts: Facts, docstrings: list[tuple[int, int]]) -> None:
-    """Facts of the text: comments, the lines that are code, and three of them in a row repeated."""
+    """Facts of the text: comment lines, code lines, and repeats of three code lines in a row."""
     documented = {n for start, end in docstrings for n in range(start, end + 1)}
     seen: set[tuple[str, ...]] = set()
-    last: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()  # up to three code lines
     for number, line in enumerate(program.split("\n"), start=1):
         text = line.strip()
         if not text or number in documented:
@@ -52,9 +69,9 @@ def _read_lines(program: str, facts: Facts, docstrings: list[tuple[int, int]]) -
         facts.code_lines += 1
         facts.code_text.append(text)
         last = (*last[-2:], text)
-        if len(last) == 3 and sum(map(len, last)) >= 30:
+        if len(last) == 3 and sum(map(len, last)) >= 30:  # shorter lines repeat by chance
             if last in seen:
                 facts.issues["repeated code"] += 1
-                last = ()
+                last = ()  # six equal lines are one repeat, not three
             else:
                 seen.add(last)

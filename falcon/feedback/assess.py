@@ -1,7 +1,7 @@
-"""Assessment: verdicts and judge's scores of all programs for one task become Feedback.
+"""Assessment: from the verdicts on all programs for one task to their Feedback.
 
-The samples of a task are assessed together because N_e of eq. 9 counts over them. Nothing
-is run here; the verdicts are given.
+The samples of a task are assessed together because N_e of eq. 9 counts over them. Nothing is
+run here; the caller passes the verdicts in.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from falcon.sandbox.verdict import Outcome, Verdict
 
 
 def error_counts(verdicts: Sequence[Verdict], settings: FeedbackSettings) -> dict[str, float]:
-    """N_e of eq. 9 over one task's samples: raw, or as a share of those that got a verdict.
+    """N_e of eq. 9 over one task's samples: raw counts, or shares of the samples.
 
     Sandbox faults are neither errors nor samples.
     """
@@ -34,18 +34,13 @@ def error_counts(verdicts: Sequence[Verdict], settings: FeedbackSettings) -> dic
 
 
 def _quality(program: str, verdict: Verdict, judge: Judge, reference: str) -> tuple[Reward, ...]:
-    """The judge's two terms; none where it had no usable word on the program.
-
-    What the compiler refuses scores -1 whoever judges: a text can parse and still not compile
-    (`return` outside a function), and must not earn by its looks.
-    """
+    """The rewards for complexity and style; none if the judge has no scores."""
     if verdict.outcome is Outcome.SYNTAX_ERROR:
+        # -1 from every judge: a text can parse and still not compile (`return` outside of a
+        # function), and must not be rewarded for its style.
         error = error_of(verdict)
         reason = f"does not compile: {error.message}" if error else "does not compile"
-        return (
-            complexity_reward(program, LOW, reason),
-            style_reward(program, LOW, reason),
-        )
+        return complexity_reward(program, LOW, reason), style_reward(program, LOW, reason)
     scores = judge.score(program, reference)
     if scores is None:
         return ()
@@ -68,24 +63,24 @@ def assess_group(
 ) -> list[Feedback]:
     """Feedback on all samples of one task, in their order.
 
-    ``error_share`` is P_e of eq. 9 by error type. The first reference is what the judge
-    compares with. A sandbox fault gives Feedback without rewards, a judge without a word
-    Feedback without style and complexity. Raises ValueError when
-    programs and verdicts differ in number, and what the judge raises.
+    ``error_share`` is P_e of eq. 9 by error type; the judge compares with the first reference.
+    A sandbox fault gives Feedback without rewards; if the judge has no scores, style and
+    complexity are absent. Raises ValueError when programs and verdicts differ in number, and
+    what the judge raises.
     """
     if len(programs) != len(verdicts):
         raise ValueError(f"{len(programs)} programs but {len(verdicts)} verdicts")
     counts = error_counts(verdicts, settings)
     reference = references[0] if references else ""
-    found = []
+    feedback = []
     for program, verdict in zip(programs, verdicts, strict=True):
         if verdict.outcome is Outcome.SANDBOX_ERROR:
-            found.append(Feedback(error_message=verdict.detail))
+            feedback.append(Feedback(error_message=verdict.detail))
             continue
         error = error_of(verdict)
-        found.append(
+        feedback.append(
             Feedback(
-                rewards=(
+                rewards=(  # in the order of TERMS, in which they are stored and shown
                     coarse_reward(verdict, program, settings.adaptive),
                     adaptive_reward(verdict, program),
                     *_quality(program, verdict, judge, reference),
@@ -97,4 +92,4 @@ def assess_group(
                 tripwires=tripwires(program, examples),
             )
         )
-    return found
+    return feedback

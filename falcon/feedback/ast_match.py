@@ -11,7 +11,7 @@ from falcon.feedback.nodes import nodes_of, part_hashes
 def _subtrees(program: str) -> tuple[int, ...]:
     """A hash of the shape (node types only) of every node with children, root included."""
     nodes, _, sizes = nodes_of(program)
-    # With the size of each part, the order of its nodes says how they hang together.
+    # Type and size of every node, in pre-order, determine the shape of the whole tree.
     shapes = part_hashes(tuple(map(hash, zip(map(type, nodes), sizes, strict=True))), sizes)
     return tuple(shape for shape, size in zip(shapes, sizes, strict=True) if size > 1)
 
@@ -22,6 +22,6 @@ def ast_match(program: str, reference: str) -> float:
     Shapes are node types without names and values; one sub-tree of the program may match
     several of the reference. 0 when either text does not parse or the reference is empty.
     """
-    wanted = _subtrees(reference)
-    have = set(_subtrees(program))
-    return sum(each in have for each in wanted) / len(wanted) if wanted else 0.0
+    expected = _subtrees(reference)
+    actual = set(_subtrees(program))
+    return sum(shape in actual for shape in expected) / len(expected) if expected else 0.0

@@ -1,7 +1,7 @@
 """Coarse reward: how a program ended (eq. 7), as in CodeRL.
 
-With ``adaptive: replace`` the value for a pass or a failure is left to the error term,
-whose ends are the same 1.0 and -0.3; the coarse term then has no span.
+With ``adaptive: replace`` the error term, whose limits are the same 1.0 and -0.3, replaces this
+one for passes and failures; the coarse term then has no span.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ def coarse_reward(
         raise ValueError("a sandbox fault has no reward")
     value = COARSE[kind]
     reason = f"{kind} ({verdict.outcome}): {value:.1f}"
-    span = whole_span(program)
     if adaptive == "replace" and kind in ("pass", "failure"):
-        return Reward(
-            term="coarse", value=value, span=None, reason=f"{reason}, left to the error term"
-        )
-    return Reward(term="coarse", value=value, span=span, reason=reason)
+        reason += ", left to the error term"
+        return Reward(term="coarse", value=value, span=None, reason=reason)
+    return Reward(term="coarse", value=value, span=whole_span(program), reason=reason)

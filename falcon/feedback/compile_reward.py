@@ -1,6 +1,6 @@
 """Compile reward: +1 for a program that compiles, -1 for one that does not (CompCoder, PPOCoder).
 
-For Python "compiles" means that the compiler takes the source; how it runs does not count.
+For Python "compiles" means that the compiler accepts the source, however the program runs.
 """
 
 from __future__ import annotations

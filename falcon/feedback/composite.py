@@ -1,7 +1,7 @@
 """Composite reward: R(W, F) = alpha*T + beta*S + gamma*C + delta*E of the problem setting.
 
-T is the unit tests' term, S style, C complexity and E the feedback on errors (eq. 9). It
-serves ranking, selection and reports; the losses of Algorithm 1 use the terms singly.
+T is the unit tests' term, S style, C complexity and E the feedback on errors (eq. 9). R ranks
+programs, selects them and stands in reports; the losses of Algorithm 1 use the single terms.
 """
 
 from __future__ import annotations
@@ -24,11 +24,8 @@ def unit_test_value(feedback: Feedback) -> float:
 
 
 def composite(feedback: Feedback, settings: FeedbackSettings) -> float:
-    """R(W, F), always finite; an absent term counts 0.
-
-    Raises ValueError when a weight or value makes it otherwise.
-    """
-    parts = (
+    """R(W, F); an absent term counts 0. Raises ValueError if a part is not finite."""
+    parts = (  # fsum below: exact, so the result does not depend on the order
         settings.alpha * unit_test_value(feedback),
         settings.beta * (feedback.value("style") or 0.0),
         settings.gamma * (feedback.value("complexity") or 0.0),

@@ -1,8 +1,8 @@
 """Data-flow match: share of the reference's data-flow edges found in a program.
 
-As in PPOCoder and CodeBLEU: an edge says that a variable comes from (is set to, or read
-from) or is computed from other variables; variables are renamed by first use. The order
-is the order of the text; branches are not told apart.
+As in PPOCoder and CodeBLEU: an edge says that a variable comes from (is set to, or read from) or
+is computed from other variables; variables are renamed by first use. Edges are in the order of
+the text; branches are ignored.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from falcon.feedback.nodes import nodes_of
 
 Edge = tuple[str, str, tuple[str, ...]]
 """Variable, relation (``comes_from`` or ``computed_from``), sources; names normalised."""
-
-
 _STORED, _LOADED = True, False
 
 
@@ -36,14 +34,14 @@ class _Names:
             return [part.id] if (type(part.ctx) is ast.Store) == stored else []
         at = self._place[id(part)]
         context = ast.Store if stored else ast.Load
-        found = [
+        names = [  # the nodes of a part are contiguous: see `Nodes`
             node
             for node in self.nodes[at + 1 : at + self._sizes[at]]
             if type(node) is ast.Name and type(node.ctx) is context
         ]
-        if len(found) > 1:
-            found.sort(key=_position)
-        return [node.id for node in found]
+        if len(names) > 1:
+            names.sort(key=_position)  # fields are not in text order (`x if test else y`)
+        return [node.id for node in names]
 
 
 _position = attrgetter("lineno", "col_offset")
@@ -83,7 +81,7 @@ def _assigned(target: ast.expr, value: ast.expr, names: _Names) -> list[Flow]:
         and isinstance(value, ast.Tuple)
         and len(target.elts) == len(value.elts)
     ):
-        pairs = list(zip(target.elts, value.elts, strict=True))
+        pairs = list(zip(target.elts, value.elts, strict=True))  # `a, b = b, a` is two edges
     return [
         (names.of(left, _STORED), names.of(right, _LOADED), isinstance(right, ast.Name))
         for left, right in pairs
@@ -99,7 +97,7 @@ _FLOWS: dict[type[ast.AST], Callable[[Any, _Names], list[Flow]]] = {
     ast.comprehension: _looped,
     ast.withitem: _entered,
 }
-"""What flows in a node, by its kind."""
+"""The function that lists the flows of a node, by the node's type."""
 
 
 @lru_cache(maxsize=512)
@@ -122,6 +120,7 @@ def data_flow(program: str) -> tuple[Edge, ...]:
             defined.add(cast("ast.arg", node).arg)
         elif kind in _FLOWS:
             flowing.append(node)
+    # A name that the program never sets (a built-in, an import) is no variable.
     placed += [(_position(n), n.id, "comes_from", (n.id,)) for n in read if n.id in defined]
     for node in flowing:
         # A comprehension or with item has no position of its own; its target has.
@@ -134,6 +133,7 @@ def data_flow(program: str) -> tuple[Edge, ...]:
     renamed: dict[str, str] = {}
     edges: list[Edge] = []
     for _, variable, relation, origins in placed:
+        # `len(renamed)` is taken before the insertion: var_0, var_1, ... by first use.
         new = [renamed.setdefault(n, f"var_{len(renamed)}") for n in (variable, *origins)]
         edges.append((new[0], relation, tuple(new[1:])))
     return tuple(edges)
@@ -144,7 +144,7 @@ def dataflow_match(program: str, reference: str) -> float:
 
     0 when the reference has none, or either text does not parse.
     """
-    wanted = Counter(data_flow(reference))
-    if not wanted:
+    expected = Counter(data_flow(reference))
+    if not expected:
         return 0.0
-    return (wanted & Counter(data_flow(program))).total() / wanted.total()
+    return (expected & Counter(data_flow(program))).total() / expected.total()

@@ -1,10 +1,9 @@
-"""Error types, and which part of a program an error speaks of.
+"""Error types, and which part of a program an error is about.
 
-The names are those under which the memories count errors (e of eq. 9). The span classes
-follow RLTF's fine-grained table (U_ignore, U_line, U_global), restated for the messages
-of current CPython. Unlike RLTF, lines come by number from the sandbox, so errors raised
-while the program loads keep their line too. Nothing here looks at how often an error
-occurred; that is the memories' part.
+The memories count errors under these names (e of eq. 9). The span classes follow RLTF's
+fine-grained table (U_ignore, U_line, U_global), restated for the messages of current CPython.
+Unlike in RLTF, line numbers come from the sandbox, so errors raised while the program loads
+have a line, too. The memories count how often an error occurs, not this module.
 """
 
 from __future__ import annotations
@@ -57,9 +56,9 @@ _BY_EXCEPTION = {
     "IndentationError": "indentation",
     "SyntaxError": "syntax",
 }
-_FOREIGN = {"JSONDecodeError": "value", "TimeoutException": "timeout"}
+_FOREIGN = {"JSONDecodeError": "value", "TimeoutException": "timeout"}  # no built-in classes
 
-# RLTF's messages, each with what CPython 3.10 and later says instead.
+# RLTF's messages (of CPython 3.8), each followed by that of CPython 3.10 and later.
 _SYNTAX_IGNORED = (
     "inconsistent use of tabs",
     "unindent does not match",
@@ -78,15 +77,16 @@ _SYNTAX_WHOLE_AT_END = (
     "expected 'except' or 'finally' block",
 )
 _NO_BLOCK = re.compile(r"expected an indented block after .* on line (\d+)")
+# Group 1 or 2: the name or module that could not be imported.
 _NAMED_IN_IMPORT = re.compile(r"cannot import name '?(\w+)|No module named '?([\w.]+)")
 _UNFIT_CALL = re.compile(
-    r"(?:\w+\.)*(\w+)\(\) (?:missing \d+ required|takes \d+ |takes from \d+ |got an unexpected keyword"
-    r"|got multiple values|got some positional-only)"
+    r"(?:\w+\.)*(\w+)\(\) (?:missing \d+ required|takes \d+ |takes from \d+ "
+    r"|got an unexpected keyword|got multiple values|got some positional-only)"
 )
 
 
 def error_of(verdict: Verdict) -> ErrorInfo | None:
-    """The error behind the verdict's outcome: its own, else that of the first such case."""
+    """The error behind the verdict's outcome: its own, else that of the first case so ended."""
     if verdict.error is not None:
         return verdict.error
     return next(
@@ -100,16 +100,16 @@ def _of_exception(name: str) -> str:
     short = name.rpartition(".")[2]
     if short in _FOREIGN:
         return _FOREIGN[short]
-    known = getattr(builtins, short, None)
-    if isinstance(known, type) and issubclass(known, BaseException):
-        for ancestor in known.__mro__:
+    built_in = getattr(builtins, short, None)
+    if isinstance(built_in, type) and issubclass(built_in, BaseException):
+        for ancestor in built_in.__mro__:  # nearest first: UnicodeError is a ValueError
             if ancestor.__name__ in _BY_EXCEPTION:
                 return _BY_EXCEPTION[ancestor.__name__]
     return "other-runtime"
 
 
 def error_type(verdict: Verdict) -> str:
-    """The one of :data:`ERROR_TYPES` a verdict counts as; "" for a pass and for our own fault."""
+    """The one of :data:`ERROR_TYPES` that a verdict counts as; "" for a pass or sandbox fault."""
     error = error_of(verdict)
     match verdict.outcome:
         case Outcome.PASS | Outcome.SANDBOX_ERROR:
@@ -117,8 +117,9 @@ def error_type(verdict: Verdict) -> str:
         case Outcome.WRONG_ANSWER | Outcome.UNSERIALISABLE | Outcome.PROTOCOL_VIOLATION:
             return "wrong-answer"
         case Outcome.SYNTAX_ERROR:
-            found = _of_exception(error.type) if error else "syntax"
-            return found if found == "indentation" else "syntax"
+            # The compiler also raises ValueError and the like (NUL bytes): these count as syntax.
+            kind = _of_exception(error.type) if error else "syntax"
+            return kind if kind == "indentation" else "syntax"
         case Outcome.TIMEOUT:
             return "timeout"
         case Outcome.MEMORY:
@@ -130,12 +131,11 @@ def error_type(verdict: Verdict) -> str:
 
 
 def error_line(verdict: Verdict, program: str, matching: LineMatching = "exact") -> int:
-    """Line of the program the error is at, from 1; 0 when it is unknown or out of range.
+    """Line of the program where the error is, from 1; 0 when it is unknown or out of range.
 
-    A failed import whose line was not reported is put at the first line that names it. A call by
-    the tests that does not fit the function's parameters, which fails outside of the program, is
-    put at the (last) line that defines the function; not with ``first_occurrence``, as RLTF has
-    no place for it.
+    A failed import without a line is located at the first line that names it. A call by the tests
+    that does not fit the function's parameters fails outside of the program; it is located at the
+    (last) definition of the function, but not with ``first_occurrence``, as RLTF ignores it.
     """
     error = error_of(verdict)
     if error is None or error_type(verdict) == "":
@@ -144,8 +144,8 @@ def error_line(verdict: Verdict, program: str, matching: LineMatching = "exact")
         return error.line
     if named := _NAMED_IN_IMPORT.search(error.message):
         name = re.escape(named[1] or named[2])
-        found = re.search(rf"(?m)^.*\b{name}\b", program)
-        return line_count(program[: found.end()]) if found else 0
+        place = re.search(rf"(?m)^.*\b{name}\b", program)
+        return line_count(program[: place.end()]) if place else 0
     return _definition_line(error, program) if matching == "exact" else 0
 
 
@@ -162,17 +162,18 @@ def _syntax_class(error: ErrorInfo, program: str) -> SpanClass:
     message = error.message.lower()
     if any(part in message for part in _SYNTAX_IGNORED):
         return "ignore"
+    # An error at the end of the text means that the program was cut off: no line is to blame.
     last = error.line >= line_count(program.rstrip())
-    # Where the text ends after a colon, the error is put at that line itself.
-    headless = _NO_BLOCK.search(message)
-    cut = headless is not None and int(headless[1]) == error.line
+    # If the text ends after a colon, CPython reports the line of the colon itself.
+    no_block = _NO_BLOCK.search(message)
+    cut = no_block is not None and int(no_block[1]) == error.line
     if last and (cut or any(part in message for part in _SYNTAX_WHOLE_AT_END)):
         return "whole"
     return "line"
 
 
 def span_class(verdict: Verdict, program: str, matching: LineMatching = "exact") -> SpanClass:
-    """Which part of the program an error speaks of (RLTF, table of fine-grained feedback).
+    """Which part of the program an error is about (RLTF, table of fine-grained feedback).
 
     ``whole`` for time-outs, recursion and memory without a line; ``line`` for every error
     with a known, non-blank line; ``ignore`` for passes, wrong answers, plain RuntimeError,
@@ -189,9 +190,9 @@ def span_class(verdict: Verdict, program: str, matching: LineMatching = "exact")
     if error.type.rpartition(".")[2] == "RuntimeError" or verdict.outcome is Outcome.OUTPUT_LIMIT:
         return "ignore"
     if verdict.outcome is Outcome.SYNTAX_ERROR:
-        found = _syntax_class(error, program)
-        if found != "line":
-            return found
+        part = _syntax_class(error, program)
+        if part != "line":
+            return part
     span = line_span(program, error_line(verdict, program, matching))
     if span is not None and program[span.start : span.end].strip():
         return "line"
@@ -201,15 +202,15 @@ def span_class(verdict: Verdict, program: str, matching: LineMatching = "exact")
 def error_span(
     verdict: Verdict, program: str, matching: LineMatching = "exact"
 ) -> tuple[Span | None, str]:
-    """The text an error speaks of, by :func:`span_class`, and where that is in words.
+    """The text that an error is about, by :func:`span_class`, and its place in words.
 
-    ``first_occurrence`` looks for the line by its text, as RLTF does, so that an equal line
-    before it is taken instead.
+    ``first_occurrence`` searches for the text of the line, as RLTF does, and so may find an equal
+    line before it.
     """
-    place = span_class(verdict, program, matching)
-    if place == "whole":
+    part = span_class(verdict, program, matching)
+    if part == "whole":
         return whole_span(program), "whole program"
-    if place == "ignore":
+    if part == "ignore":
         return None, "no place in the text"
     line = error_line(verdict, program, matching)
     if matching == "first_occurrence":

@@ -1,6 +1,6 @@
-"""Explanation: a program's text with each reward where it is earned, for people.
+"""Explanation for people: the text of a program with each reward at the lines it belongs to.
 
-Values and spans come from :class:`Feedback`; nothing is judged here.
+Values and spans come from :class:`Feedback`; nothing is computed here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def lines_of(reward: Reward, program: str) -> tuple[int, int]:
     span = reward.span
     if span is None:
         return 0, 0
-    touched = [
+    touched = [  # the first condition is for a span of no width
         number
         for number in range(1, line_count(program) + 1)
         if (line := line_span(program, number)) is not None
@@ -38,7 +38,7 @@ def print_feedback(
 ) -> None:
     """The program with line numbers and local rewards, then the rest with their reasons.
 
-    ``score`` is the composite R(W, F); ``others`` are rewards that are no part of it.
+    ``score`` is the composite R(W, F); ``others`` are rewards of other methods.
     """
     whole = whole_span(program)
     local = [r for r in feedback.rewards if r.span is not None and r.span != whole]
@@ -48,8 +48,8 @@ def print_feedback(
         for reward in local:
             first, last = lines_of(reward, program)
             if number == last:
-                told = f"line {first}" if first == last else f"lines {first} to {last}"
-                _told(console, reward, f"     ^ {told}: ")
+                lines = f"line {first}" if first == last else f"lines {first} to {last}"
+                _print_reward(console, reward, f"     ^ {lines}: ")
     groups = (
         ("on the whole program", [r for r in feedback.rewards if r.span == whole]),
         ("reported, trains nothing", [r for r in feedback.rewards if r.span is None]),
@@ -59,7 +59,7 @@ def print_feedback(
         if rewards:
             console.print(f"\n{title}", style="bold", highlight=False)
         for reward in rewards:
-            _told(console, reward, "  ")
+            _print_reward(console, reward, "  ")
     for line in _summary(feedback, score):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -69,7 +69,7 @@ def _source(console: Console, program: str) -> Iterator[Text]:
     yield from shown.split("\n", allow_blank=not program.endswith("\n"))
 
 
-def _told(console: Console, reward: Reward, head: str) -> None:
+def _print_reward(console: Console, reward: Reward, head: str) -> None:
     style = "green" if reward.value > 0 else "red" if reward.value < 0 else "yellow"
     console.print(
         f"{head}{reward.term:<10} {reward.value:+.3f}  {printable(reward.reason)}",

@@ -1,6 +1,6 @@
-"""Facts: what is known of a program's text and syntax tree, for judge and tripwires.
+"""Facts: counts and names of a program's text and syntax tree, for judge and tripwires.
 
-The record alone; :mod:`falcon.feedback.analysis` fills it.
+Only the record; :mod:`falcon.feedback.analysis` fills it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Facts:
-    """Counts and names found in a program. ``fault`` says why nothing could be counted.
+    """Counts and names of a program. ``fault``: why it cannot be scored, or "".
 
-    ``nodes`` counts syntax-tree nodes without contexts, docstrings and argument lists, so
-    it does not depend on formatting; ``dead_nodes`` are those of statements that have no effect.
-    ``cognitive`` is the cognitive complexity, ``loop_depth`` the deepest loop, comprehensions
-    included. ``effort`` tells whether anything is computed. ``issues`` maps an issue of style
-    that no linter knows to how often it occurs.
+    ``nodes`` counts syntax-tree nodes without contexts, docstrings and argument lists, so it does
+    not depend on formatting; ``dead_nodes`` are those of statements without effect. ``cognitive``
+    is the cognitive complexity, ``loop_depth`` the greatest depth of loops and comprehensions.
+    ``effort``: whether the program computes anything. ``issues`` counts issues of style that ruff
+    has no rule for.
     """
 
     fault: str = ""

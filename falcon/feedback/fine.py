@@ -1,6 +1,6 @@
-"""Fine-grained reward: RLTF's -0.3 on the text an error speaks of.
+"""Fine-grained reward: RLTF's -0.3 on the text that an error is about.
 
-It stands in the slot that eq. 9 takes in FALCON, with one value for every type of error.
+It takes the place of eq. 9, with one value for every error type.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ FINE = -0.3
 
 
 def fine_reward(verdict: Verdict, program: str, matching: LineMatching = "exact") -> Reward:
-    """-0.3 on the error's line, on the whole program, or (value reported) on nothing.
+    """-0.3 on the error's line, on the whole program, or without a span (only reported).
 
     0 without an error. Raises ValueError for a sandbox fault, which has no reward.
     """

@@ -1,4 +1,4 @@
-"""PPOCoder's two matches with a reference as rewards in [0, 1] over the whole program."""
+"""PPOCoder's two matches with a reference, as rewards in [0, 1] over the whole program."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from falcon.feedback.spans import whole_span
 
 
 def ast_reward(program: str, references: Sequence[str]) -> Reward:
-    """Share of a reference's sub-trees; of several references the best counts."""
+    """Share of a reference's sub-trees; the best of several references counts."""
     return _best("ast", "sub-trees", ast_match, program, references)
 
 
 def dataflow_reward(program: str, references: Sequence[str]) -> Reward:
-    """Share of a reference's data-flow edges; of several references the best counts."""
+    """Share of a reference's data-flow edges; the best of several references counts."""
     return _best("dfg", "data-flow edges", dataflow_match, program, references)
 
 
@@ -27,7 +27,7 @@ def _best(
     program: str,
     references: Sequence[str],
 ) -> Reward:
-    """Without a reference the value is 0 and trains nothing."""
+    """The reward of the best match; without references its value is 0 and it has no span."""
     if not references:
         return Reward(term=term, value=0.0, span=None, reason="no reference to compare with")
     shares = [match(program, reference) for reference in references]

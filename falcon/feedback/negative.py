@@ -1,7 +1,7 @@
-"""Negative reward: errors this task keeps making and the memory knows well (eq. 9).
+"""Negative reward: for errors that are frequent in this task and in the memory (eq. 9).
 
-The paper's sum runs over all error types; for one program the summand of its own error
-is taken, located where the error is (RLTF's fine-grained slot). Counting is not done here.
+The paper's sum runs over all error types; a program gets the summand of its own error, at the
+place of the error (as RLTF's fine-grained feedback). The caller counts.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def negative_sum(n: Mapping[str, float], p: Mapping[str, float]) -> float:
 
     Raises ValueError for a negative or non-finite number.
     """
+    # `0.0 -` instead of a sign: -0.0 would be written as such into logs and tables.
     return 0.0 - math.fsum(_weight("N", n, kind) * _weight("P", p, kind) for kind in n)
 
 
@@ -36,12 +37,12 @@ def negative_reward(
     p: Mapping[str, float],
     matching: LineMatching = "exact",
 ) -> Reward:
-    """-N_e * P_e of the program's own error type e, on the text that error speaks of.
+    """-N_e * P_e of the program's own error type e, on the text that the error is about.
 
-    ``n`` is the count, or share of the task's samples, of each error type; ``p`` the
-    long-term share. A type in neither counts 0. Without a span (value still reported) for
-    wrong answers and errors without a known place. Raises ValueError for a sandbox fault
-    and for a negative or non-finite number.
+    ``n`` is the count, or share of the task's samples, of each error type; ``p`` the long-term
+    share; an absent type counts 0. Without a span (only reported) for wrong answers and errors
+    without a known place. Raises ValueError for a sandbox fault and for a negative or non-finite
+    number.
     """
     if verdict.outcome is Outcome.SANDBOX_ERROR:
         raise ValueError("a sandbox fault has no reward")

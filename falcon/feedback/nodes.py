@@ -1,4 +1,4 @@
-"""Nodes of a program's syntax tree in one flat list, walked once for all who ask."""
+"""Nodes of a program's syntax tree in one flat list, made once for all that need it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLAIN = frozenset(
         *("arg", "simple", "is_async", "conversion", "rest", "kwd_attrs", "tag"),
     )
 )
-"""Fields that hold no node whatever the kind of the node they belong to."""
+"""Names of fields that never hold a node, whatever the type of their node."""
 _ALSO_PLAIN = {
     ast.Constant: ("value",),
     ast.MatchSingleton: ("value",),
@@ -26,10 +26,10 @@ _ALSO_PLAIN = {
 
 
 class Nodes(NamedTuple):
-    """All nodes but contexts in the order of their fields: a node, then all that is below it.
+    """All nodes except contexts in pre-order: a node, then everything below it.
 
-    ``parents`` holds the place of each one's parent (-1 for the root), ``sizes`` the number of
-    nodes of the part that begins there, itself included: ``nodes[i : i + sizes[i]]``.
+    ``parents`` holds the index of each node's parent (-1 for the root), ``sizes`` the number of
+    nodes of its sub-tree, itself included: the sub-tree of i is ``nodes[i : i + sizes[i]]``.
     """
 
     nodes: tuple[ast.AST, ...]
@@ -42,31 +42,29 @@ def _kinds(kind: type[ast.AST]) -> list[type[ast.AST]]:
 
 
 def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
-    # An ExceptHandler's and a MatchAs's `name` are texts like any other.
     plain = _PLAIN.union(_ALSO_PLAIN.get(kind, ()))
     return tuple(name for name in kind._fields if name not in plain)
 
 
-# Several fields are fetched as a tuple at once; of a single one there is nothing to gather.
+# For speed, tables by node type instead of ast.iter_fields. attrgetter returns a tuple for several
+# fields but a bare value for one, hence two tables.
 _MANY = {k: attrgetter(*_fields(k)) for k in _kinds(ast.AST) if len(_fields(k)) > 1}
 _ONE = {k: _fields(k)[0] for k in _kinds(ast.AST) if len(_fields(k)) == 1}
 
 
 @lru_cache(maxsize=256)
 def nodes_of(program: str) -> Nodes:
-    """Nodes of a program; none for a text that does not parse. They are shared: read only.
-
-    Depth is no concern.
-    """
+    """Nodes of a program; none for a text that does not parse. They are shared: read only."""
     tree = parse(program)[0]
     if tree is None:
         return Nodes((), (), ())
     nodes: list[ast.AST] = []
     parents: list[int] = []
-    waiting: list[tuple[ast.AST, int]] = [(tree, -1)]
-    take, later = waiting.pop, waiting.append
-    while waiting:
-        node, parent = take()
+    # A stack of our own instead of recursion: programs may be nested to any depth.
+    stack: list[tuple[ast.AST, int]] = [(tree, -1)]
+    pop, push = stack.pop, stack.append
+    while stack:
+        node, parent = pop()
         kind = type(node)
         at = len(nodes)
         nodes.append(node)
@@ -77,28 +75,28 @@ def nodes_of(program: str) -> Nodes:
             values = (getattr(node, _ONE[kind]),)
         else:
             continue
-        for value in reversed(values):
+        for value in reversed(values):  # what is pushed last comes first
             if type(value) is list:
                 for each in reversed(value):
                     if each is not None:
-                        later((each, at))
+                        push((each, at))
             elif value is not None:
-                later((value, at))
+                push((value, at))
     sizes = [1] * len(nodes)
-    for at in range(len(nodes) - 1, 0, -1):
+    for at in range(len(nodes) - 1, 0, -1):  # children follow parents, so their sizes are final
         sizes[parents[at]] += sizes[at]
     return Nodes(tuple(nodes), tuple(parents), tuple(sizes))
 
 
-_SMALL = 64
+_SMALL = 64  # nodes up to which a part is hashed directly
 
 
 def part_hashes(tokens: Sequence[int], sizes: Sequence[int]) -> list[int]:
-    """A hash of each part of a tree from those of its nodes; parts alike have equal ones.
+    """A hash of each sub-tree, made from those of its nodes; equal sub-trees have equal hashes.
 
-    ``tokens`` are hashes of the nodes on their own, with their sizes; both in the order of
-    :class:`Nodes`. Small parts are hashed as they stand, larger ones from those below them, so
-    cost is linear whatever the depth.
+    ``tokens`` are hashes of the single nodes (which must include their sizes), in the order of
+    :class:`Nodes`. Small sub-trees are hashed as one slice, larger ones from the hashes of their
+    children, so the cost is linear whatever the depth.
     """
     hashes = list(tokens)
     for at in range(len(tokens) - 1, -1, -1):
@@ -112,6 +110,6 @@ def part_hashes(tokens: Sequence[int], sizes: Sequence[int]) -> list[int]:
         child, end = at + 1, at + size
         while child < end:
             parts.append(hashes[child])
-            child += sizes[child]
+            child += sizes[child]  # the next sibling
         hashes[at] = hash(tuple(parts))
     return hashes

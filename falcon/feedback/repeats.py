@@ -1,4 +1,4 @@
-"""Repeats: parts of a program that stand in it twice, word for word but for the layout."""
+"""Repeats: parts of a program that occur in it twice, ignoring layout."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from falcon.feedback.nodes import nodes_of, part_hashes
 
 LEAST = 9
-"""Nodes of the smallest part that counts, as of ``a.title().strip().replace(' ', '-')``."""
+"""Nodes of the smallest part that counts, e.g. ``a.title().strip().replace(' ', '-')``."""
 
 
 def _constant(node: ast.Constant) -> tuple[type, object]:
-    return type(node.value), node.value
+    return type(node.value), node.value  # 1, 1.0 and True have equal hashes
 
 
 _WORD: dict[type[ast.AST], Callable[[Any], object]] = {
@@ -32,9 +32,9 @@ _WORD: dict[type[ast.AST], Callable[[Any], object]] = {
 
 
 def repeats_in(program: str) -> int:
-    """How many parts of at least :data:`LEAST` nodes stand earlier in the program already.
+    """Number of parts of at least :data:`LEAST` nodes that already occur earlier in the program.
 
-    A part within a repeated part is not counted again. 0 for a text that does not parse.
+    Parts of a repeated part do not count again. 0 for a text that does not parse.
     """
     nodes, _, sizes = nodes_of(program)
     if len(nodes) < 2 * LEAST:
@@ -43,14 +43,14 @@ def repeats_in(program: str) -> int:
     words = [_WORD[k](n) if k in _WORD else None for k, n in zip(kinds, nodes, strict=True)]
     hashes = part_hashes(tuple(map(hash, zip(kinds, sizes, words, strict=True))), sizes)
     seen: set[int] = set()
-    found, at = 0, 1
+    count, at = 0, 1
     while at < len(nodes):
         size = sizes[at]
         if size >= LEAST:
             if hashes[at] in seen:
-                found += 1
-                at += size
+                count += 1
+                at += size  # skip its sub-tree
                 continue
             seen.add(hashes[at])
         at += 1
-    return found
+    return count

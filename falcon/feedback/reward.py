@@ -18,10 +18,10 @@ class Span(BaseModel):
 
 
 class Reward(BaseModel):
-    """One reward term: its value, the text it is earned by, and why.
+    """One reward term: its value, the text that it belongs to, and the reason.
 
-    ``span`` is None when the term is to be ignored for this program (RLTF's U_ignore);
-    the value is then still reported but trains nothing.
+    ``span`` is None when the term is ignored for this program (RLTF's U_ignore): the value is
+    then reported, but not trained on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,10 +33,10 @@ class Reward(BaseModel):
 
 
 class Feedback(BaseModel):
-    """All that is said of one program: F of the tuple (D, W, T, F).
+    """The whole feedback on one program: F of the tuple (D, W, T, F).
 
-    ``error_type`` is one of :data:`falcon.feedback.error_types.ERROR_TYPES` or "" for a
-    pass; ``error_line`` counts from 1, 0 when there is none.
+    ``error_type`` is one of :data:`falcon.feedback.error_types.ERROR_TYPES` or "" for a pass;
+    ``error_line`` counts from 1 and is 0 when there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,5 +48,5 @@ class Feedback(BaseModel):
     tripwires: tuple[str, ...] = ()
 
     def value(self, term: str) -> float | None:
-        """The value of a term, or None where it does not apply."""
+        """The value of a term, or None if it is absent."""
         return next((r.value for r in self.rewards if r.term == term), None)

@@ -1,8 +1,8 @@
-"""Rules: what ruff is asked for, and under which of our issues of style each finding counts.
+"""Rules: which rules of ruff apply, and as which of our issues of style each one counts.
 
-Several rules that say the same of a program are one issue, so that it is not charged twice.
-Left out are rules about types, security of files, tests and the like, which a short answer to
-a programming task has no use for, and those that the syntax tree of the task's starter decides.
+Rules that report the same thing are one issue, so that it is not charged twice. Rules about
+types, security of files, tests and the like are left out, as they do not suit short answers to
+programming tasks, and so are those that the starter code of a task decides.
 """
 
 from __future__ import annotations
@@ -175,4 +175,4 @@ SETTINGS = (
         "lint.flake8-builtins.ignorelist=['id', 'input', 'copyright', 'credits', 'license']",
     ),
 )
-"""Options of ``ruff check``; no file of settings is read."""
+"""Options of ``ruff check``; configuration files are not read."""

@@ -1,9 +1,7 @@
 """Spans: from a line of a program to its characters, and from characters to tokens.
 
 Lines are counted as CPython counts them (``\\r\\n``, ``\\r`` and ``\\n`` end a line; form
-feed and Unicode separators do not). ``first_occurrence`` is RLTF's matching by text, kept
-for comparison: it takes the first line that contains the text, whichever was meant. How
-``token_offsets`` finds a token's characters is in :mod:`falcon.feedback.offsets`.
+feed and Unicode separators do not). :mod:`falcon.feedback.offsets` finds a token's characters.
 """
 
 from __future__ import annotations
@@ -11,28 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from falcon.feedback.offsets import token_offsets
 from falcon.feedback.reward import Reward, Span
-
-__all__ = [
-    "first_occurrence",
-    "line_count",
-    "line_span",
-    "token_offsets",
-    "token_rewards",
-    "whole_span",
-]
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def whole_span(program: str) -> Span:
-    """The span of a reward earned by all of a program (S = 0, E = T)."""
+    """The span of the whole program (S = 0, E = T)."""
     return Span(start=0, end=len(program))
 
 
 def line_count(program: str) -> int:
-    """Lines of a program: one more than its line ends, so an empty text has one."""
+    """Number of lines: one more than line ends, so an empty text has one line."""
     return 1 + sum(1 for _ in _LINE_END.finditer(program))
 
 
@@ -48,17 +36,17 @@ def line_span(program: str, line: int) -> Span | None:
         if number == line:
             return Span(start=start, end=end.start())
         start = end.end()
-        if number == line - 1:
+        if number == line - 1:  # the last line may have no line end
             following = _LINE_END.search(program, start)
             return Span(start=start, end=following.start() if following else len(program))
     return Span(start=0, end=len(program)) if line == 1 else None
 
 
 def first_occurrence(program: str, line: int) -> Span | None:
-    """RLTF's matching: where the stripped text of the line first occurs in the program.
+    """RLTF's matching, kept for comparison: where the stripped text of a line first occurs.
 
-    None when there is no such line or it is blank. Equal to :func:`line_span` without
-    indentation, unless the same text occurs earlier.
+    None when there is no such line or it is blank. The same as :func:`line_span` without
+    indentation, unless the text occurs earlier.
     """
     span = line_span(program, line)
     text = program[span.start : span.end].strip() if span else ""
@@ -75,27 +63,27 @@ def token_rewards(
     *,
     program_length: int | None = None,
 ) -> dict[str, list[float]]:
-    """Each term's reward for each token of the completion, 0.0 where it is not earned.
+    """The reward of each token of the completion by term: [T] floats, 0.0 outside of the span.
 
-    ``offsets`` are characters in the completion, one pair a token; the program begins at
-    character ``program_start`` of it. A token earns a reward when it carries a character
-    of the span, or when it is of no width and lies in the span or at its end. With
-    ``program_length``, a span over the whole program is earned by all tokens of the
-    completion, text around the program and end token included (eq. 7: S = 0, E = T). A
-    reward without a span earns nothing anywhere; two rewards of one term add up.
+    ``offsets`` are characters in the completion, one pair a token; the program begins at its
+    character ``program_start``. A token gets a reward when it has a character in the span, or
+    when it is empty and lies in the span or at its end. With ``program_length``, all tokens of
+    the completion get a reward whose span is the whole program, text around the program and end
+    token included (eq. 7: S = 0, E = T). Two rewards of one term add up.
     """
-    found: dict[str, list[float]] = {}
+    by_term: dict[str, list[float]] = {}
     for reward in rewards:
-        row = found.setdefault(reward.term, [0.0] * len(offsets))
+        row = by_term.setdefault(reward.term, [0.0] * len(offsets))
         span = reward.span
         if span is None:
-            continue
+            continue  # the term is present, but all zero
         if program_length is not None and span.start <= 0 and span.end >= program_length:
             row[:] = [value + reward.value for value in row]
             continue
-        low, high = span.start + program_start, span.end + program_start
+        low, high = span.start + program_start, span.end + program_start  # in the completion
         for at, (start, end) in enumerate(offsets):
+            # Half-open ranges overlap; an empty token has no character to overlap with.
             inside = low <= start <= high if start == end else start < high and end > low
             if inside:
                 row[at] += reward.value
-    return found
+    return by_term

@@ -1,10 +1,10 @@
-"""Style reward: how well a program keeps to the conventions of Python.
+"""Style reward: how well a program follows the conventions of Python.
 
-The static judge starts at 2 and takes off for each kind of issue, for a repeated one a little
-more, down to -1. Most issues are findings of ruff, by the rules of :mod:`falcon.feedback.rules`;
-a few are our own. It sees text and syntax tree only: not whether names are apt, nor whether the
-program is right. What the reference does to the same name is taken as given, so a required
-name in camelCase costs nothing.
+The static judge starts at 2 and subtracts a penalty for each kind of issue, and a little more for
+repetitions, down to -1. Most issues are findings of ruff, by the rules of
+:mod:`falcon.feedback.rules`; a few are our own. Only text and syntax tree count, not whether
+names are well chosen or the program is correct. An issue of a name that the reference has, too,
+costs nothing: the task may require a name in camelCase.
 """
 
 from __future__ import annotations
@@ -86,18 +86,18 @@ PENALTY = {
     "range(0, n)": 0.05,
 }
 _NAMED = frozenset({"name", "shadowed built-in", "unused parameter"})
-"""Issues of a name, which the task may have asked for."""
+"""Issues of a name, which the task may require."""
 _MOST = 2.5
-"""An issue costs at most this many times its penalty, however often it occurs."""
+"""An issue costs at most so many times its penalty, however often it occurs."""
 
 
 def _own(facts: Facts, reference: Facts | None) -> dict[str, int]:
-    """How often each issue occurs that ruff does not know."""
+    """Counts of the issues that ruff has no rule for."""
     called = set(reference.outermost) if reference else set()
     unused = [f for f in facts.outermost if f not in facts.loaded and f not in called]
     return {
         **facts.issues,
-        # One of the functions is for the tests to call.
+        # Without a reference, one of the functions is assumed to be called by the tests.
         "unused function": max(0, len(unused) - (not called)),
         "dead statement": facts.dead_statements,
         "no docstring": int(bool(facts.functions) and not facts.documented),
@@ -115,23 +115,24 @@ def static_style(
     facts: Facts,
     findings: Sequence[LintFinding],
     reference: Facts | None = None,
-    given: Sequence[LintFinding] = (),
+    reference_findings: Sequence[LintFinding] = (),
 ) -> tuple[float, str]:
-    """Style in [-1, 2] and the reason: each issue with what it took off and where.
+    """Style in [-1, 2] and the reason: each issue with its penalty and lines.
 
-    ``findings`` are the linter's on the program, ``given`` those on the reference.
+    ``findings`` are the linter's on the program, ``reference_findings`` those on the reference.
     """
     if facts.fault:
         return LOW, facts.fault
-    known = reference if reference is not None and not reference.fault else None
-    excused = {(each.issue, each.name) for each in given if each.issue in _NAMED}
+    usable = reference if reference is not None and not reference.fault else None
+    excused = {(each.issue, each.name) for each in reference_findings if each.issue in _NAMED}
     charged = [each for each in findings if (each.issue, each.name) not in excused]
-    counts = _own(facts, known)
+    counts = _own(facts, usable)
     for each in charged:
         counts[each.issue] = counts.get(each.issue, 0) + 1
     value, parts = HIGH, []
     for issue, count in sorted(counts.items()):
         if count > 0:
+            # Once, 1.5 times for two, twice for four: repetitions cost less than new kinds.
             loss = PENALTY[issue] * min(_MOST, 1 + 0.5 * math.log2(count))
             value -= loss
             times = f" x{count}" if count > 1 else ""
@@ -142,9 +143,5 @@ def static_style(
 
 def style_reward(program: str, score: float, reason: str) -> Reward:
     """The style term over the whole program; ``score`` is a judge's, in [-1, 2]."""
-    return Reward(
-        term="style",
-        value=score,
-        span=whole_span(program),
-        reason=f"style {score:.2f} {reason}",
-    )
+    reason = f"style {score:.2f} {reason}"
+    return Reward(term="style", value=score, span=whole_span(program), reason=reason)

@@ -1,4 +1,4 @@
-"""Syntax: the tree of a program, parsed once for all who ask."""
+"""Syntax: the tree of a program, parsed once for all that need it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import lru_cache
 MAX_CHARACTERS = 32_768
 """Longest program that is parsed."""
 
-_WARNINGS = threading.Lock()
+_WARNINGS = threading.Lock()  # catch_warnings changes the state of the whole process
 
 
 @lru_cache(maxsize=256)
@@ -22,7 +22,7 @@ def parse(program: str) -> tuple[ast.Module | None, str]:
     try:
         with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # A byte order mark is no character of the program: the compiler, given bytes, skips it.
+            # The compiler skips a byte order mark in bytes, but not in a str.
             return ast.parse(program.removeprefix("\ufeff")), ""
     except SyntaxError as fault:
         return None, f"does not parse: {fault.msg} (line {fault.lineno or 0})"

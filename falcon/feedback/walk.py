@@ -1,7 +1,7 @@
-"""The pass over a syntax tree that fills :class:`falcon.feedback.facts.Facts`.
+"""Walk: the pass over a syntax tree that fills :class:`falcon.feedback.facts.Facts`.
 
-One pass over the flat list of :mod:`falcon.feedback.nodes`, one handler for each kind of node
-that says anything. What a linter knows better (unused names, idioms, layout) is not looked for.
+One pass over the flat list of :mod:`falcon.feedback.nodes`, with a handler for each type of node
+that matters. What ruff finds (unused names, idioms, layout) is not searched for here.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ _EFFORT = frozenset(
         *_COMPREHENSIONS,
     )
 )
-"""What computes something wherever it stands; :func:`_works` knows the others."""
-_TOLD = frozenset((ast.Raise, ast.Assert))
-"""What says something of the program rather than doing it."""
+"""Nodes that compute something wherever they are; :func:`_works` decides on the others."""
+_CHECKS = frozenset((ast.Raise, ast.Assert))  # they compute no result, so they are no effort
 _FRAMES = frozenset((ast.For, ast.AsyncFor, ast.While, *_COMPREHENSIONS, *_FUNCTIONS, ast.ClassDef))
 _BLOCKS = frozenset(
     (
@@ -47,9 +46,10 @@ _BLOCKS = frozenset(
         *_HOLDERS,
     )
 )
-_DEAD, _ASIDE, _UNSEEN = 1, 2, 4
-"""Marks: in code without effect, in what only says something, not counted itself."""
-_UNCOUNTED = frozenset((ast.arguments, ast.Module, ast.Pass))
+_DEAD, _ASIDE, _UNCOUNTED = 1, 2, 4
+"""Bits of a node's mark: in code without effect; in code that is no effort (checks, annotations);
+not counted itself. The first two also hold for the nodes below."""
+_NEVER_COUNTED = frozenset((ast.arguments, ast.Module, ast.Pass))
 _SLOW_METHODS = frozenset({"count", "index", "sort", "remove"})
 
 
@@ -76,7 +76,7 @@ def _does_nothing(statement: ast.stmt) -> bool:
 
 
 def _dotted(node: ast.AST) -> str:
-    """``a.b.c`` of an attribute chain; a chain on another expression begins with a dot."""
+    """``a.b.c`` of a chain of attributes; ``.b.c`` if it starts at another expression."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -86,50 +86,50 @@ def _dotted(node: ast.AST) -> str:
 
 
 class Walk:
-    """Fills facts from a program's nodes. ``docstrings`` are their first and last lines."""
+    """Fills ``facts`` from a program's nodes; ``docstrings`` are first and last lines of each."""
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.docstrings: list[tuple[int, int]] = []
-        # Nodes by identity: what is known of them from a node above.
+        # Set by a node for nodes below it, by id() (the tree keeps them alive); read once.
         self._marks: dict[int, int] = {}
-        self._once: dict[int, int] = {}
+        self._loops_at: dict[int, int] = {}  # loops around a node, if not those of its siblings
 
     def run(self, program: str) -> None:
         """Look at every node of the program's tree."""
-        facts, marks, once = self.facts, self._marks, self._once
+        facts, marks, loops_at = self.facts, self._marks, self._loops_at
         nodes, parents, _ = nodes_of(program)
-        inner = [0] * len(nodes)  # loops around the children of a node
-        states = [0] * len(nodes)
+        inner = [0] * len(nodes)  # loops around the children of each node
+        states = [0] * len(nodes)  # marks that each node has from itself and from above
         counted = dead = 0
         effort = facts.effort
         for at, node in enumerate(nodes):
             kind = type(node)
             parent = parents[at]
-            # The root is its own parent here: its state is not known yet, so it is 0.
+            # The root's parent is -1, the last node, whose entries are still 0.
             loops, state, mark = inner[parent], states[parent], 0
-            if once:
-                loops = once.pop(id(node), loops)
+            if loops_at:  # mostly empty: cheaper than a look-up for each node
+                loops = loops_at.pop(id(node), loops)
             if marks:
                 mark = marks.pop(id(node), 0)
-            if kind in _TOLD:
+            if kind in _CHECKS:
                 mark |= _ASIDE
             if mark:
-                state |= mark & ~_UNSEEN
+                state |= mark & ~_UNCOUNTED
             states[at] = state
             inner[at] = self._inner(node, loops) if kind in _FRAMES else loops
             handler = _HANDLERS.get(kind)
-            if handler is not None and not (mark & _UNSEEN and kind is ast.Constant):
+            if handler is not None and not (mark & _UNCOUNTED and kind is ast.Constant):
                 handler(self, node, loops)
             if kind in _BLOCKS:
                 self._blocks(node)
-            if mark & _UNSEEN:
+            if mark & _UNCOUNTED:
                 continue
-            if kind not in _UNCOUNTED:
+            if kind not in _NEVER_COUNTED:
                 counted += 1
                 if state & _DEAD:
                     dead += 1
-            if not effort and not state:
+            if not effort and not state:  # live code, neither check nor annotation
                 effort = kind in _EFFORT or _works(node, nodes[parent])
         facts.effort = effort
         facts.nodes, facts.dead_nodes = counted, dead
@@ -141,27 +141,27 @@ class Walk:
     def _inner(self, node: ast.AST, loops: int) -> int:
         """Loops around the children of a loop, comprehension, function or class."""
         if isinstance(node, (ast.For, ast.AsyncFor)):
-            self._once[id(node.iter)] = loops
+            self._loops_at[id(node.iter)] = loops  # evaluated once, outside of the loop
             return loops + 1
         if isinstance(node, _COMPREHENSIONS):
-            self._once[id(node.generators[0].iter)] = loops
+            self._loops_at[id(node.generators[0].iter)] = loops
             return loops + len(node.generators)
-        return loops + 1 if isinstance(node, ast.While) else 0
+        return loops + 1 if isinstance(node, ast.While) else 0  # a function starts anew
 
     def _blocks(self, owner: ast.AST) -> None:
-        """Find docstrings and statements without effect in the blocks of a node."""
+        """Mark docstrings and statements without effect in the blocks of a node."""
         for name in ("body", "orelse", "finalbody"):
             body = getattr(owner, name, None)
             if not body:
                 continue
             if name == "body" and isinstance(owner, _HOLDERS) and _is_docstring(body[0]):
                 self.docstrings.append((body[0].lineno, body[0].end_lineno or body[0].lineno))
-                said = bool(body[0].value.value.strip())
-                self.facts.documented += said and isinstance(owner, _FUNCTIONS)
-                self._mark(body[0], _UNSEEN)
-                self._mark(body[0].value, _UNSEEN)
+                has_text = bool(body[0].value.value.strip())
+                self.facts.documented += has_text and isinstance(owner, _FUNCTIONS)
+                self._mark(body[0], _UNCOUNTED)
+                self._mark(body[0].value, _UNCOUNTED)
                 body = body[1:]
-            ended = False
+            ended = False  # by a jump: what follows it is never reached
             for statement in body:
                 if ended or _does_nothing(statement):
                     self.facts.dead_statements += 1
@@ -186,7 +186,7 @@ class Walk:
             self.facts.slow_in_loop += bool(loops) and target.id == "sorted"
         elif isinstance(target, ast.Attribute) and loops:
             first = node.args[0] if node.args else None
-            at_front = isinstance(first, ast.Constant) and first.value == 0
+            at_front = isinstance(first, ast.Constant) and first.value == 0  # moves the whole list
             slow = target.attr in _SLOW_METHODS or (target.attr in ("pop", "insert") and at_front)
             self.facts.slow_in_loop += slow
 
@@ -229,19 +229,18 @@ class Walk:
         self.facts.asserts += 1
 
     def _delete(self, node: ast.Delete, loops: int) -> None:
-        # `del (a, b)` is `del a, b` to a formatter.
         for target in node.targets:
             if isinstance(target, ast.Tuple):
-                self._mark(target, _UNSEEN)
+                self._mark(target, _UNCOUNTED)  # formatters write `del (a, b)` as `del a, b`
 
 
 def _works(node: ast.AST, parent: ast.AST) -> bool:
-    """Whether a node makes something of a name; to return it as it came is not enough."""
+    """Whether a node uses a name for more than to return or test it as it is."""
     if isinstance(node, ast.If):
         statements = (*node.body, *node.orelse)
         return not all(isinstance(each, (ast.Pass, ast.Expr)) for each in statements)
-    made = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    return made and not isinstance(parent, (ast.Return, ast.If, ast.arguments, *_HOLDERS))
+    reads = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    return reads and not isinstance(parent, (ast.Return, ast.If, ast.arguments, *_HOLDERS))
 
 
 _HANDLERS: dict[type[ast.AST], Callable[[Walk, Any, int], None]] = {

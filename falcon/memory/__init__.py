@@ -1,7 +1,7 @@
 """Memory: experiences, long-term and short-term memory, recall and seeding."""
 
 from falcon.memory.encoder import Encoder, HashEncoder, SentenceEncoder, make_encoder
-from falcon.memory.experience import Asked, Experience, Origin
+from falcon.memory.experience import Experience, Origin, TaskDetails
 from falcon.memory.export import to_parquet
 from falcon.memory.long_term import LongTermMemory
 from falcon.memory.mutation import corrupt
@@ -12,7 +12,6 @@ from falcon.memory.short_term import ShortTermMemory
 from falcon.memory.text import text_of
 
 __all__ = [
-    "Asked",
     "Encoder",
     "Experience",
     "HashEncoder",
@@ -22,6 +21,7 @@ __all__ = [
     "RecallQuery",
     "SentenceEncoder",
     "ShortTermMemory",
+    "TaskDetails",
     "corrupt",
     "demonstrations",
     "make_encoder",

@@ -1,6 +1,6 @@
-"""Copying: a log to another folder, whole or not at all, with all of it or the best of it.
+"""Copying a log to another folder: all of it or its most valuable part, atomically.
 
-A copy has a digest of its own as soon as anything is left out. The source is never changed.
+A copy that leaves anything out has a digest of its own. The source is never changed.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Copying:
         records = [summarise(payload) for payload in self.source]
         wanted = [n for n, r in enumerate(records) if r.problem_id not in self.without]
         chosen = most_valuable([records[n] for n in wanted], self.keep)
-        for place, number in enumerate(wanted):
-            whole = place in chosen or records[number].pruned
-            yield self.source[number] if whole else encode_stub(records[number])
+        for place, number in enumerate(wanted):  # `chosen` counts places among the wanted
+            unchanged = place in chosen or records[number].pruned  # a stub stays that stub
+            yield self.source[number] if unchanged else encode_stub(records[number])
 
     def to(self, folder: Path) -> None:
-        """Write the copy. Raises UserError when something is there already."""
+        """Write the copy. Raises UserError when the folder is not empty."""
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(f"{folder}: is not empty.", hint="Copy the memory to a new folder.")
+            raise UserError(f"{folder} is not empty.", hint="Copy the memory to a new folder.")
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = folder.parent / f"{folder.name}.new-{os.getpid()}"
         try:
@@ -50,7 +50,7 @@ class Copying:
                 payloads = self._payloads()
                 while batch := list(islice(payloads, BATCH)):
                     copy.append(batch)
-            os.replace(temporary, folder)
+            os.replace(temporary, folder)  # works on an empty folder, too
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.with_name(f"{temporary.name}.lock").unlink(missing_ok=True)
@@ -58,14 +58,14 @@ class Copying:
 
 
 def replace_by(folder: Path, new: Path) -> Path:
-    """Put the memory ``new`` in the place of ``folder`` and return where that is now.
+    """Move the memory ``new`` to ``folder``; return where the old one is kept (``.before``).
 
-    Raises UserError when a writer has it open or an earlier one is still there.
+    Raises UserError when a writer has it open or the old one of an earlier call is still there.
     """
     before = folder.with_name(f"{folder.name}.before")
     if before.exists():
         shutil.rmtree(new)
-        raise UserError(f"{before}: is still there.", hint="Remove it, or use --out FOLDER.")
+        raise UserError(f"{before} already exists.", hint="Remove it, or use --out FOLDER.")
     try:
         lock = FolderLock(folder)
     except BlockingIOError as held:
@@ -75,7 +75,7 @@ def replace_by(folder: Path, new: Path) -> Path:
             hint="Wait for it to end.",
         ) from None
     try:
-        os.rename(folder, before)
+        os.rename(folder, before)  # a crash between the two leaves both, under these names
         os.rename(new, folder)
         sync_folder(folder.parent)
     finally:

@@ -1,8 +1,8 @@
-"""phi of eq. 6: from text to a unit vector.
+"""Encoders, phi of eq. 6: from text to a unit vector.
 
-Two encoders: a sentence transformer (read from this machine, never fetched, on the CPU),
-and one that hashes character and word n-grams and needs no weights. Neither is trained
-here, and neither keeps vectors on disk: that is the index.
+Two of them: a sentence transformer (on the CPU, read from this machine, never downloaded), and
+one that hashes character and word n-grams and needs no weights. Neither is trained here, and
+neither keeps vectors on disk: the index does.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ class Encoder(Protocol):
 
 
 def _unit(rows: Vectors) -> Vectors:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)  # [n, 1]
     blank = norms[:, 0] == 0
     rows = (rows / np.where(norms == 0, 1.0, norms)).astype(np.float32)
-    rows[blank, 0] = 1.0  # a text without features still has a direction
+    rows[blank, 0] = 1.0  # a text without features still needs a direction: no NaN in searches
     return np.ascontiguousarray(rows, dtype=np.float32)
 
 
 class HashEncoder:
     """Signed feature hashing of words, word pairs and character trigrams.
 
-    Deterministic over processes and machines. It sees spelling, not meaning: for tests and
-    for machines without the weights.
+    Deterministic across processes and machines. It compares spelling, not meaning: for tests
+    and for machines without the weights.
     """
 
     def __init__(self, dim: int = 64) -> None:
@@ -73,6 +73,8 @@ class HashEncoder:
         rows = np.zeros((len(texts), self.dim), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
             for feature in self._features(text):
+                # crc32, because hash() differs from process to process. The low bit is the sign,
+                # so that features which share a component cancel out instead of adding up.
                 code = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
                 row[(code >> 1) % self.dim] += 1.0 if code & 1 else -1.0
         return _unit(rows)
@@ -109,9 +111,8 @@ def _package_folder(package: str) -> Path | None:
 class SentenceEncoder:
     """A sentence transformer from an installed package, a folder, or the local hub cache.
 
-    Loaded at the first use, once a process for all instances; a text is embedded once while
-    it stays among the last ``CACHED_TEXTS``. Raises UserError when the model is not on this
-    machine.
+    The model is loaded at the first use, once per process for all instances. The vectors of the
+    last ``CACHED_TEXTS`` texts are kept. Raises UserError when the model is not on this machine.
     """
 
     def __init__(self, name: str = DEFAULT) -> None:
@@ -133,7 +134,7 @@ class SentenceEncoder:
 
     @staticmethod
     def _cached(name: str) -> str:
-        """Folder of a hub model in the local cache; the network is never asked."""
+        """Folder of a hub model in the local cache; the network is never used."""
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -165,26 +166,26 @@ class SentenceEncoder:
         """Embed texts: float32 [len(texts), dim], rows of length 1."""
         keys = [text_id(text) for text in texts]
         fresh = {
-            key: text.encode("utf-8", "replace").decode("utf-8")
+            key: text.encode("utf-8", "replace").decode("utf-8")  # tokenizers refuse surrogates
             for key, text in zip(keys, texts, strict=True)
             if key not in self._cache
         }
-        found = {key: self._cache[key] for key in keys if key in self._cache}
+        vectors = {key: self._cache[key] for key in keys if key in self._cache}
         if fresh:
             rows = self._model.encode(
                 list(fresh.values()), batch_size=32, show_progress_bar=False, convert_to_numpy=True
             )
-            found.update(zip(fresh, _unit(np.asarray(rows, dtype=np.float32)), strict=True))
+            vectors.update(zip(fresh, _unit(np.asarray(rows, dtype=np.float32)), strict=True))
         for key in keys:
-            self._cache[key] = found[key]
-            self._cache.move_to_end(key)
+            self._cache[key] = vectors[key]
+            self._cache.move_to_end(key)  # the least recently used goes first
         while len(self._cache) > CACHED_TEXTS:
             self._cache.popitem(last=False)
-        return np.stack([found[key] for key in keys]) if keys else np.zeros((0, self.dim), "f4")
+        return np.stack([vectors[key] for key in keys]) if keys else np.zeros((0, self.dim), "f4")
 
 
 def make_encoder(name: str) -> Encoder:
-    """The encoder of a settings value.
+    """The encoder that a setting names.
 
     ``hash`` or ``hash-DIM``; ``all-minilm-l6-v2``; a folder; or a hub name (``owner/model``)
     that is in the local cache. Raises UserError for anything else.

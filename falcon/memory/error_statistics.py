@@ -1,8 +1,8 @@
 """Error statistics of a memory: which errors there were, where, and P_error of eq. 9.
 
-Fed with every experience in the order of the log, pruned ones too; each takes O(1), and
-nothing here is stored, because the log says it all again. With a forgetting factor below 1
-an error weighs factor^age in P_error, age counted in experiences since; counts stay whole.
+It counts every experience in the order of the log, pruned ones too, each in O(1). It is not
+stored: opening the log counts again. With a forgetting factor below 1 an error weighs
+factor^age in P_error, where age is the number of later experiences; counts do not decay.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _GREATEST = 1e200
-"""Weight at which all weights are scaled back, before they leave what a float can hold."""
+"""All weights are scaled back when a new one exceeds this, long before a float overflows."""
 
 
 class ErrorCount(NamedTuple):
-    """How often a type of error occurred, and on which lines (0: no line is known)."""
+    """How often a type of error occurred, and on which lines (0: unknown line)."""
 
     total: int
     lines: dict[int, int]
@@ -35,13 +35,15 @@ class ErrorStatistics:
         self._by_problem: defaultdict[str, Counter[tuple[str, int]]] = defaultdict(Counter)
         self._programs: Counter[str] = Counter()
         self._weights: dict[str, float] = dict.fromkeys(types, 0.0)
-        self._weight = 1.0  # of an error now; grows, so that older ones weigh less beside it
+        # Weight of an error now. Instead of decaying all weights at each step, this one grows by
+        # 1 / factor: the ratios, which are all that P_error uses, are the same, in O(1).
+        self._weight = 1.0
 
     def __contains__(self, error_type: str) -> bool:
         return error_type in self._lines
 
     def add(self, problem_id: str, error_type: str, error_line: int) -> None:
-        """Count one experience; ``error_type`` is "" for a pass. Raises KeyError for other types."""
+        """Count one experience; ``error_type`` "": it passed. Raises KeyError for unknown types."""
         self._programs[problem_id] += 1
         self._weight /= self._forgetting
         if self._weight > _GREATEST:
@@ -56,10 +58,10 @@ class ErrorStatistics:
         """Experiences that ended in each error type, every type present; of one problem or all."""
         if problem_id is None:
             return {name: lines.total() for name, lines in self._lines.items()}
-        found = dict.fromkeys(self._lines, 0)
-        for (name, _), n in self._by_problem.get(problem_id, Counter()).items():
-            found[name] += n
-        return found
+        counts = dict.fromkeys(self._lines, 0)
+        for (name, _), n in self._by_problem.get(problem_id, Counter()).items():  # no new key
+            counts[name] += n
+        return counts
 
     def successes(self, problem_id: str) -> tuple[int, int]:
         """Programs of a problem that passed, and all of them."""

@@ -30,10 +30,10 @@ class Origin(BaseModel):
     time: str = ""
 
 
-class Asked(BaseModel):
-    """What a model is told of a task D beside its statement: see the fields of ``Problem``.
+class TaskDetails(BaseModel):
+    """What a prompt gives of a task D beside its statement: see the fields of ``Problem``.
 
-    Empty in experiences of schemas before 3, which did not keep it.
+    Empty in experiences of schemas before 3, which did not store it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,8 +44,8 @@ class Asked(BaseModel):
     stdin: bool = False
 
     @classmethod
-    def of(cls, problem: Problem) -> Asked:
-        """That of a problem."""
+    def of(cls, problem: Problem) -> TaskDetails:
+        """The details of a problem."""
         return cls(
             entry_point=problem.entry_point,
             starter=problem.starter,
@@ -57,9 +57,9 @@ class Asked(BaseModel):
 class Experience(BaseModel):
     """One program W for a problem D, the outcome of its tests T and the feedback F on it.
 
-    Measured seconds and traced lines of the verdict are left out, so that the same samples are
-    the same bytes and a memory's digest tells memories apart, not machines. The form of an
-    earlier schema is brought up to date when it is read; a later one is refused (ValueError).
+    Measured seconds and traced lines of the verdict are dropped: equal samples then give equal
+    bytes, and the digest of a memory does not depend on the machine. A record of an earlier
+    schema is migrated when it is read; one of a later schema is refused (ValueError).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,7 +68,7 @@ class Experience(BaseModel):
     problem_id: str
     split: Split
     task: str
-    asked: Asked = Asked()
+    asked: TaskDetails = TaskDetails()
     program: str
     verdict: Verdict
     feedback: Feedback
@@ -93,11 +93,12 @@ class Experience(BaseModel):
     @property
     def key(self) -> str:
         """Identity for deduplication: problem and canonical form of the program (32 hex digits)."""
+        # Ids hold no NUL, so different pairs give different texts.
         text = f"{self.problem_id}\0{canonical_program(self.program)}"
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def problem(self) -> Problem:
-        """The task as it was put to the model; its tests are not kept (:func:`no_tests`)."""
+        """The task as the model got it; its tests are not stored (:func:`no_tests`)."""
         return Problem(
             id=self.problem_id,
             source=self.problem_id.partition("/")[0],

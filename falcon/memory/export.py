@@ -16,12 +16,12 @@ ROW_GROUP = 2048
 
 def row(experience: Experience) -> dict[str, Any]:
     """One flat row; a reward term that does not apply is None."""
-    verdict, said, origin = experience.verdict, experience.feedback, experience.origin
+    verdict, feedback, origin = experience.verdict, experience.feedback, experience.origin
     texts = {
         "problem_id": experience.problem_id,
         "task": experience.task,
         "program": experience.program,
-        "error_message": said.error_message,
+        "error_message": feedback.error_message,
     }
     return {
         "key": experience.key,
@@ -30,10 +30,10 @@ def row(experience: Experience) -> dict[str, Any]:
         "outcome": verdict.outcome.value,
         "n_pass": verdict.n_pass,
         "n_fail": verdict.n_fail,
-        "error_type": said.error_type,
-        "error_line": said.error_line,
+        "error_type": feedback.error_type,
+        "error_line": feedback.error_line,
         "score": experience.score,
-        **{f"reward_{term}": said.value(term) for term in TERMS},
+        **{f"reward_{term}": feedback.value(term) for term in TERMS},
         "stage": origin.stage,
         "run": origin.run,
         "step": origin.step,
@@ -60,7 +60,7 @@ def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def to_parquet(experiences: Iterable[Experience], path: Path) -> int:
-    """Write experiences as one Parquet file and return their number; whole or not at all.
+    """Write experiences as one Parquet file, atomically, and return their number.
 
     Lone surrogates, which Parquet cannot hold, become question marks.
     """
@@ -75,8 +75,8 @@ def to_parquet(experiences: Iterable[Experience], path: Path) -> int:
             for batch in _batches(map(row, experiences)):
                 out.write_table(pa.Table.from_pylist(batch, schema=schema))
                 written += len(batch)
-        with temporary.open("rb") as done:
-            os.fsync(done.fileno())
+        with temporary.open("rb") as written_file:
+            os.fsync(written_file.fileno())  # before the rename, or a crash may leave it empty
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

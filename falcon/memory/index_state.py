@@ -1,7 +1,7 @@
-"""State of an index: which prefix of which log its collection covers, and how that was made.
+"""State of an index: which prefix of which log its collection covers, with which settings.
 
-A file beside the collection, ``state.json``, replaced as a whole; a server keeps the part that
-changes as a note of the collection.
+A file beside the collection, ``state.json``, replaced atomically. On a server the part that
+changes is stored as metadata of the collection.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ class IndexState(BaseModel):
     texts: int = 0
 
     def write(self, folder: Path) -> None:
-        """Put it in place of the one that is there, whole or not at all."""
+        """Replace the stored state, atomically."""
         temporary = folder / f"{FILE}.new"
         with temporary.open("w", encoding="utf-8") as out:
             json.dump(self.model_dump(), out)
             out.flush()
-            os.fsync(out.fileno())
+            os.fsync(out.fileno())  # the contents before the name
         os.replace(temporary, folder / FILE)
         sync_folder(folder)
 
 
 def read_state(folder: Path) -> IndexState | None:
-    """The state of a folder; None for one that is absent or unreadable, to be made again."""
+    """The state of a folder; None if it is absent or unreadable: the index is then rebuilt."""
     try:
         return IndexState.model_validate_json((folder / FILE).read_bytes())
     except (OSError, ValidationError):
@@ -53,10 +53,10 @@ def read_state(folder: Path) -> IndexState | None:
 
 
 def of_note(note: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a state that a server keeps."""
+    """The part of a state that a server stores."""
     return {name: note[name] for name in ("records", "digest", "texts") if name in note}
 
 
 def generation_name(number: int) -> str:
-    """Name of the folder of a collection."""
+    """Name of a generation's folder."""
     return f"generation-{number:06d}"

@@ -1,12 +1,12 @@
-"""Append-only log: the truth of long-term memory.
+"""Append-only log: what long-term memory stores; everything else is derived from it.
 
-A folder of segments, each a file of lines ``crc32 json``. A batch is one write and one
-fsync, and is acknowledged after it. A process killed while it writes leaves at most one
-torn last line behind: the next writer cuts it off, a reader leaves it out; both say so. Any
-other damage is reported with file and line and never skipped.
+A folder of segments, each a file of lines ``crc32 json``. A batch is one write and one fsync;
+``append`` returns after the fsync. A process killed while it writes leaves at most one torn
+last line: the next writer cuts it off, a reader ignores it, and both log a warning. Any other
+damage raises an error that names file and line; nothing is skipped.
 
-Records are bytes here. What they mean (schema, duplicates, error types) is
-``long_term.py``'s business; there is no deletion and no compaction.
+Records are bytes here; ``long_term.py`` knows what they mean (schema, duplicates, error types).
+There is no deletion and no compaction.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from falcon.errors import UserError
 
@@ -46,7 +45,7 @@ def frame(payload: bytes) -> bytes:
 
 
 def unframe(line: bytes) -> bytes | None:
-    """JSON of a stored line without its newline, or None where the checksum says no."""
+    """JSON of a stored line without its newline, or None if the checksum does not match."""
     payload = line[_HEAD:]
     return payload if line[:_HEAD] == b"%08x " % zlib.crc32(payload) else None
 
@@ -63,21 +62,23 @@ def sync_folder(folder: Path) -> None:
 def _refused(folder: Path, fault: OSError) -> UserError:
     return UserError(
         f"{folder}: this memory cannot be opened ({fault.strerror or fault}).",
-        hint="Look at the permissions of the folder and whether the disk is mounted read-only.",
+        hint="Check the permissions of the folder and whether the disk is mounted read-only.",
     )
 
 
 class FolderLock:
-    """One holder at a time, over processes and within one; freed when the holder dies.
+    """A lock with one holder at a time, also within one process; freed when the holder dies.
 
-    The lock is a file beside the folder, so that the folder's contents are the data alone.
-    Raises BlockingIOError when another holds it.
+    The lock is a file beside the folder, so that the folder contains data only. Raises
+    BlockingIOError when the lock is held.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder.parent / f"{folder.name}.lock"
+        # Never unlinked: a waiter could lock the removed file while another makes a new one.
         self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
+            # flock, not lockf: it belongs to the open file, so it also excludes this process.
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = os.pread(self._handle, 32, 0).decode("ascii", "replace").strip()
@@ -87,7 +88,8 @@ class FolderLock:
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let the next one in (also when a forked child still holds the descriptor)."""
+        """Release the lock."""
+        # Unlock before closing: a forked child may still hold a copy of the descriptor.
         fcntl.flock(self._handle, fcntl.LOCK_UN)
         os.close(self._handle)
 
@@ -101,14 +103,13 @@ class Log:
         self._segment_bytes = segment_bytes
         self._handles: list[int] = []
         self._size = 0  # bytes of whole records in the last segment
-        self._segment = array("L")
-        self._offset = array("Q")
-        self._length = array("L")
+        # Of each record: its segment, where its JSON begins there, and how long it is.
+        self._segment, self._offset, self._length = array("L"), array("Q"), array("L")
         self._digest = hashlib.sha256()
         self._lock: FolderLock | None = None
-        self._broken = False
+        self._broken = False  # True after a failed append
         self.torn = ""
-        """File, line and size of a torn last record that was left out, or ""."""
+        """File, line and size of a torn last record that was ignored, or ""."""
 
     @classmethod
     def open(
@@ -122,8 +123,8 @@ class Log:
         """Open and check a log, calling ``visit`` with every record in order.
 
         A writer creates the folder; a reader needs it. Raises UserError for an absent log,
-        damage (file and line), a log another process is writing, or a disk that takes no
-        writes (for a writer).
+        damage (file and line), a log that another process is writing, or a disk that cannot be
+        written (for a writer).
         """
         log = cls(folder, writable=writable, segment_bytes=segment_bytes)
         if writable:
@@ -176,12 +177,12 @@ class Log:
         self._size = 0
         with open(handle, "rb", closefd=False) as lines:
             for number, line in enumerate(lines, start=1):
-                whole = line.endswith(b"\n")
-                payload = unframe(line[:-1] if whole else line)
-                if payload is None and last and not whole:
+                ended = line.endswith(b"\n")
+                payload = unframe(line[:-1] if ended else line)
+                if payload is None and last and not ended:  # the only damage a kill can cause
                     self.torn = f"{path}, line {number}: {len(line)} bytes of a torn record"
                     break
-                if payload is None or not (whole or last):
+                if payload is None or not (ended or last):
                     raise UserError(
                         f"{path}, line {number}: damaged record.",
                         hint=f"Restore it (`dvc checkout {self.folder}`) or make it anew.",
@@ -189,21 +190,21 @@ class Log:
                 if visit is not None:
                     visit(payload, path, number)
                 self._note(payload)
-                if not whole:
+                if not ended:
                     if self.writable:
-                        os.write(handle, b"\n")  # whole but for its newline: mend it
-                    break  # a reader must not go on into what is being written now
+                        os.write(handle, b"\n")  # complete but for its newline: add it
+                    break  # a reader must not read on: a writer may be appending now
         if self.torn:
-            logger.warning("%s %s", self.torn, "are cut off" if self.writable else "are left out")
+            logger.warning("%s %s", self.torn, "are cut off" if self.writable else "are ignored")
         if self.writable and last and os.fstat(handle).st_size > self._size:
-            os.ftruncate(handle, self._size)
+            os.ftruncate(handle, self._size)  # or the next append would join the torn line
             os.fsync(handle)
 
     def _note(self, payload: bytes) -> None:
         self._segment.append(len(self._handles) - 1)
         self._offset.append(self._size + _HEAD)
         self._length.append(len(payload))
-        self._size += _HEAD + len(payload) + 1
+        self._size += _HEAD + len(payload) + 1  # with the newline
         self._digest.update(payload + b"\n")
 
     def _new_segment(self) -> None:
@@ -216,8 +217,8 @@ class Log:
     def append(self, payloads: Sequence[bytes]) -> None:
         """Write records and return once they are on disk: one write and one fsync a batch.
 
-        Raises OSError when the disk refuses; the log is then as it was before, or closed to
-        further appends where that cannot be made sure of.
+        Raises OSError when writing fails. The batch is then cut off again, and the log takes no
+        further appends.
         """
         if not self.writable or self._broken:
             raise ValueError(f"{self.folder}: not open for writing")
@@ -229,10 +230,10 @@ class Log:
         left = memoryview(b"".join(map(frame, payloads)))
         try:
             while left:
-                left = left[os.write(handle, left) :]
+                left = left[os.write(handle, left) :]  # a write may be partial
             os.fsync(handle)
         except BaseException:
-            self._broken = True  # after a failed fsync nobody knows what is on the disk
+            self._broken = True  # after a failed fsync it is unknown what is on the disk
             os.ftruncate(handle, before)
             raise
         for payload in payloads:
@@ -251,7 +252,7 @@ class Log:
     def digest(self, records: int | None = None) -> str:
         """sha256 of the first ``records`` records in order (default: all).
 
-        The same whatever the folder and the segments. A prefix is read anew.
+        Independent of the folder and of segment borders. A prefix is read from disk.
         """
         if records is None or records == len(self):
             return self._digest.hexdigest()
@@ -261,7 +262,7 @@ class Log:
         return prefix.hexdigest()
 
     def close(self) -> None:
-        """Close the files and let the next writer in."""
+        """Close the files and release the lock."""
         while self._handles:
             os.close(self._handles.pop())
         if self._lock is not None:
@@ -272,10 +273,5 @@ class Log:
     def __enter__(self) -> Log:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

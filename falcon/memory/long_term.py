@@ -1,11 +1,11 @@
 """Long-term memory: the log of experiences, and recall from it by similarity.
 
 The buffer M_long of the paper (section III), recalled by eq. 6, with the error shares
-P_error of eq. 9. The log is the truth; the index is brought up to date at the first recall
-after an append and rebuilt when it is missing or was made of something else.
+P_error of eq. 9. The index is derived from the log: the first recall after an append updates
+it, and it is rebuilt when it is missing or belongs to another log.
 
-It holds training experiences only: held-out problems are refused when written, when read
-and when recalled. Nothing is ever changed or removed; forgetting makes a copy
+The memory holds training experiences only: held-out problems are refused when written, when
+read and when recalled. Nothing is changed or removed; to forget, make a smaller copy
 (:meth:`LongTermMemory.copy_to`). A reader sees the memory as it was when it was opened.
 """
 
@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -38,9 +37,9 @@ from falcon.problems.problem import HELD_OUT
 from falcon.sandbox.verdict import Outcome
 
 SETTLE = 4096
-"""New texts that are searched exactly before they are put into the collection together."""
+"""New texts that are searched exactly before they go into the collection together."""
 PORTION = 65_536
-"""Texts after which the building of an index is noted, to go on there when it is cut short."""
+"""Texts after which a build of the index stores its state, to resume there if it is killed."""
 
 
 class LongTermMemory:
@@ -63,7 +62,7 @@ class LongTermMemory:
         self._index: VectorIndex | None = None
         self._vectors: VectorFile | None = None
         self._metadata = Metadata()
-        self._covered = (0, "")
+        self._covered = (0, "")  # records of the log that the index has read, and their digest
         self._log: Log
 
     @classmethod
@@ -80,11 +79,11 @@ class LongTermMemory:
     ) -> LongTermMemory:
         """Open the memory in ``folder`` (created for a writer).
 
-        ``index`` is where its index lives (default: ``<folder>.index``); memories of the same
-        origin may share one over time. ``error_types`` are the types of eq. 9, by default
-        ``falcon.feedback.error_types.ERROR_TYPES``. Of ``settings`` those of the index and of
-        the error statistics count. Raises UserError for an absent or damaged memory, one of a
-        newer version, a second writer, or a place that takes no writes (for a writer).
+        ``index`` is the folder of its index (default: ``<folder>.index``); copies of a memory may
+        use one folder in turn. ``error_types`` are the types of eq. 9, by default
+        ``falcon.feedback.error_types.ERROR_TYPES``. ``settings`` set the index and the error
+        statistics. Raises UserError for an absent or damaged memory, one of a newer version, a
+        second writer, or a folder that cannot be written (for a writer).
         """
         if error_types is None:
             from falcon.feedback.error_types import ERROR_TYPES
@@ -108,22 +107,23 @@ class LongTermMemory:
 
     def _visit(self, payload: bytes, path: Path, line: int) -> None:
         try:
-            found = summarise(payload)
+            record = summarise(payload)
         except (KeyError, TypeError, ValueError) as fault:
             raise UserError(f"{path}, line {line}: not an experience ({fault}).") from fault
-        if found.schema > SCHEMA:
+        if record.schema > SCHEMA:
             raise UserError(
-                f"{path}, line {line}: written with schema {found.schema}, newer than {SCHEMA}.",
+                f"{path}, line {line}: written with schema {record.schema}, newer than {SCHEMA}.",
                 hint="Upgrade falcon-mlops.",
             )
-        if found.split in HELD_OUT:
+        if record.split in HELD_OUT:
+            where = f"{path}, line {line}: {record.problem_id}"
             raise UserError(
-                f"{path}, line {line}: {found.problem_id} is of the held-out split `{found.split}`.",
-                hint="This memory must not be trained with; seed a new one.",
+                f"{where} is of the held-out split `{record.split}`.",
+                hint="Do not train with this memory; seed a new one.",
             )
-        if found.error_type and found.error_type not in self.errors:
-            raise UserError(f"{path}, line {line}: unknown error type `{found.error_type}`.")
-        self._note(found)
+        if record.error_type and record.error_type not in self.errors:
+            raise UserError(f"{path}, line {line}: unknown error type `{record.error_type}`.")
+        self._note(record)
 
     def _note(self, record: Summary) -> None:
         self._metadata.add(record)
@@ -143,11 +143,11 @@ class LongTermMemory:
     ) -> int:
         """Add experiences and return how many were new; on return they are on the disk.
 
-        One that is there already (by :attr:`Experience.key`), or was until it was pruned, is
-        skipped. ``vectors``, [n, dim], are phi of their texts where the caller has them; else
-        they are made at the next recall. Raises ValueError, and adds none, when one is of a
-        held-out split, a fault of the sandbox, not finite, or of an unknown error type, when
-        vectors are of another size, or when the memory is read-only.
+        One whose :attr:`Experience.key` is in the log, pruned or not, is skipped. ``vectors``,
+        [n, dim], are phi of their texts if the caller has them; else the next recall embeds them.
+        Raises ValueError, and adds none, when one is of a held-out split, a fault of the sandbox,
+        not finite, or of an unknown error type, when vectors are of another size, or when the
+        memory is read-only.
         """
         rows = None
         if vectors is not None:
@@ -155,17 +155,18 @@ class LongTermMemory:
         fresh: dict[bytes, tuple[int, Summary]] = {}
         for number, experience in enumerate(experiences):
             self._check(experience)
-            known = summary_of(experience)
-            if known.key not in self._metadata.keys:
-                fresh.setdefault(known.key, (number, known))
+            record = summary_of(experience)
+            if record.key not in self._metadata.keys:
+                fresh.setdefault(record.key, (number, record))  # of equal ones the first
         if not self._log.writable:
             raise ValueError(f"{self.folder}: opened read-only")
         chosen = [number for number, _ in fresh.values()]
+        # The log first: what it did not take must be in neither the statistics nor the index.
         self._log.append([encode_record(experiences[n], key) for key, (n, _) in fresh.items()])
-        for _, known in fresh.values():
-            self._note(known)
+        for _, record in fresh.values():
+            self._note(record)
         if rows is not None and chosen:
-            self._vector_file().put([known.text_id for _, known in fresh.values()], rows[chosen])
+            self._vector_file().put([record.text_id for _, record in fresh.values()], rows[chosen])
         return len(fresh)
 
     def __len__(self) -> int:
@@ -179,16 +180,16 @@ class LongTermMemory:
 
     @property
     def pruned(self) -> int:
-        """Experiences of which only key and error are left."""
+        """Number of experiences of which only key and error are left."""
         return len(self._log) - len(self)
 
     @property
     def torn(self) -> str:
-        """Which end of a record a reader left out because it was not whole, or ""."""
+        """File, line and size of an incomplete last record that was ignored, or ""."""
         return self._log.torn
 
     def problems(self) -> list[str]:
-        """Ids of the problems there are experiences of, in the order of the log."""
+        """Ids of the problems that have experiences, in the order of the log."""
         return self._metadata.problems()
 
     def for_problem(self, problem_id: str) -> list[Experience]:
@@ -203,26 +204,26 @@ class LongTermMemory:
         return self._log.digest()
 
     def copy_to(self, folder: Path, *, keep: int = 0, without: Collection[str] = ()) -> None:
-        """Copy the log (not the index) to a new folder; whole or not at all.
+        """Copy the log (not the index) to a new folder, atomically.
 
-        Of more than ``keep`` experiences (0: no limit) the most valuable ones are kept
-        (``retention.py``), of the others key and error. Of the problems ``without`` nothing is
-        copied. Raises UserError when something is there already.
+        ``keep``: copy only so many experiences (0: all), the most valuable ones
+        (``retention.py``), and of the others key and error. Nothing of the problems ``without``
+        is copied. Raises UserError when the folder is not empty.
         """
         Copying(self._log, keep, without).to(folder)
 
     # -- statistics and sampling -----------------------------------------------------
 
     def error_counts(self, problem_id: str | None = None) -> dict[str, int]:
-        """Experiences that ended in each error type, every type present; of a problem or all."""
+        """Number of experiences of each error type, zeros included; of one problem or all."""
         return self.errors.counts(problem_id)
 
     def located_errors(self, problem_id: str | None = None) -> dict[str, ErrorCount]:
-        """The error types that occurred with their counts and lines; of a problem or all."""
+        """Counts and lines of the error types that occurred; of one problem or all."""
         return self.errors.located(problem_id)
 
     def successes(self, problem_id: str) -> tuple[int, int]:
-        """Programs of a problem that passed, and all of them; equal programs count once."""
+        """Numbers of passing and of all programs of a problem; equal programs count once."""
         return self.errors.successes(problem_id)
 
     def error_share(self) -> dict[str, float]:
@@ -239,8 +240,8 @@ class LongTermMemory:
     ) -> list[Experience]:
         """Up to ``n`` different experiences, uniformly, of one problem or of all.
 
-        ``passing``: of programs that passed only. Depends on the generator and the order of the
-        contents alone. Fewer than ``n`` come back only when there are fewer.
+        ``passing``: only of programs that passed. Depends only on the generator and the order of
+        the contents. Fewer than ``n`` are returned only when there are fewer.
         """
         pool = np.arange(len(self))
         if problem_id is not None:
@@ -275,30 +276,32 @@ class LongTermMemory:
 
     def update_index(self, show: Show | None = None) -> VectorIndex:
         """Bring the index up to the log and return it (recall does this by itself). ``show`` is
-        told how many vectors went in."""
-        at_once = self._index is None
+        called with the number of vectors that went in."""
+        first_use = self._index is None
         index = self._opened_index()
         self._grow(index, show)
-        if at_once or index.unsettled > SETTLE:
+        if first_use or index.unsettled > SETTLE:
             index.settle(*self._covered, show=show)
         return index
 
     def rebuild_index(self, show: Show | None = None) -> VectorIndex:
-        """Make the index anew; ``show`` is told how many vectors went in. Texts keep their
-        vectors where these are known. One that was cut short goes on at the next opening."""
+        """Build the index again from the vectors that are stored; only texts without one are
+        embedded. A killed build resumes at the next opening. ``show`` as in update_index."""
         index = self._opened_index()
-        index.begin_anew(show)
+        index.clear(show)
         self._grow(index, show)
         index.settle(*self._covered, show=show)
         return index
 
     def _grow(self, index: VectorIndex, show: Show | None = None) -> None:
-        """Let the index take in all texts. Many are settled in portions, each of which is noted."""
+        """Add all new texts to the index; many are settled in portions."""
         metadata = self._metadata
         while len(metadata.text_ids) - len(index) > PORTION:
             texts = len(index) + PORTION
             index.extend(self._text, texts)
-            records = metadata.records[metadata.first[texts]]  # those before have the texts before
+            # The state covers a prefix of records. Text number `texts` first occurs in this record,
+            # so that all records before it have texts that are in the index by now.
+            records = metadata.records[metadata.first[texts]]
             index.settle(records, self._log.digest(records), show)
         index.extend(self._text, len(metadata.text_ids))
         self._covered = (len(self._log), self._log.digest())
@@ -316,9 +319,9 @@ class LongTermMemory:
                 lineage=hashlib.sha256(first).hexdigest(),
             )
             records = index.state.records
-            known = 0 < records <= len(self._log)
-            known = known and index.state.digest == self._log.digest(records)
-            index.recognise(known, self._text)
+            same_log = 0 < records <= len(self._log)
+            same_log = same_log and index.state.digest == self._log.digest(records)
+            index.resume(same_log, self._text)
             self._index = index
         return self._index
 
@@ -333,7 +336,7 @@ class LongTermMemory:
     # -- life ------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close log and index; the next writer may open them."""
+        """Settle and close the index, and close the log."""
         if self._index is not None:
             try:
                 self._index.settle(*self._covered)
@@ -345,13 +348,8 @@ class LongTermMemory:
     def __enter__(self) -> LongTermMemory:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and self._index is not None:
-            self._index.close()  # what is unsettled is put in by the next one
+            self._index.close()  # after an error do not settle: the next process does
             self._index = None
         self.close()

@@ -1,8 +1,8 @@
-"""Metadata: what a memory knows of its experiences without reading them again.
+"""Metadata: what a memory keeps in RAM about its experiences.
 
-Built while the log is read. Experiences are numbered from 0 in the order of the log, and so
-are the distinct texts they are indexed by; some 300 bytes an experience, so that a million
-fit a small machine. It holds no vectors and no programs.
+Built while the log is read. Experiences are numbered from 0 in the order of the log, and so are
+the distinct texts that they are indexed by. About 300 bytes an experience, so that a million
+fit a small machine; vectors and programs are not here.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from falcon.memory.record import Summary
 
 
 class _Chains:
-    """Experiences in groups, each in the order they came.
+    """Experiences in groups, each in the order of the log.
 
-    A few flat arrays: a list a group would be as many objects for the garbage collector to look at.
+    A linked list a group in flat arrays: a Python list a group would be a million objects for
+    the garbage collector to scan.
     """
 
     def __init__(self) -> None:
         self.first = array("Q")
         """The first experience of each group."""
         self._last = array("Q")
-        self._next = array("Q")  # the next experience of the same group, 0 for none
+        self._next = array("Q")  # next experience of the group; 0: none, as 0 is always a first
 
     def add(self, number: int, group: int) -> None:
-        """Note the next experience, of a group that is there or of the next one."""
+        """Add experience ``number`` to an existing group or to a new one, the next by number."""
         self._next.append(0)
         if group == len(self.first):
             self.first.append(number)
@@ -51,9 +52,9 @@ class Metadata:
 
     def __init__(self) -> None:
         self.keys: set[bytes] = set()
-        """Of all records, pruned ones too."""
+        """Keys of all records, pruned ones too."""
         self.records = array("Q")
-        """Which record of the log an experience is."""
+        """The position in the log of each experience; pruned records are no experiences."""
         self.scores = array("d")
         self.passed = bytearray()
         self.text_ids: list[bytes] = []
@@ -69,11 +70,11 @@ class Metadata:
         return len(self.records)
 
     def add(self, record: Summary) -> None:
-        """Note the next record of the log."""
+        """Add the next record of the log."""
         self.keys.add(record.key)
         position, self._n_records = self._n_records, self._n_records + 1
         if record.pruned:
-            return
+            return  # its key still counts, so that the program is not stored again
         number = len(self.records)
         self.records.append(position)
         self.scores.append(record.score)

@@ -1,8 +1,8 @@
 """Migration: the stored form of an experience, from one schema to the next.
 
-A change of the stored form (also of Verdict or Feedback, which it holds) is a new number and
-one function here. Logs are never rewritten for it: old lines are brought up to date as they
-are read, and a log may hold lines of several schemas.
+Each change of the stored form (also of Verdict or Feedback, which are part of it) gets a new
+number and one function here. Logs are not rewritten: old lines are migrated as they are read,
+and a log may hold lines of several schemas.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ Tree = dict[str, Any]
 
 
 def _from_1(tree: Tree) -> Tree:
-    """Schema 2 says when a program was tried (``origin.time``); before, nobody knew."""
+    """Schema 2 adds the time when a program was tried (``origin.time``)."""
     return {**tree, "origin": {"time": "", **tree["origin"]}}
 
 
 def _from_2(tree: Tree) -> Tree:
-    """Schema 3 keeps what a model was told beside the statement; before, nothing of it."""
+    """Schema 3 adds what the prompt gave beside the statement (``asked``)."""
     return {**tree, "asked": {}}
 
 
 STEPS: dict[int, Callable[[Tree], Tree]] = {1: _from_1, 2: _from_2}
-"""By the schema a step starts from."""
+"""The step from each schema to the next one."""
 
 
 def upgraded(tree: Tree) -> Tree:
-    """The tree of an experience in the present schema; one that names no schema is taken for it.
+    """The tree of an experience in the current schema, which is also assumed if none is named.
 
-    Raises ValueError for a later schema or none that ever was, KeyError or TypeError for a
-    tree that does not hold what its schema says.
+    Raises ValueError for a later or invalid schema, KeyError or TypeError for a tree that lacks
+    what its schema requires.
     """
     version = tree.get("schema_version", SCHEMA)
     if not isinstance(version, int) or version < 1 or version > SCHEMA:

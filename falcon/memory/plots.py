@@ -1,7 +1,7 @@
 """Drawings of a memory as SVG text: areas and shares over its history, and a map of points.
 
-Ink is ``currentColor``, so that one drawing serves light and dark, and equal input gives
-equal bytes. It knows numbers and names, not experiences (``report.py`` does).
+Lines and text are drawn in ``currentColor``, so that a drawing fits light and dark pages. Equal
+input gives equal bytes. Only numbers and names come here; ``report.py`` knows experiences.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy.typing as npt
 WIDTH, HEIGHT = 760, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 8, 34
 MAP = 560
-"""Pixels of a map's side."""
+"""Width and height of a map in pixels."""
 COLOURS = {
     "pass": "#3f9e63",
     "failure": "#e0a93b",
     "runtime": "#d9703a",
     "syntax": "#b5405d",
 }
-"""By the classes of eq. 7, as in the report of a benchmark."""
+"""Colours of the classes of eq. 7, as in the benchmark's report."""
 TYPE_COLOURS = (
     *("#b5405d", "#d9703a", "#e0a93b", "#8a5cc7", "#2f7fd6", "#3b9c8f", "#7a9a2e", "#8792a2"),
 )
@@ -32,7 +32,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 class Dot(NamedTuple):
-    """A point of a map: place, class of eq. 7, number of experiences there, and its text."""
+    """A point of a map: position, class of eq. 7, number of experiences, and text on hovering."""
 
     x: float
     y: float
@@ -47,8 +47,8 @@ def _svg(width: int, height: int, label: str, parts: Sequence[str]) -> str:
     return "\n".join([f'{head} xmlns="http://www.w3.org/2000/svg" {style}>', *parts, "</svg>"])
 
 
-def _text(x: float, y: float, said: object, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(str(said))}</text>'
+def _text(x: float, y: float, value: object, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(str(value))}</text>'
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, opacity: float) -> str:
@@ -57,12 +57,12 @@ def _line(x1: float, y1: float, x2: float, y2: float, opacity: float) -> str:
 
 
 def ticks(greatest: float, wanted: int = 4) -> list[float]:
-    """Round numbers from 0 to at most ``greatest``, about ``wanted`` steps apart."""
+    """Round numbers from 0 to at most ``greatest``, in at most ``wanted`` equal steps."""
     if greatest <= 0:
         return [0.0]
-    step = 10.0 ** np.floor(np.log10(greatest / wanted))
+    step = 10.0 ** np.floor(np.log10(greatest / wanted))  # 1, 10, 100: too small or just right
     step *= next(m for m in (1, 2, 5, 10) if greatest / (step * m) <= wanted)
-    return [float(i * step) for i in range(int(greatest / step + 1e-9) + 1)]
+    return [float(i * step) for i in range(int(greatest / step + 1e-9) + 1)]  # 1e-9: rounding
 
 
 def stacked(
@@ -73,39 +73,38 @@ def stacked(
     label: str,
     unit: str = "",
 ) -> str:
-    """Layers of numbers [bins] on top of each other, the first at the bottom, a step a bin.
+    """A stacked step plot: layers of numbers [bins], the first at the bottom.
 
-    ``marks`` name bins at which something begins. "" where there are no bins.
+    ``marks``: bins at which a vertical line with a name is drawn. "" if there are no bins.
     """
     bins = len(next(iter(layers.values()), ()))
     if not bins:
         return ""
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-    top = float(np.sum(list(layers.values()), axis=0).max()) or 1.0
+    top = float(np.sum(list(layers.values()), axis=0).max()) or 1.0  # all zero: any scale will do
     parts = []
     for tick in ticks(top):
-        y = TOP + high * (1 - tick / top)
+        y = TOP + high * (1 - tick / top)  # SVG's y grows downwards
         parts += [
             _line(LEFT, y, WIDTH - RIGHT, y, 0.15),
             _text(LEFT - 6, y + 4, f"{tick:g}{unit}", "end"),
         ]
     below = np.zeros(bins)
-    edges = LEFT + wide * np.arange(bins + 1) / bins
+    edges = LEFT + wide * np.arange(bins + 1) / bins  # [bins + 1]
     for name, values in layers.items():
         above = below + values
         corners = [*_steps(edges, above, top, high), *_steps(edges, below, top, high)[::-1]]
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
-        parts.append(
-            f'<polygon points="{points}" fill="{colours[name]}"><title>{escape(name)}</title></polygon>'
-        )
+        polygon = f'<polygon points="{points}" fill="{colours[name]}">'
+        parts.append(f"{polygon}<title>{escape(name)}</title></polygon>")
         below = above
-    taken = -np.inf
+    taken = -np.inf  # labels would overlap left of here, so they are dropped
     for at, name in marks:
         parts.append(_line(edges[at], TOP, edges[at], TOP + high + 4, 0.45))
         if edges[at] >= taken:
             anchor = "end" if edges[at] > WIDTH - 60 else "start"
             parts.append(_text(edges[at], HEIGHT - 16, name, anchor))
-            taken = edges[at] + 8 * len(name)
+            taken = edges[at] + 8 * len(name)  # about 8 pixels a letter
     return _svg(WIDTH, HEIGHT, label, parts)
 
 
@@ -115,12 +114,13 @@ def _steps(edges: Numbers, values: Numbers, top: float, high: int) -> list[tuple
 
 
 def scatter(dots: Sequence[Dot], *, label: str) -> str:
-    """A map: a circle a point, its area by size, its colour by class, its text on hovering."""
+    """A map with a circle for each point: size by count, colour by class, text on hovering."""
     if not dots:
         return ""
     places = np.array([(dot.x, dot.y) for dot in dots])
     low, span = places.min(axis=0), np.ptp(places, axis=0)
     inner = MAP - 32
+    # Points without extent along an axis go to its middle; the inner `where` avoids 0 / 0.
     at = 16 + inner * np.where(span > 0, (places - low) / np.where(span > 0, span, 1), 0.5)
     parts = []
     for dot, (x, y) in zip(dots, at, strict=True):
@@ -133,6 +133,6 @@ def scatter(dots: Sequence[Dot], *, label: str) -> str:
 
 
 def legend(colours: Mapping[str, str]) -> str:
-    """Names with their colours, as HTML."""
+    """A legend of names and colours, as HTML."""
     one = '<span class="key"><i style="background:{}"></i>{}</span>'
     return "".join(one.format(colour, escape(name)) for name, colour in colours.items())

@@ -1,7 +1,7 @@
-"""Probe: whether the collection in a folder can be searched, tried in a process of its own.
+"""Probe: try in a process of its own whether the collection in a folder can be searched.
 
-Chroma's native code may die of a damaged file instead of reporting it. Asked for where the
-last process that had the folder open did not close it.
+Chroma's native code may crash on a damaged file instead of raising an error. The probe runs
+when the last process that opened the folder did not close it.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ import sys
 from pathlib import Path
 
 SECONDS = 300
-"""After which a search that does not end counts as failed."""
+"""A search that takes longer counts as failed."""
 QUERIES = 32
 
 
 def survives(folder: Path, dim: int) -> bool:
-    """Whether opening and searching the collection of ``folder`` ends well."""
+    """Whether the collection of ``folder`` can be opened and searched."""
     command = [sys.executable, "-m", __name__, str(folder), str(dim)]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+        probe = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return False
-    return done.returncode == 0
+    return probe.returncode == 0  # negative after a signal
 
 
 def main(folder: str, dim: str) -> None:
-    """Open and search, whatever comes of it."""
+    """Open and search the collection; exit code 1 if it cannot be opened."""
     import numpy as np
 
     from falcon.memory.chroma import Collection
 
-    collection = Collection.found(Path(folder))
+    collection = Collection.open_folder(Path(folder))
     if collection is None:
         sys.exit(1)
     queries = np.random.default_rng(0).standard_normal((QUERIES, int(dim))).astype(np.float32)

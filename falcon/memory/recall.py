@@ -1,9 +1,8 @@
-"""The text that recalled experiences become in a prompt (the paper's appendix template).
+"""Recall for a prompt: the text made of recalled experiences (the paper's appendix template).
 
-Examples first (programs that passed: similar task, outcome, score, excerpt), then "Avoid
-these errors" (programs that failed). It stands before the task and stays within a token
-budget, so the task itself is never cut. :func:`recall_text` is the whole way from a task
-to that text: training, benchmarks and inference all take it.
+Examples first (programs that passed: similar task, outcome, score, excerpt), then "Avoid these
+errors" (programs that failed). The text stands before the task and stays within a token budget,
+so the task itself is never cut. Training, benchmarks and inference all use :func:`recall_text`.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
 TASK_TOKENS = 200
 CODE_TOKENS = 120
 SIZES = ((TASK_TOKENS, CODE_TOKENS), (100, CODE_TOKENS), (50, CODE_TOKENS), (40, 60), (20, 30))
-"""Tokens of task and of code in an example: the first pair that fits is taken."""
+"""Tokens of task and of code in an example; the first pair that fits is used."""
 ERROR_TASK_TOKENS = 30
 ERROR_LINE_CHARS = 100
 ERROR_SHARE = 0.25
-"""Part of the budget kept for errors while examples are chosen."""
+"""Share of the budget that errors get before examples are chosen."""
 
 EXAMPLES = "Similar tasks solved earlier:"
 ERRORS = "Avoid these errors:"
@@ -49,8 +48,9 @@ def excerpt(code: str, limit: int, count: Count) -> str:
 def _cut(text: str, gap: re.Pattern[str], limit: int, count: Count, mark: str) -> str:
     if count(text) <= limit:
         return text
-    ends = [found.start() for found in gap.finditer(text) if found.start()]
-    low, high = 0, len(ends)  # ends[:low] fit
+    ends = [match.start() for match in gap.finditer(text) if match.start()]
+    # Bisection, since each count runs the tokenizer over the text. ends[:low] fit.
+    low, high = 0, len(ends)
     while low < high:
         middle = (low + high) // 2
         if count(text[: ends[middle]] + mark) <= limit:
@@ -65,19 +65,19 @@ def _example(hit: Hit, task_tokens: int, code_tokens: int, count: Count) -> str:
     task, code = clip(e.task, task_tokens, count), excerpt(e.program, code_tokens, count)
     if not task or not code:
         return ""
-    fence = "````" if "```" in code else "```"
+    fence = "````" if "```" in code else "```"  # a fence inside must not end the block
     head = f"Task: {task}\nOutcome: {e.verdict.outcome.value}, score {e.score:.2f}"
     return f"{head}\n{fence}python\n{code}\n{fence}"
 
 
 def _what_failed(experience: Experience) -> str:
-    said = experience.feedback
-    kind = said.error_type or "error"
+    feedback = experience.feedback
+    kind = feedback.error_type or "error"
     outcome = experience.verdict.outcome.value
     parts = [kind if kind == outcome else f"{outcome}, {kind}"]
-    if said.error_line:
-        parts.append(f" on line {said.error_line}")
-    if message := first_line(said.error_message):
+    if feedback.error_line:
+        parts.append(f" on line {feedback.error_line}")
+    if message := first_line(feedback.error_message):
         parts.append(f": {message}")
     return "".join(parts)
 
@@ -102,8 +102,8 @@ def _render(examples: Sequence[str], errors: Sequence[str]) -> str:
 def recall_block(hits: Sequence[Hit], *, token_budget: int, count_tokens: Count) -> str:
     """Text to put before the task, of at most ``token_budget`` tokens; "" when nothing fits.
 
-    Best hits first. An example shrinks (SIZES) before it is left out; the same failure is
-    told once. Raises ValueError when a hit is of a held-out split.
+    Best hits first. An example shrinks (SIZES) before it is left out; equal failures are listed
+    once. Raises ValueError when a hit is of a held-out split.
     """
     for hit in hits:
         if hit.experience.split in HELD_OUT:
@@ -119,18 +119,19 @@ def recall_block(hits: Sequence[Hit], *, token_budget: int, count_tokens: Count)
 
     def add_errors(budget: float) -> None:
         for hit in failed:
-            told = _error(hit, count_tokens)
-            if told not in errors and fits(examples, [*errors, told], budget):
-                errors.append(told)
+            error = _error(hit, count_tokens)
+            if error not in errors and fits(examples, [*errors, error], budget):
+                errors.append(error)
 
-    add_errors(token_budget * ERROR_SHARE if passed else token_budget)
+    add_errors(token_budget * ERROR_SHARE if passed else token_budget)  # or examples take it all
     for hit in passed:
         for task_tokens, code_tokens in SIZES:
-            shown = _example(hit, task_tokens, code_tokens, count_tokens)
-            if shown and shown not in examples and fits([*examples, shown], errors, token_budget):
-                examples.append(shown)
+            example = _example(hit, task_tokens, code_tokens, count_tokens)
+            new = example and example not in examples
+            if new and fits([*examples, example], errors, token_budget):
+                examples.append(example)
                 break
-    add_errors(token_budget)
+    add_errors(token_budget)  # what the examples left
     return _render(examples, errors)
 
 
@@ -143,7 +144,7 @@ def recall_hits(
     unseen: bool,
     passing: bool = False,
 ) -> list[Hit]:
-    """What ``memory`` recalls for a task (eq. 6) under the settings, best first; ``exclude``,
+    """The experiences that ``memory`` recalls for a task (eq. 6), best first; ``exclude``,
     ``unseen`` and ``passing`` as in :class:`RecallQuery`."""
     query = RecallQuery(
         k=settings.top_k,
@@ -166,11 +167,10 @@ def recall_text(
     unseen: bool,
     count_tokens: Count,
 ) -> str:
-    """What ``memory`` puts before a task under the settings (eq. 6), or "".
+    """The text that ``memory`` puts before a task under the settings (eq. 6), or "".
 
     Nothing of the problems in ``exclude``, and with ``unseen`` (an evaluation) nothing of the
-    very same statement under another name. Whether there is recall at all (``memory.at``) is
-    the caller's question.
+    same statement under another name. The caller decides whether to recall (``memory.at``).
     """
     if settings.top_k == 0:
         return ""

@@ -1,8 +1,8 @@
 """The stored form of an experience: one line of ASCII JSON, and what a memory keeps of it in RAM.
 
-Opening a memory reads every record; :func:`summarise` takes from it only what statistics and
-lookup need, without building the whole object. A pruned experience leaves a stub: its key and
-its error, so that it is neither tried for nothing again nor missing from P_error.
+Opening a memory reads every record; :func:`summarise` takes only what statistics and lookup
+need, without building the whole object. Of a pruned experience a stub stays, its key and its
+error, so that the same program is not stored again and still counts in P_error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from falcon.problems.problem import Split
 
 
 class Summary(NamedTuple):
-    """What a memory knows of a record without reading it again."""
+    """What a memory keeps of a record in RAM."""
 
     schema: int
     key: bytes = b""
@@ -32,15 +32,15 @@ class Summary(NamedTuple):
 
 
 def summary_of(experience: Experience) -> Summary:
-    """Summary of an experience at hand."""
-    said = experience.feedback
+    """Summary of an experience."""
+    feedback = experience.feedback
     return Summary(
         schema=experience.schema_version,
         key=bytes.fromhex(experience.key),
         problem_id=experience.problem_id,
         split=experience.split,
-        error_type=said.error_type,
-        error_line=said.error_line,
+        error_type=feedback.error_type,
+        error_line=feedback.error_line,
         score=experience.score,
         passed=experience.verdict.passed,
         text_id=bytes.fromhex(text_id(text_of(experience))),
@@ -48,42 +48,44 @@ def summary_of(experience: Experience) -> Summary:
 
 
 def encode_record(experience: Experience, key: bytes = b"") -> bytes:
-    """An experience as the log stores it; ``key`` where it is known already.
+    """An experience as the log stores it; ``key`` if the caller has computed it.
 
     Raises ValueError for NaN or infinity.
     """
+    # The key is stored, because computing it scans the program, which would slow each opening.
     tree = {"key": key.hex() or experience.key, **experience.model_dump()}
     return _line(tree)
 
 
-def encode_stub(known: Summary) -> bytes:
-    """What is left of a pruned experience."""
+def encode_stub(record: Summary) -> bytes:
+    """The record that stays of a pruned experience."""
     return _line(
         {
-            "key": known.key.hex(),
+            "key": record.key.hex(),
             "schema_version": SCHEMA,
             "pruned": True,
-            "problem_id": known.problem_id,
-            "split": known.split.value,
-            "error_type": known.error_type,
-            "error_line": known.error_line,
+            "problem_id": record.problem_id,
+            "split": record.split.value,
+            "error_type": record.error_type,
+            "error_line": record.error_line,
         }
     )
 
 
 def _line(tree: dict[str, Any]) -> bytes:
+    # ASCII: lone surrogates and line separators are escaped, so that a record is one line.
     return json.dumps(tree, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def decode_record(payload: bytes) -> Experience:
-    """The experience of a stored record, of whatever schema it was written with."""
+    """The experience of a stored record, of any schema up to the current one."""
     tree = json.loads(payload)
     tree.pop("key", None)
     return Experience.model_validate(tree)
 
 
 def summarise(payload: bytes) -> Summary:
-    """Summary of a record; of one of a newer schema only ``schema`` is told.
+    """Summary of a record; for one of a newer schema only ``schema`` is set.
 
     Raises KeyError, TypeError or ValueError when the record is no experience.
     """
@@ -103,16 +105,16 @@ def summarise(payload: bytes) -> Summary:
         )
     key = tree.pop("key", "")
     tree = upgraded(tree)
-    said = tree["feedback"]
-    outcome, error_type = tree["verdict"]["outcome"], str(said["error_type"])
-    text = searchable_text(tree["task"], outcome, error_type, said["error_message"])
+    feedback = tree["feedback"]
+    outcome, error_type = tree["verdict"]["outcome"], str(feedback["error_type"])
+    text = searchable_text(tree["task"], outcome, error_type, feedback["error_message"])
     return Summary(
         schema=schema,
         key=bytes.fromhex(key or _key(tree)),
         problem_id=str(tree["problem_id"]),
         split=Split(tree["split"]),
         error_type=error_type,
-        error_line=int(said["error_line"]),
+        error_line=int(feedback["error_line"]),
         score=float(tree["score"]),
         passed=outcome == "pass",
         text_id=bytes.fromhex(text_id(text)),

@@ -1,8 +1,8 @@
-"""Report: a memory as one HTML page that needs nothing else.
+"""Report: a memory as one self-contained HTML page.
 
-How it grew, which errors there were over time, and a map of the texts it is searched by (the
-first two principal components of their vectors), coloured by outcome. Time is the order of
-the log in stretches of one stage and step, because records carry no clock.
+Its growth, its errors over time, and a map of the texts it is searched by (the first two
+principal components of their vectors), coloured by outcome. The time axis is the order of the
+log, in stretches of one stage and step, because records of the pipeline have no time.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from falcon.memory.long_term import LongTermMemory
 
 BINS = 120
-"""Stretches of history that are told apart; more are put together."""
+"""Greatest number of stretches that are drawn; of more, neighbours are merged."""
 TYPES = len(TYPE_COLOURS) - 1
-"""Error types drawn apart; the rarer ones are put together."""
+"""Greatest number of error types with a colour of their own; rarer ones share one."""
 DOTS = 3000
-"""Texts on the map, evenly over the log; more would hide each other."""
+"""Greatest number of texts on the map, evenly over the log; more would hide each other."""
 FITTED = 20_000
-"""Vectors that the two components are computed from."""
+"""Greatest number of vectors from which the two components are computed."""
 OTHER = "other"
 
 STYLE = """
@@ -42,7 +42,8 @@ body { margin: 0 auto; padding: 1rem; max-width: 60rem; font: 16px/1.5 system-ui
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .3rem; }
 p { color: var(--soft); margin: .3rem 0; overflow-wrap: anywhere; } svg { max-width: 100%; }
 .key { margin-right: 1rem; font-size: .85rem; white-space: nowrap; }
-.key i { display: inline-block; width: .8em; height: .8em; margin-right: .35em; border-radius: 2px; }
+.key i { display: inline-block; width: .8em; height: .8em; margin-right: .35em;
+  border-radius: 2px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align: right; }
@@ -51,7 +52,7 @@ th:first-child, td:first-child, th:last-child, td:last-child { text-align: left;
 
 
 class _Row(NamedTuple):
-    """What the page needs of an experience."""
+    """The fields of an experience that the page shows."""
 
     stage: str
     step: int
@@ -63,7 +64,7 @@ class _Row(NamedTuple):
 
 
 class _Stretch(NamedTuple):
-    """Experiences of one stage and step in a row: their kinds and error types."""
+    """Consecutive experiences of one stage and step: counts by class and by error type."""
 
     stage: str
     kinds: Counter[str]
@@ -86,18 +87,18 @@ def _rows(memory: LongTermMemory) -> list[_Row]:
 
 
 def _history(rows: Sequence[_Row]) -> list[_Stretch]:
-    found = [
+    stretches = [
         _Stretch(stage, Counter(r.kind for r in of), Counter(r.error for r in of if r.error))
         for (stage, _), group in groupby(rows, key=lambda row: (row.stage, row.step))
-        for of in [list(group)]
+        for of in [list(group)]  # groupby's group can be read only once
     ]
-    return list(_thinned(found))
+    return list(_merged(stretches))
 
 
-def _thinned(found: Sequence[_Stretch]) -> Iterator[_Stretch]:
-    """At most about BINS stretches, by putting neighbours of one stage together."""
-    size = -(-len(found) // BINS)
-    for stage, group in groupby(found, key=lambda stretch: stretch.stage):
+def _merged(stretches: Sequence[_Stretch]) -> Iterator[_Stretch]:
+    """About BINS stretches at most: neighbours of one stage are merged."""
+    size = -(-len(stretches) // BINS)  # rounded up
+    for stage, group in groupby(stretches, key=lambda stretch: stretch.stage):
         of = list(group)
         for start in range(0, len(of), size):
             part = of[start : start + size]
@@ -106,13 +107,13 @@ def _thinned(found: Sequence[_Stretch]) -> Iterator[_Stretch]:
 
 
 def _marks(history: Sequence[_Stretch]) -> list[tuple[int, str]]:
-    """Where a stage begins."""
+    """The bins at which a stage begins, with its name."""
     stages = ["", *(stretch.stage for stretch in history)]
     return [(i, now) for i, (was, now) in enumerate(pairwise(stages)) if now != was]
 
 
 def growth(history: Sequence[_Stretch]) -> str:
-    """Experiences so far, by class of outcome."""
+    """Plot of the number of experiences so far, by class of outcome."""
     layers: dict[str, Numbers] = {
         kind: np.cumsum([stretch.kinds[kind] for stretch in history], dtype=np.float64)
         for kind in COLOURS
@@ -121,7 +122,7 @@ def growth(history: Sequence[_Stretch]) -> str:
 
 
 def type_colours(history: Sequence[_Stretch]) -> dict[str, str]:
-    """The error types drawn apart, the most frequent first, then the rest."""
+    """Colours of the most frequent error types, then one for all others."""
     counts = sum((stretch.errors for stretch in history), Counter[str]())
     names = [name for name, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
     shown = [*names[:TYPES], OTHER] if len(names) > TYPES else names
@@ -129,9 +130,9 @@ def type_colours(history: Sequence[_Stretch]) -> dict[str, str]:
 
 
 def errors_over_time(history: Sequence[_Stretch], colours: Mapping[str, str]) -> str:
-    """Shares of the error types among the programs of each stretch, in percent."""
+    """Plot of the share of each error type among the programs of a stretch, in percent."""
     layers: dict[str, Numbers] = {}
-    everything = np.array([max(1, stretch.kinds.total()) for stretch in history])
+    programs = np.array([max(1, stretch.kinds.total()) for stretch in history])
     for name in colours:
         counts = [
             sum(n for error, n in stretch.errors.items() if error not in colours)
@@ -139,18 +140,20 @@ def errors_over_time(history: Sequence[_Stretch], colours: Mapping[str, str]) ->
             else stretch.errors[name]
             for stretch in history
         ]
-        layers[name] = 100 * np.array(counts, np.float64) / everything
+        layers[name] = 100 * np.array(counts, np.float64) / programs
     return stacked(layers, colours, _marks(history), label="Error types over time", unit=" %")
 
 
 def plane(vectors: Vectors) -> Numbers:
-    """Vectors [n, dim] on their first two principal components: [n, 2], the sign fixed."""
+    """Projection of vectors [n, dim] on their first two principal components: [n, 2]."""
     if len(vectors) < 2:
         return np.zeros((len(vectors), 2))
     some = vectors[:: -(-len(vectors) // FITTED)].astype(np.float64)
     mean = some.mean(axis=0)
-    _, axes = np.linalg.eigh((some - mean).T @ (some - mean))
-    two = axes[:, [-1, -2]]
+    _, axes = np.linalg.eigh((some - mean).T @ (some - mean))  # ascending eigenvalues
+    two = axes[:, [-1, -2]]  # [dim, 2]
+    # An eigenvector's sign is arbitrary: make its greatest component positive, so that equal
+    # memories give equal maps.
     greatest = np.abs(two).argmax(axis=0)
     two = two * np.sign(two[greatest, [0, 1]])
     return np.asarray((vectors - mean) @ two, np.float64)
@@ -163,34 +166,33 @@ def _dots(rows: Sequence[_Row], texts: Sequence[int], vectors: Vectors) -> list[
         first.setdefault(text, number)
     places = plane(vectors)
     shown = sorted(first)[:: -(-len(first) // DOTS) or 1]
-    made = []
+    dots = []
     for text in shown:
         row, (x, y) = rows[first[text]], places[text]
-        said = ", ".join(part for part in (row.outcome, row.error) if part)
-        told = f"{row.problem}: {said} ({sizes[text]})\n{row.task}"
-        made.append(Dot(float(x), float(y), row.kind, sizes[text], told))
-    return made
+        outcome = ", ".join(part for part in (row.outcome, row.error) if part)
+        label = f"{row.problem}: {outcome} ({sizes[text]})\n{row.task}"
+        dots.append(Dot(float(x), float(y), row.kind, sizes[text], label))
+    return dots
 
 
 def _error_table(memory: LongTermMemory) -> str:
     share = memory.error_share()
     cells = []
     located = memory.errors.located()
-    for name, found in sorted(located.items(), key=lambda pair: (-pair[1].total, pair[0])):
-        known = sorted(((n, line) for line, n in found.lines.items() if line), reverse=True)
-        lines = ", ".join(f"{line} ({n})" for n, line in known[:5])
+    for name, count in sorted(located.items(), key=lambda pair: (-pair[1].total, pair[0])):
+        frequent = sorted(((n, line) for line, n in count.lines.items() if line), reverse=True)
+        lines = ", ".join(f"{line} ({n})" for n, line in frequent[:5])
         cells.append(
-            f"<tr><td>{escape(name)}</td><td>{found.total}</td><td>{share[name]:.3f}</td>"
+            f"<tr><td>{escape(name)}</td><td>{count.total}</td><td>{share[name]:.3f}</td>"
             f"<td>{lines or '-'}</td></tr>"
         )
-    head = (
-        "<tr><th>error type</th><th>programs</th><th>P_error</th><th>most frequent lines</th></tr>"
-    )
+    titles = ("error type", "programs", "P_error", "most frequent lines")
+    head = f"<tr>{''.join(f'<th>{title}</th>' for title in titles)}</tr>"
     return f'<div class="wide"><table>{head}{"".join(cells)}</table></div>'
 
 
 def report_page(memory: LongTermMemory, title: str = "Long-term memory") -> str:
-    """The page. Reads every experience once and embeds texts that have no vector yet."""
+    """The HTML of the page. Reads every experience once; embeds texts that have no vector yet."""
     rows = _rows(memory)
     history = _history(rows)
     colours = type_colours(history)
@@ -203,20 +205,21 @@ def report_page(memory: LongTermMemory, title: str = "Long-term memory") -> str:
     if rows:
         texts, vectors = memory.texts()
         dots = _dots(rows, texts, vectors)
-        on_map = f"{len(dots)} of {len(vectors)} texts by the meaning that {escape(memory.encoder.name)} sees in them."
+        encoder = escape(memory.encoder.name)
+        on_map = f"{len(dots)} of {len(vectors)} texts, placed by their vectors ({encoder})."
         parts += [
             "<h2>Growth</h2>",
-            "<p>Experiences so far, in the order of the log; lines mark where a stage begins.</p>",
+            "<p>Number of experiences, in the order of the log. A line marks a new stage.</p>",
             legend(COLOURS),
             growth(history),
             "<h2>Error types over time</h2>",
-            "<p>Programs that ended in each type, in percent of the programs of a step.</p>",
+            "<p>Share of the programs of a step that ended in each type, in percent.</p>",
             legend(colours),
             errors_over_time(history, colours),
             _error_table(memory),
             "<h2>Map</h2>",
-            f"<p>{on_map} Near points are similar tasks with similar feedback; a point's area "
-            "is the number of experiences behind it.</p>",
+            f"<p>{on_map} Points near each other are similar tasks with similar feedback; larger "
+            "points stand for more experiences.</p>",
             legend(COLOURS),
             scatter(dots, label="Map of the memory"),
         ]
@@ -229,7 +232,7 @@ def report_page(memory: LongTermMemory, title: str = "Long-term memory") -> str:
 
 
 def write_report(memory: LongTermMemory, path: Path, title: str = "Long-term memory") -> None:
-    """Write the page; whole or not at all."""
+    """Write the page, atomically."""
     import os
 
     page = report_page(memory, title).encode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""Retention: which experiences to keep when a memory must not grow without bound.
+"""Retention: which experiences to keep when the size of a memory is bounded.
 
-By count and by value. Within a problem the most valuable is its best program that passes,
-then the newest failure of each type of error, then the other passes by score, then the other
-failures from the newest. Problems take turns, so that none is forgotten for another.
+Within a problem the best passing program is the most valuable, then the newest failure of each
+error type, then the other passes by score, then the other failures from the newest. Problems
+take turns, so that no problem loses its experiences to another.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ def _by_value(numbers: Sequence[int], records: Sequence[Summary]) -> list[int]:
     """The experiences of one problem, the most valuable first."""
     newest_first = sorted(numbers, reverse=True)
     passes = sorted((n for n in newest_first if records[n].passed), key=lambda n: -records[n].score)
-    seen: set[str] = set()
-    telling: list[int] = []
+    error_types: set[str] = set()
+    newest_of_type: list[int] = []
     repeated: list[int] = []
     for number in newest_first:
         if records[number].passed:
             continue
         kind = records[number].error_type
-        (repeated if kind in seen else telling).append(number)
-        seen.add(kind)
-    return [*passes[:1], *telling, *passes[1:], *repeated]
+        (repeated if kind in error_types else newest_of_type).append(number)
+        error_types.add(kind)
+    return [*passes[:1], *newest_of_type, *passes[1:], *repeated]
 
 
 def most_valuable(records: Sequence[Summary], keep: int) -> set[int]:
-    """Positions of at most ``keep`` experiences to keep (0: all); pruned records are none."""
+    """Positions of at most ``keep`` experiences to keep (0: all); stubs are not counted."""
     by_problem: defaultdict[str, list[int]] = defaultdict(list)
     for number, record in enumerate(records):
         if not record.pruned:
             by_problem[record.problem_id].append(number)
-    turns = sorted(
+    turns = sorted(  # the most valuable of every problem first; in a turn, the newest
         (turn, -number)
         for numbers in by_problem.values()
         for turn, number in enumerate(_by_value(numbers, records))

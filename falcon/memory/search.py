@@ -1,8 +1,7 @@
 """Search: which experiences to recall for a task, out of the texts that are near it.
 
-Top-k by cosine (eq. 6) under the conditions of a recall: a least similarity, a least score,
-problems left out, the same task left out, and diversity. Experiences of a held-out split
-never come back, whatever was stored.
+Top-k by cosine (eq. 6) under the conditions of a :class:`RecallQuery`. Experiences of a held-out
+split are never returned, whatever was stored.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from falcon.memory.metadata import Metadata
 from falcon.problems.problem import HELD_OUT
 
 TIE_MARGIN = 16
-"""Texts fetched beyond those needed, so that ties at the cut are settled by order."""
+"""Texts fetched beyond those needed, so that of equal ones at the cut the earliest are found."""
 POOL = 4
-"""With diversity, so many times k experiences are chosen from."""
+"""With diversity, k experiences are chosen from POOL * k candidates."""
 
 Near = list[tuple[int, float]]
-"""Texts by number with their cosine, best first."""
+"""Pairs of text number and cosine, best first."""
 
 
 class Hit(NamedTuple):
@@ -43,7 +42,7 @@ class _Candidate(NamedTuple):
 
 
 def same_task(one: str, other: str) -> bool:
-    """Whether two statements are the same words, whatever their spaces and case."""
+    """Whether two statements have the same words, ignoring white space and case."""
     return one.split() == other.split() or one.casefold().split() == other.casefold().split()
 
 
@@ -83,21 +82,21 @@ class Search:
 
     def hits(self, tasks: Sequence[str], queries: Vectors) -> list[list[Hit]]:
         """The experiences for each task; ``queries`` [n, dim] are phi of the tasks."""
-        found: dict[int, list[Hit]] = {}
+        hits: dict[int, list[Hit]] = {}
         n = self._pool + TIE_MARGIN
-        asked = list(range(len(tasks)))
-        while asked:
-            near = self.index.nearest(queries[asked], n)
-            short = []
-            for number, texts in zip(asked, near, strict=True):
-                chosen = self._candidates(tasks[number], texts)
-                beyond = len(texts) == n and texts[-1][1] >= self.query.min_similarity
-                if len(chosen) < self._pool and beyond:
-                    short.append(number)  # too much was left out: look further
+        pending = list(range(len(tasks)))
+        while pending:
+            near = self.index.nearest(queries[pending], n)
+            unfilled = []
+            for number, texts in zip(pending, near, strict=True):
+                candidates = self._candidates(tasks[number], texts)
+                more = len(texts) == n and texts[-1][1] >= self.query.min_similarity
+                if len(candidates) < self._pool and more:
+                    unfilled.append(number)  # too many were left out: look further
                 else:
-                    found[number] = self._chosen(chosen)
-            asked, n = short, 4 * n
-        return [found[number] for number in range(len(tasks))]
+                    hits[number] = self._chosen(candidates)
+            pending, n = unfilled, 4 * n
+        return [hits[number] for number in range(len(tasks))]
 
     @property
     def _pool(self) -> int:
@@ -105,7 +104,8 @@ class Search:
 
     @property
     def _of_text(self) -> int:
-        """How many experiences of one text may be candidates."""
+        """How many experiences of one text may be candidates: with diversity equal texts add
+        nothing, and ``passing`` wants one program a task."""
         return 1 if self.query.diversity or self.query.passing else self._pool
 
     def _candidates(self, task: str, near: Near) -> list[_Candidate]:
@@ -113,10 +113,10 @@ class Search:
         ranked: list[tuple[float, int, int, float]] = []
         for text, cosine in near:
             if cosine < self.query.min_similarity:
-                break
+                break  # best first: no later text is nearer
             if self.query.unseen and same_task(self.read(self.metadata.first[text]).task, task):
                 continue
-            ranked += [
+            ranked += [  # cosines equal to six digits are ties, which the number decides
                 (-round(cosine, 6), number, text, cosine)
                 for number in islice(self._allowed(text), self._of_text)
             ]
@@ -133,28 +133,30 @@ class Search:
 
     def _chosen(self, candidates: list[_Candidate]) -> list[Hit]:
         chosen = self._diverse(candidates) if self.query.diversity else candidates[: self.query.k]
-        hits = [Hit(self.read(c.number), min(1.0, c.cosine)) for c in chosen]
+        hits = [Hit(self.read(c.number), min(1.0, c.cosine)) for c in chosen]  # rounding: > 1
         for hit in hits:
             if hit.experience.split in HELD_OUT:
                 raise ValueError(f"{hit.experience.problem_id} is held out and was recalled")
         return hits
 
     def _diverse(self, candidates: list[_Candidate]) -> list[_Candidate]:
-        """Maximal marginal relevance: near the task, and unlike what was chosen before it.
+        """Maximal marginal relevance: each choice is near the task and unlike earlier choices.
 
-        The candidates have a text each: two of the same text could not be more alike.
+        The candidates have different texts (:attr:`_of_text`). Returned in their order.
         """
         if not candidates:
             return []
         ids = self.metadata.text_ids
-        rows = self.index.vectors.take([ids[c.text] for c in candidates]).astype(np.float64)
+        rows = self.index.vectors.take([ids[c.text] for c in candidates]).astype(
+            np.float64
+        )  # [c, d]
         relevance = np.array([c.cosine for c in candidates])
         taken: list[int] = []
-        likeness = np.full(len(candidates), -1.0)
+        likeness = np.full(len(candidates), -1.0)  # greatest cosine to a choice so far
         while len(taken) < min(self.query.k, len(candidates)):
             worth = (1 - self.query.diversity) * relevance - self.query.diversity * likeness
             worth[taken] = -np.inf
-            best = int(np.argmax(np.round(worth, 6)))
+            best = int(np.argmax(np.round(worth, 6)))  # the first of equal ones
             taken.append(best)
             likeness = np.maximum(likeness, rows @ rows[best])
         return [candidates[i] for i in sorted(taken)]

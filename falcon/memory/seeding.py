@@ -1,8 +1,8 @@
 """Few-shot demonstrations: what the memories hold before training (Algorithm 1, line 1).
 
-For each chosen problem its reference solution, which must pass, and one failing variant,
-each with the verdict of really running it. Judging and feedback are passed in, so that
-memory depends on neither.
+For each chosen problem its reference solution, which must pass, and one failing variant. Both
+are run. The functions that run and judge programs are passed in, so that memory depends on
+neither sandbox pools nor judges.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 
 from falcon.errors import UserError
 from falcon.feedback.reward import Feedback
-from falcon.memory.experience import Asked, Experience, Origin
+from falcon.memory.experience import Experience, Origin, TaskDetails
 from falcon.memory.mutation import corrupt
 from falcon.problems.problem import Problem, Split
 from falcon.sandbox.verdict import Outcome, Verdict
 from falcon.suite import Suite
 
 ATTEMPTS = 8
-"""Variants tried for a problem until one fails."""
+"""Greatest number of variants that are tried for a problem until one fails."""
 
 JudgeAll = Callable[[list[tuple[str, Suite]]], list[Verdict]]
 FeedbackOf = Callable[[Problem, list[str], list[Verdict]], list[Feedback]]
@@ -47,11 +47,11 @@ def choose(problems: Sequence[Problem], n: int, rng: np.random.Generator) -> lis
 def _failing_variants(
     chosen: Sequence[Problem], judge_all: JudgeAll, rng: np.random.Generator
 ) -> dict[str, tuple[str, Verdict]]:
-    """One variant a problem that really fails, by problem id."""
+    """For each problem one variant that fails when it is run, by problem id."""
     failing: dict[str, tuple[str, Verdict]] = {}
     tried = {p.id: {p.solutions[0].strip()} for p in chosen}
     for _ in range(ATTEMPTS):
-        batch: list[tuple[Problem, str]] = []
+        batch: list[tuple[Problem, str]] = []  # one variant of each problem, judged together
         for problem in chosen:
             if problem.id in failing:
                 continue
@@ -77,9 +77,8 @@ def demonstrations(
 ) -> list[Experience]:
     """Experiences of up to ``n`` problems: each a passing reference, then a failing variant.
 
-    A variant that passes is replaced by another, and left out after ATTEMPTS. Raises
-    UserError naming the problem when a reference does not pass, and when no problem of the
-    demo or train split has a reference.
+    If ATTEMPTS variants of a problem pass, it has no failing one. Raises UserError when a
+    reference does not pass (naming the problem) or no demo or train problem has a reference.
     """
     chosen = choose(problems, n, rng)
     if not chosen:
@@ -87,30 +86,30 @@ def demonstrations(
     references = judge_all([(p.solutions[0], p.tests) for p in chosen])
     for problem, verdict in zip(chosen, references, strict=True):
         if not verdict.passed:
-            said = f" ({verdict.error.type}: {verdict.error.message})" if verdict.error else ""
+            error = f" ({verdict.error.type}: {verdict.error.message})" if verdict.error else ""
             raise UserError(
-                f"{problem.id}: the reference solution ended in {verdict.outcome}{said}.",
-                hint="Mend its tests or solution, or leave the problem out of `data.sources`.",
+                f"{problem.id}: the reference solution ended in {verdict.outcome}{error}.",
+                hint="Correct its tests or solution, or leave the problem out of `data.sources`.",
             )
     failing = _failing_variants(chosen, judge_all, rng)
-    made: list[Experience] = []
+    experiences: list[Experience] = []
     for problem, verdict in zip(chosen, references, strict=True):
         pairs = [(problem.solutions[0], verdict)]
         if problem.id in failing:
             pairs.append(failing[problem.id])
-        said_of = feedback(problem, [p for p, _ in pairs], [v for _, v in pairs])
-        made += [
+        feedbacks = feedback(problem, [p for p, _ in pairs], [v for _, v in pairs])
+        experiences += [
             Experience(
                 problem_id=problem.id,
                 split=problem.split,
                 task=problem.statement,
-                asked=Asked.of(problem),
+                asked=TaskDetails.of(problem),
                 program=program,
                 verdict=its,
-                feedback=said,
-                score=score(said),
+                feedback=of,
+                score=score(of),
                 origin=Origin(stage="seed", policy="reference" if its.passed else "corrupted"),
             )
-            for (program, its), said in zip(pairs, said_of, strict=True)
+            for (program, its), of in zip(pairs, feedbacks, strict=True)
         ]
-    return made
+    return experiences

@@ -1,8 +1,8 @@
 """Short-term memory: the latest programs and their feedback, M_short of the paper.
 
-First in, first out at a cap, grouped by problem; in RAM, with a state of plain JSON data, and
-part of the checkpoints of training.
-Unlike long-term memory it keeps repetitions: N_error of eq. 9 counts samples.
+First in, first out up to ``cap``, grouped by problem, in RAM; its state is plain JSON data and
+part of the checkpoints of training. Unlike long-term memory it keeps repetitions: N_error of
+eq. 9 counts samples.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class ShortTermMemory:
         self._groups: dict[str, deque[Experience]] = {}
 
     def record(self, experiences: Iterable[Experience]) -> None:
-        """Add experiences in order; the oldest leave when the cap is passed."""
+        """Add experiences in order; beyond the cap the oldest are dropped."""
         for experience in experiences:
             self._all.append(experience)
             self._groups.setdefault(experience.problem_id, deque()).append(experience)
             if len(self._all) > self.cap:
-                gone = self._all.popleft().problem_id
-                self._groups[gone].popleft()
-                if not self._groups[gone]:
-                    del self._groups[gone]
+                oldest = self._all.popleft().problem_id
+                self._groups[oldest].popleft()  # the oldest of all is the oldest of its group
+                if not self._groups[oldest]:
+                    del self._groups[oldest]  # `problems` lists groups that have entries
 
     def group(self, problem_id: str) -> list[Experience]:
         """The experiences of a problem, oldest first."""
@@ -55,11 +55,11 @@ class ShortTermMemory:
         return dict(sorted(counts.items()))
 
     def draw(self, rng: np.random.Generator, n: int, problem_id: str | None = None) -> list[int]:
-        """Places of up to ``n`` different entries, uniformly, of one problem or of all.
+        """Positions of up to ``n`` different entries, uniformly, of one problem or of all.
 
-        Places count back from the newest, -1, so a caller can apply them to its own list of what
-        it recorded, whatever has left this memory. They depend on the generator and the number
-        of entries alone.
+        Positions count back from the newest, -1, so that a caller can use them on its own list of
+        what it recorded, although this memory drops old entries. They depend only on the generator and
+        the number of entries.
         """
         size = len(self._all if problem_id is None else self._groups.get(problem_id, ()))
         if not size or n < 1:

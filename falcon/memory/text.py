@@ -1,8 +1,8 @@
-"""What an experience is indexed by: the text of t_i and f_i in eq. 6.
+"""The text that an experience is indexed by: t_i and f_i of eq. 6.
 
-Feedback is the outcome, the error type and the first line of the message (what a later
-task can be similar in), not the rewards: those are the evaluation score e_i, which is
-handed back but not searched by.
+Feedback here is the outcome, the error type and the first line of the message, in which a later
+task can be similar. The rewards are not part of it: they are the evaluation score e_i, which
+recall returns but does not search by.
 """
 
 from __future__ import annotations
@@ -30,20 +30,18 @@ def feedback_line(outcome: str, error_type: str, message: str) -> str:
 def searchable_text(task: str, outcome: str, error_type: str, message: str) -> str:
     """The text that phi embeds for one experience (eq. 6).
 
-    Feedback comes first: an encoder that reads a bounded number of tokens then cuts the
-    end of a long task, and never the feedback.
+    Feedback comes first: an encoder that reads a limited number of tokens then cuts the end of
+    a long task, never the feedback.
     """
     return f"{feedback_line(outcome, error_type, message)}\n{task}"
 
 
 def text_of(experience: Experience) -> str:
     """:func:`searchable_text` of an experience."""
-    said = experience.feedback
-    return searchable_text(
-        experience.task, experience.verdict.outcome.value, said.error_type, said.error_message
-    )
+    outcome, feedback = experience.verdict.outcome.value, experience.feedback
+    return searchable_text(experience.task, outcome, feedback.error_type, feedback.error_message)
 
 
 def text_id(text: str) -> str:
     """Identity of a text: sha256, 32 hex digits."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]  # 16 bytes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from falcon.feedback import unit_test_value
-from falcon.memory.experience import Asked, Experience, Origin
+from falcon.memory.experience import Experience, Origin, TaskDetails
 from falcon.sandbox.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Attempt(Draft):
             problem_id=self.problem.id,
             split=self.problem.split,
             task=self.problem.statement,
-            asked=Asked.of(self.problem),
+            asked=TaskDetails.of(self.problem),
             program=self.program,
             verdict=self.verdict,
             feedback=self.feedback,

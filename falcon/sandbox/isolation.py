@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from falcon.config import MachineSettings, Settings
-from falcon.errors import UserError
+from falcon.errors import SlotFault, UserError
 from falcon.sandbox.inside import linux
 from falcon.sandbox.program import suite_message
-from falcon.sandbox.slot import Slot, SlotFault
+from falcon.sandbox.slot import Slot
 from falcon.suite import Call, CallSuite
 
 LAYERS = {"L3": (), "L2": ("namespaces",), "L1": ("namespaces", "landlock")}

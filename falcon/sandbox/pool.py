@@ -13,11 +13,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from types import TracebackType
 
 from falcon.config import Settings
+from falcon.errors import SlotFault
 from falcon.sandbox.cache import FILE, VerdictCache, folder, key_of, prefix
 from falcon.sandbox.isolation import LAYERS, probe, require
 from falcon.sandbox.jobs import Job, Jobs
 from falcon.sandbox.program import Program, suite_message
-from falcon.sandbox.slot import Slot, SlotFault
+from falcon.sandbox.slot import Slot
 from falcon.sandbox.verdict import Outcome, Verdict
 
 _Message = tuple[bytes, int]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from falcon.config import Settings
+from falcon.errors import SlotFault
 
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from inside import worker; "
@@ -26,10 +27,6 @@ _BOOT = (
 _START_SECONDS = 60.0
 PACKAGES = ("numpy", "sortedcontainers")
 """Third-party packages that programs may import where they are installed."""
-
-
-class SlotFault(Exception):
-    """The worker could not start, ended, or fell silent."""
 
 
 def packages() -> list[str]:

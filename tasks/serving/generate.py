@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from falcon.config import PolicySettings, Settings
 from falcon.errors import UserError
 from falcon.suite import CodeSuite, StdinSuite, Suite
-from tasks.support.workspace import Workspace, path_md5, read_json
+from tasks.support.files import path_md5, read_json
+from tasks.support.workspace import Workspace
 
 if TYPE_CHECKING:
     from falcon.memory import LongTermMemory
@@ -261,12 +262,14 @@ def choose(space: Workspace, settings: Settings, request: Request) -> Served:
 
 def _champion(space: Workspace, settings: Settings) -> tuple[str, Path] | None:
     """Version and adapter folder of the model in service; kept in ``state/served``."""
-    from tasks.support.tracking import Tracker, tracking_uri
+    from tasks.support.mlflow_store import tracking_uri
+    from tasks.support.tracking import Tracker
 
     uri = tracking_uri(settings, space)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         return None
-    from tasks.support.registry import CHAMPION, Away, Registry
+    from tasks.support.errors import RegistryUnavailable
+    from tasks.support.registry import CHAMPION, Registry
 
     try:
         registry = Registry(Tracker(settings, space), settings)
@@ -276,7 +279,7 @@ def _champion(space: Workspace, settings: Settings) -> tuple[str, Path] | None:
         folder = space.state / "served" / "adapter"
         if not folder.is_dir() or path_md5(folder) != version.policy:
             registry.download(version, folder)
-    except Away as fault:
+    except RegistryUnavailable as fault:
         raise UserError(
             fault.message, hint="Start the tracker, or give --adapter FOLDER."
         ) from fault
@@ -290,7 +293,7 @@ def recollection(
     """The published memory, else that of the last training; None where nothing is recalled."""
     from falcon.cli.memory import search_index
     from falcon.memory import LongTermMemory, make_encoder
-    from tasks.seed import has_memory
+    from tasks.support.memory import has_memory
 
     m = settings.memory
     places = (space.state / "memory", space.output("train") / "memory")

@@ -1,8 +1,8 @@
-"""Checks: Great Expectations on what a stage made, with a report of our own.
+"""Checks: Great Expectations on the results of a stage, with a report of our own.
 
-Suites are built in code (``suites.py``) and the number of expectations evaluated is
-asserted: a stored suite silently loses custom ones. A frame without rows is refused, for
-nearly every expectation holds on it. Data Docs carry run times, so they go to ``state/``.
+Suites are built in code (``expectations.py``), since a stored suite silently loses custom ones;
+the number of expectations evaluated is compared for the same reason. Data Docs hold run times,
+so they go to ``state/``.
 """
 
 from __future__ import annotations
@@ -15,18 +15,12 @@ from typing import Any
 
 import pandas as pd
 
-from falcon.errors import UserError
-
-
-class GateFailed(UserError):
-    """A stage's result broke a critical expectation; later stages must not use it."""
-
-    exit_code = 3
+from tasks.support.errors import ChecksFailed
 
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation: on what, whether it held, and what was seen."""
+    """One expectation: on which table, whether it held, and what was observed."""
 
     table: str
     name: str
@@ -37,9 +31,9 @@ class Check:
 
     def __str__(self) -> str:
         column = self.expected.get("column", "")
-        seen = ", ".join(f"{key} {value}" for key, value in self.observed.items())
+        observed = ", ".join(f"{key} {value}" for key, value in self.observed.items())
         wanted = ", ".join(f"{k} {v}" for k, v in self.expected.items() if k != "column")
-        return f"{self.table}{'.' if column else ''}{column}: {self.name} ({wanted}) saw {seen}"
+        return f"{self.table}{'.' if column else ''}{column}: {self.name} ({wanted}) saw {observed}"
 
 
 @dataclass(frozen=True)
@@ -76,23 +70,23 @@ class CheckReport:
         }
 
     def raise_if_failed(self) -> None:
-        """Raises GateFailed naming the first failures."""
+        """Raises ChecksFailed naming the first failures."""
         if self.passed:
             return
-        told = "; ".join(str(c) for c in self.failures[:3]) or "nothing was checked"
-        raise GateFailed(
-            f"{self.stage}: {len(self.failures)} critical checks failed: {told}.",
+        first = "; ".join(str(c) for c in self.failures[:3]) or "nothing was checked"
+        raise ChecksFailed(
+            f"{self.stage}: {len(self.failures)} critical checks failed: {first}.",
             hint=f"All of them: outputs/{self.stage}/checks.json, state/data_docs/{self.stage}.",
         )
 
 
 def report_markdown(report: Mapping[str, Any]) -> str:
     """A report (``checks.json``) as a table for people."""
-    rows = [
-        f"| {'ok' if c['passed'] else c['severity']} | {c['table']} | {c['expected'].get('column', '')} "
-        f"| {c['name']} | {', '.join(f'{k} {v}' for k, v in c['observed'].items())} |"
-        for c in report["checks"]
-    ]
+    rows = []
+    for c in report["checks"]:
+        state, column = "ok" if c["passed"] else c["severity"], c["expected"].get("column", "")
+        observed = ", ".join(f"{k} {v}" for k, v in c["observed"].items())
+        rows.append(f"| {state} | {c['table']} | {column} | {c['name']} | {observed} |")
     head = "|  | table | column | expectation | seen |\n|---|---|---|---|---|\n"
     state = "passed" if report["passed"] else "failed"
     return f"### {report['stage']}: {state}\n\n{head}" + "\n".join(rows)
@@ -107,12 +101,13 @@ def validate(
 ) -> CheckReport:
     """Evaluate every expectation of ``suites[name]`` on ``tables[name]``.
 
-    Raises GateFailed for a table without rows and RuntimeError when Great Expectations
+    Raises ChecksFailed for a table without rows and RuntimeError when Great Expectations
     evaluated fewer expectations than it was given. Writes Data Docs into ``docs``.
     """
+    # Nearly every expectation holds on a table without rows.
     for name, table in tables.items():
         if table.empty:
-            raise GateFailed(f"{stage}: table `{name}` has no rows, so nothing can be checked.")
+            raise ChecksFailed(f"{stage}: table `{name}` has no rows, so nothing can be checked.")
     if set(tables) != set(suites):
         raise RuntimeError(f"{stage}: tables {sorted(tables)} but suites {sorted(suites)}")
     import great_expectations as gx
@@ -137,8 +132,11 @@ def validate(
                 f"{stage}.{name}: {len(suites[name])} expectations given, "
                 f"{len(result.results)} evaluated"
             )
-        found = [_check(name, each) for each in result.results]
-        checks.extend(sorted(found, key=lambda c: (c.name, str(c.expected))))
+        # Sorted, so that equal results are equal files.
+        checks += sorted(
+            (_check(name, each) for each in result.results),
+            key=lambda c: (c.name, str(c.expected)),
+        )
     if docs is not None:
         context.build_data_docs(site_names=["folder"])
     return CheckReport(stage, tuple(checks))
@@ -156,13 +154,13 @@ def _site(folder: Path) -> dict[str, Any]:
     }
 
 
-_SEEN = ("observed_value", "unexpected_count", "partial_unexpected_list")
+_OBSERVED = ("observed_value", "unexpected_count", "partial_unexpected_list")
 
 
 def _check(table: str, result: Any) -> Check:
     config = result.expectation_config
-    observed = {key: _plain(result.result[key]) for key in _SEEN if key in result.result}
-    if not result.success and not observed:
+    observed = {key: _plain(result.result[key]) for key in _OBSERVED if key in result.result}
+    if not result.success and not observed:  # it could not be evaluated: a column is missing
         details = result.exception_info or {}
         first = next((v for v in details.values() if isinstance(v, dict)), details)
         observed = {"error": str(first.get("exception_message"))}

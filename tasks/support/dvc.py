@@ -1,133 +1,55 @@
-"""DVC: run one stage in a child process, and read what ``dvc.lock`` and ``data.dvc`` say.
+"""DVC: run one stage or another DVC command in a child process.
 
-DVC decides whether a stage is up to date and nobody else does. The files are read
-directly: starting DVC takes half a second, and only running a stage is worth that.
+DVC alone decides whether a stage is up to date.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import yaml
+from typing import Literal
 
 from falcon.env import apply
 from falcon.errors import UserError
+from tasks.support.child_process import run_lines
+from tasks.support.dvc_files import data_version
+from tasks.support.errors import StageFailed
 
 How = Literal["ran", "up to date", "restored"]
 """``restored``: DVC had the same inputs before and took the results from its cache."""
 
-_UP_TO_DATE = re.compile(r"^Stage '.*' didn't change, skipping")
-_RUNNING = re.compile(r"^Running stage '")
-_RESTORED = re.compile(r"^Stage '.*' is cached - skipping run")
+_LINES: tuple[tuple[str, How], ...] = (
+    (r"Running stage '", "ran"),
+    (r"Stage '.*' is cached - skipping run", "restored"),
+    (r"Stage '.*' didn't change, skipping", "up to date"),
+)
 
 
-class StageFailed(UserError):
-    """A stage's command failed. ``cause`` is the command's exit code, DVC's own where unknown."""
-
-    exit_code = 1
-
-    def __init__(self, stage: str, cause: int, told: str) -> None:
-        self.stage = stage
-        self.cause = cause
-        super().__init__(f"stage `{stage}` failed (exit {cause}): {told}")
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether trying again is of no use: settings, data or a failed check are to blame."""
-        return self.cause in (2, 3, 4)
-
-
-@dataclass(frozen=True)
-class Repro:
-    """What became of ``dvc repro -s STAGE``."""
-
-    stage: str
-    how: How
-
-
-def command(*words: str) -> list[str]:
-    """The DVC of this installation, whatever PATH says."""
+def _command(*words: str) -> list[str]:
+    """A command of the DVC of this installation, whatever PATH says."""
     return [sys.executable, "-m", "dvc", *words]
 
 
-def environment(root: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def _environment(root: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Environment of a child: ours, with this installation's commands first on PATH."""
     env = dict(os.environ)
     apply(root, env)
-    env["PYTHONUNBUFFERED"] = "1"
+    env["PYTHONUNBUFFERED"] = "1"  # lines arrive when they are printed
     env.update(extra or {})
     return env
 
 
 def run(root: Path, *words: str, on_line: Callable[[str], None] | None = None) -> str:
     """Run a DVC command to its end and give its output. Raises UserError when it fails."""
-    code, lines = _stream(root, command(*words), environment(root), on_line or (lambda _: None))
+    code, lines = run_lines(_command(*words), root, _environment(root), on_line or (lambda _: None))
     if code:
-        said = next((line for line in reversed(lines) if line.startswith("ERROR")), "")
-        raise UserError(f"dvc {' '.join(words)} failed: {said.removeprefix('ERROR: ')}")
+        error = next((line for line in reversed(lines) if line.startswith("ERROR")), "")
+        raise UserError(f"dvc {' '.join(words)} failed: {error.removeprefix('ERROR: ')}")
     return "\n".join(lines)
-
-
-def _stream(
-    root: Path, words: list[str], env: dict[str, str], on_line: Callable[[str], None]
-) -> tuple[int, list[str]]:
-    child = subprocess.Popen(
-        words,
-        cwd=root,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        bufsize=1,
-    )
-    lines: list[str] = []
-    try:
-        assert child.stdout is not None
-        for raw in child.stdout:
-            line = raw.rstrip("\n").rsplit("\r", 1)[-1]
-            lines.append(line)
-            del lines[:-500]
-            on_line(line)
-        return child.wait(), lines
-    except BaseException:
-        _end(child)
-        raise
-    finally:
-        if child.stdout is not None:
-            child.stdout.close()
-
-
-def _end(child: subprocess.Popen[str]) -> None:
-    """Ask the child to stop (DVC passes it on to the stage), and insist after a while."""
-    import psutil
-
-    if child.poll() is not None:
-        return
-    family = psutil.Process(child.pid).children(recursive=True)
-    for member in (*family, child):
-        try:
-            member.terminate()
-        except psutil.NoSuchProcess:
-            continue
-    _, alive = psutil.wait_procs(family, timeout=20)
-    for member in alive:
-        member.kill()
-    try:
-        child.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
 
 
 def repro(
@@ -137,41 +59,39 @@ def repro(
     force: bool = False,
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
-) -> Repro:
-    """Run ``dvc repro --single-item STAGE`` and tell whether the stage ran.
+) -> How:
+    """Run ``dvc repro --single-item STAGE``; tells whether the stage ran.
 
-    The child is no session of its own, so cancelling the parent ends it too. Raises
-    StageFailed when the stage or DVC fails.
+    The child stays in our session, so Ctrl-C reaches it too. Raises StageFailed when the stage
+    or DVC fails.
     """
-    how: list[How] = ["up to date"]
+    how: How = "up to date"
 
-    def look(line: str) -> None:
-        if _RUNNING.match(line):
-            how.append("ran")
-        elif _RESTORED.match(line):
-            how.append("restored")
-        elif _UP_TO_DATE.match(line):
-            how.append("up to date")
+    def watch(line: str) -> None:
+        nonlocal how
+        how = next((result for start, result in _LINES if re.match(start, line)), how)
         if on_line is not None:
             on_line(line)
 
-    words = command("repro", "--single-item", *(["--force"] if force else []), stage)
-    code, lines = _stream(root, words, environment(root, env), look)
+    words = _command("repro", "--single-item", *(["--force"] if force else []), stage)
+    code, lines = run_lines(words, root, _environment(root, env), watch)
     if code:
-        raise StageFailed(stage, _cause(lines, code), _telling(lines))
-    return Repro(stage, how[-1])
+        raise StageFailed(stage, _exit_code(lines, code), _message(lines))
+    return how
 
 
-def _cause(lines: list[str], code: int) -> int:
-    found = (re.search(r"exited with (-?\d+)", line) for line in reversed(lines))
-    return next((int(match.group(1)) for match in found if match), code)
+def _exit_code(lines: list[str], code: int) -> int:
+    """Exit code of the stage's own command; DVC ends with a code of its own."""
+    matches = (re.search(r"exited with (-?\d+)", line) for line in reversed(lines))
+    return next((int(match.group(1)) for match in matches if match), code)
 
 
-def _telling(lines: list[str]) -> str:
-    told = [line.strip() for line in lines if line.strip()]
-    ours = [line.removeprefix("falcon: ") for line in told if line.startswith("falcon:")]
-    errors = [line for line in told if line.startswith("ERROR")]
-    return (ours or errors or told or ["it said nothing"])[-1]
+def _message(lines: list[str]) -> str:
+    """The line that says best why a stage failed: its own, else DVC's, else the last."""
+    texts = [line.strip() for line in lines if line.strip()]
+    own = [text.removeprefix("falcon: ") for text in texts if text.startswith("falcon:")]
+    errors = [text for text in texts if text.startswith("ERROR")]
+    return (own or errors or texts or ["it printed nothing"])[-1]
 
 
 def is_stale(root: Path, *stages: str) -> bool:
@@ -180,48 +100,8 @@ def is_stale(root: Path, *stages: str) -> bool:
     return bool(json.loads(text.splitlines()[-1] if text else "{}"))
 
 
-def dependencies(root: Path, stage: str) -> list[str]:
-    """Paths a stage of ``dvc.yaml`` reads, relative to ``root``."""
-    tree = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
-    return [str(path) for path in tree["stages"][stage].get("deps", [])]
-
-
-def lock(root: Path) -> dict[str, Any]:
-    """The stages of ``dvc.lock``; empty before the first run."""
-    file = root / "dvc.lock"
-    if not file.is_file():
-        return {}
-    tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return dict(tree.get("stages") or {})
-
-
-def entry_hash(entry: Any) -> str:
-    """sha256 of a stage's entry of ``dvc.lock``: everything it read and made."""
-    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
-
-
-def out_hash(root: Path, stage: str, path: str) -> str:
-    """Hash that ``dvc.lock`` has for an output of a stage; "" where it has none."""
-    outs = (lock(root).get(stage) or {}).get("outs") or []
-    return next((str(out["md5"]) for out in outs if out["path"] == path), "")
-
-
-def data_version(root: Path) -> str:
-    """The data version: md5 of ``data.dvc``. Raises UserError when there is none."""
-    file = root / "data.dvc"
-    try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return str(tree["outs"][0]["md5"])
-    except FileNotFoundError:
-        raise UserError(
-            f"{file} is not there.", hint="Put data in data/ and run `dvc add data`."
-        ) from None
-    except (KeyError, IndexError, TypeError, yaml.YAMLError):
-        raise UserError(f"{file}: no md5 in it.", hint="Run `dvc add data`.") from None
-
-
 def ensure_data(root: Path, on_line: Callable[[str], None] | None = None) -> str:
-    """Have the data that ``data.dvc`` names, pulling it when it is missing; give its version.
+    """Pull the data that ``data.dvc`` names when it is missing; give its version.
 
     Raises UserError when ``data/`` is not what ``data.dvc`` says: a run would be filed under
     a data version it did not use.
@@ -229,7 +109,7 @@ def ensure_data(root: Path, on_line: Callable[[str], None] | None = None) -> str
     version = data_version(root)
     if not (root / "data").is_dir():
         run(root, "pull", "data.dvc", on_line=on_line)
-    elif json.loads(run(root, "status", "--json", "data.dvc").splitlines()[-1]):
+    elif is_stale(root, "data.dvc"):
         raise UserError(
             f"{root / 'data'} differs from data.dvc.",
             hint="Keep the change with `dvc add data`, or undo it with `dvc checkout data.dvc`.",

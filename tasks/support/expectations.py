@@ -1,8 +1,8 @@
-"""Suites: what must hold of each stage's results, as Great Expectations expectations.
+"""Expectations: what must hold of each stage's results, as Great Expectations suites.
 
-One function a stage. Everything costly (judging, comparing embeddings) was done before and
-is a column or a fact by now; here are only the bounds. Numbers that may be missing are
-checked for presence too, for a bound says nothing of a missing value.
+One function a stage. Everything costly (judging, comparing embeddings) was done before and is a
+column or a fact by now; here are only the bounds. A bound ignores missing values, so a number
+that may be missing is checked for presence too.
 """
 
 from __future__ import annotations
@@ -18,42 +18,35 @@ from falcon.sandbox.verdict import Outcome
 Suites = dict[str, list[Any]]
 
 
-def _present(column: str, severity: str = "critical") -> Any:
+def _expect(kind: str, severity: str = "critical", **values: Any) -> Any:
     import great_expectations.expectations as gxe
 
-    return gxe.ExpectColumnValuesToNotBeNull(column=column, severity=severity)
+    return getattr(gxe, f"Expect{kind}")(severity=severity, **values)
+
+
+def _present(column: str) -> Any:
+    return _expect("ColumnValuesToNotBeNull", column=column)
 
 
 def _between(column: str, low: float | None, high: float | None, severity: str = "critical") -> Any:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectColumnValuesToBeBetween(
-        column=column, min_value=low, max_value=high, severity=severity
-    )
+    kind = "ColumnValuesToBeBetween"
+    return _expect(kind, severity, column=column, min_value=low, max_value=high)
 
 
 def _among(column: str, values: Sequence[Any], severity: str = "critical") -> Any:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(values), severity=severity)
+    return _expect("ColumnValuesToBeInSet", severity, column=column, value_set=list(values))
 
 
 def _rows(least: int = 1) -> Any:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectTableRowCountToBeBetween(min_value=least, severity="critical")
+    return _expect("TableRowCountToBeBetween", min_value=least)
 
 
 def _unique(column: str) -> Any:
-    import great_expectations.expectations as gxe
-
-    return gxe.ExpectColumnValuesToBeUnique(column=column, severity="critical")
+    return _expect("ColumnValuesToBeUnique", column=column)
 
 
 def prepare() -> Suites:
     """Problems: schema, gradable, no duplicate, nothing of the benchmarks in training."""
-    import great_expectations.expectations as gxe
-
     return {
         "problems": [
             _rows(2),
@@ -61,9 +54,7 @@ def prepare() -> Suites:
             _unique("id"),
             _among("split", [s.value for s in Split]),
             _among("difficulty", [d.value for d in Difficulty]),
-            gxe.ExpectColumnValueLengthsToBeBetween(
-                column="statement", min_value=1, severity="critical"
-            ),
+            _expect("ColumnValueLengthsToBeBetween", column="statement", min_value=1),
             _present("tests"),
             _between("solutions", 0, None),
             _among("reference_passes", [True]),
@@ -101,7 +92,6 @@ def seed() -> Suites:
 
 def rollout(gate: GateSettings) -> Suites:
     """Rollouts: every reward in range, faults and tampering rare, verdicts not all of a kind."""
-    bounded = [_between(name, -1.0, 2.0) for name in ("style", "complexity")]
     return {
         "rollouts": [
             _rows(),
@@ -111,7 +101,7 @@ def rollout(gate: GateSettings) -> Suites:
             _among("rewards_finite", [True]),
             _between("reward", -100.0, 100.0),
             _between("coarse", -1.0, 1.0),
-            *bounded,
+            *(_between(name, -1.0, 2.0) for name in ("style", "complexity")),
             _between("tokens", 0, None),
         ],
         "facts": [
@@ -125,15 +115,11 @@ def rollout(gate: GateSettings) -> Suites:
 
 
 def train(gate: GateSettings) -> Suites:
-    """Curves: every figure finite; tampering rare; as many steps as were asked for."""
+    """Curves: every figure finite; tampering rare; all steps there."""
     return {
-        "curves": [
-            _rows(),
-            _unique("step"),
-            _among("finite", [True]),
-        ],
+        "curves": [_rows(), _unique("step"), _among("finite", [True])],
         "facts": [
-            # Over the whole training: a single step has too few programs to judge a share by.
+            # The mean of all steps: one step has too few programs for a share to mean much.
             _between("tamper_rate", 0.0, gate.max_tamper_rate, "warning"),
             _among("all_steps", [True]),
             _among("adapter_saved", [True]),
@@ -144,7 +130,7 @@ def train(gate: GateSettings) -> Suites:
 
 
 def benchmark(policies: Sequence[str]) -> Suites:
-    """Samples: every problem scored by every policy, and none of it our fault."""
+    """Samples: every problem scored by every policy, and no sandbox fault."""
     return {
         "samples": [
             _rows(),

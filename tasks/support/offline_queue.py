@@ -1,8 +1,8 @@
-"""Spool: calls to the tracker that could not be made, kept in order until they can.
+"""Offline queue: calls to the tracker that could not be made, kept in order until they can.
 
-Each call is one JSON line. A call the tracker *refuses* (a bad name, a run that was deleted)
-is set aside in ``refused.jsonl`` and said; one it cannot be reached for is kept and tried
-again. What the calls mean is ``tracking.py``'s business.
+Each call is one JSON line in ``state/spool``. A call that the tracker *rejects* (a bad name, a
+deleted run) is moved to ``refused.jsonl`` with a warning; a call that does not reach the tracker
+is kept and tried again. What the calls mean is known to ``tracking.py``.
 """
 
 from __future__ import annotations
@@ -17,49 +17,53 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from tasks.support.workspace import write_text
+from tasks.support.errors import CallRejected
 
 Call = dict[str, Any]
-Do = Callable[[Call], None]
 
 
-class Refused(Exception):
-    """The tracker answered, and the answer was no: trying again is of no use."""
+class OfflineQueue:
+    """The waiting calls of one workspace. One file a process, so writers never share one."""
 
-
-class Spool:
-    """The spooled calls of one workspace. One file a process, so writers never meet."""
-
-    def __init__(self, folder: Path, do: Do, warn: Callable[[str], None], *, pause: float = 30.0):
+    def __init__(
+        self,
+        folder: Path,
+        make: Callable[[Call], None],
+        warn: Callable[[str], None],
+        *,
+        pause: float = 30.0,
+    ) -> None:
         self.folder = folder
-        self._do = do
+        self._make = make
         self._warn = warn
         self._pause = pause
-        self._next = 0.0
+        self._next_try = 0.0
         self._file: Path | None = None
         self._waiting = False
 
     def submit(self, call: Call) -> bool:
-        """Make a call now or spool it. True when it was made (or refused). Never raises."""
+        """Make a call now or keep it. True when it was made (or rejected). Never raises."""
+        # Order matters (a run before its metrics): while older calls wait, newer ones wait too.
         if self._waiting and not self._catch_up():
             self._keep(call)
             return False
         try:
-            self._do(call)
-        except Refused as no:
-            self._set_aside(call, str(no))
+            self._make(call)
+        except CallRejected as fault:
+            self._set_aside(call, str(fault))
         except Exception as fault:  # noqa: BLE001 - whatever the tracker does, work goes on
             text = str(fault).strip().splitlines() or [type(fault).__name__]
             self._warn(f"the tracker cannot be reached, spooling to {self.folder}: {text[0][:200]}")
             self._keep(call)
-            self._next = time.monotonic() + self._pause
+            self._next_try = time.monotonic() + self._pause
             return False
         return True
 
     def _catch_up(self) -> bool:
-        if time.monotonic() < self._next:
+        # Every failed try waits for a timeout, so during an outage we try only now and then.
+        if time.monotonic() < self._next_try:
             return False
-        self._next = time.monotonic() + self._pause
+        self._next_try = time.monotonic() + self._pause
         return self.replay()
 
     def _keep(self, call: Call) -> None:
@@ -71,28 +75,29 @@ class Spool:
         self._waiting = True
 
     def _own_file(self) -> Path:
-        # Named by its first call, so that a run is made before its children of other processes.
+        # Named by the time of its first call, and files are replayed by name: so a run is created
+        # before its children of other processes.
         if self._file is None:
             name = f"{time.time_ns():020d}-{os.getpid()}-{uuid.uuid4().hex[:6]}.jsonl"
             self._file = self.folder / name
         return self._file
 
-    def _set_aside(self, call: Call, why: str) -> None:
-        self._warn(f"the tracker refused `{call.get('op')}`: {why[:300]}")
+    def _set_aside(self, call: Call, reason: str) -> None:
+        self._warn(f"the tracker refused `{call.get('op')}`: {reason[:300]}")
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "refused.jsonl").open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps({**call, "refused": why}) + "\n")
+            handle.write(json.dumps({**call, "refused": reason}) + "\n")
 
     def pending(self) -> int:
-        """Calls that wait in this workspace, of all processes."""
-        return sum(len(_lines(file)) for file in self._files())
+        """Number of calls that wait in this workspace, of all processes."""
+        return sum(len(_read_calls(file)) for file in self._files())
 
-    def makes(self, run: str) -> bool:
-        """Whether the creation of a run is among the waiting calls, of whatever process."""
+    def creates(self, run: str) -> bool:
+        """Whether the creation of a run is among the waiting calls of any process."""
         return any(
             call.get("op") == "create" and call.get("run") == run
             for file in self._files()
-            for call in _lines(file)
+            for call in _read_calls(file)
         )
 
     def _files(self) -> list[Path]:
@@ -103,49 +108,52 @@ class Spool:
     def replay(self) -> bool:
         """Make the waiting calls, oldest first. True when none is left.
 
-        While another process replays, all is left to it. Stops at the first outage; what was
-        made is not made again.
+        Stops at the first outage; what was made is not made again.
         """
         if not self._files():
             self._waiting = False
             return True
-        with _locked(self.folder, wait=False) as mine:
-            if not mine or not all(self._replay_file(file) for file in self._files()):
+        # Two processes that replay at once would make calls twice, so the second one leaves it.
+        with _locked(self.folder, wait=False) as locked:
+            if not locked or not all(self._replay_file(file) for file in self._files()):
                 return False
         self._waiting = False
         return True
 
     def _replay_file(self, file: Path) -> bool:
-        calls = _lines(file)
-        for done, call in enumerate(calls):
+        calls = _read_calls(file)
+        for made, call in enumerate(calls):
             try:
-                self._do(call)
-            except Refused as no:
-                self._set_aside(call, str(no))
+                self._make(call)
+            except CallRejected as fault:
+                self._set_aside(call, str(fault))
             except Exception as fault:  # noqa: BLE001 - still an outage: keep the rest
-                rest = "".join(json.dumps(each) + "\n" for each in calls[done:])
+                rest = "".join(json.dumps(each) + "\n" for each in calls[made:])
                 temporary = file.with_suffix(".part")
                 temporary.write_text(rest, encoding="utf-8")
                 os.replace(temporary, file)
-                self._warn(f"{len(calls) - done} calls still wait: {str(fault)[:120]}")
+                self._warn(f"{len(calls) - made} calls still wait: {str(fault)[:120]}")
                 return False
         file.unlink()
         return True
 
 
-def _lines(file: Path) -> list[Call]:
+def _read_calls(file: Path) -> list[Call]:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
-    # A process killed while it wrote leaves a last line without its newline.
-    whole = text[: text.rfind("\n") + 1]
-    return [json.loads(line) for line in whole.splitlines() if line]
+    # A process that was killed while it wrote leaves a last line without its newline.
+    complete = text[: text.rfind("\n") + 1]
+    return [json.loads(line) for line in complete.splitlines() if line]
 
 
 @contextmanager
 def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the spool of a folder. Gives False when another holds it and we do not wait."""
+    """Hold the lock of a folder, which the system frees when the process dies.
+
+    Gives False when another process holds it and we do not wait.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     handle: TextIO
     with (folder / ".lock").open("w") as handle:
@@ -155,35 +163,3 @@ def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
             yield False
             return
         yield True
-
-
-class Names:
-    """Ids given to runs while the tracker was away, and the real ids they got later."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    @staticmethod
-    def provisional() -> str:
-        """A new id of our own."""
-        return f"local-{uuid.uuid4().hex}"
-
-    def learn(self, ours: str, real: str) -> None:
-        """Remember the real id of a run of ours (a file each, so processes never collide)."""
-        write_text(self._folder / ours, real)
-
-    def known(self, run: str) -> str:
-        """The tracker's id, or the one given while it is not known."""
-        try:
-            return self.real(run)
-        except KeyError:
-            return run
-
-    def real(self, run: str) -> str:
-        """The tracker's id. Raises KeyError for a run it has not been told of yet."""
-        if not run.startswith("local-"):
-            return run
-        try:
-            return (self._folder / run).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise KeyError(run) from None

@@ -15,11 +15,12 @@ from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from falcon.config import Override, load_settings
-from tasks.support.workspace import Workspace, write_text
+from tasks.support.files import write_text
+from tasks.support.workspace import Workspace
 
 
 def write_settings(space: Workspace, profile: str, overrides: Sequence[Override] = ()) -> bool:
-    """Make ``profile`` (if any) the active one and write ``overrides``; whether that changed a thing.
+    """Make ``profile`` (if any) the active one and write ``overrides``; True if the file changed.
 
     An override goes into the active profile's block if its key is there, else above the
     profiles. Raises UserError for an unknown profile or key and for values out of range.

@@ -1,10 +1,9 @@
-"""Processes: the others of a training that several processes of this machine share.
+"""Processes: the other ranks of a training that several processes of this machine share.
 
-The stage itself is the first of them: it alone has the MLflow run, writes results and ends with
-an exit code. The others run the same command with ``RANK`` above 0 and say what they have to
-say in a log of their own. Who starts the processes otherwise (``accelerate launch`` or
-``torch.distributed.run``, on one machine or on several) sets the same variables; then none
-are started here.
+The stage itself is rank 0: it alone has the MLflow run, writes results and ends with an exit
+code. The others run the same command with ``RANK`` above 0 and write to their own log.
+``accelerate launch`` and ``torch.distributed.run`` (on one machine or on several) set the same
+variables; then none are started here.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from pathlib import Path
 
 from falcon.errors import UserError
 
-LAST_WORDS_S = 20.0
-"""How long the others may take to end once the first has."""
+END_S = 20.0
+"""Seconds the other ranks may take to end once rank 0 has."""
 
 
 def rank() -> int:
@@ -29,7 +28,7 @@ def rank() -> int:
 
 
 def log_of(state: Path, number: int) -> Path:
-    """Where process ``number`` of a training says what it has to say."""
+    """The log of process ``number`` of a training."""
     return state / "processes" / f"train-{number}.log"
 
 
@@ -39,49 +38,51 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _threads(count: int) -> str:
-    return str(max(1, len(os.sched_getaffinity(0)) // count))
-
-
 @contextmanager
 def launched(state: Path, count: int) -> Iterator[None]:
-    """Start the others, so that ``count`` processes run the block's training; end them with it.
+    """Start the other ranks, so that ``count`` processes run the block's training; end them
+    with it.
 
-    Nothing is started where somebody else has launched this process as one of several. Raises
-    UserError with its last words when one of them failed.
+    Nothing is started where a launcher started this process as one of several. Raises UserError
+    with the last line of its log when another rank failed.
     """
     if count == 1 or "WORLD_SIZE" in os.environ:
         yield
         return
+    # Each rank gets its share of the cores; with all of them each, they would slow each other.
+    threads = str(max(1, len(os.sched_getaffinity(0)) // count))
     shared = {
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", _threads(count)),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
     }
     own = {**shared, "RANK": "0", "LOCAL_RANK": "0"}
     before = {name: os.environ.get(name) for name in own}
     others = [_start(state, number, shared) for number in range(1, count)]
     os.environ.update(own)
     try:
-        _use_threads(int(shared["OMP_NUM_THREADS"]))
+        import torch  # takes seconds, in which the others start too
+
+        torch.set_num_threads(int(shared["OMP_NUM_THREADS"]))
         yield
     except UserError:
-        raise  # All of them saw the same.
+        raise  # all ranks met the same fault, so ours says it best
     except Exception as fault:
+        # Often rank 0 only notices that its peer is gone; the cause is in the peer's log.
         failed = _failed(others)
         if failed is None:
             raise
         raise UserError(
             f"Process {failed} of {count} of the training failed: {_last_line(state, failed)}",
-            hint=f"All it said is in {log_of(state, failed)}.",
+            hint=f"Its log is {log_of(state, failed)}.",
         ) from fault
     finally:
         for process in others:
             if process.poll() is None:
-                try:
-                    process.wait(LAST_WORDS_S if sys.exc_info()[0] is None else 1.0)
+                try:  # after a fault they may wait for rank 0 for ever, so they get one second
+                    process.wait(END_S if sys.exc_info()[0] is None else 1.0)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
@@ -105,17 +106,11 @@ def _start(state: Path, number: int, shared: dict[str, str]) -> subprocess.Popen
         )
 
 
-def _use_threads(count: int) -> None:
-    import torch
-
-    torch.set_num_threads(count)
-
-
 def _failed(others: list[subprocess.Popen[bytes]]) -> int | None:
-    """Number of the first that ended with a fault; the first process may have noticed it sooner."""
+    """The lowest rank that ended with a fault, if any; rank 0 may have noticed it sooner."""
     for number, process in enumerate(others, start=1):
         try:
-            if process.wait(LAST_WORDS_S) != 0:
+            if process.wait(END_S) != 0:
                 return number
         except subprocess.TimeoutExpired:
             continue
@@ -124,5 +119,5 @@ def _failed(others: list[subprocess.Popen[bytes]]) -> int | None:
 
 def _last_line(state: Path, number: int) -> str:
     lines = log_of(state, number).read_text(encoding="utf-8", errors="replace").split("\n")
-    said = [line.strip() for line in lines if line.strip()]
-    return said[-1] if said else "it said nothing"
+    texts = [line.strip() for line in lines if line.strip()]
+    return texts[-1] if texts else "it printed nothing"

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from falcon.config import Settings
 from falcon.errors import UserError
-from tasks.seed import has_memory, open_memory
 from tasks.support import dvc
+from tasks.support.memory import has_memory, open_memory
 from tasks.support.workspace import Workspace
 
 if TYPE_CHECKING:
+    from falcon.config import Recall
     from falcon.memory import LongTermMemory
     from falcon.monitor import Monitor
 
@@ -22,6 +21,24 @@ if TYPE_CHECKING:
 STUDIES = {"memory": "memory_ablation", "learning": "learning_gain"}
 """Questions of `falcon study`, and the modules of :mod:`falcon.comparison` that answer them."""
 _MAKE = "falcon stage prepare && falcon stage seed"
+
+
+def study_settings(
+    settings: Settings, suite: str, samples: int, steps: int, recall: Recall | None
+) -> Settings:
+    """Settings of the arms: scored on ``suite`` as they are trained; 0 and None keep the file's."""
+    values: dict[str, Any] = {
+        "benchmark.suites": (suite,),
+        "benchmark.samples": samples,
+        "benchmark.limit": 0,
+        "benchmark.difficulties": settings.data.difficulties,
+        "benchmark.max_new_tokens": settings.sampling.max_new_tokens,
+    }
+    if steps:
+        values["train.steps"] = steps
+    if recall:
+        values["memory.at"] = recall
+    return settings.changed(values)
 
 
 def run_study(
@@ -52,15 +69,11 @@ def run_study(
             "the problems or the seeded memory are not those of the present data and settings.",
             hint=_MAKE,
         )
-    encoder = make_encoder(settings.memory.encoder)
+    encoder = make_encoder(settings.memory.encoder)  # one for all arms: loading takes seconds
 
-    @contextmanager
-    def opened(folder: Path, fresh: bool) -> Iterator[LongTermMemory]:
-        copied = source if fresh else None
-        with open_memory(
-            folder, encoder, space.state, writable=True, copy_of=copied, settings=settings
-        ) as memory:
-            yield memory
+    def opened(folder: Path, fresh: bool) -> LongTermMemory:
+        origin = source if fresh else None
+        return open_memory(space, settings, folder, encoder=encoder, writable=True, copy_of=origin)
 
     inputs = Study(read_problems(file), opened, space.data, out, monitor)
     return str(study.table_of(study.run_study(settings, inputs, seeds)))

@@ -1,4 +1,4 @@
-"""An encoder that counts its seconds, so that a stage can say what its embeddings took."""
+"""Timed encoder: counts the seconds that the embeddings of a stage take."""
 
 from __future__ import annotations
 

@@ -139,9 +139,10 @@ def test_memory_of_other_tasks_changes_the_weights_that_write(tiny, here: Path, 
 @pytest.mark.flow
 def test_the_model_in_service_writes_and_without_one_the_base(tiny, tests, here, falcon) -> None:
     from falcon.config import load_settings
+    from tasks.support.files import path_md5
     from tasks.support.registry import CHAMPION, Registry
     from tasks.support.tracking import Tracker
-    from tasks.support.workspace import Workspace, path_md5
+    from tasks.support.workspace import Workspace
 
     model, adapter = tiny
     params = here / "params.yaml"

@@ -9,8 +9,8 @@ import pytest
 from models import tiny_causal
 
 from falcon.config import CriticSettings, FeedbackSettings
-from falcon.critics import CriticFault, LocalCritic, RecordedCritic, make_critic, question_key
-from falcon.errors import UserError
+from falcon.critics import LocalCritic, RecordedCritic, make_critic, question_key
+from falcon.errors import CriticFault, UserError
 
 QUESTION = ("be fair", "how good is this?")
 
@@ -52,8 +52,8 @@ def test_a_recorded_critic_knows_what_it_knows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", r":1: not an answer"),
-        (_line("a") + "\n[]", r":2: not an answer"),
+        ("{", r":1: not a JSON object"),
+        (_line("a") + "\n[]", r":2: not a JSON object"),
         ('{"question": "x", "critic": "c", "answer": "a"}', "64 hex digits"),
         (_line("a") + "\n" + _line("b"), "two different answers"),
         (_line("a") + "\n" + _line("a", critic="you"), "answers of 2 critics"),

@@ -10,8 +10,8 @@ import pytest
 from critics.chat_server import answer, chat_server
 
 from falcon.config import CriticSettings
-from falcon.critics import CriticFault, EndpointCritic, RecordedCritic
-from falcon.errors import UserError
+from falcon.critics import EndpointCritic, RecordedCritic
+from falcon.errors import CriticFault, UserError
 
 ASKED = [("be fair", "one"), ("", "two"), ("be fair", "one")]
 

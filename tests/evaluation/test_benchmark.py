@@ -14,7 +14,7 @@ from falcon.errors import UserError
 from falcon.evaluation import BenchmarkFolders, BenchmarkResult, run_benchmark
 from falcon.evaluation.plan import benchmark_names, load_benchmarks
 from falcon.feedback import Feedback
-from falcon.memory import Asked, Experience, HashEncoder, LongTermMemory, Origin
+from falcon.memory import Experience, HashEncoder, LongTermMemory, Origin, TaskDetails
 from falcon.monitor import Advance, SilentMonitor
 from falcon.prompts.forms import Chat
 from falcon.sandbox.verdict import CaseResult, Outcome, Verdict
@@ -157,7 +157,7 @@ def lesson() -> Experience:
         problem_id=known.id,
         split=known.split,
         task=known.statement,
-        asked=Asked.of(known),
+        asked=TaskDetails.of(known),
         program=known.solutions[0],
         verdict=Verdict(outcome=Outcome.PASS, cases=(CaseResult(outcome=Outcome.PASS),)),
         feedback=Feedback(),

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from falcon.cli.evaluate import with_options
 from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.evaluation import BenchmarkFolders, run_benchmark
@@ -127,9 +126,10 @@ def test_samples_of_one_prompt_are_not_taken_for_another(
 
 def test_the_command_line_goes_before_the_settings(tmp_path: Path, plain: Path) -> None:
     settings = _settings(plain, "apps", "humaneval")
-    given = with_options(settings, ("humaneval",), "", 1, 1, "completion")
-    assert given.policy.prompt == "completion"
-    assert with_options(settings, ("humaneval",), "", 1, 1).policy.prompt == "apps"
-    odd = with_options(settings, ("humaneval",), "", 1, 1, "raw")
+    assert settings.changed({"policy.prompt": "completion"}).policy.prompt == "completion"
+    with pytest.raises(UserError, match=r"`policy.prompt`: Input should be 'auto'"):
+        settings.changed({"policy.prompt": "raw"})
+    policy = settings.policy.model_copy(update={"prompt": "raw"})
+    odd = settings.model_copy(update={"policy": policy})
     with pytest.raises(UserError, match="no prompt `raw`"):
         load_benchmarks(odd, tmp_path)

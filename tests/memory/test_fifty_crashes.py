@@ -46,16 +46,16 @@ for line in sys.stdin:
     if not writer:
         write(start, out)
     os.close(out)
-    said = os.read(coming, 100)  # of the first acknowledged batch
+    output = os.read(coming, 100)  # waits for the first acknowledged batch
     time.sleep(draw.uniform(0.0, 0.08))
     os.kill(writer, signal.SIGKILL)
     while part := os.read(coming, 65536):
-        said += part
+        output += part
     os.close(coming)
     os.waitpid(writer, 0)
-    last = int(said.split(b"\\n")[-2])
+    last = int(output.split(b"\\n")[-2])
     print(last, flush=True)
-    start = max(0, last - 4)  # the next one also writes some of the same again
+    start = last - 1  # the next one also writes two of the same again
 """
 
 
@@ -86,4 +86,4 @@ def test_fifty_killed_writers_lose_nothing_and_repeat_nothing(folder: Path) -> N
                         (hit,) = memory.recall(text_of(experience), k=1, min_similarity=0.99)
                         assert text_of(hit.experience) == text_of(experience)
         driver.stdin.close()
-    assert acknowledged > 3 * ROUNDS
+    assert acknowledged >= 2 * ROUNDS  # two new ones a round, however slow the machine is

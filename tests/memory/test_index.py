@@ -189,7 +189,7 @@ def test_vectors_written_before_a_crash_and_not_marked_do_no_harm(filled, encode
     expected = recalled(filled, encoder)
     state = state_of(index_of(filled))
     place = index_of(filled) / f"generation-{state.generation:06d}"
-    collection = Collection.found(place)
+    collection = Collection.open_folder(place)
     assert collection is not None
     collection.put([b"0" * 16], encoder.encode(["a text of a record that never reached the log"]))
     collection.close()
@@ -266,7 +266,7 @@ def test_a_build_that_was_cut_short_goes_on_where_it_was(
         right = sum(hit.experience == make(i) for i, hit in enumerate(found))
         # Rarely the graph ends with a text that no search reaches: it is approximate.
         assert right >= (110 if settings.machine.search == "auto" else 105)
-    collection = Collection.found(folder.with_name("copy.index") / generation_name(1))
+    collection = Collection.open_folder(folder.with_name("copy.index") / generation_name(1))
     assert collection is not None
     assert len(collection) == 110
     collection.close()

@@ -90,7 +90,7 @@ def test_a_truncated_log_is_named_and_only_a_writer_cuts_it(
         assert f"{path}, line 12: " in memory.torn
         assert memory.torn.endswith("bytes of a torn record")
     assert path.read_bytes() == left
-    assert f"{memory.torn} are left out" in caplog.text
+    assert f"{memory.torn} are ignored" in caplog.text
     with LongTermMemory.open(filled, encoder, writable=True) as memory:
         memory.append([make(70)])
     assert "are cut off" in caplog.text
@@ -105,17 +105,17 @@ def test_an_index_that_does_not_fit_is_named(filled, tmp_path, encoder, make, ca
         memory.update_index()
     with LongTermMemory.open(filled, HashEncoder(32)) as memory:
         memory.update_index()
-    assert f"{index}: made with encoder hash, not hash-32; it is made again" in caplog.text
+    assert f"{index}: made with encoder hash, not hash-32; the index is rebuilt" in caplog.text
     with LongTermMemory.open(
         tmp_path / "other", HashEncoder(32), writable=True, index=index
     ) as memory:
         memory.append([make(3)])
         memory.update_index()
-    assert f"{index}: made of another log; it is made again" in caplog.text
+    assert f"{index}: made of another log; the index is rebuilt" in caplog.text
     (index / "state.json").write_text("{}")
     with LongTermMemory.open(filled, encoder) as memory:
         memory.update_index()
-    assert f"{index}: its state is damaged; it is made again" in caplog.text
+    assert f"{index}: its state is damaged; the index is rebuilt" in caplog.text
 
 
 def test_an_encoder_of_the_same_name_and_another_size_is_named(filled, encoder, caplog) -> None:
@@ -128,7 +128,7 @@ def test_an_encoder_of_the_same_name_and_another_size_is_named(filled, encoder, 
         memory.update_index()
     with LongTermMemory.open(filled, Wider()) as memory:
         assert len(memory.recall("Task 3", k=2, min_similarity=-1)) == 2
-    assert "made with dim 64, not 16; it is made again" in caplog.text
+    assert "made with dim 64, not 16; the index is rebuilt" in caplog.text
 
 
 def test_two_writers_over_processes(filled: Path, encoder) -> None:

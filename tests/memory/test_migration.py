@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from falcon.memory import Asked, Experience, LongTermMemory
+from falcon.memory import Experience, LongTermMemory, TaskDetails
 from falcon.memory.log import frame, segment_name
 from falcon.memory.migration import SCHEMA, STEPS, upgraded
 from falcon.memory.record import encode_record
@@ -93,12 +93,12 @@ def test_what_a_model_was_told_is_not_known_of_schema_2(folder, encoder) -> None
     (folder / segment_name(1)).write_bytes(frame(SECOND))
     with LongTermMemory.open(folder, encoder) as memory:
         (old,) = memory
-    assert (old.schema_version, old.asked) == (SCHEMA, Asked())
+    assert (old.schema_version, old.asked) == (SCHEMA, TaskDetails())
     assert old.origin.time == "2026-11-01T00:00:00Z"
     assert (old.problem().statement, old.problem().entry_point) == ("Add 1.", "")
 
 
-STORED = "c6ef8b4583e410a2"
+STORED = "5474b43c77074ccd"
 
 
 def test_the_stored_form_changes_with_its_schema_alone(make) -> None:

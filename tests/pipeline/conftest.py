@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pipeline_workspace import enter, make_workspace
 
-from tasks.support.tracking import prepare_database
+from tasks.support.mlflow_store import prepare_database
 from tasks.support.workspace import Workspace
 
 

@@ -15,8 +15,9 @@ from falcon.cli import main as cli
 from falcon.errors import UserError, full_disk
 from tasks.__main__ import main
 from tasks.support import workspace
-from tasks.support.tracking import prepare_database
-from tasks.support.workspace import Workspace, write_text
+from tasks.support.files import write_text
+from tasks.support.mlflow_store import prepare_database
+from tasks.support.workspace import Workspace
 
 
 def test_results_of_an_earlier_stage_that_are_missing_are_named(shared: Workspace) -> None:
@@ -68,13 +69,13 @@ def test_a_disk_that_fills_up_on_the_way_is_one_line(
     """The system's own refusal (of ``/dev/full``), met deep inside a stage."""
     enter(shared, monkeypatch)
 
-    def body(name: str) -> None:
+    def fill(name: str) -> None:
         try:
             Path("/dev/full").write_text("x")
         except OSError as fault:
             raise RuntimeError("the table cannot be written") from fault
 
-    monkeypatch.setattr("tasks.support.stage.run_stage", body)
+    monkeypatch.setattr("tasks.support.stage.run_stage", fill)
     assert main(["prepare"]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1

@@ -13,7 +13,8 @@ import pytest
 
 from falcon.config import GateSettings
 from tasks.support import expectations as suites
-from tasks.support.checks import GateFailed, report_markdown, validate
+from tasks.support.checks import report_markdown, validate
+from tasks.support.errors import ChecksFailed
 from tasks.train import finite_rows
 
 
@@ -78,7 +79,7 @@ def test_bad_rollouts_fail_and_say_where(
     report = check_rollout(frame, said)
     assert not report.passed
     assert {c.expected["column"] for c in report.failures} == {column}
-    with pytest.raises(GateFailed, match=column) as caught:
+    with pytest.raises(ChecksFailed, match=column) as caught:
         report.raise_if_failed()
     assert caught.value.exit_code == 3
     assert "failed" in report_markdown(report.as_json())
@@ -91,7 +92,7 @@ def test_a_warning_does_not_fail() -> None:
 
 
 def test_an_empty_table_is_refused_although_every_expectation_would_hold() -> None:
-    with pytest.raises(GateFailed, match="`rollouts` has no rows"):
+    with pytest.raises(ChecksFailed, match="`rollouts` has no rows"):
         check_rollout(samples().iloc[:0], facts())
 
 
@@ -113,7 +114,7 @@ def test_an_expectation_that_is_lost_is_an_error(monkeypatch: pytest.MonkeyPatch
 def test_no_check_at_all_is_no_pass() -> None:
     report = validate("s", {}, {})
     assert not report.passed
-    with pytest.raises(GateFailed, match="nothing was checked"):
+    with pytest.raises(ChecksFailed, match="nothing was checked"):
         report.raise_if_failed()
 
 

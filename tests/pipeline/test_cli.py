@@ -10,11 +10,13 @@ import pytest
 import yaml
 from pipeline_workspace import enter, sh
 
+import falcon
 from falcon import doctor, env
 from falcon.cli import main as cli
 from falcon.errors import UserError
-from flows import server
-from flows.report import shares
+from tasks.support import prefect_server
+from tasks.support.pipeline_result import PipelineResult, StageOutcome
+from tasks.support.run_report import shares
 from tasks.support.workspace import Workspace
 
 
@@ -127,15 +129,71 @@ def test_a_port_in_use_is_said_before_anything_starts(
         assert script.returncode == 2
         assert f"port {port} on 127.0.0.1 is in use" in script.stderr
     monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
-    with pytest.raises(UserError, match="no Prefect server answers"), server.running(port):
+    with pytest.raises(UserError, match="no Prefect server answers"), prefect_server.running(port):
         pass
 
 
 def test_time_that_no_stage_explains_is_orchestration() -> None:
-    stages = {
-        "rollout": {"time": {"generate": 30.0, "execute": 10.0}},
-        "train": {"time": {"generate": 20.0, "update": 25.0, "all_s": 99.0}},
-        "gate": {"time": {}},
-    }
-    found = shares({"stages": stages, "seconds": 100.0})
-    assert found == {"generation": 50.0, "execution": 10.0, "training": 25.0, "orchestration": 15.0}
+    stages = (
+        StageOutcome("rollout", "ran", 45.0, times={"generate": 30.0, "execute": 10.0}),
+        StageOutcome("train", "ran", 48.0, times={"generate": 20.0, "update": 25.0, "all_s": 99.0}),
+        StageOutcome("gate", "up to date", 1.0),
+    )
+    result = PipelineResult(stages, {}, "1", promoted=False, why_not="", seconds=100.0)
+    kinds = {"generation": 50.0, "execution": 10.0, "training": 25.0, "orchestration": 15.0}
+    assert shares(result) == kinds
+
+
+def test_a_setting_is_overridden_before_and_after_the_command(shared: Workspace) -> None:
+    done = run(shared, "--set", "train.steps=3", "config", "--set", "train.meta.order=2")
+    tree = yaml.safe_load(done.stdout)
+    assert (tree["train"]["steps"], tree["train"]["meta"]["order"]) == (3, 2)
+    done = run(shared, "config", FALCON_SET__TRAIN__STEPS="4", FALCON_SET__MEMORY__AT="train")
+    tree = yaml.safe_load(done.stdout)
+    assert (tree["train"]["steps"], tree["memory"]["at"]) == (4, "train")
+    for words, extra in (
+        (("doctor", "--set", "train.stepz=3"), {}),
+        (("problems", "list", "--set", "train.steps=x"), {}),
+        (("problems", "list"), {"FALCON_SET__TRAIN__STEPS": "x"}),
+    ):
+        done = run(shared, *words, **extra)
+        assert (words[0] == "doctor") or (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "train.step" in done.stdout + done.stderr
+
+
+def test_what_dvc_runs_takes_overrides_from_the_file(shared: Workspace) -> None:
+    file = shared.root / "params.yaml"
+    before = file.read_text()
+    words = ("stage", "gate", "--set", "train.steps=3", "--set", "gate.tolerance=0.5")
+    try:
+        done = run(shared, *words, "--set", "data.sources=[builtin]", "--set", "memory.at=off")
+        assert done.returncode != 0  # there is nothing to decide on: only the file is looked at
+        changed = file.read_text().splitlines()
+        old = before.splitlines()
+        assert [new for new in changed if new not in old] == [
+            "  tolerance: 0.5  # greatest fall of pass@1 on any benchmark",
+            "      at: false # a model of this size copies what is recalled (docs/memory.md)",
+            "      steps: 3",
+        ]
+        assert [line for line in old if line not in changed] == [
+            "  tolerance: 0.03 # greatest fall of pass@1 on any benchmark",
+            "      at: off # a model of this size copies what is recalled (docs/memory.md)",
+            "      steps: 6",
+        ]
+        assert (shared.settings().train.steps, shared.settings().gate.tolerance) == (3, 0.5)
+        file.write_text(before)
+        assert run(shared, "stage", "gate", "--set", "gate.tolerance=-1").returncode == 2
+        for words in (("stage", "gate"), ("run",), ("benchmark",)):
+            done = run(shared, *words, FALCON_SET__TRAIN__STEPS="3")
+            assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+            assert "FALCON_SET__TRAIN__STEPS" in done.stderr
+            assert "--set train.steps=VALUE" in done.stderr
+        done = sh(shared.root, sys.executable, "-m", "tasks", "gate", FALCON_SET__SEED="1")
+        assert "FALCON_SET__SEED: stages take `seed` from params.yaml" in done.stderr
+        assert file.read_text() == before
+    finally:
+        file.write_text(before)
+
+
+def test_the_version_is_printed(shared: Workspace) -> None:
+    assert run(shared, "--version").stdout == f"falcon {falcon.__version__}\n"

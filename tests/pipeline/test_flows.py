@@ -1,4 +1,4 @@
-"""Flows: schedules that fire, memory that is carried, and what is tried again."""
+"""Flows: schedules that fire, memory that is handed over, and what is tried again."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import yaml
 from pipeline_workspace import REPOSITORY, enter, sh
 
-from flows import handover
-from tasks.support.dvc import StageFailed
+from tasks.support import handover
+from tasks.support.errors import StageFailed
 from tasks.support.workspace import Workspace
 
 
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 SCHEDULED = """
 import asyncio, json, os, sys
-from flows.server import running
+from tasks.support.prefect_server import running
 with running(int(sys.argv[1])) as url:
     from flows.deployment import deployment
     from prefect.client.orchestration import get_client
@@ -102,31 +102,33 @@ def test_prefect_yaml_deploys_flows_that_exist_with_parameters_they_take() -> No
     assert (ONE.limit, ONE.collision_strategy.value) == (1, "CANCEL_NEW")
 
 
-def test_memory_is_carried_when_a_run_starts_anew(
+def test_memory_is_handed_over_when_a_run_starts_anew(
     space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = space.output("train") / "memory" / "segment-000001.jsonl"
     log.parent.mkdir(parents=True)
     log.write_text("one\n")
-    assert not handover.adopt(space, anew=True)  # nothing was published
-    handover.publish(space)
-    carried = space.handover / "memory"
+    assert not handover.hand_over_memory(space, anew=True)  # nothing was published
+    handover.publish_memory(space)
+    handed_over = space.handover / "memory"
     # Nothing else is out of date: running again must find everything up to date.
     monkeypatch.setattr(handover.dvc, "is_stale", lambda root: False)
-    assert not handover.adopt(space, anew=False)
-    assert not list(carried.glob("*.jsonl"))
+    assert not handover.hand_over_memory(space, anew=False)
+    assert not list(handed_over.glob("*.jsonl"))
     monkeypatch.undo()
     enter(space, monkeypatch)
-    assert handover.adopt(space, anew=False)  # nothing ever ran here, so all is out of date
-    assert (carried / log.name).read_text() == "one\n"
-    assert (carried / handover.README).is_file()
-    assert not handover.adopt(space, anew=True)  # it is there already
+    assert handover.hand_over_memory(
+        space, anew=False
+    )  # nothing ever ran here, so all is out of date
+    assert (handed_over / log.name).read_text() == "one\n"
+    assert (handed_over / handover.README).is_file()
+    assert not handover.hand_over_memory(space, anew=True)  # it is there already
     log.write_text("one\ntwo\n")
-    handover.publish(space)
-    assert handover.adopt(space, anew=True)
-    assert (carried / log.name).read_text() == "one\ntwo\n"
+    handover.publish_memory(space)
+    assert handover.hand_over_memory(space, anew=True)
+    assert (handed_over / log.name).read_text() == "one\ntwo\n"
     status = sh(space.root, "git", "status", "--porcelain", "--", "handover")
-    assert status.stdout == ""  # what is carried never gets into git
+    assert status.stdout == ""  # what is handed over never gets into git
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,14 @@ from safetensors.numpy import save_file
 from falcon.config import GateSettings
 from falcon.errors import UserError
 from tasks import gate
-from tasks.support import dvc
-from tasks.support.registry import CHALLENGER, CHAMPION, PREVIOUS, Refused, Registry
+from tasks.support import dvc_files
+from tasks.support.decision import read_gate
+from tasks.support.errors import PromotionRefused
+from tasks.support.files import path_md5, write_json
+from tasks.support.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from tasks.support.scores import read_scores
 from tasks.support.tracking import Tracker
-from tasks.support.workspace import Workspace, path_md5, write_json
+from tasks.support.workspace import Workspace
 
 
 def interval(value: float, half: float = 0.05, name: str = "value") -> dict[str, float]:
@@ -49,8 +52,8 @@ def scores(gain: float = 0.2, *, opponent: str = "base", style: float = 0.0) -> 
     }
 
 
-def lay_out(space: Workspace, seed: int, told: dict[str, Any]) -> None:
-    """Results of five stages and a dvc.lock that speaks of them."""
+def lay_out(space: Workspace, seed: int, figures: dict[str, Any]) -> None:
+    """Results of five stages and a dvc.lock that names them."""
     policy = space.output("train") / "policy"
     shutil.rmtree(space.root / "outputs", ignore_errors=True)
     policy.mkdir(parents=True)
@@ -66,7 +69,7 @@ def lay_out(space: Workspace, seed: int, told: dict[str, Any]) -> None:
         metrics = {"fault_rate": 0.0, "trained/fault_rate": 0.0, "trained/tamper_rate": 0.0}
         write_json(space.output(stage) / "metrics.json", metrics)
         if stage == "benchmark":
-            write_json(space.output(stage) / "scores.json", told)
+            write_json(space.output(stage) / "scores.json", figures)
         paths = sorted(p for p in space.output(stage).iterdir())
         outs = [{"path": str(p.relative_to(space.root)), "md5": path_md5(p)} for p in paths]
         stages[stage] = {"cmd": f"python -m tasks {stage}", "outs": outs}
@@ -74,7 +77,7 @@ def lay_out(space: Workspace, seed: int, told: dict[str, Any]) -> None:
 
 
 def decide(space: Workspace) -> dict[str, Any]:
-    """Run the gate stage for real, and let dvc.lock know of it."""
+    """Run the gate stage for real, and enter it into dvc.lock."""
     from tasks.support.stage import run_stage
 
     run_stage("gate")
@@ -83,7 +86,7 @@ def decide(space: Workspace) -> dict[str, Any]:
     out = {"path": "outputs/gate/gate.json", "md5": path_md5(file)}
     lock["stages"]["gate"] = {"outs": [out]}
     (space.root / "dvc.lock").write_text(yaml.safe_dump(lock))
-    return gate.read_gate(space)
+    return read_gate(space)
 
 
 @pytest.mark.flow
@@ -111,19 +114,19 @@ def test_promotion_from_first_model_to_rollback(space: Workspace) -> None:
     assert set(listed["tags"]) <= set(champion.tags)
     assert set(listed["aliases"]) == {CHAMPION, CHALLENGER, PREVIOUS}
     assert listed["model"] == registry.name
-    assert champion.tags["dvc.data.md5"] == dvc.data_version(space.root)
+    assert champion.tags["dvc.data.md5"] == dvc_files.data_version(space.root)
 
     # A second model that was compared with the untrained one may not replace it ...
     lay_out(space, 2, scores())
     decide(space)
     second = registry.register()
     assert second.number != first.number
-    with pytest.raises(Refused, match="but version 1 is in service"):
+    with pytest.raises(PromotionRefused, match="but version 1 is in service"):
         registry.promote(approve_refused=True)
     # ... and may after it was compared with the one in service, which was fetched for that.
-    assert registry.carry_champion() == champion
-    carried = space.handover / "champion"
-    assert path_md5(carried / "adapter") == first.policy
+    assert registry.fetch_champion() == champion
+    fetched = space.handover / "champion"
+    assert path_md5(fetched / "adapter") == first.policy
     lay_out(space, 2, scores(opponent="champion"))
     assert decide(space)["opponent"] == {"policy": "champion", "version": first.number}
     registry.register()
@@ -158,7 +161,7 @@ def test_a_refused_model_is_registered_and_not_promoted_and_a_stale_decision_is_
         "reward against base",
         "pass@1 on builtin",
     ]
-    with pytest.raises(Refused, match="reward against base"):
+    with pytest.raises(PromotionRefused, match="reward against base"):
         registry.promote()
     assert registry.by_alias(CHAMPION) is None
     # Hashes are beyond approval.
@@ -181,7 +184,7 @@ def test_a_refused_model_is_registered_and_not_promoted_and_a_stale_decision_is_
 
 
 @pytest.mark.parametrize(
-    ("told", "settings", "passed"),
+    ("figures", "settings", "passed"),
     [
         (scores(0.2), GateSettings(), True),
         (scores(0.04), GateSettings(), False),  # better, but the interval reaches below 0
@@ -194,26 +197,26 @@ def test_a_refused_model_is_registered_and_not_promoted_and_a_stale_decision_is_
     ],
 )
 def test_the_paired_test_and_the_tolerances(
-    tmp_path: Path, told: dict[str, Any], settings: GateSettings, passed: bool
+    tmp_path: Path, figures: dict[str, Any], settings: GateSettings, passed: bool
 ) -> None:
     file = tmp_path / "scores.json"
-    file.write_text(json.dumps(told).replace("NaN", "null"))
-    reasons = gate.compared(read_scores(file), "base", settings)
+    file.write_text(json.dumps(figures).replace("NaN", "null"))
+    reasons = gate.comparisons(read_scores(file), "base", settings)
     assert all(reason.passed for reason in reasons) is passed
 
 
 def test_a_result_edited_by_hand_is_noticed(tmp_path: Path) -> None:
     space = Workspace(tmp_path)
     lay_out(space, 1, scores())
-    lock = dvc.lock(space.root)
-    assert gate.unchanged(space, "benchmark", lock).passed
-    told = space.output("benchmark") / "scores.json"
-    told.write_text(told.read_text() + " ")
-    reason = gate.unchanged(space, "benchmark", lock)
+    lock = dvc_files.lock(space.root)
+    assert gate.results_of(space, "benchmark", lock).passed
+    file = space.output("benchmark") / "scores.json"
+    file.write_text(file.read_text() + " ")
+    reason = gate.results_of(space, "benchmark", lock)
     assert not reason.passed
     assert "scores.json" in reason.said
     with pytest.raises(UserError, match="dvc repro"):
-        gate.unchanged(space, "gate", lock)
+        gate.results_of(space, "gate", lock)
 
 
 @pytest.mark.parametrize(
@@ -230,4 +233,4 @@ def test_a_stage_counts_as_checked_only_when_something_was(
 ) -> None:
     space = Workspace(tmp_path)
     write_json(space.output("seed") / "checks.json", report)
-    assert gate.checked(space, "seed").passed is passed
+    assert gate.checks_of(space, "seed").passed is passed

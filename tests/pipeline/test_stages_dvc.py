@@ -14,11 +14,13 @@ from pipeline_workspace import enter, problem, sh, write_data
 
 from falcon.errors import UserError
 from falcon.monitor import SilentMonitor
-from tasks.support import dvc
+from tasks.support import dvc, dvc_files
+from tasks.support.errors import StageFailed
+from tasks.support.files import path_md5
+from tasks.support.marker import read_marker
 from tasks.support.params import write_settings
-from tasks.support.stage import read_marker
 from tasks.support.study import run_study
-from tasks.support.workspace import Workspace, path_md5
+from tasks.support.workspace import Workspace
 
 
 def study(space: Workspace) -> None:
@@ -40,7 +42,7 @@ def test_prepare_and_seed_run_once_and_again_only_when_something_changed(
     with pytest.raises(UserError, match="no problems or no seeded memory"):
         study(space)
     for stage in ("prepare", "seed"):
-        assert dvc.repro(space.root, stage).how == "ran"
+        assert dvc.repro(space.root, stage) == "ran"
     checks = json.loads((space.output("prepare") / "checks.json").read_text())
     assert checks["passed"]
     assert checks["evaluated"] == len(checks["checks"]) == 15
@@ -50,26 +52,26 @@ def test_prepare_and_seed_run_once_and_again_only_when_something_changed(
     assert seeded["experiences"] >= 5
     assert (space.state / "data_docs" / "prepare" / "index.html").is_file()
     # DVC's hashes are what path_md5 computes, for files and for folders.
-    locked = dvc.lock(space.root)
+    locked = dvc_files.lock(space.root)
     for stage in ("prepare", "seed"):
         for out in locked[stage]["outs"]:
             assert path_md5(space.root / out["path"]) == out["md5"]
     first = read_marker(space, "seed")
     assert first["run_id"]
 
-    assert dvc.repro(space.root, "seed").how == "up to date"
+    assert dvc.repro(space.root, "seed") == "up to date"
     assert read_marker(space, "seed") == first
     params = space.root / "params.yaml"
     before = params.read_text()
     params.write_text(before.replace("top_k: 3", "top_k: 2"))
     with pytest.raises(UserError, match="not those of the present data and settings"):
         study(space)
-    assert dvc.repro(space.root, "prepare").how == "up to date"
-    assert dvc.repro(space.root, "seed").how == "ran"
+    assert dvc.repro(space.root, "prepare") == "up to date"
+    assert dvc.repro(space.root, "seed") == "ran"
     second = read_marker(space, "seed")
     assert second["run_id"] not in ("", first["run_id"])
     params.write_text(before)
-    assert dvc.repro(space.root, "seed").how == "restored"
+    assert dvc.repro(space.root, "seed") == "restored"
     assert read_marker(space, "seed")["run_id"] in (first["run_id"], second["run_id"])
 
 
@@ -82,7 +84,7 @@ def test_a_reference_that_fails_and_a_leak_stop_the_pipeline(space: Workspace) -
     )
     write_data(space.data, problems)
     dvc.run(space.root, "add", "data")
-    with pytest.raises(dvc.StageFailed, match="reference_passes") as caught:
+    with pytest.raises(StageFailed, match="reference_passes") as caught:
         dvc.repro(space.root, "prepare")
     assert caught.value.cause == 3
     assert caught.value.hopeless
@@ -106,10 +108,10 @@ def test_a_reference_that_fails_and_a_leak_stop_the_pipeline(space: Workspace) -
 def test_a_stage_that_is_terminated_is_killed_on_record(space: Workspace) -> None:
     code = (
         "import os, signal, sys, tasks.prepare, tasks.support.stage\n"
-        "def body(stage):\n"
+        "def run(stage):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    raise SystemExit('not reached')\n"
-        "tasks.prepare.body = body\n"
+        "tasks.prepare.run = run\n"
         "tasks.support.stage.run_stage('prepare')\n"
     )
     done = sh(space.root, sys.executable, "-c", code)

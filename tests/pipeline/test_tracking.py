@@ -14,10 +14,13 @@ import pytest
 from pipeline_workspace import enter
 
 from falcon.config import TrackingSettings
-from tasks.support.offline_queue import Refused, Spool
-from tasks.support.stage import bury_dead, closing, stage_run
-from tasks.support.tracking import Tracker, import_mlflow, prepare_database
-from tasks.support.workspace import Workspace, write_json
+from tasks.support.errors import CallRejected
+from tasks.support.files import write_json
+from tasks.support.mlflow_store import import_mlflow, prepare_database
+from tasks.support.offline_queue import OfflineQueue
+from tasks.support.run_lifecycle import closing, mark_crashed_runs, stage_run
+from tasks.support.tracking import Tracker
+from tasks.support.workspace import Workspace
 
 
 @pytest.fixture
@@ -99,12 +102,12 @@ def test_a_run_whose_process_died_is_buried_and_a_resumed_one_is_spared(tracker:
         return run.id
 
     lost, resumed = dead(), dead()
-    assert bury_dead(tracker, spare=resumed) == [lost]
+    assert mark_crashed_runs(tracker, spare=resumed) == [lost]
     assert tracker.client.get_run(lost).info.status == "KILLED"
     assert tracker.client.get_run(resumed).info.status == "RUNNING"
     living = tracker.create_run("stage", {})
     with closing(living):
-        assert bury_dead(tracker) == []
+        assert mark_crashed_runs(tracker) == []
 
 
 def test_a_resumed_stage_goes_on_in_the_same_run(tracker: Tracker) -> None:
@@ -147,15 +150,15 @@ def test_an_outage_is_spooled_and_replayed_in_order(
     child.params({"p": 1})
     child.artifact(note, "notes")
     child.end("FAILED")
-    assert absent.spool.pending() >= 8
+    assert absent.queue.pending() >= 8
     assert "cannot be reached" in capsys.readouterr().err
 
-    assert tracker.spool.replay()
-    assert tracker.spool.pending() == 0
-    real = tracker.names.real(child.id)
+    assert tracker.queue.replay()
+    assert tracker.queue.pending() == 0
+    real = tracker.run_ids.real(child.id)
     found = tracker.client.get_run(real)
     assert found.info.status == "FAILED"
-    assert found.data.tags["mlflow.parentRunId"] == tracker.names.real(parent.id)
+    assert found.data.tags["mlflow.parentRunId"] == tracker.run_ids.real(parent.id)
     assert [m.step for m in tracker.client.get_metric_history(real, "loss")] == [0, 1, 2]
     assert [a.path for a in tracker.client.list_artifacts(real, "notes")] == ["notes/note.txt"]
 
@@ -169,36 +172,38 @@ def test_a_child_of_a_run_that_waits_waits_too_though_the_tracker_is_back(
     child = tracker.create_run("stage", {}, parent.id)
     assert child.id.startswith("local-")
     child.end("FINISHED")
-    assert tracker.spool.replay()
-    found = tracker.client.get_run(tracker.names.real(child.id))
-    assert found.data.tags["mlflow.parentRunId"] == tracker.names.real(parent.id)
+    assert tracker.queue.replay()
+    found = tracker.client.get_run(tracker.run_ids.real(child.id))
+    assert found.data.tags["mlflow.parentRunId"] == tracker.run_ids.real(parent.id)
     assert found.info.status == "FINISHED"
     # A parent that nobody ever made is refused, and blocks nothing.
     orphan = tracker.create_run("stage", {}, "local-nobody")
     assert orphan.id.startswith("local-")
-    assert tracker.spool.pending() == 0
+    assert tracker.queue.pending() == 0
 
 
 WRITER = """
 import sys
 from pathlib import Path
-from tasks.support.offline_queue import Spool
+from tasks.support.offline_queue import OfflineQueue
 def do(call): raise ConnectionError("away")
-spool = Spool(Path(sys.argv[1]), do, lambda text: None, pause=1000)
-for n in range(400): spool.submit({"n": n})
+queue = OfflineQueue(Path(sys.argv[1]), do, lambda text: None, pause=1000)
+for n in range(400): queue.submit({"n": n})
 """
 
 
 def test_calls_kept_while_another_process_replays_are_not_lost(tmp_path: Path) -> None:
     made: list[int] = []
-    spool = Spool(tmp_path, lambda call: made.append(call["n"]), lambda text: None, pause=0.0)
+    queue = OfflineQueue(
+        tmp_path, lambda call: made.append(call["n"]), lambda text: None, pause=0.0
+    )
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(tmp_path)], cwd=Path(__file__).resolve().parents[2]
     )
     while writer.poll() is None:
-        spool.replay()
+        queue.replay()
     assert writer.returncode == 0
-    assert spool.replay()
+    assert queue.replay()
     assert made == list(range(400))
 
 
@@ -211,8 +216,8 @@ def test_an_outage_does_not_hide_the_work_s_own_failure(
         stage_run(absent, "train", shared.settings()) as run,
     ):
         run.metrics({"loss": 1 / 0}, 0)
-    assert tracker.spool.replay()
-    assert tracker.client.get_run(tracker.names.real(run.id)).info.status == "FAILED"
+    assert tracker.queue.replay()
+    assert tracker.client.get_run(tracker.run_ids.real(run.id)).info.status == "FAILED"
 
 
 def test_what_the_tracker_refuses_is_set_aside_and_does_not_block(tracker: Tracker) -> None:
@@ -220,14 +225,14 @@ def test_what_the_tracker_refuses_is_set_aside_and_does_not_block(tracker: Track
     run.params({"p": 1})
     run.params({"p": 2})
     run.metrics({"loss": 1.0})
-    refused = (tracker.spool.folder / "refused.jsonl").read_text().splitlines()
+    refused = (tracker.queue.folder / "refused.jsonl").read_text().splitlines()
     assert json.loads(refused[-1])["params"] == {"p": "2"}
     found = tracker.client.get_run(run.id)
     assert found.data.params == {"p": "1"}
     assert found.data.metrics == {"loss": 1.0}
 
 
-def test_a_spool_keeps_order_through_a_second_outage(tmp_path: Path) -> None:
+def test_the_queue_keeps_order_through_a_second_outage(tmp_path: Path) -> None:
     made: list[int] = []
     up = [False]
 
@@ -236,26 +241,27 @@ def test_a_spool_keeps_order_through_a_second_outage(tmp_path: Path) -> None:
             seen.append(call["n"])
             raise ConnectionError("away")
         if call["n"] == 3:
-            raise Refused("never")
+            raise CallRejected("never")
         made.append(call["n"])
 
     seen: list[int] = []
-    spool = Spool(tmp_path, do, lambda text: None, pause=0.0)
+    queue = OfflineQueue(tmp_path, do, lambda text: None, pause=0.0)
     for n in range(2):
-        assert not spool.submit({"n": n})
+        assert not queue.submit({"n": n})
     up[0] = True
     (tmp_path / "00-torn.jsonl").write_text('{"n": 7}\n{"n": 8')  # killed while writing
-    assert not spool.submit({"n": 2}) or made[:1] == [7]
-    assert spool.submit({"n": 3})
-    assert spool.submit({"n": 4})
+    assert not queue.submit({"n": 2}) or made[:1] == [7]
+    assert queue.submit({"n": 3})
+    assert queue.submit({"n": 4})
     assert made == [7, 0, 1, 2, 4]
-    assert spool.pending() == 0
+    assert queue.pending() == 0
 
 
 @pytest.mark.flow
 def test_many_processes_meet_an_empty_database(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from tasks.support.tracking import prepare_database as p\n"
+        "import sys; from pathlib import Path\n"
+        "from tasks.support.mlflow_store import prepare_database as p\n"
         "p(sys.argv[1], Path(sys.argv[2]))\n"
         "from mlflow import MlflowClient; print(len(MlflowClient(sys.argv[1]).search_experiments()))"
     )

@@ -11,7 +11,7 @@ from falcon.config import FeedbackSettings, Settings
 from falcon.feedback import assess_group, composite, make_judge
 from falcon.generation.local import Completion
 from falcon.memory import HashEncoder, LongTermMemory, Origin
-from falcon.memory.experience import Asked, Experience
+from falcon.memory.experience import Experience, TaskDetails
 from falcon.monitor import Monitor, SilentMonitor
 from falcon.policy.policy import Policy
 from falcon.problems import Problem
@@ -155,7 +155,7 @@ def demonstration(problem: Problem) -> Experience:
         problem_id=problem.id,
         split=problem.split,
         task=problem.statement,
-        asked=Asked.of(problem),
+        asked=TaskDetails.of(problem),
         program=program,
         verdict=verdict,
         feedback=feedback,

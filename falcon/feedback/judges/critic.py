@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from falcon.critics.critic import Critic, CriticFault
+from falcon.critics.critic import Critic
+from falcon.errors import CriticFault
 from falcon.feedback.judges.base import QualityScores
 from falcon.feedback.style import HIGH, LOW
 from falcon.feedback.syntax import parse

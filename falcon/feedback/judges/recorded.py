@@ -36,7 +36,7 @@ class RecordedJudge:
         except OSError as fault:
             raise UserError(
                 f"{path}: cannot read the recorded scores ({fault.strerror}).",
-                hint="Set feedback.recorded_scores to a JSON Lines file, or feedback.judge: static.",
+                hint="Set feedback.recorded_scores to such a file, or feedback.judge: static.",
             ) from None
         self.version = hashlib.sha256(data).hexdigest()[:12]
         self._scores: dict[str, QualityScores] = {}
@@ -50,7 +50,7 @@ class RecordedJudge:
         """Nothing to do."""
 
     def score(self, program: str, reference: str = "") -> QualityScores:
-        """The recorded scores; -1 for code that does not parse. Raises UserError if there are none."""
+        """The recorded scores; -1 for code that does not parse. UserError if there are none."""
         tree, fault = parse(program)
         if tree is None and len(program) <= MAX_CHARACTERS:  # a longer one may be recorded
             return QualityScores(LOW, LOW, fault, fault)

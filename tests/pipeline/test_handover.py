@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from falcon.config import Settings
 from falcon.memory import HashEncoder, LongTermMemory
-from tasks.seed import carry
+from tasks.support.handover import start_memory
+from tasks.support.workspace import Workspace
 from tests.memory.made_experience import make_experience as make
-
-
-def stage_of(root: Path, **memory: Any) -> Any:
-    settings = Settings.model_validate({"memory": memory})
-    space = SimpleNamespace(handover=root / "handover", state=root / "state")
-    return SimpleNamespace(space=space, settings=settings)
 
 
 @pytest.fixture
@@ -28,12 +22,12 @@ def root(tmp_path: Path) -> Path:
 
 
 def taken_over(root: Path, **memory: Any) -> list[str]:
-    encoder = HashEncoder()
-    carry(stage_of(root, **memory), encoder, {"builtin/b"}, root / "new")
+    settings = Settings.model_validate({"memory": {"encoder": "hash", **memory}})
+    start_memory(Workspace(root), settings, root / "new", {"builtin/b"})
     if not (root / "new").exists():
         return []
-    with LongTermMemory.open(root / "new", encoder) as found:
-        return [e.problem_id for e in found]
+    with LongTermMemory.open(root / "new", HashEncoder()) as begun:
+        return [e.problem_id for e in begun]
 
 
 def test_nothing_of_problems_held_out_now_is_carried_over(root: Path) -> None:

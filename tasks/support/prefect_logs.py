@@ -1,4 +1,4 @@
-"""Quiet: a fault of the user's is one line in Prefect's logs, not a traceback."""
+"""Prefect's logs: a user's mistake is one line there, not a traceback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _OneLine(logging.Filter):
         return True
 
 
-def install() -> None:
+def hide_tracebacks() -> None:
     """Cut the tracebacks of UserErrors in flow and task logs, unless FALCON_DEBUG=1."""
     if os.environ.get("FALCON_DEBUG") == "1":
         return

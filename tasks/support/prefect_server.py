@@ -1,5 +1,7 @@
-"""Server: a Prefect server on loopback when there is none. Imports no Prefect itself,
-because the address must be in the environment before Prefect reads its settings."""
+"""Prefect server: one on loopback is started when there is none.
+
+Imports no Prefect: the address must be in the environment before Prefect reads its settings.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,13 @@ LOOPBACK = "127.0.0.1"
 START_SECONDS = 120.0
 
 
-def healthy(url: str) -> bool:
+def is_healthy(url: str) -> bool:
     """Whether a Prefect server answers at ``url`` (ending in /api)."""
     if not url.startswith(("http://", "https://")):
         return False
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=3) as answer:  # noqa: S310 - checked
-            return bool(answer.status == 200 and answer.read(16).strip() == b"true")
+        with urllib.request.urlopen(f"{url}/health", timeout=3) as reply:  # noqa: S310 - checked
+            return bool(reply.status == 200 and reply.read(16).strip() == b"true")
     except (urllib.error.URLError, OSError, ValueError):
         return False
 
@@ -33,6 +35,7 @@ def healthy(url: str) -> bool:
 def port_free(port: int, host: str = LOOPBACK) -> bool:
     """Whether nothing listens on the port."""
     with socket.socket() as probe:
+        # Else a port whose last connection has just closed would count as in use.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -43,14 +46,14 @@ def port_free(port: int, host: str = LOOPBACK) -> bool:
 
 @contextmanager
 def running(port: int) -> Iterator[str]:
-    """The API address of a server: PREFECT_API_URL, one found on the port, or one started here.
+    """The API address of a server: PREFECT_API_URL, one that runs on the port, or one started here.
 
-    One started here is stopped at the end. Raises UserError when the given address does not
-    answer, when something else has the port, and when the server does not come up.
+    One started here is stopped at the end. Raises UserError when PREFECT_API_URL does not answer,
+    when another program has the port, and when the server does not start.
     """
     given = os.environ.get("PREFECT_API_URL", "").rstrip("/")
     if given:
-        if not healthy(given):
+        if not is_healthy(given):
             raise UserError(
                 f"no Prefect server answers at {given} (PREFECT_API_URL).",
                 hint="Start it, or unset the variable to have one started here.",
@@ -58,7 +61,7 @@ def running(port: int) -> Iterator[str]:
         yield given
         return
     url = f"http://{LOOPBACK}:{port}/api"
-    if healthy(url):
+    if is_healthy(url):
         os.environ["PREFECT_API_URL"] = url
         yield url
         return
@@ -85,7 +88,7 @@ def running(port: int) -> Iterator[str]:
 def _wait(child: subprocess.Popen[bytes], url: str) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
-        if healthy(url):
+        if is_healthy(url):
             return
         if child.poll() is not None:
             raise UserError(

@@ -1,0 +1,21 @@
+"""Commands of the pipeline, plugged into ``falcon`` by the entry point ``falcon.commands``.
+
+Prefect, MLflow and DVC are imported inside the commands: most of ``falcon`` works without
+waiting for them.
+"""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from flows.cli.pipeline import benchmark, run, schedule, stage, study, train
+from flows.cli.service import generate, promote, rollback, ui
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    for command in (run, stage, train, benchmark, schedule, promote, rollback, ui, generate, study):
+        app.command()(command)

@@ -1,0 +1,176 @@
+"""Commands that run the pipeline or a part of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from falcon.config import Recall, command_overrides, require_file_settings, set_overrides
+
+if TYPE_CHECKING:
+    from tasks.support.workspace import Workspace
+
+_out = Console()
+
+Profile = Annotated[
+    str, typer.Option(help="Make this profile of params.yaml the active one first.")
+]
+"""Written into params.yaml like what --set overrides: DVC reads the settings there. It stays."""
+Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
+
+
+def _prepared(profile: str = "") -> Workspace:
+    """The workspace, with profile and overrides of this command written into its params.yaml."""
+    from tasks.support.params import write_settings
+    from tasks.support.workspace import Workspace
+
+    space = Workspace.here()
+    space.require_room()
+    require_file_settings()
+    write_settings(space, profile, command_overrides())
+    set_overrides([])  # from here on the file says it
+    return space
+
+
+def run(
+    profile: Profile = "",
+    force: Force = False,
+    carry_on: Annotated[
+        bool, typer.Option(help="Start from the last run's memory even if nothing has changed.")
+    ] = False,
+) -> None:
+    """Run the whole pipeline: what is out of date, then the gate's decision."""
+    space = _prepared(profile)  # before Prefect is imported, which hangs on a full disk
+
+    from flows.training import train
+    from tasks.support.run_report import show
+
+    show(space, train(profile=profile, force=force, carry_on=carry_on), _out)
+
+
+def stage(name: str, profile: Profile = "", force: Force = False) -> None:
+    """Run one stage by DVC, as `dvc repro -s NAME` does."""
+    from tasks.support import dvc
+    from tasks.support.workspace import require_stage
+
+    require_stage(name)
+    space = _prepared(profile)
+    env = {"FALCON_FRESH": "1" if force else "0"}
+    how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
+    _out.print(f"{name}: {how}")
+
+
+def train(
+    profile: Profile = "",
+    force: Force = False,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what memory the training takes.")
+    ] = False,
+) -> None:
+    """Run the stage `train`, or with --dry-run its largest batches once, without training."""
+    if not dry:
+        stage("train", profile, force)
+        return
+    from falcon.config import load_settings
+    from tasks.support.workspace import Workspace
+    from tasks.train import dry_run
+
+    space = Workspace.here()
+    # The file keeps its profile: nothing is run.
+    settings = load_settings(space.root / "params.yaml", profile) if profile else space.settings()
+    _print_line(str(dry_run(space, settings)))
+    if settings.machine.processes > 1:
+        _out.print(f"for each of {settings.machine.processes} processes", highlight=False)
+
+
+def _print_line(line: str) -> None:
+    _out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def benchmark(
+    force: Force = False,
+    rescore: Annotated[
+        bool,
+        typer.Option("--rescore", help="Judge the last samples again, without any model."),
+    ] = False,
+) -> None:
+    """Score the present policies against the model in service, and decide again.
+
+    With --rescore nothing is generated or decided: the samples of the last benchmark are
+    judged again into state/rescored.
+    """
+    if rescore:
+        from falcon.cli.evaluate import show
+        from falcon.monitor import ConsoleMonitor
+        from tasks.benchmark import rescore_samples
+        from tasks.support.workspace import Workspace
+
+        show(rescore_samples(Workspace.here(), ConsoleMonitor(Console(stderr=True))))
+        return
+    _prepared()
+    from flows.benchmark import benchmark as flow
+
+    flow(force=force)
+
+
+def schedule(
+    cron: Annotated[str, typer.Option(help="When: minute hour day month weekday.")] = "0 3 * * 1",
+    timezone: Annotated[str, typer.Option(help="Time zone of the schedule.")] = "UTC",
+    name: Annotated[str, typer.Option(help="Name of the deployment.")] = "weekly",
+    port: Annotated[
+        int, typer.Option(help="Port of the Prefect server started if none runs.")
+    ] = 4200,
+) -> None:
+    """Run the pipeline on a schedule, from this process, until interrupted."""
+    _prepared()
+    from tasks.support.prefect_server import running
+
+    with running(port) as url:
+        _out.print(f"Prefect: {url.removesuffix('/api')}   (stop with Ctrl-C)", highlight=False)
+        from flows.deployment import serve  # imports Prefect, which reads the address now
+
+        serve(cron, timezone, name)
+
+
+def study(
+    question: Annotated[
+        str,
+        typer.Argument(
+            help="memory (none, long, short, both: Table IV) or learning (base, plain, mrlf)."
+        ),
+    ],
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each arm.")] = 1,
+    steps: Annotated[int, typer.Option(min=0, help="Meta-updates; 0: the settings'.")] = 0,
+    suite: Annotated[str, typer.Option(help="What arms are scored on.")] = "builtin",
+    samples: Annotated[int, typer.Option(min=1, help="Programs a problem.")] = 4,
+    recall: Annotated[
+        Recall | None, typer.Option(help="Where text is recalled; default: memory.at.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; default: state/study.")] = None,
+) -> None:
+    """Run an experiment of the paper on this workspace's problems and seeded memory.
+
+    Arms are scored as they are trained: on the difficulties of data.difficulties, with programs of
+    at most sampling.max_new_tokens.
+
+    Interrupted, the same command goes on with the arm it was in.
+    """
+    from falcon.monitor import ConsoleMonitor
+    from tasks.support.study import run_study, study_settings
+    from tasks.support.workspace import Workspace
+
+    space = Workspace.here()
+    space.require_room()
+    settings = study_settings(space.settings(), suite, samples, steps, recall)
+    table = run_study(
+        question,
+        space,
+        settings,
+        seeds=[settings.seed + n for n in range(seeds)],
+        out=out or space.state / "study" / question,
+        monitor=ConsoleMonitor(Console(stderr=True)),
+    )
+    _print_line(table)

@@ -1,0 +1,121 @@
+"""Commands for the model in service: move it, look at it, ask it for code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from falcon.errors import UserError
+from falcon.listing import print_code
+
+if TYPE_CHECKING:
+    from tasks.serving.generate import Answer
+
+_out = Console()
+
+
+def promote(
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Promote although the gate refused; kept on record.")
+    ] = False,
+) -> None:
+    """Put the trained model into service, if the gate passed."""
+    from tasks.support.registry import Registry
+
+    version = Registry.here().promote_trained(approve_refused=approve)
+    _out.print(f"version {version.number} is in service")
+
+
+def rollback() -> None:
+    """Put the previous model back into service."""
+    from tasks.support.registry import Registry
+
+    _out.print(f"version {Registry.here().rollback().number} is in service again")
+
+
+def ui(port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5000) -> None:
+    """Show runs, plots and models: an MLflow server on loopback, until interrupted."""
+    from tasks.support.prefect_server import port_free
+    from tasks.support.workspace import Workspace
+
+    space = Workspace.here()
+    if not port_free(port):
+        raise UserError(f"port {port} is in use.", hint=f"falcon ui --port {port + 1}")
+    _out.print(f"MLflow:    http://127.0.0.1:{port}   (stop with Ctrl-C)", highlight=False)
+    _out.print("Prefect:   prefect server start; or the address that `falcon schedule` prints")
+    _out.print(f"Data docs: {space.state / 'data_docs'}/STAGE/index.html", highlight=False)
+    server = subprocess.run([str(space.root / "mlflow" / "server.sh"), str(port)], check=False)
+    if server.returncode not in (0, 130, -2, 143, -15):  # all but a stop by Ctrl-C or SIGTERM
+        raise UserError(f"the MLflow server ended (exit {server.returncode}).")
+
+
+def generate(
+    task: Annotated[str, typer.Argument(help="What the program is to do.")],
+    tests: Annotated[
+        Path | None, typer.Option(help="A file of tests: Python asserts, or JSON stdin/expected.")
+    ] = None,
+    signature: Annotated[str, typer.Option(help='Like "def f(x: int) -> int:".')] = "",
+    example: Annotated[
+        list[str] | None,
+        typer.Option(help='Shown to the model, and run where there are no tests: "f(2) == 4".'),
+    ] = None,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="A whole program, not a function.")
+    ] = False,
+    adapter: Annotated[
+        Path | None, typer.Option(help="A trained adapter in place of the model in service.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="A base model in place of the one in service.")] = "",
+    no_memory: Annotated[bool, typer.Option("--no-memory", help="Recall nothing.")] = False,
+    samples: Annotated[int, typer.Option(min=1, help="Programs; 1 is greedy.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write a program for a task. With tests or examples, exit code 0 if it passes and 1 if not.
+
+    The program goes to standard output, all else to standard error. Of several programs that
+    are tested the best is printed.
+    """
+    from falcon.monitor import ConsoleMonitor, SilentMonitor
+    from tasks.serving import generate as work
+    from tasks.support.workspace import Workspace
+
+    examples = tuple(example or ())
+    request = work.Request(
+        task, tests, signature, stdin, adapter, model, not no_memory, samples, examples
+    )
+    space = Workspace.here()
+    err = Console(stderr=True)
+    monitor = ConsoleMonitor(err) if err.is_terminal else SilentMonitor()
+    answer = work.answer(space, space.settings(), request, monitor)
+    if as_json:
+        typer.echo(json.dumps({"task": task} | answer.as_json()))
+    else:
+        _show_answer(answer, err)
+    best = answer.written[answer.best].verdict
+    raise typer.Exit(1 if best is not None and not best.passed else 0)
+
+
+def _show_answer(answer: Answer, err: Console) -> None:
+    from falcon.sandbox.show import print_verdict
+
+    recalled = "; with recalled experiences" if answer.recalled else ""
+    text = f"model: {answer.served.said}{recalled}"
+    err.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+    best = answer.written[answer.best]
+    shown = [best] if best.verdict else list(answer.written)
+    for number, each in enumerate(shown, start=1):
+        if len(shown) > 1:
+            _out.print(f"# --- {number} of {len(shown)}", highlight=False)
+        print_code(_out, each.program)
+        if not each.finished:
+            err.print("the length limit cut the program (benchmark.max_new_tokens)", style="red")
+    if best.verdict and answer.suite:
+        passing = sum(bool(each.verdict and each.verdict.passed) for each in answer.written)
+        if len(answer.written) > 1:
+            err.print(f"{passing} of {len(answer.written)} programs pass", highlight=False)
+        print_verdict(err, best.verdict, answer.suite)

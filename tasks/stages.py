@@ -1,0 +1,107 @@
+"""The six stages as Prefect tasks, for flows: each runs its DVC stage in a child process.
+
+So device memory is freed between stages and a crash stays in the child. The file of a stage never
+imports this one: its ``run`` starts without Prefect, which costs seconds to import and hangs on a
+full disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from falcon.env import apply
+
+apply()
+
+from prefect import get_run_logger, task  # noqa: E402 - the environment comes first
+from prefect.artifacts import create_markdown_artifact  # noqa: E402
+from prefect.cache_policies import NO_CACHE  # noqa: E402
+
+from falcon.errors import UserError  # noqa: E402
+from tasks.support import dvc  # noqa: E402
+from tasks.support.checks import report_markdown  # noqa: E402
+from tasks.support.errors import StageFailed  # noqa: E402
+from tasks.support.files import read_json  # noqa: E402
+from tasks.support.marker import read_marker  # noqa: E402
+from tasks.support.pipeline_result import StageOutcome  # noqa: E402
+from tasks.support.workspace import STAGES, Workspace  # noqa: E402
+
+RETRY_DELAY = 10.0
+"""Seconds before a stage that failed for reasons of its own is tried once more."""
+
+NOISE = (
+    "To track", "\tgit add", "To enable", "\tdvc config", "Generating lock", "Updating lock",
+    "Use `dvc push`",
+)  # fmt: skip
+"""How those lines of DVC begin that do not help a user of the flow."""
+
+
+@dataclass(frozen=True)
+class FlowContext:
+    """What the stages of one flow share: workspace, parent MLflow run, and whether to run even
+    what is up to date."""
+
+    root: Path
+    parent: str
+    force: bool
+
+
+def log_line(logger: Any) -> Callable[[str], None]:
+    """A function that logs a line of DVC's output, unless it is noise."""
+
+    def log(line: str) -> None:
+        if line.strip() and not line.startswith(NOISE):
+            logger.info(line)
+
+    return log
+
+
+def _worth_retrying(task: Any, run: Any, state: Any) -> bool:
+    """A crash or a full device may pass; bad settings, bad data and failed checks do not."""
+    try:
+        state.result()
+    except StageFailed as fault:
+        return not fault.hopeless
+    except UserError:
+        return False
+    except Exception:  # noqa: BLE001 - anything unknown may pass
+        return True
+    return False
+
+
+def _stage_task(name: str) -> Callable[..., StageOutcome]:
+    """The Prefect task of a stage. DVC alone decides what is up to date, so there is no cache."""
+
+    def run(context: FlowContext, *inputs: StageOutcome) -> StageOutcome:
+        # Results lie in outputs/. `inputs` only lets Prefect draw what depends on what.
+        logger = get_run_logger()
+        space = Workspace(context.root)
+        fresh = "1" if context.force else "0"
+        env = {"FALCON_PARENT_RUN_ID": context.parent, "FALCON_FRESH": fresh}
+        start = time.monotonic()
+        how = dvc.repro(space.root, name, force=context.force, env=env, on_line=log_line(logger))
+        marker = read_marker(space, name)
+        logger.info("%s: %s", name, how)
+        checks = read_json(space.output(name) / "checks.json")
+        create_markdown_artifact(report_markdown(checks), key=f"checks-{name}")
+        times = marker.get("time", {}) if how == "ran" else {}
+        return StageOutcome(name, how, time.monotonic() - start, marker.get("run_id", ""), times)
+
+    run.__name__ = run.__qualname__ = name  # Prefect makes the task's key of it
+    stage_task = task(
+        name=name,
+        task_run_name=name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=1,
+        retry_delay_seconds=RETRY_DELAY,
+        retry_condition_fn=_worth_retrying,
+    )
+    return cast(Callable[..., StageOutcome], stage_task(run))
+
+
+prepare, seed, rollout, train, benchmark, gate = map(_stage_task, STAGES)

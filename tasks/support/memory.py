@@ -1,0 +1,44 @@
+"""Memory: a long-term memory of the workspace, opened as all stages open it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from falcon.config import Settings
+from tasks.support.workspace import Workspace
+
+if TYPE_CHECKING:
+    from falcon.memory import LongTermMemory
+    from falcon.memory.encoder import Encoder
+
+
+def open_memory(
+    space: Workspace,
+    settings: Settings,
+    folder: Path,
+    *,
+    encoder: Encoder | None = None,
+    writable: bool = False,
+    copy_of: Path | None = None,
+) -> LongTermMemory:
+    """A long-term memory, with the search index that all stages share.
+
+    ``encoder`` is that of the settings if not given. With ``copy_of`` the folder is made anew as
+    a copy of that memory.
+    """
+    from falcon.memory import LongTermMemory, make_encoder
+
+    encoder = encoder or make_encoder(settings.memory.encoder)
+    index = space.state / "index" / "long_term"
+    if copy_of is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        with LongTermMemory.open(copy_of, encoder, index=index) as source:
+            source.copy_to(folder)
+    return LongTermMemory.open(folder, encoder, writable=writable, index=index, settings=settings)
+
+
+def has_memory(folder: Path) -> bool:
+    """Whether a folder holds a memory (and not only its README)."""
+    return any(folder.glob("*.jsonl"))

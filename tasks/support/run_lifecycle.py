@@ -1,0 +1,129 @@
+"""Life of an MLflow run: opened, closed by how its work ended, and marked when it crashed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from falcon.config import Settings
+from tasks.support.dvc_files import data_version
+from tasks.support.errors import Killed
+from tasks.support.files import write_json
+from tasks.support.provenance import provenance
+from tasks.support.tracking import Status, TrackedRun, Tracker, flatten
+from tasks.support.workspace import Workspace
+
+
+def _raise_killed(number: int, frame: FrameType | None) -> None:
+    raise Killed(128 + number)
+
+
+@contextmanager
+def closing(run: TrackedRun) -> Iterator[None]:
+    """End ``run`` as FINISHED, FAILED or KILLED by how the block ends.
+
+    SIGTERM becomes :class:`Killed` inside the block (in the main thread). A process that is
+    killed outright cannot report that, so the file ``state/active/RUN.json`` says which process
+    the run belongs to; :func:`mark_crashed_runs` reads it later.
+    """
+    lease = run.tracker.space.state / "active" / f"{run.id}.json"
+    pid = os.getpid()
+    write_json(lease, {"pid": pid, "born": _start_time(pid), "host": socket.gethostname()})
+    try:
+        before = signal.signal(signal.SIGTERM, _raise_killed)
+    except ValueError:  # not the main thread: whoever owns that handles signals
+        before = None
+    status: Status = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    except BaseException as fault:
+        if not isinstance(fault, Exception):  # KeyboardInterrupt and SystemExit, so Killed too
+            status = "KILLED"
+        run.tags({"error": f"{type(fault).__name__}: {fault}"[:1000]})
+        raise
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+        # The lease goes last: killed in between, a later process still finds the run.
+        run.end(status)
+        lease.unlink(missing_ok=True)
+
+
+def _start_time(pid: int) -> float:
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def mark_crashed_runs(tracker: Tracker, resumed: str = "") -> list[str]:
+    """Mark runs whose process on this host is gone as KILLED, and give their ids.
+
+    The run ``resumed`` is left as it is, since it goes on now.
+    """
+    crashed = []
+    for lease in sorted((tracker.space.state / "active").glob("*.json")):
+        try:
+            owner = json.loads(lease.read_text(encoding="utf-8"))
+        except FileNotFoundError:  # another process was faster
+            continue
+        # The start time tells a process from a later one that was given the same number.
+        alive = abs(_start_time(owner["pid"]) - owner["born"]) < 1
+        if owner["host"] != socket.gethostname() or alive:
+            continue
+        if lease.stem != resumed:
+            tracker.reopen(lease.stem).end("KILLED")
+            crashed.append(lease.stem)
+        lease.unlink(missing_ok=True)
+    return crashed
+
+
+@contextmanager
+def pipeline_run(space: Workspace, name: str, settings: Settings) -> Iterator[TrackedRun]:
+    """The MLflow run that is the parent of a flow's stages, closed by how the block ends."""
+    tracker = Tracker(settings, space)
+    tracker.queue.replay()
+    mark_crashed_runs(tracker)
+    run = tracker.create_run(name, {"stage": "pipeline", **provenance(space.root, settings)})
+    with closing(run):
+        yield run
+
+
+@contextmanager
+def stage_run(
+    tracker: Tracker, name: str, settings: Settings, resume: str = ""
+) -> Iterator[TrackedRun]:
+    """The MLflow run of a stage, closed by how the block ends.
+
+    A child of FALCON_PARENT_RUN_ID when that is set. ``resume`` is the run to go on with.
+    """
+    mark_crashed_runs(tracker, resume)
+    root = tracker.space.root
+    if resume:
+        run = tracker.reopen(resume)
+        run.tags({"resumed": datetime.now(UTC).isoformat(timespec="seconds")})
+    else:
+        tags = {"stage": name, **provenance(root, settings)}
+        run = tracker.create_run(name, tags, os.environ.get("FALCON_PARENT_RUN_ID", ""))
+    with closing(run), run.system_metrics(resumed=bool(resume)):
+        run.params(flatten(settings.model_dump(mode="json", exclude={"tracking"})))
+        log_data(run, root, "training" if name in ("prepare", "train") else name)
+        yield run
+
+
+def log_data(run: TrackedRun, root: Path, context: str) -> None:
+    """Name the data version as input of a run, where there is one."""
+    if (root / "data.dvc").is_file():
+        version = data_version(root)
+        run.dataset("data", version, json.dumps({"path": "data.dvc", "md5": version}), context)
+        run.params({"dvc.data.md5": version})

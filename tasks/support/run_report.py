@@ -1,0 +1,123 @@
+"""Run report: what a pipeline run came to, for the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from falcon.evaluation.intervals import Interval
+from tasks.support.pipeline_result import PipelineResult
+from tasks.support.scores import BenchmarkScores, SuiteScore, figure_text, read_scores
+from tasks.support.workspace import Workspace
+
+KINDS = {
+    "load": "model loading",
+    "generate": "generation",
+    "execute": "execution",
+    "embed": "memory and feedback",
+    "recall": "memory and feedback",
+    "feedback": "memory and feedback",
+    "log": "records and checkpoints",
+}
+"""Kinds of work that stages time (metrics ``time/KIND``), and their names here; all others are
+training."""
+
+POLICIES = ("base", "champion", "trained")
+
+
+def show(space: Workspace, result: PipelineResult, out: Console) -> None:
+    """Print scores, times, the decision with its reasons, and where to look further."""
+    out.print()
+    out.print(score_table(read_scores(space.output("benchmark") / "scores.json")))
+    out.print(time_table(result))
+    out.print(share_line(result), highlight=False, soft_wrap=True)
+    _print_decision(out, result)
+    _print_places(out, space)
+
+
+def _number(figure: Interval | None) -> str:
+    return "-" if figure is None else f"{figure.value:.3f}"
+
+
+def _mix(score: SuiteScore) -> str:
+    return ", ".join(f"{name} {share:.0%}" for name, share in score.verdicts.items() if share)
+
+
+def score_table(scores: BenchmarkScores) -> Table:
+    """Policies side by side on every suite."""
+    table = Table(title="Benchmarks", title_justify="left")
+    for name in (
+        "suite", "policy", "pass@1 (interval)", "reward", "style", "complexity", "verdicts",
+    ):  # fmt: skip
+        table.add_column(name)
+    present = [p for p in POLICIES if p in scores.policies]
+    for suite in scores.policies["trained"]:
+        for policy in present:
+            score = scores.policies[policy].get(suite)
+            if score is None:
+                continue
+            figures = (score.reward, score.style, score.complexity)
+            table.add_row(
+                f"{suite} ({score.problems})" if policy == present[0] else "",
+                policy,
+                figure_text(score.pass_at_1).replace("+", ""),
+                *(_number(figure) for figure in figures),
+                _mix(score),
+                end_section=policy == present[-1],
+            )
+    return table
+
+
+def shares(result: PipelineResult) -> dict[str, float]:
+    """Seconds by kind of work. Orchestration is what no stage timed: loading, data, MLflow, DVC."""
+    kinds: dict[str, float] = {}
+    for kind, seconds in ((k, s) for each in result.stages for k, s in each.times.items()):
+        if kind.endswith("_s"):  # a total of its own, not a kind of work
+            continue
+        name = KINDS.get(kind, "training")
+        kinds[name] = kinds.get(name, 0.0) + float(seconds)
+    return {**kinds, "orchestration": max(0.0, result.seconds - sum(kinds.values()))}
+
+
+def time_table(result: PipelineResult) -> Table:
+    """Time of each stage."""
+    table = Table(title=f"Time: {result.seconds:.0f} s in all", title_justify="left")
+    for name in ("stage", "", "seconds"):
+        table.add_column(name, justify="right" if name == "seconds" else "left")
+    for outcome in result.stages:
+        table.add_row(outcome.stage, outcome.how, f"{outcome.seconds:.1f}")
+    return table
+
+
+def share_line(result: PipelineResult) -> str:
+    """What the time went to, the largest share first."""
+    total = max(result.seconds, 1e-9)
+    ordered = sorted(shares(result).items(), key=lambda each: -each[1])
+    return "time went to: " + ", ".join(f"{kind} {s / total:.0%}" for kind, s in ordered)
+
+
+def _print_decision(out: Console, result: PipelineResult) -> None:
+    decision, opponent = result.decision["decision"], result.decision["opponent"]
+    against = f"version {opponent['version']}" if opponent["version"] else "the untrained model"
+    style = "bold green" if decision == "passed" else "bold yellow"
+    out.print(f"\nGate: {decision} (against {against})", style=style)
+    for reason in result.decision["reasons"]:
+        mark, colour = ("ok", "green") if reason["passed"] else ("no", "red")
+        text = f"  {mark}  {reason['name']}: {reason['said']}"
+        out.print(text, style=colour, markup=False, soft_wrap=True)
+    if result.promoted:
+        out.print(f"Version {result.version} is in service (alias champion).")
+    else:
+        why = f": {result.why_not}" if result.why_not else ""
+        text = f"Version {result.version} is registered as challenger, not in service{why}"
+        out.print(text, markup=False, soft_wrap=True)
+
+
+def _print_places(out: Console, space: Workspace) -> None:
+    out.print("\nLook at")
+    out.print("  runs, plots, models   falcon ui    (MLflow on http://127.0.0.1:5000)")
+    for name, path in (
+        ("report page", space.output("benchmark") / "report.html"),
+        ("data docs", space.state / "data_docs" / "prepare" / "index.html"),
+    ):
+        out.print(f"  {name:<21} {path.relative_to(space.root)}", markup=False, highlight=False)
