@@ -1,7 +1,7 @@
 """Tests of a problem as data: cases to call, text to feed, or trusted test code.
 
-Shared by ``falcon.problems`` (which reads them) and ``falcon.sandbox`` (which judges by
-them), so that neither has to know the other. It holds no logic beyond validation.
+``falcon.problems`` reads them and ``falcon.sandbox`` judges by them; because both import this
+file, neither has to import the other. It only validates.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Rule = Literal[
     "apps",
 ]
 """How a returned value is compared: FALCON's own rule, EvalPlus's with its exceptions for
-single tasks, or that of APPS (files of these names in ``falcon/sandbox/inside``)."""
+single tasks, or that of APPS (files of these names in ``falcon/sandbox/worker/compare``)."""
 
 TextRule = Literal["lines", "apps", "apps:unordered"]
 """How printed text is compared: FALCON's own rule, or that of APPS without and with its last

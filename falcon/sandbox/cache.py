@@ -1,10 +1,10 @@
 """Verdict cache: equal programs on equal tests under equal limits are judged once.
 
-A table in one SQLite file, shared by processes. The key takes in all that a verdict depends
-on: program, suite, limits, isolation level, interpreter, and the source of the sandbox
-itself, so that no verdict outlives the code that gave it. Faults of ours are never kept, nor
-are endings by wall time, which a busy machine may bring about. A file that cannot be used is
-done without: the cache saves time and decides nothing.
+A table in one SQLite file, shared by processes. The key is a hash of all that a verdict depends
+on: program, suite, limits, isolation level, interpreter, and the source of the sandbox itself,
+so that no verdict outlives the code that gave it. Faults of ours are never kept, nor timeouts by
+wall time, which a busy machine may cause. Where the file cannot be used, all is judged: the cache
+saves time and decides nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from falcon.sandbox.verdict import Outcome, Verdict
 
 FILE = "verdicts.sqlite"
 MOST = 1_000_000
-"""Verdicts kept; the oldest half goes when there are more."""
+"""Verdicts kept; the oldest half is removed when there are more."""
 _CHUNK = 500
 _BUSY_SECONDS = 10.0
 
@@ -47,7 +47,8 @@ def _source_digest() -> str:
         digest.update(b"-")
     here = Path(__file__).parent
     for file in sorted([here.parent / "suite.py", *here.rglob("*.py")]):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        path = file.relative_to(here.parent)  # several folders have files of one name
+        digest.update(str(path).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 
@@ -68,6 +69,7 @@ class VerdictCache:
         table = sqlite3.connect(
             self.file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
+        # Readers do not wait for a writer; a crash may lose the last verdicts, never the file.
         table.execute("PRAGMA journal_mode=WAL")
         table.execute("PRAGMA synchronous=NORMAL")
         table.execute("CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, body TEXT)")
@@ -79,21 +81,21 @@ class VerdictCache:
         return self._table is not None
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Verdict]:
-        """The verdicts that are known of these keys."""
-        found: dict[bytes, Verdict] = {}
+        """The verdicts that are kept under these keys."""
+        verdicts: dict[bytes, Verdict] = {}
         with self._lock:
-            for start in range(0, len(keys), _CHUNK):
+            for start in range(0, len(keys), _CHUNK):  # SQLite bounds the marks of a query
                 chunk = keys[start : start + _CHUNK]
                 marks = ",".join("?" * len(chunk))
-                for key, body in self._ask(
+                for key, body in self._query(
                     f"SELECT key, body FROM verdicts WHERE key IN ({marks})",  # noqa: S608
                     chunk,
                 ):
                     try:
-                        found[bytes(key)] = Verdict.model_validate_json(body)
+                        verdicts[bytes(key)] = Verdict.model_validate_json(body)
                     except ValidationError:
                         continue
-        return found
+        return verdicts
 
     def keep(self, verdicts: Mapping[bytes, Verdict]) -> None:
         """Add those verdicts that would be the same another time."""
@@ -111,12 +113,12 @@ class VerdictCache:
 
     def _prune(self) -> None:
         with self._lock:
-            count = next(iter(self._ask("SELECT count(*) FROM verdicts", ())), (0,))[0]
+            count = next(iter(self._query("SELECT count(*) FROM verdicts", ())), (0,))[0]
             if count > self.most:
                 oldest = "SELECT rowid FROM verdicts ORDER BY rowid LIMIT ?"
-                self._ask(f"DELETE FROM verdicts WHERE rowid IN ({oldest})", (count // 2,))  # noqa: S608
+                self._query(f"DELETE FROM verdicts WHERE rowid IN ({oldest})", (count // 2,))  # noqa: S608
 
-    def _ask(self, text: str, values: Iterable[Any]) -> list[Any]:
+    def _query(self, text: str, values: Iterable[Any]) -> list[Any]:
         if self._table is None:
             return []
         try:
@@ -126,7 +128,7 @@ class VerdictCache:
             return []
 
     def _abandon(self) -> None:
-        """Go on without: the file is damaged, locked for too long or on a full disk."""
+        """Go on without the file: it is damaged, locked for too long or on a full disk."""
         if self._table is not None:
             self._table.close()
             self._table = None

@@ -1,20 +1,21 @@
-"""What this machine can confine a program with, found by trying to get out.
+"""What this machine can confine a program with, found out by trying to get out.
 
-Versions and feature flags lie (an unshare that succeeds and a mount that is then denied, a
-Landlock ABI without its scopes), so each level is started for real and canary programs try
-what it must refuse.
+Versions and feature flags mislead (an unshare that succeeds and a mount that is then denied, a
+Landlock ABI without its scopes), so each level is started for real, and canary programs try what
+it must refuse.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import platform
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from falcon.config import MachineSettings, Settings
 from falcon.errors import SlotFault, UserError
-from falcon.sandbox.inside import linux
 from falcon.sandbox.program import suite_message
 from falcon.sandbox.slot import Slot
 from falcon.suite import Call, CallSuite
@@ -56,7 +57,7 @@ _READING = ("read /etc/passwd", "list the host's root")
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """The best level here. ``reasons`` says why each better level is not to be had."""
+    """The best level here. ``reasons`` says why each better level does not work."""
 
     level: str
     missing: tuple[str, ...]
@@ -64,32 +65,27 @@ class Isolation:
 
 
 def escaped(slot: Slot, level: str) -> list[str]:
-    """Canaries that got out of a running slot. Raises SlotFault."""
+    """Names of the canaries that got out of a running slot. Raises SlotFault."""
     suite = CallSuite(entry_point="canary", calls=(Call(expected=True),))
     message: dict[str, Any] = {"suite": suite_message(suite)}
-    out = []
+    names = []
     for name, body in _CANARIES.items():
         if level == "L1" and name in _READING:
             continue
         (verdict,) = slot.judge([json.dumps({**message, "code": _PRELUDE + body}).encode()])
         if verdict["outcome"] != "pass":
-            out.append(f"{name} ({verdict['outcome']})")
-    return out
+            names.append(f"{name} ({verdict['outcome']})")
+    return names
 
 
 def _try(level: str) -> str:
     """Empty when the level holds, else why not."""
     try:
-        slot = Slot(Settings().changed({"machine.retries": 0}), level)
+        with closing(Slot(Settings().changed({"machine.retries": 0}), level)) as slot:
+            names = escaped(slot, level)
     except SlotFault as fault:
         return str(fault)
-    try:
-        out = escaped(slot, level)
-    except SlotFault as fault:
-        return str(fault)
-    finally:
-        slot.close()
-    return f"canaries escaped: {', '.join(out)}" if out else ""
+    return f"canaries escaped: {', '.join(names)}" if names else ""
 
 
 @functools.cache
@@ -98,7 +94,8 @@ def probe() -> Isolation:
 
     Takes some tenths of a second the first time and is remembered for the process.
     """
-    if not linux.supported():
+    # The tables of system calls are for this system alone.
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         reason = "only Linux on x86_64 is supported so far"
         return Isolation("L0", ("namespaces", "landlock", "seccomp"), (reason,))
     reasons: list[str] = []
@@ -120,7 +117,7 @@ def require(isolation: Isolation, settings: MachineSettings) -> str:
         )
     if isolation.level == "L1" and not settings.allow_weak:
         raise UserError(
-            f"Only isolation level L1 is to be had here: host files stay readable ({why}).",
+            f"Only isolation level L1 works here: host files stay readable ({why}).",
             hint="Set machine.allow_weak: true to accept that.",
         )
     return isolation.level

@@ -1,7 +1,7 @@
-"""Jobs: what waits for a slot, one line a slot.
+"""Jobs: programs that wait for a slot, in one queue a slot.
 
-Programs of one suite go to one slot as long as it keeps up, because it remembers what it
-learned of the suite. A slot with nothing to do takes from the longest line.
+Programs of one suite go to one slot as long as it keeps up, because its worker remembers the
+suite. A slot with an empty queue takes from the longest one.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ class Job:
 
 
 class Jobs:
-    """Lines of jobs. Safe to use from several threads."""
+    """Queues of jobs. Safe to use from several threads."""
 
     def __init__(self, slots: int) -> None:
-        self._lines: list[deque[Job]] = [deque() for _ in range(slots)]
+        self._queues: list[deque[Job]] = [deque() for _ in range(slots)]
         self._ready = threading.Condition()
         self._closed = False
 
     def put(self, jobs: list[Job]) -> None:
-        """Add jobs to the lines of their suites."""
+        """Add jobs to the queues of their suites."""
         with self._ready:
             for job in jobs:
-                self._lines[job.suite % len(self._lines)].append(job)
+                self._queues[job.suite % len(self._queues)].append(job)
             self._ready.notify_all()
 
     def take(self, slot: int) -> list[Job]:
-        """Wait for jobs; many at once while the line is long, few near its end, so that slots
-        finish together. Empty once the lines are closed and done."""
+        """Wait for jobs; many at once while the queue is long, few near its end, so that slots
+        finish together. Empty once the queues are closed and done."""
         with self._ready:
-            while not any(self._lines):
+            while not any(self._queues):
                 if self._closed:
                     return []
                 self._ready.wait()
-            line = self._lines[slot] or max(self._lines, key=len)
-            return [line.popleft() for _ in range(min(BATCH, 1 + len(line) // 4))]
+            queue = self._queues[slot] or max(self._queues, key=len)
+            return [queue.popleft() for _ in range(min(BATCH, 1 + len(queue) // 4))]
 
     def close(self) -> None:
         """No more will come."""

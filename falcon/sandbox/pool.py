@@ -1,7 +1,7 @@
-"""Sandbox: a pool of slots that judges programs, in order, healing itself.
+"""Sandbox: a pool of slots that judges programs and replaces what breaks.
 
-One daemon thread a slot owns one worker process. Nothing of a program is looked at here
-beyond whether its verdict is known already.
+One daemon thread a slot owns one worker process. Programs are data here: a verdict is looked up
+in the cache or comes from a worker.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from types import TracebackType
 
 from falcon.config import Settings
 from falcon.errors import SlotFault
@@ -30,7 +29,7 @@ class Sandbox:
 
     Raises UserError where programs cannot be run safely. Use it as a context manager, or
     call :meth:`close`. Safe to use from several threads. ``judged`` and ``reused`` count the
-    programs that were run and those whose verdict was known (``machine.cache``).
+    programs that were run and those whose verdict came from the cache (``machine.cache``).
     """
 
     def __init__(self, settings: Settings, *, level: str = "") -> None:
@@ -67,23 +66,24 @@ class Sandbox:
     def judge_all(
         self, programs: Sequence[Program], progress: Callable[[int], None] | None = None
     ) -> list[Verdict]:
-        """Verdicts in the order given. ``progress`` hears the number done, in this thread.
+        """Verdicts in the order given. ``progress`` is called with the number done, in this thread.
 
         Raises UserError for a suite whose values are not plain data, before any is run.
         """
         if self._closed:
             raise RuntimeError("the sandbox is closed")
         suites: dict[int, tuple[str, int]] = {}
-        messages = []
+        messages: list[_Message] = []
         for program in programs:
             key = id(program.suite)
             if key not in suites:
                 text = json.dumps(suite_message(program.suite))
                 suites[key] = text, hash(text)
-            suite, number = suites[key]
+            suite, suite_hash = suites[key]
             trace = ', "trace": true' if program.trace else ""
+            # The suite's text is reused: to encode it for each program would cost more than all else.
             body = f'{{"code": {json.dumps(program.message)}, "suite": {suite}{trace}}}'
-            messages.append((body.encode(), number))
+            messages.append((body.encode(), suite_hash))
         if self._cache is None:
             verdicts = self._run(messages, progress)
             self._count(judged=len(verdicts))
@@ -94,17 +94,17 @@ class Sandbox:
         self, cache: VerdictCache, messages: list[_Message], progress: Callable[[int], None] | None
     ) -> list[Verdict]:
         keys = [key_of(self._common, body) for body, _ in messages]
-        known = cache.find(list(dict.fromkeys(keys)))
-        new = {k: m for k, m in zip(keys, messages, strict=True) if k not in known}
+        verdicts = cache.find(list(dict.fromkeys(keys)))
+        new = {k: m for k, m in zip(keys, messages, strict=True) if k not in verdicts}
         reused = len(messages) - len(new)
         if progress and reused:
             progress(reused)
-        shown = (lambda done: progress(reused + done)) if progress else None
-        fresh = dict(zip(new, self._run(list(new.values()), shown), strict=True))
+        report = (lambda done: progress(reused + done)) if progress else None
+        fresh = dict(zip(new, self._run(list(new.values()), report), strict=True))
         cache.keep(fresh)
         self._count(judged=len(fresh), reused=reused)
-        known |= fresh
-        return [known[key] for key in keys]
+        verdicts |= fresh
+        return [verdicts[key] for key in keys]
 
     def _count(self, judged: int = 0, reused: int = 0) -> None:
         with self._counting:
@@ -119,7 +119,7 @@ class Sandbox:
         self._jobs.put(jobs)
         try:
             self._watch(futures, progress)
-        except BaseException:
+        except BaseException:  # Ctrl-C, say: what no slot has begun is not judged
             for future in futures:
                 future.cancel()
             raise
@@ -156,7 +156,7 @@ class Sandbox:
         if slot is not None and len(messages) > 1:
             try:
                 return slot, [self._verdict(raw) for raw in slot.judge(messages)]
-            except SlotFault:
+            except SlotFault:  # one of them may be to blame: each gets tries of its own below
                 slot.close()
                 slot = None
         verdicts = []
@@ -166,21 +166,21 @@ class Sandbox:
         return slot, verdicts
 
     def _judge(self, slot: Slot | None, message: bytes) -> tuple[Slot | None, Verdict]:
-        fault = ""
+        reason = ""
         for _ in range(self.settings.machine.retries + 1):
             try:
                 if slot is None:
                     slot = Slot(self.settings, self._level)
                 (raw,) = slot.judge([message])
-            except SlotFault as broken:
-                fault = str(broken)
+            except SlotFault as fault:
+                reason = str(fault)
                 if slot is not None:
                     slot.close()
                 slot = None
                 continue
             return slot, self._verdict(raw)
         return None, Verdict(
-            outcome=Outcome.SANDBOX_ERROR, isolation=self._level, detail=fault[:500]
+            outcome=Outcome.SANDBOX_ERROR, isolation=self._level, detail=reason[:500]
         )
 
     def _verdict(self, raw: dict[str, object]) -> Verdict:
@@ -200,10 +200,5 @@ class Sandbox:
     def __enter__(self) -> Sandbox:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from falcon.sandbox.inside.compiler import RETURNS
+from falcon.sandbox.wire.messages import RETURNS
 from falcon.suite import CallSuite, CodeSuite, Suite
 
 _FORGED = "\udc01"
@@ -34,7 +34,8 @@ class Program:
         printing programs may in the checker of APPS."""
         if self.suite.kind == "stdin" and self.suite.rule in ("apps", "apps:unordered"):
             return RETURNS + self.code
-        # The mark is a lone surrogate, which no source may hold: another one is refused alike.
+        # The mark is a lone surrogate, which no source may hold. A program that begins with one
+        # of its own gets another, which is refused alike.
         forged = self.code.startswith(RETURNS)
         return _FORGED + self.code[1:] if forged else self.code
 
@@ -42,18 +43,21 @@ class Program:
 def suite_message(suite: Suite) -> dict[str, object]:
     """The suite as the worker reads it. Raises UserError for values that are not plain data."""
     from falcon.errors import UserError
-    from falcon.sandbox.inside import codec
+    from falcon.sandbox.wire import codec
 
+    fields: dict[str, object] = suite.model_dump(exclude={"calls", "runs"})
+    if isinstance(suite, CodeSuite):
+        return fields
     if not isinstance(suite, CallSuite):
-        return suite.model_dump(mode="json") if isinstance(suite, CodeSuite) else suite.model_dump()
+        return {**fields, "runs": [(run.stdin, run.expected) for run in suite.runs]}
     calls = []
     for number, call in enumerate(suite.calls, 1):
         try:
-            args = codec.encode(list(call.args), budget=False)
-            calls.append({"args": args, "expected": codec.encode(call.expected, budget=False)})
+            arguments = codec.encode(list(call.args), budget=False)
+            calls.append((arguments, codec.encode(call.expected, budget=False)))
         except codec.Unserialisable as fault:
             raise UserError(
                 f"Call {number} of `{suite.entry_point}` holds a {fault}, which is not plain data.",
                 hint="Use None, numbers, text, bytes, lists, tuples, sets and dicts.",
             ) from None
-    return {**suite.model_dump(exclude={"calls"}), "calls": calls}
+    return {**fields, "calls": calls}

@@ -35,8 +35,8 @@ def read_suite(path: Path, *, entry_point: str = "") -> Suite:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
-        told = getattr(fault, "strerror", None) or "is not UTF-8 text"
-        raise UserError(f"{path}: {told}.", hint="Give a file of tests.") from None
+        reason = getattr(fault, "strerror", None) or "is not UTF-8 text"
+        raise UserError(f"{path}: {reason}.", hint="Give a file of tests.") from None
     suite = _from_json(path, text) if path.suffix == ".json" else _from_python(path, text)
     if isinstance(suite, CodeSuite) and suite.check and entry_point:
         return suite.model_copy(update={"entry_point": entry_point})
@@ -64,7 +64,7 @@ def labels(suite: Suite, count: int) -> list[str]:
 
 def called(suite: CodeSuite) -> str:
     """The one name that test code takes from the program, "" when there are several or none."""
-    from falcon.sandbox.inside.instrument import free_names
+    from falcon.sandbox.wire.names import free_names
 
     names = free_names("\n".join((suite.setup, *suite.asserts)))
     return next(iter(names)) if len(names) == 1 else ""
@@ -163,9 +163,7 @@ def _plain(node: ast.FunctionDef) -> bool:
 
 def _checks(node: ast.stmt) -> str:
     """NAME of a statement ``check(NAME)``, else ""."""
-    if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
-        return ""
-    call = node.value
-    if not (isinstance(call.func, ast.Name) and call.func.id == "check" and len(call.args) == 1):
-        return ""
-    return call.args[0].id if isinstance(call.args[0], ast.Name) else ""
+    match node:
+        case ast.Expr(ast.Call(ast.Name("check"), [ast.Name(name)])):
+            return name
+    return ""

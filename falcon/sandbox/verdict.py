@@ -6,46 +6,17 @@ failed (``sandbox_error``), which is never a reward.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from falcon.sandbox.wire.outcome import Outcome
 
-class Outcome(StrEnum):
-    """How a program, or one of its tests, ended."""
-
-    PASS = "pass"
-    WRONG_ANSWER = "wrong_answer"
-    UNSERIALISABLE = "unserialisable_result"
-    PREMATURE_EXIT = "premature_exit"
-    PROTOCOL_VIOLATION = "protocol_violation"
-    RUNTIME_ERROR = "runtime_error"
-    TIMEOUT = "timeout"
-    MEMORY = "memory"
-    OUTPUT_LIMIT = "output_limit"
-    SIGNAL = "signal"
-    SYNTAX_ERROR = "syntax_error"
-    SANDBOX_ERROR = "sandbox_error"
-
-    @property
-    def coarse(self) -> Literal["pass", "failure", "runtime", "syntax", "fault"]:
-        """The four classes of eq. 7, and ``fault`` for our own failures."""
-        match self:
-            case Outcome.PASS:
-                return "pass"
-            case Outcome.WRONG_ANSWER | Outcome.UNSERIALISABLE | Outcome.PROTOCOL_VIOLATION:
-                return "failure"
-            case Outcome.SYNTAX_ERROR:
-                return "syntax"
-            case Outcome.SANDBOX_ERROR:
-                return "fault"
-            case _:
-                return "runtime"
+__all__ = ["CaseResult", "ErrorInfo", "Outcome", "Verdict"]
 
 
 class ErrorInfo(BaseModel):
-    """Where and how a program failed, as the untrusted side reported it (escaped, bounded).
+    """Where and how a program failed, as its own process reports it (escaped, bounded).
 
     ``line`` counts from 1 in the program's own source; 0 when unknown.
     """

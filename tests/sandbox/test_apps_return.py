@@ -9,7 +9,7 @@ import pytest
 
 from falcon.problems.apps import PRELUDE
 from falcon.sandbox import Outcome, Program, Sandbox
-from falcon.sandbox.inside.compiler import RETURNS
+from falcon.sandbox.wire.messages import RETURNS
 from falcon.suite import Call, CallSuite, Run, StdinSuite
 
 PROGRAMS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from falcon.sandbox import Outcome, Program, Sandbox
-from falcon.sandbox.inside.apps import same_output, same_value
+from falcon.sandbox.worker.compare.apps import same_output, same_value
 from falcon.suite import Call, CallSuite, Run, StdinSuite
 
 
@@ -88,10 +88,10 @@ def test_a_prelude_is_there_and_moves_no_line(sandbox: Sandbox) -> None:
     assert traced.cases[0].lines == (1, 2)
     failing = calls.model_copy(update={"prelude": "import nothing_like_it"})
     forged = (
-        "import inside.child as c, sys\n"
+        "import falcon_sandbox.confined.program_main as c, sys\n"
         "f = sys._getframe()\n"
         "while f.f_code.co_name != 'main': f = f.f_back\n"
-        "c._answer(c.PRELUDE_FAILED, f.f_locals['nonce'], b'{}')\n"
+        "c._answer(c.Reply.PRELUDE_FAILED, f.f_locals['nonce'], b'{}')\n"
         "def f(s): return 0\n"
     )
     ours, theirs = sandbox.judge_all(

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from falcon.sandbox.inside import codec
-from falcon.sandbox.inside.compare import same_text, same_value
+from falcon.sandbox.wire import codec
+from falcon.sandbox.worker.compare.value import same_text, same_value
 
 _KEYS = st.one_of(
     st.none(),

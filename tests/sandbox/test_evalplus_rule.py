@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from falcon.sandbox import Outcome, Program, Sandbox
-from falcon.sandbox.inside.evalplus import _close, same
+from falcon.sandbox.worker.compare.evalplus import _close, same
 from falcon.suite import Call, CallSuite, Rule
 
 

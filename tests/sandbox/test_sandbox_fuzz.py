@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from limits import small
 
 from falcon.sandbox import Outcome, Program, Sandbox
-from falcon.sandbox.inside.childproc import MAX_FRAME
+from falcon.sandbox.worker.child_handle import MAX_FRAME
 from falcon.suite import CodeSuite
 
 RIGHT = "def add(a, b):\n    return a + b"

@@ -73,8 +73,8 @@ def test_a_program_can_neither_gain_nor_break_anything_by_its_trace(sandbox: San
     )
     assert sandbox.judge(switched_off).passed
     forged = (
-        "import inside.child as c\n"
-        "c._write(c.CHANNEL, c.TRACE + bytes(8) + b'[1, -1, 9999, \"x\", [1]]')\n" + CODE
+        "import falcon_sandbox.confined.program_main as c\n"
+        "c._write(c.CHANNEL, c.Reply.TRACE + bytes(8) + b'[1, -1, 9999, \"x\", [1]]')\n" + CODE
     )
     verdict = sandbox.judge(Program(forged, one(1, 5, entry="sign"), trace=True))
     assert verdict.passed

@@ -1,0 +1,211 @@
+"""The process that runs one program. Nothing it sends is believed beyond plain data.
+
+It gets compiled code and arguments by its own socket and answers each request with one frame:
+a kind, the request's nonce, and a body. An empty request means that no more will come, and it
+exits. It holds no expected value and no test.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import marshal
+import mmap
+import os
+import sys
+import threading
+import types
+from typing import Any
+
+from ..wire import codec, frames
+from ..wire.messages import NONCE, PRESENCE, SOURCE_NAME, TRUTH, WITH_ARGUMENTS, Job, Reply
+from ..wire.messages import unpack_job as _unpack_job
+
+CHANNEL = 60
+# Bound before a program runs: one that patches these modules changes nothing here.
+_write, _exit, _flush = frames.write, os._exit, sys.stdout.flush
+_dumps, _encode, _decode, _unpack = json.dumps, codec.encode, codec.decode, marshal.loads
+_reserve: list[mmap.mmap] = []
+
+
+def set_reserve() -> None:
+    """Set memory aside for the report of a MemoryError. Called in the template: a mapping that
+    is never touched costs its children nothing."""
+    _reserve.append(mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+
+
+def _report(fault: BaseException) -> bytes:
+    """Type, last line within the program and message of an exception, as JSON."""
+    line, trace = 0, fault.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == SOURCE_NAME:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    if line == 0 and isinstance(fault, SyntaxError) and fault.filename == SOURCE_NAME:
+        line = fault.lineno or 0
+    # The frames hold what filled the memory; without them there is room to answer.
+    fault.__traceback__ = None
+    try:
+        message = str(fault)[:400]
+    except BaseException:  # noqa: BLE001  a program's own __str__ may do anything
+        message = ""
+    return _dumps({"type": type(fault).__name__[:80], "line": line, "message": message}).encode(
+        "ascii", "replace"
+    )
+
+
+class Tracer:
+    """Collects the lines of the program that ran since the last answer."""
+
+    def __init__(self) -> None:
+        self._lines: set[int] = set()
+
+    def start(self) -> None:
+        """Trace this thread and those to come."""
+        threading.settrace(self._enter)
+        sys.settrace(self._enter)
+
+    def _enter(self, frame: types.FrameType, event: str, argument: Any) -> Any:
+        return self._line if frame.f_code.co_filename == SOURCE_NAME else None
+
+    def _line(self, frame: types.FrameType, event: str, argument: Any) -> Any:
+        if event == "line":
+            self._lines.add(frame.f_lineno)
+        return self._line
+
+    def take(self) -> bytes:
+        """The lines in order, as JSON; the next ones are collected anew."""
+        lines, self._lines = self._lines, set()
+        return json.dumps(sorted(lines)).encode()
+
+
+_tracers: list[Tracer] = []  # one, or none without a trace
+
+
+def _answer(kind: bytes, nonce: bytes, body: bytes = b"") -> None:
+    if _tracers:
+        _write(CHANNEL, Reply.TRACE + nonce + _tracers[0].take())
+    _write(CHANNEL, kind + nonce + body)
+
+
+def _fail(nonce: bytes, fault: BaseException, kind: bytes = Reply.ERROR) -> None:
+    while _reserve:
+        _reserve.pop().close()
+    _answer(kind, nonce, _report(fault))
+
+
+def _target(space: dict[str, Any], name: str) -> Any:
+    """What a call names: something the program defines, or ``Class().method``, of a fresh
+    object for each call (LeetCode's form); the first of several that is there (``A().f|f``)."""
+    for each in name.split("|"):
+        owner, _, method = each.partition("().")
+        target = space.get(owner)
+        if target is not None:
+            return getattr(target(), method) if method else target
+    raise NameError(f"name '{owner}' is not defined")
+
+
+def _call(space: dict[str, Any], request: bytes) -> None:
+    nonce = request[:NONCE]
+    name, arguments, named, want = _unpack(request[NONCE:])
+    if isinstance(arguments, str):
+        arguments, named = _decode(arguments, budget=False), _decode(named, budget=False)
+    before = _encode(arguments, budget=False) if want == WITH_ARGUMENTS else ""
+    try:
+        value = _target(space, name)(*arguments, **named)
+        if want == PRESENCE or (want == TRUTH and type(value) is not bool):
+            value = value is not None
+    except BaseException as fault:  # noqa: BLE001  SystemExit and KeyboardInterrupt count too
+        _fail(nonce, fault)
+        return
+    try:
+        text = _encode(value)
+        after = _encode(arguments) if want == WITH_ARGUMENTS else ""
+    except codec.Unserialisable as fault:
+        _answer(Reply.UNSERIALISABLE, nonce, str(fault).encode("utf-8", "replace"))
+    except codec.TooLarge as fault:
+        _answer(Reply.TOO_LARGE, nonce, str(fault).encode("utf-8", "replace"))
+    except BaseException as fault:  # noqa: BLE001  code of the value's own class may run
+        _fail(nonce, fault)
+    else:
+        changed = after if after != before else ""
+        body = len(text).to_bytes(4, "big") + text.encode() + changed.encode()
+        _answer(Reply.VALUE, nonce, body)
+
+
+def _serve_calls(space: dict[str, Any], inbox: frames.Inbox) -> None:
+    while True:
+        try:
+            request = inbox.read()
+        except frames.Closed:
+            return
+        if not request:
+            return
+        _call(space, request)
+
+
+def _finish_program() -> None:
+    """What the interpreter does at its end: other threads, exit functions, output."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    if sys.__stdout__ is not None and sys.__stdout__ is not sys.stdout:
+        sys.__stdout__.flush()
+
+
+def _run_whole(code: types.CodeType, space: dict[str, Any], nonce: bytes) -> None:
+    try:
+        try:
+            exec(code, space)  # noqa: S102
+        except SystemExit as fault:
+            if fault.code not in (None, 0):
+                raise
+        _finish_program()
+    except BaseException as fault:  # noqa: BLE001
+        _flush()
+        _fail(nonce, fault)
+    else:
+        _answer(Reply.DONE, nonce)
+
+
+def _load(code: bytes, space: dict[str, Any], nonce: bytes, done: bytes, failed: bytes) -> bool:
+    try:
+        exec(_unpack(code), space)  # noqa: S102
+    except BaseException as fault:  # noqa: BLE001
+        _fail(nonce, fault, failed)
+        return False
+    _answer(done, nonce)
+    return True
+
+
+def main(channel: int, stdin: int, stdout: int) -> None:
+    """Run the job that comes by ``channel`` and exit. Never returns."""
+    # A number that programs do not reach: they may close or replace the first few.
+    os.dup2(channel, CHANNEL, inheritable=False)
+    os.dup2(stdin, 0)
+    os.dup2(stdout, 1)
+    os.closerange(3, CHANNEL)
+    os.closerange(CHANNEL + 1, 64)
+    try:
+        # The first byte on the socket: the kernel tells the worker who wrote it.
+        _write(CHANNEL, Reply.HELLO)
+        inbox = frames.Inbox(CHANNEL)
+        kind, nonce, prelude, code = _unpack_job(inbox.read())
+        whole = kind in (Job.WHOLE, Job.WHOLE_TRACED)
+        name = "__main__" if whole else "solution"
+        module = types.ModuleType(name)
+        sys.modules[name] = module
+        space = module.__dict__
+        # The end of the prelude is sent first, so that no program can pretend that it failed.
+        ends = Reply.PRELUDE_RAN, Reply.PRELUDE_FAILED
+        if prelude and not _load(prelude, space, nonce, *ends):
+            return
+        if kind in (Job.WHOLE_TRACED, Job.MODULE_TRACED):
+            _tracers.append(Tracer())
+            _tracers[0].start()
+        if whole:
+            _run_whole(_unpack(code), space, nonce)
+        elif _load(code, space, nonce, Reply.LOADED, Reply.ERROR):
+            _serve_calls(space, inbox)
+    finally:
+        _exit(0)  # whatever was raised: the worker has its answer, or the lack of one

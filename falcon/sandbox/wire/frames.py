@@ -1,0 +1,70 @@
+"""Frames: payloads over a stream socket, each with its length in four bytes before it."""
+
+from __future__ import annotations
+
+import os
+
+_HEAD = 4
+
+
+class Closed(Exception):
+    """The other end is gone."""
+
+
+class BadFrame(Exception):
+    """A length that no frame can have here."""
+
+
+def pack(payload: bytes) -> bytes:
+    """One frame."""
+    return len(payload).to_bytes(_HEAD, "big") + payload
+
+
+def write(fd: int, payload: bytes) -> None:
+    """Write one frame to a blocking ``fd``. Raises OSError."""
+    data = memoryview(pack(payload))
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def take(buffer: bytearray, smallest: int = 0, largest: int = 1 << 32) -> bytes | None:
+    """Remove the first payload from ``buffer``; None while it is incomplete. Raises BadFrame."""
+    if len(buffer) < _HEAD:
+        return None
+    size = int.from_bytes(buffer[:_HEAD], "big")
+    if not smallest <= size <= largest:
+        raise BadFrame
+    end = _HEAD + size
+    if len(buffer) < end:
+        return None
+    payload = bytes(buffer[_HEAD:end])
+    del buffer[:end]
+    return payload
+
+
+class Inbox:
+    """Frames that are read ahead from a blocking ``fd``: many for one system call."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._data, self._at = b"", 0
+
+    def read(self) -> bytes:
+        """The next payload. Raises Closed at the end of the stream."""
+        return self._exactly(int.from_bytes(self._exactly(_HEAD), "big"))
+
+    def _exactly(self, size: int) -> bytes:
+        start, end = self._at, self._at + size
+        if end > len(self._data):
+            # Parts are joined once: adding each to the rest would copy a large frame many times.
+            parts = [self._data[start:]]
+            missing = size - len(parts[0])
+            while missing > 0:
+                part = os.read(self._fd, 1 << 16)
+                if not part:
+                    raise Closed
+                parts.append(part)
+                missing -= len(part)
+            self._data, start, end = b"".join(parts), 0, size
+        self._at = end
+        return self._data[start:end]

@@ -1,0 +1,42 @@
+"""How processes of the sandbox start: as fresh interpreters, never as forks of the trainer."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+PACKAGE = "falcon_sandbox"
+"""Name of ``falcon/sandbox`` in these processes. It stands for the folder without running its
+``__init__``, so that none of them loads falcon, pydantic or torch."""
+_BOOT = (
+    "import sys, types, importlib; p = types.ModuleType(sys.argv[1]); p.__path__ = [sys.argv[2]]; "
+    "sys.modules[p.__name__] = p; importlib.import_module(sys.argv[3]).start(*sys.argv[4:])"
+)
+_PR_SET_PDEATHSIG = 1
+# PyDLL keeps the interpreter's lock: a forked child has no other thread to give it to.
+_libc = ctypes.PyDLL(None, use_errno=True)
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """Command line of an interpreter that calls ``start(*arguments)`` of one of our modules.
+
+    ``-P -s -S``: its module path is the standard library alone.
+    """
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    flags = ["-P", "-s", "-S", "-B", "-X", "utf8"]
+    names = [PACKAGE, folder, f"{PACKAGE}.{module}"]
+    return [sys.executable, *flags, "-c", _BOOT, *names, *arguments]
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the thread that started it ends. Raises OSError.
+
+    ``parent`` is its process id; 0 where it is in another namespace and has no id here.
+    """
+    if _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), "prctl PR_SET_PDEATHSIG")
+    # It may have ended before the call, and then no signal comes.
+    if parent and os.getppid() != parent:
+        os._exit(1)

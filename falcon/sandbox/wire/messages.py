@@ -1,0 +1,151 @@
+"""Messages: what each process of a slot is told, and the first byte of each answer."""
+
+from __future__ import annotations
+
+import marshal
+import struct
+from typing import Any, NamedTuple
+
+from . import codec
+
+SOURCE_NAME = "<program>"
+RETURNS = "\udc00"
+"""Before a source: it may return at its top level. No source that compiles begins so."""
+NONCE = 8
+"""Bytes of a nonce, which a child must repeat in its answer."""
+VALUE_ONLY, WITH_ARGUMENTS, TRUTH, PRESENCE = range(4)
+"""What a request wants of the result: the value; with it the arguments where the call changed
+them; a bool as it is and else whether there is a value; or just whether there is one."""
+
+
+class CompilerAnswer:
+    """First byte of what the compiler sends."""
+
+    CODE, NUMPY_CODE, BAD, FATAL = b"K", b"N", b"S", b"X"
+
+
+class OracleMessage:
+    """First byte of what the oracle sends. OTHERWISE: the tests made other calls than foreseen."""
+
+    CALL, ENDINGS, END, BROKEN, OTHERWISE = b"C", b"T", b"E", b"B", b"O"
+
+
+class Job:
+    """First byte of the one job of a child: a whole program or a module to call, traced or not."""
+
+    WHOLE, MODULE, WHOLE_TRACED, MODULE_TRACED = b"W", b"M", b"w", b"m"
+
+
+class Reply:
+    """First byte of what a child sends; but for HELLO the nonce of its request follows."""
+
+    HELLO, LOADED, DONE, TRACE, PRELUDE_RAN, PRELUDE_FAILED = b"H", b"L", b"D", b"T", b"R", b"P"
+    VALUE, ERROR, UNSERIALISABLE, TOO_LARGE = b"V", b"E", b"U", b"O"
+
+
+def pack_job(kind: bytes, nonce: bytes, code: bytes, prelude: bytes) -> bytes:
+    """A job: compiled code of the program, and of what runs before it (may be empty)."""
+    return kind + nonce + len(prelude).to_bytes(4, "big") + prelude + code
+
+
+def unpack_job(job: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Kind, nonce, prelude and code."""
+    middle = 13 + int.from_bytes(job[9:13], "big")  # 1 byte, 8 of the nonce, 4 of the length
+    return job[:1], job[1:9], job[13:middle], job[middle:]
+
+
+def request(function: str, arguments: str, named: str, *, want: int = VALUE_ONLY) -> bytes:
+    """A request without its nonce: what to call with which encoded arguments.
+
+    Marshalled: the child may trust what we send, and has marshal's code in its memory already.
+    """
+    given: tuple[Any, Any] = (arguments, named)
+    if "bytearray" not in arguments and "bytearray" not in named:  # marshal would make it bytes
+        given = codec.decode(arguments, budget=False), codec.decode(named, budget=False)
+    return marshal.dumps((function, *given, want), 2)
+
+
+class ChildStatus(NamedTuple):
+    """How a child ended, as its zygote reports: wait status and CPU seconds."""
+
+    status: int
+    cpu: float
+
+    def pack(self) -> bytes:
+        """As one message."""
+        return struct.pack("!id", *self)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> ChildStatus:
+        """Inverse of :meth:`pack`."""
+        return cls(*struct.unpack("!id", data))
+
+
+class WorkerConfig(NamedTuple):
+    """What a worker is started with."""
+
+    level: str
+    packages: list[str]
+    memory_mib: int
+    cpu_each: float  # seconds for one test
+    cpu_total: float  # seconds for all tests of a program
+    output_bytes: int
+    retries: int
+    trainer: int  # process id
+
+
+class Confinement(NamedTuple):
+    """What a confined process is started with."""
+
+    level: str
+    packages: list[str]
+    memory_mib: int
+    cpu_seconds: float
+    parent: int  # process id
+    numpy: bool = False  # import it before the first program
+
+
+class CallTests(NamedTuple):
+    """A CallSuite."""
+
+    entry_point: str
+    calls: list[tuple[str, str]]  # encoded arguments and expected value
+    atol: float
+    rule: str
+    reference: str
+    prelude: str
+
+
+class StdinTests(NamedTuple):
+    """A StdinSuite."""
+
+    runs: list[tuple[str, str]]  # standard input and expected output
+    rule: str
+    prelude: str
+
+
+class CodeTests(NamedTuple):
+    """A CodeSuite."""
+
+    entry_point: str
+    asserts: tuple[str, ...]
+    check: str
+    setup: str
+    prelude: str
+
+
+class JudgeRequest(NamedTuple):
+    """One program and its tests, as the trainer sends them."""
+
+    code: str
+    tests: CallTests | StdinTests | CodeTests
+    trace: bool = False
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> JudgeRequest:
+        """A request as JSON gives it. It comes from the trainer: not checked."""
+        fields = dict(raw["suite"])
+        kind = {"call": CallTests, "stdin": StdinTests, "code": CodeTests}[fields.pop("kind")]
+        if kind is CodeTests:  # it is the key of what is kept of a suite
+            fields["asserts"] = tuple(fields["asserts"])
+        return cls(raw["code"], kind(**fields), raw.get("trace", False))

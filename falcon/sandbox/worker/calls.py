@@ -1,0 +1,141 @@
+"""Suites of calls: each value that the program returns is compared with what is expected.
+
+Calls do not depend on one another, so all are put to one child at once. A child that dies is
+replaced, so that one crash does not decide the other tests; after a timeout the rest count as
+timeouts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from ..wire import codec
+from ..wire.messages import PRESENCE, TRUTH, VALUE_ONLY, CallTests, request
+from ..wire.outcome import Ending, Outcome
+from .child_handle import violation
+from .compare import apps, evalplus
+from .compare.value import same_value
+from .compiled import compile_source
+from .handles import Fault
+from .runner import Execution, Runner
+from .stopwatch import Limits
+from .suite_cache import SuiteCache
+
+_REFERENCE_LIMITS = 4
+
+
+class Question(NamedTuple):
+    """One call of the program, and what judges the value that came back."""
+
+    request: bytes
+    settle: Callable[[Any], Ending]
+
+
+def judge(runner: Runner, tests: CallTests, cache: SuiteCache) -> list[Ending]:
+    """The ending of each call. Raises Fault."""
+    presence = tests.rule == "evalplus:not-none"
+    if tests.reference:
+        expected = _expected(runner, tests, cache, PRESENCE if presence else VALUE_ONLY)
+    else:
+        expected = [codec.decode(value, budget=False) for _, value in tests.calls]
+    requests = _requests(tests, TRUTH if presence else VALUE_ONLY)
+    questions = [
+        Question(request, partial(_compared, tests, arguments, value))
+        for request, (arguments, _), value in zip(requests, tests.calls, expected, strict=True)
+    ]
+    return ask(runner, questions)
+
+
+def _requests(tests: CallTests, want: int) -> list[bytes]:
+    none, name = codec.encode({}), tests.entry_point
+    if tests.rule == "apps":
+        name = f"Solution().{name}|{name}"
+    return [request(name, arguments, none, want=want) for arguments, _ in tests.calls]
+
+
+def _expected(runner: Runner, tests: CallTests, cache: SuiteCache, want: int) -> list[Any]:
+    """What the suite's reference returns, remembered for the programs to come.
+
+    The reference runs like any program, with more time. Raises Fault when it fails.
+    """
+    requests = _requests(tests, want)
+    text = "\0".join((tests.reference, *map(repr, requests)))
+    key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    kept = cache.expected.get(key)
+    if kept is not None:
+        return kept
+    reference = compile_source(runner.handles, tests.reference)
+    if isinstance(reference, Ending):
+        raise Fault("the reference of the tests does not compile")
+    cpu, total, output = runner.limits
+    wide = Limits(_REFERENCE_LIMITS * cpu, _REFERENCE_LIMITS * total, output)
+    values: list[Any] = []
+
+    def keep(value: Any) -> Ending:
+        values.append(value)
+        return Ending(Outcome.PASS)
+
+    endings = ask(Runner(runner.handles, reference, wide), [Question(r, keep) for r in requests])
+    for number, ending in enumerate(endings, start=1):
+        if ending.outcome is not Outcome.PASS:
+            how = f"{ending.outcome} ({ending.error.type if ending.error else ''})"
+            raise Fault(f"the reference of the tests ends in {how} on input {number}")
+    cache.expected.put(key, values, 1)
+    return values
+
+
+def _compared(tests: CallTests, arguments: str, expected: Any, value: Any) -> Ending:
+    try:
+        if tests.rule == "value":
+            right = same_value(expected, value, tests.atol)
+        elif tests.rule == "apps":
+            right = apps.same_value(expected, value)
+        else:
+            inputs = codec.decode(arguments, budget=False)
+            right = evalplus.same(tests.rule, expected, value, inputs, tests.atol)
+    except RecursionError:
+        right = False
+    return Ending(Outcome.PASS if right else Outcome.WRONG_ANSWER)
+
+
+def ask(runner: Runner, questions: Sequence[Question]) -> list[Ending]:
+    """An ending for each question, all put to one child unless it dies."""
+    endings: list[Ending] = []
+    while len(endings) < len(questions):
+        left = questions[len(endings) :]
+        with runner.execution(patient=True) as execution:
+            execution.ask_all(question.request for question in left)
+            broken = execution.load()
+            if broken:
+                # Loading fails alike every time: all tests that are left end so.
+                return endings + [runner.with_lines(broken, execution.loading)] * len(left)
+            replace = _answers(runner, execution, left, endings)
+        if not (runner.may_respawn() and replace):
+            endings += [endings[-1]] * (len(questions) - len(endings))
+    return endings
+
+
+def _answers(
+    runner: Runner, execution: Execution, questions: Sequence[Question], endings: list[Ending]
+) -> bool:
+    """Judge until the child dies; False if the remaining tests must not run."""
+    for question in questions:
+        answer = execution.answer()
+        ending = answer.ending or _settled(question, answer.value)
+        lines = execution.loading | execution.lines
+        endings.append(ending if answer.dead else runner.with_lines(ending, lines))
+        if answer.dead or ending.outcome is Outcome.PROTOCOL_VIOLATION:
+            return ending.outcome is not Outcome.TIMEOUT
+    return True
+
+
+def _settled(question: Question, body: bytes) -> Ending:
+    size = int.from_bytes(body[:4], "big")  # of the value; what follows is not asked for here
+    try:
+        value = codec.decode(body[4 : 4 + size])
+    except codec.Malformed as fault:
+        return violation(str(fault)[:100])
+    return question.settle(value)

@@ -1,0 +1,186 @@
+"""Suites of test code. Asserts on literal calls are judged here; all else needs the oracle.
+
+The oracle's tests call the program by way of the worker, call by call, and each such call costs
+two turns of three processes. But a test mostly makes the same calls of every program of a
+group. So the calls that it made of the last program are put to the next one at once, and the
+oracle then runs the test on those replies. It takes a reply only where the test makes exactly
+the foreseen call, in order. At the first difference all of it is thrown away, the time spent
+too, and the program is judged call by call: no verdict depends on what was judged before.
+"""
+
+from __future__ import annotations
+
+import json
+import marshal
+from functools import partial
+from typing import Any
+
+from ..wire.messages import CodeTests, OracleMessage, Reply
+from ..wire.outcome import Ending, ErrorReport, Outcome
+from . import calls, literal
+from .handles import Fault
+from .runner import Execution, Runner
+from .suite_cache import SuiteCache
+
+ORACLE_SECONDS = 10.0
+MOST_BYTES = 1 << 18
+"""A test whose calls have more bytes in all is not foreseen."""
+MOST_MISSES = 3
+"""Nor is one that made other calls this often in a row."""
+
+
+def judge(runner: Runner, tests: CodeTests, cache: SuiteCache) -> list[Ending]:
+    """The ending of each assert. Raises Fault."""
+    asserts = literal.tests_of(tests.check, tests.asserts, tests.setup, tests.entry_point)
+    if asserts is None:
+        return _by_oracle(runner, tests, cache)
+    questions = [calls.Question(t.request, partial(_settled, t)) for t in asserts if t.calls]
+    endings = iter(calls.ask(runner, questions))
+    return [next(endings) if test.calls else _settled(test, None) for test in asserts]
+
+
+def _settled(test: literal.Test, value: Any) -> Ending:
+    try:
+        return Ending(Outcome.PASS if test.holds(value) else Outcome.WRONG_ANSWER)
+    except Exception as fault:  # noqa: BLE001  the comparison failed on what the program returned
+        error = ErrorReport(type(fault).__name__, message=f"in the test: {fault}"[:300])
+        return Ending(Outcome.WRONG_ANSWER, error)
+
+
+def _by_oracle(runner: Runner, tests: CodeTests, cache: SuiteCache) -> list[Ending]:
+    foreseen, misses = cache.calls.get(tests) or ([], 0)
+    if foreseen and not runner.traced:
+        replies = _replies(runner, foreseen)
+        endings = _on_replies(runner, tests, foreseen, replies) if replies else None
+        if endings:
+            return endings
+        runner.forget_time()
+        misses += replies is not None
+    session = Session(runner)
+    endings = _call_by_call(runner, tests, session)
+    size = sum(map(len, session.requests))
+    if size > MOST_BYTES or misses >= MOST_MISSES:
+        cache.calls.put(tests, ([], MOST_MISSES), 1000)
+    else:
+        # Some bytes for the key and the objects, so that empty entries count, too.
+        cache.calls.put(tests, (session.requests, misses), 1000 + size)
+    return endings
+
+
+def _replies(runner: Runner, requests: list[bytes]) -> list[bytes] | None:
+    """What the program replies to each request in turn; None when it dies of one, so that a
+    fresh child is needed for the next."""
+    replies: list[bytes] = []
+    with runner.execution(patient=True) as execution:
+        execution.ask_all(requests)
+        broken = execution.load()
+        if broken:
+            return [_error(broken)] * len(requests)
+        while len(replies) < len(requests):
+            value, ending, dead = execution.answer()
+            if ending is None:
+                replies.append(Reply.VALUE + value)
+                continue
+            if ending.outcome is Outcome.TIMEOUT:  # as call by call, no other is made
+                return replies + [_error(ending)] * (len(requests) - len(replies))
+            if dead or ending.outcome is Outcome.PROTOCOL_VIOLATION:
+                return None
+            replies.append(_error(ending))
+    return replies
+
+
+def _error(ending: Ending) -> bytes:
+    return Reply.ERROR + json.dumps(ending).encode()
+
+
+def _on_replies(
+    runner: Runner, tests: CodeTests, requests: list[bytes], replies: list[bytes]
+) -> list[Ending] | None:
+    """The endings, or None when the test made other calls than those."""
+    server = runner.handles.server("oracle")
+    server.start_clock()
+    pairs = marshal.dumps(list(zip(requests, replies, strict=True)))
+    server.send(json.dumps(tests).encode(), pairs)
+    try:
+        message = server.receive(ORACLE_SECONDS)
+    except TimeoutError:
+        runner.handles.drop("oracle")
+        return None
+    if message[:1] != OracleMessage.ENDINGS:
+        return None
+    return [Ending.from_list(raw) for raw in json.loads(message[1:])]
+
+
+def _call_by_call(runner: Runner, tests: CodeTests, session: Session) -> list[Ending]:
+    server = runner.handles.server("oracle")
+    server.start_clock()
+    server.send(json.dumps(tests).encode(), b"")
+    endings: list[Ending] = []
+    try:
+        while True:
+            message = server.receive(ORACLE_SECONDS)
+            kind, body = message[:1], message[1:]
+            if kind == OracleMessage.CALL:
+                server.send(session.call(body))
+            elif kind == OracleMessage.ENDINGS:
+                endings += [session.with_lines(Ending.from_list(raw)) for raw in json.loads(body)]
+            elif kind == OracleMessage.BROKEN:
+                raise Fault(f"the tests cannot run: {body.decode('utf-8', 'replace')}")
+            else:
+                break
+    except TimeoutError:
+        # A test that will not end on the values it got: the program that gave them is to blame.
+        runner.handles.drop("oracle")
+        endings.append(Ending(Outcome.TIMEOUT, ErrorReport("TestTimeout")))
+    finally:
+        session.close()
+    if not endings:
+        raise Fault("the tests asserted nothing")
+    return endings
+
+
+class Session:
+    """The child behind the oracle's stubs, replaced when it dies. ``requests``: all it got."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.requests: list[bytes] = []
+        self._runner = runner
+        self._execution: Execution | None = None
+        # Set once no other child will be started: the reply to every further call.
+        self._final: Ending | None = None
+        self._loading: set[int] = set()
+        self._lines: set[int] = set()
+
+    def call(self, request: bytes) -> bytes:
+        """Put one call to the program; the oracle's reply frame."""
+        self.requests.append(request)
+        if self._final is None and self._execution is None:
+            self._execution = self._runner.execution()
+            self._final = self._execution.load()
+            self._loading = self._execution.loading
+        if self._final is not None:
+            return _error(self._final)
+        assert self._execution is not None
+        answer = self._execution.call(request)
+        self._lines |= self._execution.lines
+        if answer.ending is None:
+            return Reply.VALUE + answer.value
+        outcome = answer.ending.outcome
+        gone = self._execution.child.ended is not None or outcome is Outcome.PROTOCOL_VIOLATION
+        may_go_on = not gone or self._runner.may_respawn()
+        if outcome is Outcome.TIMEOUT or not may_go_on:
+            self._final = answer.ending
+        if gone:
+            self.close()
+        return _error(answer.ending)
+
+    def with_lines(self, ending: Ending) -> Ending:
+        """The ending of one test with the lines that ran since the last one, and on loading."""
+        lines, self._lines = self._lines, set()
+        return self._runner.with_lines(ending, self._loading | lines)
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        execution, self._execution = self._execution, None
+        if execution is not None:
+            execution.finish()

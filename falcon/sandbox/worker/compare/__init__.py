@@ -1,0 +1,1 @@
+"""Rules of comparison, one file each, on plain data and text that a program returned."""

@@ -1,0 +1,175 @@
+"""Handles of the confined processes of a slot: started when needed, timed, replaced, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from typing import Literal
+
+from ..wire import frames, launch
+from ..wire.messages import Confinement, WorkerConfig
+
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+START_SECONDS, RETIRE_SECONDS = 30.0, 1.0
+RECYCLE_AFTER = 4000
+"""Programs that one zygote forks children for."""
+SLOWER_TRACED = 10
+Role = Literal["slim", "numpy", "compiler", "oracle"]
+"""Two zygotes, without and with numpy, and two servers."""
+
+
+class Fault(Exception):
+    """Something of ours broke; worth another try on fresh processes."""
+
+
+def cpu_clock(pid: int) -> float | None:
+    """CPU seconds a process has used, None once it is gone."""
+    try:
+        # The kernel's name for the CPU clock of another process (CPUCLOCK_SCHED is 2).
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return None
+
+
+class ConfinedProcess:
+    """One confined process and our end of its socket. ``kind`` is the socket's type."""
+
+    def __init__(self, role: str, config: Confinement, kind: socket.SocketKind) -> None:
+        self.role = role
+        self.sock, theirs = socket.socketpair(socket.AF_UNIX, kind)
+        self.used = 0
+        text = json.dumps(config._asdict())
+        try:
+            self.process = subprocess.Popen(
+                launch.command("confined.entry", role, text, str(theirs.fileno())),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=ENVIRONMENT,
+                cwd="/",
+            )
+        except OSError as fault:
+            self.sock.close()
+            raise Fault(f"the {role} could not be started: {fault}") from None
+        finally:
+            theirs.close()
+
+    def await_ready(self) -> None:
+        """Wait until it is confined. Raises Fault with its reason."""
+        if not select.select([self.sock], [], [], START_SECONDS)[0]:
+            raise Fault(f"the {self.role} did not start within {START_SECONDS:.0f} s")
+        message = self.sock.recv(4096)
+        if message != b"ready":
+            reason = message.decode("utf-8", "replace").removeprefix("fault ") or "it ended"
+            raise Fault(f"the {self.role} could not be confined: {reason}")
+
+    def retire(self) -> None:
+        """Let an idle one end by itself, so that its time is accounted to us; else kill it."""
+        self.sock.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(RETIRE_SECONDS)
+        self.stop()
+
+    def stop(self) -> None:
+        """Kill it (and with it everything in its namespace) and reap it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.sock.close()
+
+
+class Server(ConfinedProcess):
+    """A process that answers in frames (compiler, oracle), timed by its own CPU clock."""
+
+    def __init__(self, role: str, config: Confinement) -> None:
+        super().__init__(role, config, socket.SOCK_STREAM)
+        self._buffer = bytearray()
+        self._mark = 0.0
+
+    def start_clock(self) -> None:
+        """CPU time counts from here."""
+        self._mark = cpu_clock(self.process.pid) or 0.0
+
+    def send(self, *payloads: bytes) -> None:
+        """Write frames. Raises Fault when the process is gone."""
+        try:
+            self.sock.sendall(b"".join(map(frames.pack, payloads)))
+        except OSError as fault:
+            raise Fault(f"the {self.role} is gone: {fault}") from None
+
+    def receive(self, cpu_seconds: float) -> bytes:
+        """The next payload. Raises Fault when it ended, TimeoutError past its CPU time."""
+        while (payload := frames.take(self._buffer)) is None:
+            used = (cpu_clock(self.process.pid) or 0.0) - self._mark
+            if used > cpu_seconds:
+                raise TimeoutError(f"the {self.role} used {used:.1f} s")
+            # It cannot use more CPU time than passes; where it gets no processor we look again.
+            if select.select([self.sock], [], [], max(0.02, cpu_seconds - used))[0]:
+                part = self.sock.recv(1 << 16)
+                if not part:
+                    raise Fault(f"the {self.role} ended")
+                self._buffer += part
+        return payload
+
+
+class Handles:
+    """The confined processes of a slot by role, started when first needed."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._zygotes: dict[Role, ConfinedProcess] = {}
+        self._servers: dict[Role, Server] = {}
+
+    def zygote(self, *, numpy: bool) -> ConfinedProcess:
+        """The one that programs with, or without, numpy are forked from. Raises Fault."""
+        role: Role = "numpy" if numpy else "slim"
+        if role in self._zygotes and self._zygotes[role].used >= RECYCLE_AFTER:
+            self._zygotes.pop(role).retire()
+        if role not in self._zygotes:
+            self.start(role)
+        return self._zygotes[role]
+
+    def server(self, role: Literal["compiler", "oracle"]) -> Server:
+        """The server of this role. Raises Fault."""
+        if role not in self._servers:
+            self.start(role)
+        return self._servers[role]
+
+    def start(self, *roles: Role) -> None:
+        """Start several at once: they confine themselves side by side. Raises Fault."""
+        config, me = self._config, os.getpid()
+        common = config.level, config.packages
+        started: list[ConfinedProcess] = []
+        for role in roles:
+            if role in ("slim", "numpy"):
+                most = SLOWER_TRACED * config.cpu_total
+                limits = Confinement(*common, config.memory_mib, most, me, numpy=role == "numpy")
+                # Messages keep their bounds, so that a request and its descriptors stay together.
+                self._zygotes[role] = ConfinedProcess("zygote", limits, socket.SOCK_SEQPACKET)
+                started.append(self._zygotes[role])
+            else:
+                # An hour for all its questions: each is timed on its own.
+                limits = Confinement(*common, max(512, config.memory_mib), 3600, me)
+                self._servers[role] = Server(role, limits)
+                started.append(self._servers[role])
+        for process in started:
+            process.await_ready()
+
+    def drop(self, role: Literal["compiler", "oracle"]) -> None:
+        """End a server; the next use starts a fresh one."""
+        if role in self._servers:
+            self._servers.pop(role).stop()
+
+    def reset(self) -> None:
+        """End all processes."""
+        for process in [*self._zygotes.values(), *self._servers.values()]:
+            process.stop()
+        self._zygotes.clear()
+        self._servers.clear()

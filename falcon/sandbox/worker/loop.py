@@ -1,0 +1,116 @@
+"""The loop of a slot's worker: takes programs from the trainer, heals its processes, answers."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import time
+import warnings
+from typing import Any
+
+from ..wire import frames, launch
+from ..wire.messages import CallTests, CodeTests, JudgeRequest, StdinTests, WorkerConfig
+from ..wire.outcome import Ending, Outcome
+from . import calls, code, stdin
+from .compiled import compile_ahead, compile_source, with_prelude
+from .handles import SLOWER_TRACED, Fault, Handles
+from .runner import Runner
+from .stopwatch import Limits
+from .suite_cache import SuiteCache
+
+_BY_SEVERITY = list(Outcome)
+
+
+class Worker:
+    """Judges programs one after the other."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self.config = config
+        self.handles = Handles(config)
+        self.cache = SuiteCache()
+
+    def warm(self) -> None:
+        """Start what nearly every program needs. Raises Fault."""
+        self.handles.start("slim", "compiler")
+
+    def judge_all(self, requests: list[JudgeRequest]) -> list[dict[str, Any]]:
+        """The verdicts on several programs."""
+        answers = compile_ahead(self.handles, [request.code for request in requests])
+        return [self.judge(r, compiled) for r, compiled in zip(requests, answers, strict=True)]
+
+    def judge(self, request: JudgeRequest, compiled: bytes = b"") -> dict[str, Any]:
+        """The verdict on one program. A fault of ours is tried again on fresh processes.
+
+        ``compiled``: the compiler's answer, where it is there already.
+        """
+        begun = time.monotonic()
+        reason = ""
+        for _ in range(self.config.retries + 1):
+            try:
+                cpu, endings = self._endings(request, compiled)
+            except (Fault, OSError) as fault:
+                reason = f"{type(fault).__name__}: {fault}"
+                self.handles.reset()
+                continue
+            worst = max(endings, key=lambda ending: _BY_SEVERITY.index(ending.outcome))
+            verdict = worst._replace(lines=None).as_dict()
+            verdict["cases"] = [ending.as_dict() for ending in endings]
+            return verdict | {"cpu_s": cpu, "wall_s": time.monotonic() - begun}
+        wall = time.monotonic() - begun
+        return {"outcome": Outcome.SANDBOX_ERROR, "detail": reason[:500], "wall_s": wall}
+
+    def _endings(self, request: JudgeRequest, answer: bytes) -> tuple[float, list[Ending]]:
+        """CPU seconds, and the ending of each test. Raises Fault and OSError."""
+        program, tests = compile_source(self.handles, request.code, answer), request.tests
+        if isinstance(program, Ending):
+            return 0.0, [program] * _count(tests)
+        program = with_prelude(self.handles, program, tests.prelude)
+        runner = Runner(self.handles, program, self._limits(request), traced=request.trace)
+        if isinstance(tests, CallTests):
+            endings = calls.judge(runner, tests, self.cache)
+        elif isinstance(tests, StdinTests):
+            endings = stdin.judge(runner, tests)
+        else:
+            endings = code.judge(runner, tests, self.cache)
+        return runner.cpu, endings
+
+    def _limits(self, request: JudgeRequest) -> Limits:
+        """A traced program is many times slower and gets that much more time."""
+        slower = SLOWER_TRACED if request.trace else 1
+        config = self.config
+        return Limits(config.cpu_each * slower, config.cpu_total * slower, config.output_bytes)
+
+
+def _count(tests: CallTests | StdinTests | CodeTests) -> int:
+    if isinstance(tests, CallTests):
+        return len(tests.calls)
+    # Only a run would tell how many tests a check() holds: it counts as one.
+    return len(tests.runs) if isinstance(tests, StdinTests) else len(tests.asserts) or 1
+
+
+def start(text: str, channel: str) -> None:
+    """Serve the trainer on file descriptor ``channel`` until it closes it."""
+    config, fd = WorkerConfig(**json.loads(text)), int(channel)
+    warnings.simplefilter("ignore")
+    launch.die_with_parent(config.trainer)
+    worker = Worker(config)
+    # Messages are trees without cycles: looking for some after every few hundred is waste.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    inbox = frames.Inbox(fd)
+    try:
+        try:
+            worker.warm()
+        except Fault as fault:
+            frames.write(fd, json.dumps({"fault": str(fault)}).encode())
+            return
+        frames.write(fd, json.dumps({"level": config.level}).encode())
+        with contextlib.suppress(frames.Closed, ConnectionError, BrokenPipeError):
+            while True:
+                requests = [JudgeRequest.from_json(raw) for raw in json.loads(inbox.read())]
+                frames.write(fd, json.dumps(worker.judge_all(requests)).encode())
+    finally:
+        worker.handles.reset()
+        os.close(fd)

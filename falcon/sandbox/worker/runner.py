@@ -1,0 +1,191 @@
+"""Runner: runs one compiled program in children; Execution: one of them, from start to end.
+
+The only place where a child is started, loaded, asked and ended, and where its time is added to
+what the program has used. Nothing here knows what is expected.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..wire.messages import NONCE, Job, Reply, pack_job
+from ..wire.outcome import Ending, Outcome
+from .child_handle import ChildHandle, violation
+from .compiled import Compiled, clean_error
+from .handles import Fault, Handles
+from .stopwatch import Limits
+
+MAX_RESPAWNS = 64
+_ERROR_BYTES = 8192
+_OTHER_QUESTION = violation("an answer to another question")
+
+
+class Answer(NamedTuple):
+    """An encoded value, or the ``ending`` in its place; ``dead``: no other answer will come."""
+
+    value: bytes
+    ending: Ending | None
+    dead: bool
+
+
+class Runner:
+    """One program, the CPU seconds it has used, and how many of its children died."""
+
+    def __init__(
+        self, handles: Handles, program: Compiled, limits: Limits, *, traced: bool = False
+    ) -> None:
+        self.handles, self.program, self.limits, self.traced = handles, program, limits, traced
+        self.cpu = 0.0
+        self._respawns = 0
+
+    def execution(self, *, stdin: bytes | None = None, patient: bool = False) -> Execution:
+        """A new child with the program sent to it: a whole one if it has ``stdin``, else a
+        module whose functions are called. Use it as a context manager."""
+        return Execution(self, stdin, patient)
+
+    def may_respawn(self) -> bool:
+        """Count a child that is replaced; False when there were too many."""
+        self._respawns += 1
+        return self._respawns <= MAX_RESPAWNS
+
+    def forget_time(self) -> None:
+        """What ran so far counts for nothing: its results are thrown away."""
+        self.cpu = 0.0
+
+    def with_lines(self, ending: Ending, lines: set[int]) -> Ending:
+        """The ending with the lines that ran for it, where a trace was asked for."""
+        return ending._replace(lines=sorted(lines)) if self.traced else ending
+
+
+class Execution:
+    """A child with the program. ``loading``: the lines that ran while it was loaded; ``lines``:
+    those that ran for the last answer."""
+
+    def __init__(self, runner: Runner, stdin: bytes | None, patient: bool) -> None:
+        self._runner = runner
+        program, spent = runner.program, runner.cpu
+        zygote = runner.handles.zygote(numpy=program.numpy)
+        self.child = ChildHandle(zygote, runner.limits, spent, stdin=stdin, patient=patient)
+        kinds = (Job.MODULE, Job.MODULE_TRACED) if stdin is None else (Job.WHOLE, Job.WHOLE_TRACED)
+        nonce = secrets.token_bytes(NONCE)
+        self.child.send(pack_job(kinds[runner.traced], nonce, program.code, program.prelude))
+        # Of the answers to come, in order: the first is to the program itself.
+        self._nonces = deque([nonce])
+        self.loading: set[int] = set()
+        self.lines: set[int] = set()
+
+    def __enter__(self) -> Execution:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """End the child and add its time to the program's. Raises Fault."""
+        self.child.finish()
+        self._runner.cpu += self.child.cpu
+
+    def ask_all(self, requests: Iterable[bytes]) -> None:
+        """Queue requests, and that no more will come: the child exits after the last."""
+        requests = list(requests)
+        noise = secrets.token_bytes(NONCE * len(requests))  # one system call for all nonces
+        for start, request in zip(range(0, len(noise), NONCE), requests, strict=True):
+            nonce = noise[start : start + NONCE]
+            self._nonces.append(nonce)
+            self.child.send(nonce + request)
+        self.child.send(b"")
+
+    def call(self, request: bytes) -> Answer:
+        """Put one request to the loaded program."""
+        nonce = secrets.token_bytes(NONCE)
+        self._nonces.append(nonce)
+        self.child.begin_test()  # it was idle until now
+        self.child.send(nonce + request)
+        return self.answer()
+
+    def load(self) -> Ending | None:
+        """Wait until the program is loaded. The ending of all tests where it fails to."""
+        self._await_prelude()
+        ending = self._expect(Reply.LOADED, self._next())
+        self.loading = self.lines
+        if ending is None:
+            self.child.begin_test()
+        return ending
+
+    def answer(self) -> Answer:
+        """Wait for the answer to the next request."""
+        self.lines = set()
+        frame = self._next()
+        self.child.begin_test()
+        ending = self._expect(Reply.VALUE, frame)
+        if frame is None or ending:
+            return Answer(b"", ending, frame is None)
+        return Answer(frame[1 + NONCE :], None, False)
+
+    def run_whole(self) -> tuple[bool, Ending | None]:
+        """Run a whole program to the end of its process: whether it says that it is done, and
+        the ending where it says something else."""
+        self._await_prelude()
+        frame = self._next()
+        ending = self._expect(Reply.DONE, frame) if frame is not None else None
+        if ending == _OTHER_QUESTION:
+            self.child.kill(ending)
+        while self._next() is not None:
+            ending = violation("more than one ending")
+        return frame is not None, ending
+
+    def _expect(self, kind: bytes, frame: bytes | None) -> Ending | None:
+        """None for an answer of this kind with the next nonce, else the ending it stands for."""
+        nonce = self._nonces.popleft()
+        if frame is not None and frame[1 : 1 + NONCE] != nonce:
+            return _OTHER_QUESTION
+        if frame is None or frame[:1] != kind:
+            return self._failure(frame)
+        return None
+
+    def _next(self) -> bytes | None:
+        """The next answer, None at the end; lines that ran before it go into ``lines``."""
+        frame = self.child.next_frame()
+        while self._runner.traced and frame is not None and frame[:1] == Reply.TRACE:
+            try:
+                traced = json.loads(frame[1 + NONCE :])
+            except (ValueError, RecursionError):
+                traced = None
+            if isinstance(traced, list):
+                last = self._runner.program.lines
+                self.lines |= {n for n in traced if type(n) is int and 0 < n <= last}
+            frame = self.child.next_frame()
+        return frame
+
+    def _await_prelude(self) -> None:
+        """Let the suite's prelude run. Raises Fault when it fails: nothing of the program has
+        run by then, so it is not to blame."""
+        if not self._runner.program.prelude:
+            return
+        frame = self.child.next_frame()
+        if frame is None or frame[:1] != Reply.PRELUDE_RAN:
+            ended = frame[1 + NONCE : 400].decode("utf-8", "replace") if frame else self.child.ended
+            raise Fault(f"the prelude of the tests fails: {ended}")
+
+    def _failure(self, frame: bytes | None) -> Ending:
+        """The ending that an answer other than a value, or the end of the child, stands for."""
+        if frame is None:
+            return self.child.ended or Ending(Outcome.PREMATURE_EXIT)
+        kind, body, lines = frame[:1], frame[1 + NONCE :], self._runner.program.lines
+        if kind == Reply.ERROR:
+            try:
+                error = clean_error(json.loads(body[:_ERROR_BYTES]), lines)
+            except (ValueError, RecursionError):
+                return violation("garbled error")
+            memory = error.type == "MemoryError"
+            return Ending(Outcome.MEMORY if memory else Outcome.RUNTIME_ERROR, error)
+        note = {"type": "Result", "message": body[:200].decode("utf-8", "replace")}
+        if kind == Reply.UNSERIALISABLE:
+            return Ending(Outcome.UNSERIALISABLE, clean_error(note, 0))
+        if kind == Reply.TOO_LARGE:
+            return Ending(Outcome.OUTPUT_LIMIT, clean_error(note, 0))
+        return violation("unknown answer")

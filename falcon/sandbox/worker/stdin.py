@@ -1,0 +1,43 @@
+"""Suites of whole programs: a fresh child for each run, judged by what it prints."""
+
+from __future__ import annotations
+
+from ..wire.messages import StdinTests
+from ..wire.outcome import Ending, Outcome
+from .compare import apps
+from .compare.value import same_text
+from .runner import Execution, Runner
+
+
+def judge(runner: Runner, tests: StdinTests) -> list[Ending]:
+    """The ending of each run; after a timeout the rest count as timeouts. Raises Fault."""
+    endings: list[Ending] = []
+    for stdin, expected in tests.runs:
+        if endings and endings[-1].outcome is Outcome.TIMEOUT:
+            endings.append(endings[-1])
+            continue
+        feed = stdin.encode("utf-8", "surrogateescape")
+        with runner.execution(stdin=feed, patient=True) as execution:
+            ending = _run(execution, expected, tests.rule)
+            lines = execution.lines
+        endings.append(runner.with_lines(ending, lines) if lines else ending)
+    return endings
+
+
+def _run(execution: Execution, expected: str, rule: str) -> Ending:
+    done, broken = execution.run_whole()
+    child = execution.child
+    if broken:
+        return broken
+    assert child.ended is not None
+    assert child.pipes is not None
+    text = bytes(child.pipes.output).decode("utf-8", "replace")
+    if rule == "lines":
+        same = same_text(expected, text)
+    else:
+        same = apps.same_output(expected, text, unordered=rule == "apps:unordered")
+    # Its exit status is worth nothing, so os._exit(0) after the right output is fine.
+    exited = child.ended.outcome is Outcome.PREMATURE_EXIT and child.status == 0
+    if exited and (same or done):
+        return Ending(Outcome.PASS if same else Outcome.WRONG_ANSWER)
+    return child.ended

@@ -1,0 +1,77 @@
+"""Stopwatch: the time that one child has used, and what is left of its limits."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from .handles import cpu_clock
+
+
+class Limits(NamedTuple):
+    """Seconds of CPU for a test and for the program, and bytes of output."""
+
+    cpu: float
+    total: float
+    output: int
+
+
+class Stopwatch:
+    """CPU and wall time of one child. ``spent``: CPU seconds of the program's other children.
+
+    CPU time decides. Wall time catches sleepers only, so it is wider, and the time a child was
+    kept from a processor is taken off it: a busy machine must not change verdicts.
+    """
+
+    def __init__(self, limits: Limits, spent: float) -> None:
+        self._limits, self._spent = limits, spent
+        self.pid, self.cpu = 0, 0.0  # no id: it has not greeted yet, and its clock is unknown
+        self.begin_test()
+
+    def begin_test(self) -> None:
+        """Time counts for a new test from here."""
+        self._cpu_mark, self._wall_mark = self._clock(), time.monotonic()
+
+    def left(self) -> float:
+        """Seconds until a limit could be met. Raises TimeoutError when one is."""
+        used, limits = self._clock(), self._limits
+        cpu_left = min(limits.cpu - (used - self._cpu_mark), limits.total - self._spent - used)
+        wall_limit = max(3 * limits.cpu, limits.cpu + 2)
+        wall_left = wall_limit - (time.monotonic() - self._wall_mark)
+        if wall_left <= 0:
+            wall_left += self._unfair_wait(20 * wall_limit)
+        if cpu_left <= 0 or wall_left <= 0:
+            raise TimeoutError("cpu time" if cpu_left <= 0 else "wall time")
+        return min(cpu_left, wall_left) + 0.001
+
+    def _clock(self) -> float:
+        used = cpu_clock(self.pid) if self.pid else None
+        if used is not None and used > self.cpu:
+            self.cpu = used  # kept: the clock is gone with the process
+        return self.cpu
+
+    def _unfair_wait(self, most: float) -> float:
+        """Seconds other work kept it from a processor: none when it made processes itself (by
+        a clone3 of its own), because then it waits for those."""
+        try:
+            with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as file:
+                # Behind the name, which may hold blanks and brackets: state, parent, ...
+                zygote = int(file.read().rpartition(")")[2].split()[1])
+            own, beside = _children(self.pid), _children(zygote) - 1
+        except (OSError, ValueError, IndexError):
+            return 0.0
+        return 0.0 if own or beside else min(most, self._run_delay())
+
+    def _run_delay(self) -> float:
+        """Seconds since its start that it was ready to run and had no processor. Read only when
+        a wall limit is met: to read it for each test would cost a file each."""
+        try:
+            with open(f"/proc/{self.pid}/schedstat", encoding="ascii") as file:
+                return int(file.read().split()[1]) * 1e-9
+        except (OSError, ValueError, IndexError):
+            return 0.0
+
+
+def _children(pid: int) -> int:
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return len(file.read().split())
