@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from falcon import env
+from falcon.cli.problem_check import check_all
 from falcon.config import settings_at
-from falcon.problems.check import check_all
-from falcon.problems.find import find_problem, load_any, load_held_out, load_training
 from falcon.problems.overlap import find_overlap
-from falcon.problems.overlap_report import pair_lines, require_form, table_rows, write_overlap
+from falcon.problems.overlap_report import pair_lines, require_suffix, table_rows, write_overlap
 from falcon.problems.problem import Problem
+from falcon.problems.sources import find_problem, load_any, load_held_out, load_training
 
 app = typer.Typer(help="Look at problems, and check files of them.", no_args_is_help=True)
 
@@ -108,7 +108,7 @@ def overlap(
 ) -> None:
     """Which training problems give a benchmark away; exit code 1 if any does, 0 if none."""
     if out is not None:
-        require_form(out)
+        require_suffix(out)
     root = env.find_root()
     settings = settings_at(root)
     data = settings.data

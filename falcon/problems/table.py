@@ -1,7 +1,7 @@
 """Problems as a Parquet file: what the prepare stage hands to all others.
 
-Columns for people and checks, and the whole problem as JSON in ``row``, from which alone it
-is read back. The bytes depend on the problems only: no times, no machine.
+Columns for people and checks, and the whole problem as JSON in ``row``, the only column that is
+read back. The bytes depend on the problems only, not on time or machine.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def _row(problem: Problem) -> str:
     """The problem as JSON. Raises UserError for values that JSON does not carry unchanged."""
     try:
         text = json.dumps(problem.model_dump(), sort_keys=True, allow_nan=False)
+        # JSON has no tuples, sets or integer keys: what does not come back equal is refused.
         same = Problem.model_validate(json.loads(text)) == problem
     except (TypeError, ValueError):
         same = False
@@ -65,7 +66,7 @@ def write_problems(path: Path, problems: Iterable[Problem]) -> None:
         with temporary.open("wb") as file:
             pq.write_table(table, file, compression="zstd", use_dictionary=False)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # before the rename, else a crash may leave an empty file
         temporary.replace(path)
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -81,12 +82,12 @@ def read_problems(path: Path) -> list[Problem]:
     import pyarrow.parquet as pq
 
     try:
-        # Through bytes: a folder of Parquet files is not one of ours.
+        # From bytes: given a folder, read_table would join all Parquet files in it.
         table = pq.read_table(pa.BufferReader(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"{path} is not there.", hint=_HINT) from None
-    except (pa.ArrowException, OSError) as fault:
-        reason = (str(fault).splitlines() or [type(fault).__name__])[0]
+    except (pa.ArrowException, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: not a whole Parquet file ({reason}).", hint=_HINT) from None
     if tuple(table.column_names) != COLUMNS:
         raise UserError(f"{path}: not a file of problems (other columns).", hint=_HINT)
