@@ -47,7 +47,7 @@ def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
 
 
 def run_study(settings: Settings, study: arms.Study, seeds: Sequence[int]) -> dict[str, Any]:
-    """Run what is missing; write ``study.json``, ``table.md`` and ``curves.png`` into ``study.out``.
+    """Run what is missing; write ``study.json``, ``table.md``, ``curves.png`` into ``study.out``.
 
     ``settings.benchmark`` gives the suites and the number of samples that arms are scored by.
     """
@@ -134,8 +134,9 @@ def table_of(result: dict[str, Any]) -> str:
     seeds = ", ".join(map(str, result["seeds"]))
     steps = ", ".join(f"{arm} {count}" for arm, count in result["steps"].items())
     lines.append(
-        f"\n{result['problems']} held-out problems, {result['samples']} samples each, seeds {seeds}; "
-        f"steps: {steps}; {result['model']}; {100 * result['confidence']:.0f} % intervals over "
+        f"\n{result['problems']} held-out problems, {result['samples']} samples each, "
+        f"seeds {seeds}; steps: {steps}; {result['model']}; "
+        f"{100 * result['confidence']:.0f} % intervals over "
         "problems; pass@1, syntax errors and crashes in per cent of programs. Adaptation gain "
         f"(reward after the inner step less before): {arms.cell(result['adaptation_gain'], 1, 3)}."
     )

@@ -114,8 +114,8 @@ def table_of(result: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     seeds = ", ".join(map(str, result["seeds"]))
     lines.append(
-        f"\n{result['problems']} held-out problems, {result['samples']} samples each, seeds {seeds}, "
-        f"{result['steps']} steps, recall {result['recall']}, {result['model']}; "
+        f"\n{result['problems']} held-out problems, {result['samples']} samples each, "
+        f"seeds {seeds}, {result['steps']} steps, recall {result['recall']}, {result['model']}; "
         f"{100 * result['confidence']:.0f} % intervals over problems."
     )
     return "\n".join(lines) + "\n"

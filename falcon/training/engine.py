@@ -67,6 +67,7 @@ class Engine(ABC):
         """
         items = []
         for task, place in enumerate(self.processes.share(len(problems))):
+            # 2 marks these updates: the loop's own streams of the same step end in 0 and 1.
             rng = np.random.default_rng([self.settings.seed, step, place, 2])
             items += items_of(task, self.supervised_samples(problems[place], (), rng))
         since = time.perf_counter()

@@ -16,13 +16,10 @@ def iteration_metrics(
     outer: LossReport,
     norms: dict[str, float],
 ) -> dict[str, float]:
-    """Means over the attempts under theta (``before``) and of Evaluation (``after``), by task.
-
-    ``groups/zero_spread`` is the share of tasks whose samples all have the same reward: their
-    advantages are 0, so they teach nothing.
-    """
+    """Means over the attempts under theta (``before``) and of Evaluation (``after``), by task."""
     first = [a for group in before for a in group]
     second = [a for group in after for a in group]
+    # Where all samples of a task have the same reward their advantages are 0: they teach nothing.
     spread = [len({round(a.test_reward, 6) for a in group if a.judged}) > 1 for group in before]
     terms = {f"loss/{name}": outer.terms.get(name, 0.0) for name in LOSSES}
     if inner is not None:

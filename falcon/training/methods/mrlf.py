@@ -96,20 +96,21 @@ class Mrlf(Engine):
         SMB holds the current iteration only: "the latest samples".
         """
         self.short_term.clear()
-        now.attempts = self.attempt(now.problems, self.meta.samples, seed=2 * now.step)
+        seed = 2 * now.step  # even; Evaluation has the odd ones
+        now.attempts = self.attempt(now.problems, self.meta.samples, seed)
         self.short_term.record(_experiences(now, now.attempts))
         if self.meta.baseline == "greedy":
             now.greedy = [self.greedy_attempt(now.problems[place]) for place in now.own]
 
     def adaptation(self, now: Iteration) -> None:
-        """Adaptation: theta_i = theta; one or more gradient steps on a mini-batch of LMB and SMB."""
+        """Adaptation: theta_i = theta; gradient steps on a mini-batch from LMB and SMB."""
         if self.meta.order == 0:
             now.held_back = [_judged(now.attempts[place]) for place in now.own]
             return
         items = []
         for task, place in enumerate(now.own):
             problem, group = now.problems[place], now.attempts[place]
-            rng = np.random.default_rng([self.settings.seed, now.step, place, 0])
+            rng = np.random.default_rng([self.settings.seed, now.step, place, 0])  # 0: inner loop
             support = self._from_short_term(problem, group, rng)
             used = {a.sample for a in support}
             now.held_back.append([a for a in _judged(group) if a.sample not in used])
@@ -132,11 +133,11 @@ class Mrlf(Engine):
         self.solver.clock.add("evaluate_s", since)
 
     def meta_update(self, now: Iteration) -> tuple[LossReport, dict[str, float]]:
-        """Meta-Update: theta <- theta - beta * grad sum_i L_inner(theta_i); see ``meta.gradient``."""
+        """Meta-Update: theta <- theta - beta grad sum_i L_inner(theta_i); see ``meta.gradient``."""
         items = []
         for task, place in enumerate(now.own):
             outcomes = now.outcomes[place]
-            rng = np.random.default_rng([self.settings.seed, now.step, place, 1])
+            rng = np.random.default_rng([self.settings.seed, now.step, place, 1])  # 1: outer loop
             samples = self._rewarded(now, task, now.attempts[place], now.held_back[task])
             samples += self._rewarded(now, task, outcomes, _judged(outcomes))
             samples += self._from_long_term(rng)
@@ -163,7 +164,7 @@ class Mrlf(Engine):
         feedback = [a.feedback for a in _judged(group)]
         baseline = baselines(feedback, self.meta, self.settings.feedback.adaptive, greedy)
         kept = torch.ones(len(LOSSES), 1)  # [J, 1]
-        if not self.meta.latest_rewards:
+        if not self.meta.latest_rewards:  # eq. 9 stays: P_error is of LMB
             kept[:] = torch.tensor([[name == "negative"] for name in LOSSES])
         return [
             Sample(a.prompt_ids, a.completion.drawn, kept * attempt_rows(self.policy, a, baseline))

@@ -66,7 +66,7 @@ def require_processes(processes: ProcessGroup, kind: str, tasks: int) -> None:
     if kind in ("DEEPSPEED", "MEGATRON_LM"):
         raise UserError(
             f"train was launched with {kind}, which would split the weights its own way.",
-            hint="Use launch/machine.yaml, or launch/fsdp.yaml, which splits it as machine.shard does.",
+            hint="Use launch/machine.yaml, or launch/fsdp.yaml to split the backbone.",
         )
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if processes.size != launched:

@@ -20,7 +20,7 @@ def validate(run: TrainingRun, problems: Sequence[Problem]) -> dict[str, float]:
     settings, method, progress = run.settings, run.method, run.progress
     processes = method.processes
     own = [problems[place] for place in processes.share(len(problems))]
-    # Processes that share a backbone must make the same passes, so each adapts all its tasks at once.
+    # Processes that share a backbone must make the same passes: each adapts all tasks at once.
     at_once = settings.train.meta.tasks if processes.size == 1 else 0
     memory, clock = method.long_term, method.solver.clock
     fast = adapted_weights(
