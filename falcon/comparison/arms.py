@@ -65,8 +65,7 @@ class Arm:
         )
         used = self.settings.model_dump(mode="json", exclude=unused)
         scorings = {name: each.model_dump(mode="json") for name, each in self.scorings.items()}
-        rows = [problem.model_dump(mode="json") for problem in problems]
-        return digest([used, scorings, self.trains, rows])
+        return digest([used, scorings, self.trains, [p.model_dump(mode="json") for p in problems]])
 
     def samples(self, scoring: str) -> Path:
         """The file of the judged samples of one scoring."""

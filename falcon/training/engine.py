@@ -130,9 +130,8 @@ class Engine(ABC):
         for each in gradients:
             norm = self._sum_and_clip(parameters, each)
             if not np.isfinite(norm):
-                raise UserError(
-                    f"Step {step}: the gradient of the meta-update is not finite.", hint=_HINT
-                )
+                message = f"Step {step}: the gradient of the meta-update is not finite."
+                raise UserError(message, hint=_HINT)
         start = [p.detach().clone() for p in parameters]
         for each in gradients:
             for parameter, gradient in zip(parameters, each, strict=True):
@@ -159,6 +158,5 @@ class Engine(ABC):
         """Raise UserError naming the losses that are NaN or infinite."""
         bad = [name for name, value in report.terms.items() if not np.isfinite(value)]
         if bad:
-            raise UserError(
-                f"The loss became NaN or infinite in the {where}: {', '.join(bad)}.", hint=_HINT
-            )
+            message = f"The loss became NaN or infinite in the {where}: {', '.join(bad)}."
+            raise UserError(message, hint=_HINT)

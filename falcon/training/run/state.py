@@ -32,8 +32,8 @@ class TrainingRun:
 
     def is_due(self, every: int) -> bool:
         """Whether something is done after this step that is done ``every`` steps and at the end."""
-        step = self.progress.step
-        return step % every == 0 or step == self.settings.train.steps
+        step, last = self.progress.step, self.settings.train.steps
+        return step % every == 0 or step == last
 
     def save(self) -> None:
         """Write a checkpoint; all processes wait until it is there."""
