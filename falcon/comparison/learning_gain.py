@@ -34,14 +34,10 @@ def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
         programs = meta.samples + meta.evaluation_samples  # of a task in a step of MRLF
         changes |= {
             "train.steps": math.ceil(settings.train.steps * programs / meta.samples),
-            "train.meta.order": 0,
-            "train.meta.evaluation_samples": 1,  # nothing to evaluate; the fewest there may be
-            "train.meta.long_batch": 0,
-            "train.loss.complexity": 0.0,
-            "train.loss.style": 0.0,
-            "train.loss.negative": 0.0,
-            "memory.at": "off",
-            "memory.error_share": "uniform",
+            # Without an inner loop there is nothing to evaluate; 1 is the fewest there may be.
+            "train.meta": {"order": 0, "evaluation_samples": 1, "long_batch": 0},
+            "train.loss": {"complexity": 0.0, "style": 0.0, "negative": 0.0},
+            "memory": {"at": "off", "error_share": "uniform"},
         }
     return settings.changed(changes)
 

@@ -49,7 +49,7 @@ def run_study(
     settings = make_settings(
         model,
         train={"steps": steps},
-        benchmark={"suites": ["builtin"], "samples": 2, "max_new_tokens": 8},
+        benchmark={"names": ["builtin"], "samples": 2, "max_new_tokens": 8},
         **changes,
     )
     inputs = Study(PROBLEMS, opened, data, root / "out", SilentMonitor())

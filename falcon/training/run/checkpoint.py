@@ -18,6 +18,7 @@ from pickle import UnpicklingError
 import torch
 
 from falcon.errors import UserError
+from falcon.files import replaced_folder
 from falcon.memory.experience import Experience
 from falcon.policy.policy import Policy
 
@@ -42,26 +43,14 @@ class Progress:
 
 
 def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a new folder under a temporary name, flush it, and put it in place of the old one."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    fill(temporary)
-    # Before it gets its name: after a power cut a file could have its name and no contents.
-    for file in temporary.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-    if folder.exists():
-        # `os.replace` refuses a target that is not empty, so the old folder steps aside first.
-        old = folder.with_name(f"{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-        os.replace(temporary, folder)
-        shutil.rmtree(old)
-    else:
-        os.replace(temporary, folder)
+    """Fill a new folder and flush it; then it takes the place of the old one."""
+    with replaced_folder(folder) as fresh:
+        fill(fresh)
+        # Before it gets its name: after a power cut a file could have its name and no contents.
+        for file in fresh.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
 
 
 def save(
@@ -88,12 +77,11 @@ def save(
             f"{root}: the checkpoint of step {progress.step} cannot be written ({fault.strerror}).",
             hint="Free some space and run the same command again: it goes on from the last one.",
         ) from fault
-    for old in _folders(root)[:-keep]:
+    for old in [*_folders(root)[:-keep], *root.glob(".step-*")]:  # the latter a killed save left
         shutil.rmtree(old)
 
 
 def _folders(root: Path) -> list[Path]:
-    # `.part` and `.old` are what a killed process may leave; neither is a checkpoint.
     return sorted(p for p in root.glob("step-*") if p.is_dir() and p.name[5:].isdigit())
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from falcon.files import replaced_file
 from falcon.policy.adapter import load_adapter
 from falcon.training.run import checkpoint
 from falcon.training.run.state import TrainingRun
@@ -47,13 +47,11 @@ def finish(run: TrainingRun, out: Path) -> TrainResult:
 def write_curves(path: Path, history: Sequence[Mapping[str, float]]) -> Path:
     """A CSV with one row a step; columns that a step did not measure are empty."""
     columns = list(dict.fromkeys(name for row in history for name in row))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replaced_file(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows({k: f"{v:.9g}" for k, v in row.items()} for row in history)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
     return path
