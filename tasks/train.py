@@ -34,17 +34,14 @@ if TYPE_CHECKING:
 KEPT = 2
 """Interrupted trainings whose checkpoints are kept."""
 
-UNUSED = ("profile", "rollout", "benchmark", "gate", "tracking")
-"""Sections that training does not depend on."""
+UNUSED = ("profile", "rollout", "benchmark", "gate", "tracking", "machine")
+"""Sections that change none of a training's numbers; ``machine`` says how its work is divided."""
 
 
 def checkpoint_folder(space: Workspace, settings: Settings) -> Path:
     """Where this training keeps its checkpoints."""
-    used = settings.model_dump(mode="json", exclude=set(UNUSED))
-    # How the work is divided changes none of its numbers.
-    del used["train"]["processes"], used["train"]["shard"], used["sandbox"]["workers"]
     inputs = {
-        "settings": used,
+        "settings": settings.model_dump(mode="json", exclude=set(UNUSED)),
         "problems": path_md5(space.output("prepare") / "problems.parquet"),
         "memory": path_md5(space.output("rollout") / "memory"),
     }
