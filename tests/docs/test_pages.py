@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -157,6 +158,23 @@ def test_tests_that_the_paper_map_names_exist() -> None:
 def test_every_equation_is_on_the_paper_map() -> None:
     text = (ROOT / "docs" / "paper_map.md").read_text()
     assert re.findall(r"^\*\*Eq\. (\d)", text, flags=re.MULTILINE) == [str(n) for n in range(1, 10)]
+
+
+def test_the_floors_are_those_of_the_import_contracts() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    contracts = project["importlinter"]["contracts"]
+    layers = next(c["layers"] for c in contracts if c.get("containers") == ["falcon"])
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    floors = re.findall(
+        r"^  ((?:\w+ \| )*\w+)(?::|  |$)", text.partition("## The sandbox")[0], re.M
+    )
+    assert floors == layers
+
+
+def test_what_make_is_told_to_do_in_pages_it_can() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for page in PAGES:
+        assert set(re.findall(r"(?:^|`)make (\w+)", page.read_text(), re.MULTILINE)) <= targets
 
 
 def settings_of(section: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
