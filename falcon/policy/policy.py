@@ -1,8 +1,10 @@
 """Policy: the actor p(w | D, theta). A frozen backbone, its adapter, and the form of its prompts.
 
-One object for decoder-only and encoder-decoder models. It generates through
-:mod:`falcon.generation.local`, gives log-probabilities through
-:mod:`falcon.policy.likelihood`, and is saved as a PEFT adapter with its tokenizer.
+One object for decoder-only and encoder-decoder models. :mod:`falcon.generation.local` generates
+with it, :mod:`falcon.policy.likelihood` computes its log-probabilities. It is saved as a PEFT
+adapter with its tokenizer.
+
+Shapes: R rows, L tokens of the longest row, V vocabulary.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from falcon.prompts.forms import Form
 
 
-# Padded tokens of one pass over prompts. On a CPU a large pass is several times slower a token:
-# its activations leave the processor's caches, and their memory is asked for anew each time.
+# Padded tokens of one pass over prompts. On a CPU a token of a large pass takes several times as
+# long: activations leave the processor's caches, and their memory is allocated anew each time.
 PASS_TOKENS = defaultdict(lambda: 32768, cpu=2048)
 
 
@@ -44,11 +46,11 @@ class Policy:
         self.prompts = backbone.prompts
         self.tokenizer = backbone.prompts.tokenizer
         self.kind = backbone.kind
-        ends = self.model.generation_config.eos_token_id
-        listed = ends if isinstance(ends, list) else [ends]
         self._recompute: Recompute | None = None
         self._shards: Shards | None = None
-        self.end_ids = frozenset(i for i in (*listed, self.tokenizer.eos_token_id) if i is not None)
+        ends = self.model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        self.end_ids = frozenset(i for i in (*ends, self.tokenizer.eos_token_id) if i is not None)
 
     @classmethod
     def load(
@@ -64,13 +66,9 @@ class Policy:
         ``second_order`` picks attention that can be differentiated twice (``meta.order: 2``).
         Raises UserError for a model that does not exist or an adapter of another model.
         """
-        backbone = load_backbone(settings, second_order=second_order)
+        s, backbone = settings, load_backbone(settings, second_order=second_order)
         bank = attach(
-            backbone,
-            rank=settings.lora_rank,
-            alpha=settings.lora_alpha,
-            targets=settings.lora_targets,
-            seed=seed,
+            backbone, rank=s.lora_rank, alpha=s.lora_alpha, targets=s.lora_targets, seed=seed
         )
         policy = cls(backbone, bank)
         if adapter is not None:
@@ -103,17 +101,18 @@ class Policy:
         return self._recompute.on() if self._recompute else nullcontext()
 
     def shard(self) -> None:
-        """Split the frozen blocks over the processes; raises UserError for a model that cannot be."""
+        """Split the frozen blocks over the processes. Raises UserError for a model that cannot."""
         self._shards = Shards(self.backbone)
 
     def whole(self) -> AbstractContextManager[None]:
-        """A block in which the weights may be read and any number of passes be made."""
+        """A block in which the weights may be read, and each process makes as many passes as it
+        likes."""
         return self._shards.whole() if self._shards else nullcontext()
 
     def passes(self, own: int) -> int:
-        """How many training passes to make for ``own`` that are needed: as many as anybody.
+        """Training passes to make where this process needs ``own``: the most that any needs.
 
-        Asked before the first of them, by every process.
+        Every process calls this before its first pass.
         """
         return self._shards.passes(own) if self._shards else own
 
@@ -134,11 +133,8 @@ class Policy:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens and spacing kept as they are."""
-        return str(
-            self.tokenizer.decode(
-                list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
-            )
-        )
+        keep = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        return str(self.tokenizer.decode(list(ids), **keep))
 
     def save(self, folder: Path) -> None:
         """Write the adapter (PEFT format) and the tokenizer into ``folder``."""
@@ -171,14 +167,14 @@ class Policy:
         ids = torch.full((len(rows), length), self.tokenizer.pad_token_id, dtype=torch.long)
         mask = torch.zeros(len(rows), length, dtype=torch.long)
         for i, row in enumerate(rows):
-            at = slice(length - len(row), length) if left else slice(0, len(row))
-            ids[i, at] = torch.tensor(list(row), dtype=torch.long)
-            mask[i, at] = 1
+            place = slice(length - len(row), length) if left else slice(0, len(row))
+            ids[i, place] = torch.tensor(list(row), dtype=torch.long)
+            mask[i, place] = 1
         return ids.to(self.device), mask.to(self.device)
 
 
 class DecodingState:
-    """Rows being decoded: the next-token logits [R, V] and the caches behind them."""
+    """Rows that are being decoded: logits [R, V] of the next token, and the caches behind them."""
 
     def __init__(
         self,
@@ -194,8 +190,8 @@ class DecodingState:
         self._pairs = pairs
         self._row_task = row_task
         self._cache = cache
-        self.logits = logits
-        self._mask = mask
+        self.logits = logits  # [R, V]
+        self._mask = mask  # [R, S]: causal, all tokens so far; seq2seq, the prompt
         self._encoder = encoder
 
     def select(self, index: torch.Tensor) -> None:
@@ -208,7 +204,7 @@ class DecodingState:
             self._encoder.last_hidden_state = self._encoder.last_hidden_state[index]
 
     def reserve(self, tokens: int) -> None:
-        """Make room for so many more tokens at once, where the cache grows in place."""
+        """Make room for this many more tokens at once, where the cache grows in place."""
         for layer in getattr(self._cache, "layers", ()):
             if isinstance(layer, GrowingLayer):
                 layer.reserve(tokens)
@@ -226,7 +222,7 @@ class DecodingState:
                     use_cache=True,
                 )
             else:
-                positions = self._mask.sum(-1, keepdim=True)
+                positions = self._mask.sum(-1, keepdim=True)  # [R, 1]; padding is not counted
                 self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
                 out = policy.model(
                     input_ids=tokens.unsqueeze(1),
@@ -235,7 +231,7 @@ class DecodingState:
                     past_key_values=self._cache,
                     use_cache=True,
                 )
-        self.logits = out.logits[:, -1]
+        self.logits = out.logits[:, -1]  # [R, V]
 
 
 def _repeat(tensor: torch.Tensor | None, times: int) -> torch.Tensor | None:
@@ -249,21 +245,22 @@ def _start_causal(
     pairs: Pairs | None,
     row_task: torch.Tensor | None,
 ) -> DecodingState:
-    """One pass over the prompts a group of like lengths, so that little of it is padding."""
-    most = PASS_TOKENS[policy.device.type] if grows(policy.model.config) else sys.maxsize
-    groups = _groups([len(p) for p in prompts], most)
+    """One pass for each group of prompts of like length, so that little of it is padding."""
+    limit = PASS_TOKENS[policy.device.type] if grows(policy.model.config) else sys.maxsize
+    groups = _groups([len(p) for p in prompts], limit)
+    # On the left, so that the last position of every row is its prompt's last token.
     ids, mask = policy.pad(prompts, left=True)
     width = ids.shape[1]
     caches, logits = [], []
     for part in groups:
         longest = max(len(p) for p in prompts[part])
-        at = (part, slice(width - longest, width))
+        at = (part, slice(width - longest, width))  # the group's rows without needless padding
         cache = new_cache(policy.model.config)
         with policy.bank.use(pairs, None if row_task is None else row_task[part]):
             out = policy.model(
                 input_ids=ids[at],
                 attention_mask=mask[at],
-                position_ids=(mask[at].cumsum(-1) - 1).clamp(min=0),
+                position_ids=(mask[at].cumsum(-1) - 1).clamp(min=0),  # from 0 at the first token
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
@@ -271,24 +268,19 @@ def _start_causal(
         caches.append(cache)
         logits.append(out.logits[:, -1])
     cache = joined(caches, width)
-    cache.batch_repeat_interleave(samples)
-    return DecodingState(
-        policy,
-        pairs,
-        _repeat(row_task, samples),
-        cache,
-        torch.cat(logits).repeat_interleave(samples, dim=0),
-        mask.repeat_interleave(samples, dim=0),
-    )
+    cache.batch_repeat_interleave(samples)  # rows of one prompt stay neighbours
+    first_logits = torch.cat(logits).repeat_interleave(samples, dim=0)  # [R, V]
+    row_task, mask = _repeat(row_task, samples), mask.repeat_interleave(samples, dim=0)
+    return DecodingState(policy, pairs, row_task, cache, first_logits, mask)
 
 
-def _groups(lengths: Sequence[int], most: int) -> list[slice]:
-    """Neighbours that fit into ``most`` padded tokens together; a longer one stands alone."""
+def _groups(lengths: Sequence[int], limit: int) -> list[slice]:
+    """Neighbours that fit into ``limit`` padded tokens together; a longer one stands alone."""
     groups: list[slice] = []
     first = widest = 0
     for i, length in enumerate(lengths):
         widest = max(widest, length)
-        if i > first and widest * (i + 1 - first) > most:
+        if i > first and widest * (i + 1 - first) > limit:
             groups.append(slice(first, i))
             first, widest = i, length
     return [*groups, slice(first, len(lengths))]
@@ -308,17 +300,8 @@ def _start_seq2seq(
         encoder = policy.model.get_encoder()(input_ids=ids, attention_mask=mask, return_dict=True)
     encoder.last_hidden_state = encoder.last_hidden_state.repeat_interleave(samples, dim=0)
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    rows = len(prompts) * samples
-    state = DecodingState(
-        policy,
-        pairs,
-        _repeat(row_task, samples),
-        cache,
-        torch.empty(0),
-        mask.repeat_interleave(samples, dim=0),
-        encoder,
-    )
-    state.advance(
-        torch.full((rows,), policy.model.config.decoder_start_token_id, device=policy.device)
-    )
+    row_task, mask = _repeat(row_task, samples), mask.repeat_interleave(samples, dim=0)
+    state = DecodingState(policy, pairs, row_task, cache, torch.empty(0), mask, encoder)
+    start = policy.model.config.decoder_start_token_id
+    state.advance(torch.full((len(mask),), start, device=policy.device))
     return state

@@ -1,8 +1,8 @@
-"""Recompute: activations of the blocks are made again in the backward pass, not kept.
+"""Recompute: activations of the blocks are computed again in the backward pass, not kept.
 
-Memory of the update for about a third more of its time (gradient checkpointing). The library's
-own switch, with two things it does not know of: the adapters in use when a block ran must be in
-use when it runs again, and only training passes may do so, since generation needs the cache.
+This saves memory of the update and takes about a third more time (gradient checkpointing). It is
+the library's own switch, with two additions: the adapters in use when a block ran are in use
+when it runs again, and only training passes recompute, since generation needs the cache.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Recompute:
     @contextmanager
     def on(self) -> Iterator[None]:
         """Recompute what is computed inside the block."""
-        # The library looks at this flag of a block; what is below it stays as it is (no dropout).
+        # The library reads this flag of a block. Its submodules keep theirs, so no dropout starts.
         before: list[tuple[Any, bool]] = [(block, block.training) for block in self._blocks]
         for block in self._blocks:
             block.training = True
