@@ -23,7 +23,8 @@ from falcon.errors import UserError
 if TYPE_CHECKING:
     from falcon.policy.backbone import Backbone
 
-Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
+Pair = tuple[torch.Tensor, torch.Tensor]
+Pairs = dict[str, Pair]
 """Layer name -> (A, B), with or without the leading task dimension."""
 
 # LoRA starts B at zero, where A has no gradient, so a single inner step could not move A. This
@@ -59,19 +60,14 @@ class AdaptedLinear(nn.Module):
         y: torch.Tensor = self.base(x)
         if bank.active is None:
             return y
-        a, b = bank.active[self.name]
-        return _with_low_rank(y, x, a.to(x.dtype), b.to(x.dtype), bank.scale, bank.rows)
+        return _with_low_rank(y, x, bank.active[self.name], bank.scale, bank.rows)
 
 
 def _with_low_rank(
-    y: torch.Tensor,
-    x: torch.Tensor,
-    a: torch.Tensor,
-    b: torch.Tensor,
-    scale: float,
-    rows: _Rows | None,
+    y: torch.Tensor, x: torch.Tensor, pair: Pair, scale: float, rows: _Rows | None
 ) -> torch.Tensor:
     """y + scale * x A^T B^T, with one pair or each row's own; y is read and written once."""
+    a, b = (t.to(x.dtype) for t in pair)
     if a.dim() == 2:  # one pair for all rows
         low = nn.functional.linear(x, a).flatten(0, -2)  # [R * L, r]
         return torch.addmm(y.flatten(0, -2), low, b.t(), alpha=scale).view_as(y)
@@ -181,12 +177,10 @@ class AdapterBank(nn.Module):
         are, so the sums take as much memory again. Float32 only: bfloat16 would round the sum.
         """
         with torch.no_grad():
-            self.folded = {
-                layer.name: torch.addmm(
-                    layer.weight, pairs[layer.name][1], pairs[layer.name][0], alpha=self.scale
-                )
-                for layer in self._layers
-            }
+            self.folded = {}
+            for layer in self._layers:
+                a, b = pairs[layer.name]
+                self.folded[layer.name] = torch.addmm(layer.weight, b, a, alpha=self.scale)
         try:
             yield
         finally:
@@ -220,11 +214,8 @@ def linear_names(backbone: Backbone, targets: tuple[str, ...]) -> list[str]:
     Raises UserError naming the targets that the model does not have.
     """
     head = backbone.model.get_output_embeddings()
-    names = [
-        name
-        for name, module in backbone.model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
-    ]
+    modules = backbone.model.named_modules()
+    names = [name for name, m in modules if isinstance(m, nn.Linear) and m is not head]
     if not targets:
         return names
     leaves = {name.rsplit(".", 1)[-1] for name in names}

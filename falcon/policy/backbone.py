@@ -247,8 +247,5 @@ def load_backbone(settings: PolicySettings, *, second_order: bool = False) -> Ba
     if torch.cuda.is_available():
         model.to("cuda")
     return Backbone(
-        model=model,
-        prompts=prompts,
-        kind="seq2seq" if seq2seq else "causal",
-        name=settings.model,
+        model=model, prompts=prompts, kind="seq2seq" if seq2seq else "causal", name=settings.model
     )

@@ -35,26 +35,22 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
             self.lazy_initialization(key_states, value_states)
         length = self.get_seq_length()
         need = length + key_states.shape[-2]
-        buffer = self._key_buffer
-        if buffer is None or buffer.shape[0] != key_states.shape[0] or buffer.shape[-2] < need:
-            self._key_buffer = self._grown(self.keys, key_states, length, need)
-            self._value_buffer = self._grown(self.values, value_states, length, need)
-        assert self._key_buffer is not None
-        assert self._value_buffer is not None
-        self._key_buffer[:, :, length:need] = key_states
-        self._value_buffer[:, :, length:need] = value_states
+        k, v = self._key_buffer, self._value_buffer
+        if k is None or v is None or len(k) != len(key_states) or k.shape[-2] < need:
+            k = self._key_buffer = self._grown(self.keys, key_states, length, need)
+            v = self._value_buffer = self._grown(self.values, value_states, length, need)
+        k[:, :, length:need] = key_states
+        v[:, :, length:need] = value_states
         # The library reads these two; as views they cost nothing and share the buffer's memory.
-        self.keys = self._key_buffer[:, :, :need]  # [R, heads, S, d]
-        self.values = self._value_buffer[:, :, :need]
+        self.keys, self.values = k[:, :, :need], v[:, :, :need]  # [R, heads, S, d]
         return self.keys, self.values
 
     def reserve(self, tokens: int) -> None:
         """Make room for this many more tokens now."""
         length = self.get_seq_length()
-        self._key_buffer = self._grown(self.keys, self.keys, length, length + tokens)
-        self._value_buffer = self._grown(self.values, self.values, length, length + tokens)
-        self.keys = self._key_buffer[:, :, :length]
-        self.values = self._value_buffer[:, :, :length]
+        k = self._key_buffer = self._grown(self.keys, self.keys, length, length + tokens)
+        v = self._value_buffer = self._grown(self.values, self.values, length, length + tokens)
+        self.keys, self.values = k[:, :, :length], v[:, :, :length]
 
     @staticmethod
     def _grown(old: torch.Tensor, new: torch.Tensor, length: int, need: int) -> torch.Tensor:

@@ -14,7 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,8 +156,8 @@ class Policy:
         row_task: torch.Tensor | None,
     ) -> DecodingState:
         """Read each prompt once and make ``samples`` rows of it, ready to draw the first token."""
-        begin = _start_seq2seq if self.kind == "seq2seq" else _start_causal
-        return begin(self, prompts, samples, pairs, row_task)
+        start = _start_seq2seq if self.kind == "seq2seq" else _start_causal
+        return start(self, prompts, samples, pairs, row_task)
 
     def pad(
         self, rows: Sequence[Sequence[int]], *, left: bool
@@ -173,62 +173,53 @@ class Policy:
         return ids.to(self.device), mask.to(self.device)
 
 
+@dataclass(eq=False)
 class DecodingState:
-    """Rows that are being decoded: logits [R, V] of the next token, and the caches behind them."""
+    """Rows that are being decoded: logits of the next token, and the caches behind them."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        pairs: Pairs | None,
-        row_task: torch.Tensor | None,
-        cache: Any,
-        logits: torch.Tensor,
-        mask: torch.Tensor,
-        encoder: Any = None,
-    ) -> None:
-        self._policy = policy
-        self._pairs = pairs
-        self._row_task = row_task
-        self._cache = cache
-        self.logits = logits  # [R, V]
-        self._mask = mask  # [R, S]: causal, all tokens so far; seq2seq, the prompt
-        self._encoder = encoder
+    policy: Policy
+    pairs: Pairs | None
+    row_task: torch.Tensor | None  # [R]
+    cache: Any
+    logits: torch.Tensor  # [R, V]
+    mask: torch.Tensor  # [R, S]: of all tokens so far (causal), of the prompt (seq2seq)
+    encoder: Any = None  # the encoder's output (seq2seq)
 
     def select(self, index: torch.Tensor) -> None:
         """Keep only the rows of ``index``."""
-        self._cache.batch_select_indices(index)
-        self._mask = self._mask[index]
-        if self._row_task is not None:
-            self._row_task = self._row_task[index]
-        if self._encoder is not None:
-            self._encoder.last_hidden_state = self._encoder.last_hidden_state[index]
+        self.cache.batch_select_indices(index)
+        self.mask = self.mask[index]
+        if self.row_task is not None:
+            self.row_task = self.row_task[index]
+        if self.encoder is not None:
+            self.encoder.last_hidden_state = self.encoder.last_hidden_state[index]
 
     def reserve(self, tokens: int) -> None:
         """Make room for this many more tokens at once, where the cache grows in place."""
-        for layer in getattr(self._cache, "layers", ()):
+        for layer in getattr(self.cache, "layers", ()):
             if isinstance(layer, GrowingLayer):
                 layer.reserve(tokens)
 
     def advance(self, tokens: torch.Tensor) -> None:
         """Feed one token a row, [R], and compute the next logits."""
-        policy = self._policy
-        with policy.bank.use(self._pairs, self._row_task):
+        policy = self.policy
+        with policy.bank.use(self.pairs, self.row_task):
             if policy.kind == "seq2seq":
                 out = policy.model(
-                    encoder_outputs=self._encoder,
-                    attention_mask=self._mask,
+                    encoder_outputs=self.encoder,
+                    attention_mask=self.mask,
                     decoder_input_ids=tokens.unsqueeze(1),
-                    past_key_values=self._cache,
+                    past_key_values=self.cache,
                     use_cache=True,
                 )
             else:
-                positions = self._mask.sum(-1, keepdim=True)  # [R, 1]; padding is not counted
-                self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
+                positions = self.mask.sum(-1, keepdim=True)  # [R, 1]; padding is not counted
+                self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
                 out = policy.model(
                     input_ids=tokens.unsqueeze(1),
-                    attention_mask=self._mask,
+                    attention_mask=self.mask,
                     position_ids=positions,
-                    past_key_values=self._cache,
+                    past_key_values=self.cache,
                     use_cache=True,
                 )
         self.logits = out.logits[:, -1]  # [R, V]

@@ -35,10 +35,7 @@ class Examiner:
         self.clock = clock or Clock()
 
     def examine(
-        self,
-        drafts: Sequence[Sequence[Draft]],
-        error_share: Mapping[str, float],
-        monitor: Monitor,
+        self, drafts: Sequence[Sequence[Draft]], error_share: Mapping[str, float], monitor: Monitor
     ) -> list[list[Attempt]]:
         """Run the drafts in the sandbox and assess them, a problem's samples together."""
         flat = [draft for group in drafts for draft in group]
