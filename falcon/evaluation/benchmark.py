@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.evaluation.chunks import ChunkStore, Row, write_whole
+from falcon.evaluation.chunks import ChunkStore, Row
 from falcon.evaluation.plan import (
     Benchmarks,
     Chunk,
@@ -28,6 +28,7 @@ from falcon.evaluation.plan import (
 )
 from falcon.evaluation.report import write_report
 from falcon.evaluation.scores import flat_metrics, score_samples
+from falcon.files import write_whole
 from falcon.monitor import Monitor
 from falcon.sandbox.verdict import Outcome
 
@@ -74,7 +75,7 @@ def run_benchmark(
     monitor: Monitor,
     curves: pd.DataFrame | None = None,
 ) -> BenchmarkResult:
-    """Score ``policies`` (name -> adapter folder; ``base``: None) on ``benchmark.suites``.
+    """Score ``policies`` (name -> adapter folder; ``base``: None) on ``benchmark.names``.
 
     Writes ``samples.parquet``, ``scores.json`` and ``report.html`` into ``folders.out``.
     ``memory`` is recalled from where ``memory.at`` says so, by every policy but ``base``.

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from falcon.critics import Critic
 from falcon.errors import CriticFault, UserError
-from falcon.evaluation.chunks import ChunkStore, Row, digest, write_whole
+from falcon.evaluation.chunks import ChunkStore, Row, digest
 from falcon.evaluation.codal_prompts import VERSION, question_of, rating_of, task_of
 from falcon.evaluation.intervals import Interval, bootstrap, mean_of_means
+from falcon.files import write_whole
 from falcon.problems.codal import PREFERENCES, Instruction
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ class Benchmarks:
 
 
 def benchmark_names(sources: Sequence[str]) -> list[str]:
-    """Short names of ``benchmark.suites``: "mbpp" for "mbpp:PATH"; with the file's stem if two
+    """Short names of ``benchmark.names``: "mbpp" for "mbpp:PATH"; with the file's stem if two
     share one."""
     plain = [source.partition(":")[0] for source in sources]
     return [
@@ -57,7 +57,7 @@ def benchmark_names(sources: Sequence[str]) -> list[str]:
 
 
 def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
-    """The problems of ``benchmark.suites``; UserError for an unknown one or one that never fits."""
+    """The problems of ``benchmark.names``; UserError for an unknown one or one that never fits."""
     from falcon.policy.backbone import load_prompts
     from falcon.problems import load_benchmark
     from falcon.rollout import spread
@@ -65,7 +65,7 @@ def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
     prompts = load_prompts(settings.policy)
     prompts = replace(prompts, form=_with_examples(prompts.form, settings))
     benchmarks = Benchmarks(prompts.form)
-    sources = settings.benchmark.suites
+    sources = settings.benchmark.names
     for name, source in zip(benchmark_names(sources), sources, strict=True):
         wanted = settings.benchmark.difficulties
         problems = load_benchmark(source, data_dir)
@@ -79,7 +79,7 @@ def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
         fitting = [p for p in chosen if prompts.fits(p)]
         if not fitting:
             raise UserError(
-                f"benchmark.suites: no problem of {source} fits into a prompt.",
+                f"benchmark.names: no problem of {source} fits into a prompt.",
                 hint="Raise policy.max_prompt_tokens.",
             )
         benchmarks.problems[name] = fitting
@@ -95,7 +95,7 @@ def _with_examples(form: Form, settings: Settings) -> Form:
 
     if not isinstance(form, FewShot):
         return form
-    for source in settings.benchmark.suites:
+    for source in settings.benchmark.names:
         known = {p.id: p for p in load_demonstrations(source)}
         if all(each in known for each in SHOTS):
             return FewShot(tuple(known[each] for each in SHOTS))
@@ -152,7 +152,7 @@ def make_plan(
         "memory": settings.memory.model_dump(mode="json"),
         "memory_digest": memory.digest() if memory is not None else "",
         "adaptation": settings.train.meta.model_dump(include={"inner_lr", "inner_steps"}),
-        "sampling": b.model_dump(mode="json", exclude={"suites", "limit", "difficulties"}),
+        "sampling": b.model_dump(mode="json", exclude={"names", "limit", "difficulties"}),
     }
     width = max(1, b.batch_size // b.samples)
     chunks = []

@@ -42,7 +42,7 @@ def rescore(
 ) -> BenchmarkResult:
     """Judge ``out/samples.parquet`` again and write the three files of a benchmark anew.
 
-    ``settings.benchmark.suites`` must name every benchmark of the samples. Raises UserError when
+    ``settings.benchmark.names`` must name every benchmark of the samples. Raises UserError when
     there are no samples, or a sample's problem is in none of the benchmarks.
     """
     import json
@@ -54,7 +54,7 @@ def rescore(
         raise UserError(f"{out}: no samples to score.", hint="Run the benchmark without --rescore.")
     before = pd.read_parquet(file)
     known = json.loads(told.read_text(encoding="utf-8"))
-    sources = settings.benchmark.suites
+    sources = settings.benchmark.names
     problems = {
         (name, p.id): p
         for name, source in zip(benchmark_names(sources), sources, strict=True)

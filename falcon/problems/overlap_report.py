@@ -6,11 +6,11 @@ A file appears whole or not at all, needs no network, and has equal bytes for eq
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from falcon.errors import UserError
+from falcon.files import write_whole
 from falcon.problems.overlap import BenchmarkOverlap, Counts, Marked, Overlap, Pair
 
 TEMPLATE = "overlap.html.j2"
@@ -30,13 +30,7 @@ def write_overlap(overlap: Overlap, path: Path) -> None:
     """Write the report as HTML or JSON, by the file's suffix (see :func:`require_suffix`)."""
     require_suffix(path)
     text = _page(overlap) if path.suffix == ".html" else _json(overlap)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as handle:
-        handle.write(text.encode("utf-8", "replace"))  # statements may hold lone surrogates
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
+    write_whole(path, text.encode("utf-8", "replace"))  # statements may hold lone surrogates
 
 
 def _page(overlap: Overlap) -> str:

@@ -118,7 +118,7 @@ def _load_source(name: str, data_dir: Path) -> list[Problem]:
     if kind in ("humaneval", "evalplus"):
         raise UserError(
             f"`data.sources`: `{name}` is a benchmark and is never trained on.",
-            hint="Put it under `benchmark.suites`.",
+            hint="Put it under `benchmark.names`.",
         )
     raise UserError(
         f"`data.sources`: there is no source `{name}`.",
@@ -158,7 +158,7 @@ def load_demonstrations(name: str) -> list[Problem]:
 
     Empty for other benchmarks. Raises UserError for a malformed file.
     """
-    kind, path = _split_name(name, "benchmark.suites")
+    kind, path = _split_name(name, "benchmark.names")
     problems = _load_mbpp(path) if kind == "mbpp" and path else []
     return [problem for problem in problems if problem.split is Split.DEMO]
 
@@ -171,7 +171,7 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
     file or a folder), ``apps-unordered:PATH`` or ``leetcode:PATH``. Raises UserError for an
     unknown name, a malformed file and a file without test problems.
     """
-    kind, path = _split_name(name, "benchmark.suites")
+    kind, path = _split_name(name, "benchmark.names")
     if name == "builtin":
         problems = _load_builtin(data_dir)
     elif name == "humaneval":
@@ -190,14 +190,14 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
         problems = _load(require_path(path), "evalplus")
     else:
         raise UserError(
-            f"`benchmark.suites`: there is no benchmark `{name}`.",
+            f"`benchmark.names`: there is no benchmark `{name}`.",
             hint="Valid: humaneval, humaneval:PATH, builtin, mbpp:PATH, evalplus:PATH, apps:PATH,"
             " leetcode:PATH.",
         )
     test = [problem for problem in problems if problem.split is Split.TEST]
     if not test:
         raise UserError(
-            f"`benchmark.suites`: `{name}` holds no problem of the test split.",
+            f"`benchmark.names`: `{name}` holds no problem of the test split.",
             hint="Name a file that does.",
         )
     return test
@@ -235,7 +235,7 @@ def load_held_out(name: str, settings: Settings, data_dir: Path) -> list[Problem
 def find_problem(wanted: str, settings: Settings, data_dir: Path) -> Problem:
     """The problem with that id. Raises UserError that names the nearest ids."""
     names = [*settings.data.sources]
-    names += [name for name in settings.benchmark.suites if name not in names]
+    names += [name for name in settings.benchmark.names if name not in names]
     # The source that the id names first: files of the others may not be on this machine.
     names.sort(key=lambda name: name.partition(":")[0] != wanted.partition("/")[0])
     ids: list[str] = []

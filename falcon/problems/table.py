@@ -6,9 +6,7 @@ read back. The bytes depend on the problems only, not on time or machine.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from falcon.errors import UserError
+from falcon.files import replaced_file
 from falcon.problems.problem import Problem
 
 if TYPE_CHECKING:
@@ -60,17 +59,8 @@ def write_problems(path: Path, problems: Iterable[Problem]) -> None:
     import pyarrow.parquet as pq
 
     table = _table(problems)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            pq.write_table(table, file, compression="zstd", use_dictionary=False)
-            file.flush()
-            os.fsync(file.fileno())  # before the rename, else a crash may leave an empty file
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    with replaced_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=False)
 
 
 def read_problems(path: Path) -> list[Problem]:

@@ -113,7 +113,7 @@ def settings_for(model: Path, **benchmark: object) -> Settings:
             "machine": {"workers": 1, "allow_weak": True, "cache": False},
             "memory": {"encoder": "hash", "min_similarity": -1.0},
             "benchmark": {
-                "suites": ["builtin"],
+                "names": ["builtin"],
                 "max_new_tokens": 60,
                 "batch_size": 1,
                 **benchmark,

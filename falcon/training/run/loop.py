@@ -23,6 +23,7 @@ import torch
 
 from falcon.errors import UserError
 from falcon.feedback import make_judge
+from falcon.files import replaced_file
 from falcon.generation.local import Draws, Sampling, Weights
 from falcon.memory import LongTermMemory
 from falcon.policy.adapter import load_adapter
@@ -372,13 +373,11 @@ def _finish(
 def write_curves(path: Path, history: Sequence[Mapping[str, float]]) -> Path:
     """A CSV with one row a step; columns that a step did not measure are empty."""
     columns = list(dict.fromkeys(name for row in history for name in row))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replaced_file(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows({k: f"{v:.9g}" for k, v in row.items()} for row in history)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
     return path
