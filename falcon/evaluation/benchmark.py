@@ -2,13 +2,12 @@
 
 The prompt, the extraction and the sandbox are those of training; what is trained is what is
 measured, adaptation to what memory recalls included (``memory.into``). The bare backbone gets no
-adapter and no memory. Work is done in chunks and goes
-on where it was interrupted. Nothing is trained and nothing is added to a memory.
+adapter and no memory. Work is done in chunks; an interrupted benchmark continues with the next
+chunk. Nothing is trained and nothing is added to a memory.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -59,7 +58,7 @@ class BenchmarkFolders:
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """What a benchmark found. ``metrics`` has times (seconds, ``time/...``), the others not."""
+    """What a benchmark measured. Only ``metrics`` has times (seconds, ``time/...``)."""
 
     scores: dict[str, Any]
     comparisons: dict[str, Any]
@@ -105,12 +104,12 @@ def run_benchmark(
     )
     scores = {**head(settings, memory, benchmarks), **scored}
     write_results(frame, scores, curves, folders.out)
-    store.clear()
+    store.clear()  # only now: until the results are written, an interrupted run needs its chunks
     times["time/benchmark_s"] = time.perf_counter() - started
     return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored) | times)
 
 
-# -- doing it --------------------------------------------------------------------------
+# -- chunks ----------------------------------------------------------------------------
 
 
 def _fill(
@@ -122,7 +121,7 @@ def _fill(
     memory: LongTermMemory | None,
     monitor: Monitor,
 ) -> dict[str, float]:
-    """Make the chunks that are missing; seconds spent by kind. The model is loaded only if needed."""
+    """Make the missing chunks, and load the model only if there are any; seconds by kind."""
     missing = [chunk for chunk in plan if chunk.key not in store]
     if not missing:
         return {}
@@ -140,11 +139,11 @@ def _fill(
         solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
         solver.clock.seconds["load"] = loading
         for name in dict.fromkeys(chunk.policy for chunk in missing):
-            mine = [chunk for chunk in missing if chunk.policy == name]
+            chunks = [chunk for chunk in missing if chunk.policy == name]
             folder = policies[name]
             if folder is not None:
                 load_adapter(policy.bank, folder)
-            _run_chunks(solver, mine, store, memory, folder is not None, monitor)
+            _run_chunks(solver, chunks, store, memory, folder is not None, monitor)
         return solver.clock.read()
 
 
@@ -192,14 +191,14 @@ def _run_chunks(
 
 
 def sample_table(rows: Sequence[Row]) -> pd.DataFrame:
-    """Stored samples as a table whose numbers are numbers, also where all are absent."""
+    """Stored samples as a table. A column of numbers stays one where all are absent."""
     import pandas as pd
 
     return pd.DataFrame(list(rows)).astype(dict.fromkeys(_NUMBERS, "float64"))
 
 
 def sample_row(benchmark: str, attempt: Attempt) -> Row:
-    """One attempt as stored. Times are left out: the table is to depend on its inputs alone."""
+    """One attempt as stored. Without times, so that the table depends on its inputs alone."""
     from falcon.rollout import attempt_row
 
     row = {k: v for k, v in attempt_row(attempt).items() if k not in ("split", "cpu_s")}
@@ -218,7 +217,7 @@ def sample_row(benchmark: str, attempt: Attempt) -> Row:
 
 
 def _passed_base(attempt: Attempt) -> bool | None:
-    """Whether the tests of the original benchmark pass; None where all tests are."""
+    """Whether the tests of the original benchmark pass; None where there are no others."""
     base = attempt.problem.base_tests
     cases = attempt.verdict.cases[:base]
     if not base or not attempt.judged:
@@ -237,22 +236,23 @@ def _rows(
     same: Mapping[str, str],
 ) -> list[Row]:
     """All samples by policy, benchmark, problem (the benchmark's order) and sample."""
-    made: dict[str, list[Row]] = {}
+    by_policy: dict[str, list[Row]] = {}
     for chunk in plan:
-        made.setdefault(chunk.policy, []).extend(store.read(chunk.key))
-    places = [(b, p.id) for b, problems in benchmarks.problems.items() for p in problems]
-    place = {key: position for position, key in enumerate(places)}
+        by_policy.setdefault(chunk.policy, []).extend(store.read(chunk.key))
+    keys = [(b, p.id) for b, problems in benchmarks.problems.items() for p in problems]
+    place = {key: position for position, key in enumerate(keys)}
     rows = []
     for policy in policies:
-        mine = made[same.get(policy, policy)]
-        mine = sorted(mine, key=lambda r: (place[r["suite"], r["problem_id"]], r["sample"]))
-        rows += [{"policy": policy, **row} for row in mine]
+        own = by_policy[same.get(policy, policy)]  # equal weights are run once
+        own = sorted(own, key=lambda r: (place[r["suite"], r["problem_id"]], r["sample"]))
+        rows += [{"policy": policy, **row} for row in own]
     return rows
 
 
 def head(
     settings: Settings, memory: LongTermMemory | None, benchmarks: Benchmarks
 ) -> dict[str, Any]:
+    """How the scores were made: the part of them that is no number."""
     b = settings.benchmark
     return {
         "prompt_version": benchmarks.form.version,
@@ -267,9 +267,8 @@ def head(
 def write_results(
     frame: pd.DataFrame, scores: dict[str, Any], curves: pd.DataFrame | None, out: Path
 ) -> None:
-    packed = io.BytesIO()
-    frame.to_parquet(packed, index=False)
-    write_whole(out / "samples.parquet", packed.getvalue())
+    """Write the table of samples, the scores and the report page into ``out``."""
+    write_whole(out / "samples.parquet", frame.to_parquet(index=False))
     text = json.dumps(scores, indent=2, sort_keys=True, allow_nan=False) + "\n"
     write_whole(out / "scores.json", text.encode())
     write_report(scores, frame, curves, out / "report.html")

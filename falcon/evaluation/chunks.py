@@ -42,7 +42,7 @@ class ChunkStore:
         return rows
 
     def write(self, key: str, rows: Iterable[Row]) -> None:
-        """Keep a chunk; it is there whole or not at all."""
+        """Keep a chunk. A crash in between leaves no part of it."""
         write_whole(self._path(key), json.dumps(list(rows), allow_nan=False).encode())
 
     def clear(self) -> None:

@@ -1,6 +1,6 @@
-"""Plan: which policy is to attempt which problems, cut into chunks with stable keys.
+"""Plan: which policy attempts which problems, cut into chunks with stable keys.
 
-Benchmarks are read and limited here, and adapters recognised by their weights. No model is
+Benchmarks are read and limited here, and equal adapters are found by their weights. No model is
 loaded and nothing is generated.
 """
 
@@ -27,7 +27,7 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class Chunk:
-    """A batch of problems for one policy; ``key`` is a digest of all its samples depend on."""
+    """A batch of problems for one policy; ``key`` digests all that its samples depend on."""
 
     policy: str
     benchmark: str
@@ -38,7 +38,7 @@ class Chunk:
 
 @dataclass
 class Benchmarks:
-    """Problems scored and those left out because their task is longer than a prompt may be."""
+    """Problems to score, and those left out because their task is longer than a prompt may be."""
 
     form: Form = FORMS["chat"]
     """How the problems are put to the model."""
@@ -57,7 +57,7 @@ def benchmark_names(sources: Sequence[str]) -> list[str]:
 
 
 def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
-    """The problems of ``benchmark.names``; UserError for an unknown one or one that never fits."""
+    """The problems of ``benchmark.names``. UserError for an unknown one or one that never fits."""
     from falcon.policy.backbone import load_prompts
     from falcon.problems import load_benchmark
     from falcon.rollout import spread
@@ -96,9 +96,9 @@ def _with_examples(form: Form, settings: Settings) -> Form:
     if not isinstance(form, FewShot):
         return form
     for source in settings.benchmark.names:
-        known = {p.id: p for p in load_demonstrations(source)}
-        if all(each in known for each in SHOTS):
-            return FewShot(tuple(known[each] for each in SHOTS))
+        by_id = {p.id: p for p in load_demonstrations(source)}
+        if all(shot in by_id for shot in SHOTS):
+            return FewShot(tuple(by_id[shot] for shot in SHOTS))
     raise UserError(
         "policy.prompt: few-shot: no benchmark holds tasks 2, 3 and 4 of MBPP, its examples.",
         hint="Score mbpp:PATH, or choose another prompt.",
@@ -106,7 +106,7 @@ def _with_examples(form: Form, settings: Settings) -> Form:
 
 
 def adapter_digest(name: str, folder: Path | None) -> str:
-    """Digest of an adapter's weights file; "" for the bare backbone. UserError when it is absent."""
+    """Digest of an adapter's weights; "" for the bare backbone. UserError when there is none."""
     if folder is None:
         return ""
     try:
@@ -119,17 +119,17 @@ def adapter_digest(name: str, folder: Path | None) -> str:
 
 
 def same_as(digests: Mapping[str, str]) -> dict[str, str]:
-    """Policies that are another one before them, weight for weight -> that one; never ``base``."""
+    """Policies with the weights of an earlier one -> that one; never ``base``."""
     first: dict[str, str] = {}
     return {
-        name: first[found]
-        for name, found in digests.items()
-        if name != BASE and first.setdefault(found, name) != name
+        name: first[weights]
+        for name, weights in digests.items()
+        if name != BASE and first.setdefault(weights, name) != name
     }
 
 
 def recalls(settings: Settings, policy: str, memory: LongTermMemory | None) -> bool:
-    """Whether long-term memory enters the prompts, or the weights, of this policy."""
+    """Whether long-term memory enters this policy's prompts or weights."""
     return policy != BASE and memory is not None and settings.memory.recalls("eval")
 
 
@@ -139,12 +139,12 @@ def make_plan(
     digests: Mapping[str, str],
     memory: LongTermMemory | None,
 ) -> list[Chunk]:
-    """Chunks of one batch each, long tasks first so that a batch holds prompts of like length."""
+    """Chunks of one batch each; long tasks first, so that a batch has prompts of like length."""
     from falcon import __version__
 
     b = settings.benchmark
     basis = {
-        "version": __version__,
+        "version": __version__,  # another version may write or judge otherwise
         "prompt": benchmarks.form.key,
         "policy": settings.policy.model_dump(mode="json"),
         "sandbox": settings.sandbox.model_dump(mode="json"),
@@ -165,7 +165,7 @@ def make_plan(
                 ids = [p.id for p in part]
                 # The same random numbers for every policy: the comparison is paired.
                 seed = int(digest([settings.seed, name, ids])[:15], 16)
-                told = [p.model_dump(mode="json") for p in part]
-                key = digest([basis, adapter, recalled, seed, told])
+                contents = [p.model_dump(mode="json") for p in part]
+                key = digest([basis, adapter, recalled, seed, contents])
                 chunks.append(Chunk(policy, name, part, seed, key))
     return chunks

@@ -1,8 +1,8 @@
 """Rescore: judge the stored samples of a benchmark again, without the model.
 
-Programs are cut out of the stored completions anew, run, assessed and scored, so that a
-change of extraction, sandbox, tests or rewards shows on old samples. What was generated and
-which policies there are stays as it was.
+Programs are extracted from the stored completions, run, assessed and scored again, so that a
+change of extraction, sandbox, tests or rewards shows on old samples. Completions and policies
+stay as they were.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ def rescore(
 
     import pandas as pd
 
-    file, told = out / "samples.parquet", out / "scores.json"
-    if not (file.is_file() and told.is_file()):
+    file, scores_file = out / "samples.parquet", out / "scores.json"
+    if not (file.is_file() and scores_file.is_file()):
         raise UserError(f"{out}: no samples to score.", hint="Run the benchmark without --rescore.")
     before = pd.read_parquet(file)
-    known = json.loads(told.read_text(encoding="utf-8"))
+    old_scores = json.loads(scores_file.read_text(encoding="utf-8"))
     sources = settings.benchmark.names
     problems = {
         (name, p.id): p
@@ -67,13 +67,13 @@ def rescore(
         benchmark, problem = missing[0]
         raise UserError(
             f"{file}: `{problem}` of `{benchmark}` is in no benchmark named.",
-            hint=f"Name the benchmarks of the samples: {', '.join(dict.fromkeys(before['suite']))}.",
+            hint=f"Name those of the samples: {', '.join(dict.fromkeys(before['suite']))}.",
         )
     form = _form(file, before)
     frame = sample_table(_judged(settings, form, before, problems, memory, monitor))
     about = {
         name: {key: value for key, value in policy.items() if key != "suites"}
-        for name, policy in known["policies"].items()
+        for name, policy in old_scores["policies"].items()
     }
     scored = score_samples(
         frame,
@@ -82,7 +82,9 @@ def rescore(
         confidence=settings.gate.confidence,
         seed=settings.seed,
     )
-    kept = {k: known[k] for k in ("decoding", "model", "memory_digest", "left_out") if k in known}
+    # What the samples alone cannot say stays as it was recorded when they were written.
+    names = ("decoding", "model", "memory_digest", "left_out")
+    kept = {name: old_scores[name] for name in names if name in old_scores}
     scores = {**head(settings, memory, Benchmarks(form)), **kept, **scored}
     write_results(frame, scores, None, out)
     return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored))
@@ -130,9 +132,9 @@ def _judged(
     with Sandbox(settings) as sandbox:
         examiner = Examiner(settings.feedback, sandbox, make_judge(settings.feedback))
         attempts = examiner.examine(drafts, error_share_of(settings, memory), monitor)
-    found = []
+    judged = []
     for ((policy, benchmark, _), rows), group in zip(groups, attempts, strict=True):
         for (_, old), attempt in zip(rows.iterrows(), group, strict=True):
             kept = {k: old[k] for k in ("sample", "tokens", "prompt_version")}
-            found.append({"policy": policy, **sample_row(benchmark, attempt), **kept})
-    return found
+            judged.append({"policy": policy, **sample_row(benchmark, attempt), **kept})
+    return judged

@@ -29,12 +29,12 @@ def grouped_decode_attention(
 
     Returns ([R, L, H, d], None), the form ``transformers`` expects of an attention function.
     """
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward as sdpa
 
     rows, heads, length, width = query.shape
     groups = key.shape[1]
-    if length != 1 or heads == groups:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
+    if length != 1 or heads == groups:  # with as many keys as queries nothing would be copied
+        return sdpa(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
     if attention_mask is not None:
         # [R, 1, 1, S]: it holds for all heads, and so for the heads that now stand as queries.
         attention_mask = attention_mask[..., : key.shape[-2]]

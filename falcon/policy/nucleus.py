@@ -56,7 +56,7 @@ def log_prob(
     top_p: float,
     plain: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """log p of ``tokens`` [P] under the distribution they were drawn from; ``logits`` [P, V] -> [P].
+    """log p of ``tokens`` [P] as they were drawn; ``logits`` [P, V] -> [P].
 
     The detached logits fix the nucleus. A token outside it (drawn under slightly other weights)
     gets its probability without a nucleus, instead of minus infinity. ``plain`` [P] (bool) marks
@@ -103,7 +103,7 @@ def _whole_log_prob(
 def _head(
     logits: torch.Tensor, temperature: float, top_p: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The likeliest tokens of each row: ids [P, K], whether each is in the nucleus, mass covered."""
+    """The likeliest tokens of each row: ids [P, K], whether in the nucleus [P, K], mass [P]."""
     parts = []
     for some in torch.split(logits, _CHUNK):
         values, indices, covered = _kept(some.float() / temperature, top_p, _HEAD)

@@ -50,6 +50,7 @@ class Policy:
         self._shards: Shards | None = None
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
+        # A model may end with more tokens than its tokenizer names: the end of a turn, of a text.
         self.end_ids = frozenset(i for i in (*ends, self.tokenizer.eos_token_id) if i is not None)
 
     @classmethod
@@ -104,10 +105,9 @@ class Policy:
         """Split the frozen blocks over the processes. Raises UserError for a model that cannot."""
         self._shards = Shards(self.backbone)
 
-    def whole(self) -> AbstractContextManager[None]:
-        """A block in which the weights may be read, and each process makes as many passes as it
-        likes."""
-        return self._shards.whole() if self._shards else nullcontext()
+    def gathered(self) -> AbstractContextManager[None]:
+        """Inside, all weights are there and each process makes as many passes as it likes."""
+        return self._shards.gathered() if self._shards else nullcontext()
 
     def passes(self, own: int) -> int:
         """Training passes to make where this process needs ``own``: the most that any needs.

@@ -8,7 +8,7 @@ when it runs again, and only training passes recompute, since generation needs t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from falcon.errors import UserError
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from falcon.policy.adapter import AdapterBank
     from falcon.policy.backbone import Backbone
-
-Contexts = tuple[AbstractContextManager[None], AbstractContextManager[None]]
 
 
 class Recompute:
@@ -32,11 +30,9 @@ class Recompute:
                 f"{backbone.name} cannot recompute activations.",
                 hint="Set train.gradient_checkpointing: false.",
             )
-
-        def contexts() -> Contexts:
-            return nullcontext(), bank.again()
-
-        model.activation_checkpointing_enable({"use_reentrant": False, "context_fn": contexts})
+        # One context for the first run of a block, one for the run in the backward pass.
+        contexts = {"context_fn": lambda: (nullcontext(), bank.again())}
+        model.activation_checkpointing_enable({"use_reentrant": False, **contexts})
         self._blocks: list[torch.nn.Module] = [
             module for module in model.modules() if getattr(module, "gradient_checkpointing", False)
         ]

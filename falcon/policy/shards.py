@@ -4,7 +4,7 @@ Each process keeps its part of every block's weights and gathers a block when a 
 reaches it, so larger models and micro-batches fit. Every process keeps all of the adapters (they
 are small, and the fast weights of a process are its own), the embeddings and the head. Programs
 are written with all blocks gathered: rows end at different times in different processes, while
-a gather needs every process at once. Gradients of adapters are not added up here (:mod:`falcon.training.run.process_group`).
+a gather needs every process at once. :mod:`falcon.training.run.process_group` sums gradients.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Shards:
         self._blocks: list[FSDPModule] = [fully_shard(block, mesh=mesh) for block in blocks]
 
     @contextmanager
-    def whole(self) -> Iterator[None]:
+    def gathered(self) -> Iterator[None]:
         """Inside, all blocks are gathered; every process must enter and leave."""
         for block in self._blocks:
-            block.set_reshard_after_forward(False)
+            block.set_reshard_after_forward(False)  # else the first pass would free it again
             block.unshard()
         try:
             yield
@@ -64,6 +64,6 @@ class Shards:
 
         A collective call, as each pass is: every process calls it before its first pass.
         """
-        most = torch.tensor(own, device=self._device)
-        distributed.all_reduce(most, distributed.ReduceOp.MAX)
-        return int(most)
+        count = torch.tensor(own, device=self._device)
+        distributed.all_reduce(count, distributed.ReduceOp.MAX)
+        return int(count)

@@ -68,8 +68,9 @@ def task_text(problem: Problem) -> str:
         )
     if problem.starter:
         starter = f"Complete this function:\n{FENCE}python\n{problem.starter.rstrip()}\n{FENCE}"
-        same = problem.statement.strip() in problem.starter
-        return starter if same else f"{problem.statement.strip()}\n\n{starter}"
+        # Some starters hold the task in their doc string: then it is said once.
+        complete = problem.statement.strip() in problem.starter
+        return starter if complete else f"{problem.statement.strip()}\n\n{starter}"
     text = f"{problem.statement.strip()}\n\nWrite a Python function"
     text += f" named `{problem.entry_point}`." if problem.entry_point else "."
     if problem.examples:
@@ -132,7 +133,7 @@ class Continuation(Form):
     name = "completion"
     version = "completion-1"
     begins = True
-    _other = Apps()
+    _other = Apps()  # for problems that no code leads up to
 
     def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
         """The code to continue."""
