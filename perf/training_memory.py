@@ -51,7 +51,7 @@ def train(settings: Settings) -> tuple[int, ...]:
     from falcon.monitor import SilentMonitor
     from falcon.problems import load_sources
     from falcon.training.run import loop
-    from falcon.training.run.memory_check import DeviceMemory, peak
+    from falcon.training.run.device_memory import DeviceMemory, peak
 
     loop.check_memory = lambda *_: DeviceMemory("", 0, 0, 0)
     problems = load_sources(settings.data, ROOT / "data")
