@@ -46,7 +46,7 @@ def facts(**changed: float) -> pd.DataFrame:
 
 def check_rollout(frame: pd.DataFrame, figures: pd.DataFrame, docs: Path | None = None):
     return validate(
-        "rollout", {"rollouts": frame, "facts": said}, suites.rollout(GateSettings()), docs=docs
+        "rollout", {"rollouts": frame, "facts": figures}, suites.rollout(GateSettings()), docs=docs
     )
 
 

@@ -135,7 +135,7 @@ def test_memory_is_handed_over_when_a_run_starts_anew(
     ("cause", "hopeless"), [(1, False), (-9, False), (137, False), (2, True), (3, True)]
 )
 def test_only_faults_that_may_pass_are_tried_again(cause: int, hopeless: bool) -> None:
-    assert StageFailed("train", cause, "said").hopeless is hopeless
+    assert StageFailed("train", cause, "message").hopeless is hopeless
 
 
 def test_each_stage_has_a_prefect_task_of_its_name() -> None:
