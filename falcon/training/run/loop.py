@@ -20,7 +20,7 @@ from falcon.monitor import Monitor
 from falcon.problems.problem import Problem
 from falcon.rollout import Solver
 from falcon.sandbox import Sandbox
-from falcon.training.methods.mrlf import Mrlf
+from falcon.training.methods import METHODS
 from falcon.training.process_group import ProcessGroup
 from falcon.training.run import setup
 from falcon.training.run.checkpoint import Progress
@@ -78,7 +78,7 @@ def train(
         weight_decay=settings.train.weight_decay,
     )
     with Sandbox(settings) as sandbox:
-        method = Mrlf(
+        method = METHODS[settings.train.method](
             settings,
             Solver(settings, policy, sandbox, make_judge(settings.feedback)),
             sampler=make_sampler(settings, training, memory),
