@@ -1,6 +1,6 @@
 """The training loop: repeat the method's iteration, validate, checkpoint, resume, finish.
 
-Runs under ``accelerate``, in one process or several (:mod:`falcon.training.run.process_group`).
+Runs under ``accelerate``, in one process or several (:mod:`falcon.training.process_group`).
 Trackers are behind the monitor.
 """
 
@@ -21,11 +21,11 @@ from falcon.problems.problem import Problem
 from falcon.rollout import Solver
 from falcon.sandbox import Sandbox
 from falcon.training.methods import METHODS
+from falcon.training.process_group import ProcessGroup
 from falcon.training.run import setup
 from falcon.training.run.checkpoint import Progress
 from falcon.training.run.device_memory import MIB, peak
 from falcon.training.run.memory_check import check_memory
-from falcon.training.run.process_group import ProcessGroup
 from falcon.training.run.result import TrainResult, finish
 from falcon.training.run.schedule import set_rate
 from falcon.training.run.state import TrainingRun, resume
