@@ -4,7 +4,7 @@ Each process keeps its part of every block's weights and gathers a block when a 
 reaches it, so larger models and micro-batches fit. Adapters stay whole in every process (they are
 small, and the fast weights of a process are its own), so do embeddings and head. Programs are
 written with the blocks gathered: rows end at different times in different processes, and a
-gather is a meeting of all. Gradients of adapters are not added up here (:mod:`falcon.training.run.process_group`).
+gather is a meeting of all. Gradients of adapters are not added up here (:mod:`falcon.training.process_group`).
 """
 
 from __future__ import annotations
