@@ -4,7 +4,7 @@ Each process keeps its part of every block's weights and gathers a block when a 
 reaches it, so larger models and micro-batches fit. Every process keeps all of the adapters (they
 are small, and the fast weights of a process are its own), the embeddings and the head. Programs
 are written with all blocks gathered: rows end at different times in different processes, while
-a gather needs every process at once. :mod:`falcon.training.run.process_group` sums gradients.
+a gather needs every process at once. :mod:`falcon.training.process_group` sums gradients.
 """
 
 from __future__ import annotations
