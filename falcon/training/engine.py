@@ -22,7 +22,7 @@ from falcon.rollout import Attempt, Solver
 from falcon.training.batches.items import Sample, items_of, sl_sample
 from falcon.training.inner_loop import outer_gradient, tensors
 from falcon.training.objectives import LossReport, merge
-from falcon.training.run.process_group import ProcessGroup
+from falcon.training.process_group import ProcessGroup
 from falcon.training.samplers import Sampler
 
 _HINT = "The last checkpoint is whole; lower train.learning_rate or train.meta.inner_lr."

@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from falcon.training.process_group import ProcessGroup
 from falcon.training.run import checkpoint
-from falcon.training.run.process_group import ProcessGroup
 from tests.processes import ONE_THREAD, ROOT, free_port, run_two
 from tests.training.setups import make_settings, run_training
 from tests.training.test_training_loop import WEIGHTS

@@ -1,6 +1,6 @@
 """The training loop: repeat the method's iteration, validate, checkpoint, resume, finish.
 
-Runs under ``accelerate``, in one process or several (:mod:`falcon.training.run.process_group`).
+Runs under ``accelerate``, in one process or several (:mod:`falcon.training.process_group`).
 Trackers are behind the monitor.
 """
 
@@ -20,12 +20,12 @@ from falcon.monitor import Monitor
 from falcon.problems.problem import Problem
 from falcon.rollout import Solver
 from falcon.sandbox import Sandbox
-from falcon.training.methods.mrlf import Mrlf
+from falcon.training.methods import METHODS
+from falcon.training.process_group import ProcessGroup
 from falcon.training.run import setup
 from falcon.training.run.checkpoint import Progress
 from falcon.training.run.device_memory import MIB, peak
 from falcon.training.run.memory_check import check_memory
-from falcon.training.run.process_group import ProcessGroup
 from falcon.training.run.result import TrainResult, finish
 from falcon.training.run.schedule import set_rate
 from falcon.training.run.state import TrainingRun, resume
@@ -78,7 +78,7 @@ def train(
         weight_decay=settings.train.weight_decay,
     )
     with Sandbox(settings) as sandbox:
-        method = Mrlf(
+        method = METHODS[settings.train.method](
             settings,
             Solver(settings, policy, sandbox, make_judge(settings.feedback)),
             sampler=make_sampler(settings, training, memory),

@@ -11,7 +11,7 @@ from falcon.errors import UserError
 from falcon.policy.policy import Policy
 from falcon.problems.problem import HELD_OUT, Problem, Split
 from falcon.rollout import spread
-from falcon.training.run.process_group import ProcessGroup
+from falcon.training.process_group import ProcessGroup
 
 
 def training_digest(settings: Settings, problems: Sequence[Problem], memory_digest: str) -> str:
