@@ -30,8 +30,8 @@ def main() -> int:
     policy = Policy.load(PolicySettings())
     texts = [p["prompt"] for p in list(read_problems().values())[: 4 * PROMPTS : 4]]
     prompts = [policy.encode(text) for text in texts]
-    ends, policy.end_ids = policy.end_ids, frozenset()
-    ids, mask = policy.pad(prompts, left=True)
+    ends, policy.end_ids = policy.end_ids, frozenset()  # no sample ends early
+    ids, mask = policy.pad(prompts, left=True)  # [prompts, longest], as `generate` needs them
     groups = [
         Group(tuple(p), tuple(tuple(p[:TOKENS]) for _ in range(SAMPLES)), i, tuple(range(SAMPLES)))
         for i, p in enumerate(prompts)

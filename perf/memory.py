@@ -62,7 +62,7 @@ def vectors(kind: str, n: int, rng: np.random.Generator) -> Vectors:
     rows = rng.standard_normal((n + QUERIES, DIM), dtype=np.float32)
     if kind == "clustered":
         centres = rng.standard_normal((max(10, n // 50), DIM), dtype=np.float32)
-        which = rng.integers(len(centres), size=len(rows))
+        which = rng.integers(len(centres), size=len(rows))  # the text each vector is near to
         for start in range(0, len(rows), BATCH):
             part = slice(start, start + BATCH)
             rows[part] = centres[which[part]] + np.float32(0.7) * rows[part]

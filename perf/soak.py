@@ -95,7 +95,7 @@ def main(arguments: list[str]) -> int:
         for name, worse in (
             ("processes", last.processes > first.processes),
             ("open files", last.files > first.files),
-            ("memory", last.memory > 1.05 * first.memory + (16 << 20)),
+            ("memory", last.memory > 1.05 * first.memory + (16 << 20)),  # 5 % and 16 MiB are noise
             ("temporary files", last.left > first.left),
             ("verdicts", unexpected > 0),
         )
