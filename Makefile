@@ -1,6 +1,7 @@
 # make run    set up what is missing, then the whole pipeline
 # make check  style, walls, types    make test   tests
 # make bench  speed, beside peers    make soak   100,000 programs: is anything left behind?
+# make conformance   verdicts beside those of the official graders
 # make references   after numbers or verdicts were changed on purpose: write those of reference anew
 # PYTHON=python3.12 make venv        to choose the interpreter
 
@@ -15,10 +16,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # So that commands DVC starts are those of this environment.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help run test check bench soak references clean venv data
+.PHONY: help run test check bench conformance soak references clean venv data
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 run: venv data
 	$(BIN)/falcon run $(ARGS)
@@ -34,6 +35,9 @@ check: venv
 
 bench: venv
 	$(BIN)/python -m perf $(ARGS)
+
+conformance: venv
+	$(BIN)/python -m conformance $(ARGS)
 
 soak: venv
 	$(BIN)/python -m perf.soak $(ARGS)

@@ -1,7 +1,7 @@
-"""Doctor: what a run needs, whether it is there, and what to do about what is not.
+"""Doctor: what a run needs, whether it is there, and what to do about what is missing.
 
-Looks only; it installs and changes nothing. Packages are asked for their metadata and, where
-importing is what matters, imported in a child process.
+It installs and changes nothing. Of packages it reads the metadata; one that must be imported to
+be checked is imported in a child process.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 State = Literal["ok", "note", "missing"]
+Result = tuple[State, str, str]
+"""How a thing is, in words too, and what to do about it ("": nothing)."""
 
 DISTRIBUTION = "falcon-mlops"
 LEAST_DISK_GIB = 5.0
@@ -28,23 +30,23 @@ LEAST_DISK_GIB = 5.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: how it is, and what to do (``missing`` stops a run)."""
+    """One thing that was checked, and what to do about it. ``missing`` stops a run."""
 
     name: str
     state: State
-    said: str
-    todo: str = ""
+    text: str
+    todo: str
 
 
 def examine(root: Path) -> list[Finding]:
-    """Look at everything. Never raises: what cannot be looked at is a finding."""
-    found = []
-    for name, look in _LOOKS.items():
+    """Check everything. Never raises: what cannot be checked is a finding."""
+    findings = []
+    for name, check in _CHECKS.items():
         try:
-            found.append(look(root))
-        except Exception as fault:  # noqa: BLE001 - the next look is of use whatever this one met
-            found.append(Finding(name, "missing", f"{type(fault).__name__}: {fault}"))
-    return found
+            findings.append(Finding(name, *check(root)))
+        except Exception as fault:  # noqa: BLE001 - the other checks are useful all the same
+            findings.append(Finding(name, "missing", f"{type(fault).__name__}: {fault}", ""))
+    return findings
 
 
 def show(findings: list[Finding]) -> None:
@@ -53,28 +55,23 @@ def show(findings: list[Finding]) -> None:
     table = Table(box=None, show_header=False)
     colours = {"ok": "green", "note": "yellow", "missing": "red"}
     for finding in findings:
-        table.add_row(f"[{colours[finding.state]}]{finding.state}[/]", finding.name, finding.said)
+        table.add_row(f"[{colours[finding.state]}]{finding.state}[/]", finding.name, finding.text)
     console.print(table)
     for finding in findings:
         if finding.todo:
-            console.print(
-                f"{finding.name}: {finding.todo}", markup=False, highlight=False, soft_wrap=True
-            )
+            text = f"{finding.name}: {finding.todo}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _python(root: Path) -> Finding:
-    version = ".".join(map(str, sys.version_info[:3]))
-    good = sys.version_info >= (3, 11)
-    return Finding(
-        "python", "ok" if good else "missing", version, "" if good else "Python 3.11 or newer."
-    )
+def _python(root: Path) -> Result:
+    return "ok", ".".join(map(str, sys.version_info[:3])), ""
 
 
-def _packages(root: Path) -> Finding:
+def _packages(root: Path) -> Result:
     """Every requirement of the distribution, with its caps: some newer versions break silently."""
     wrong = []
-    wanted = [Requirement(line) for line in metadata.requires(DISTRIBUTION) or ()]
-    here = [r for r in wanted if r.marker is None or r.marker.evaluate({"extra": ""})]
+    requirements = [Requirement(line) for line in metadata.requires(DISTRIBUTION) or ()]
+    here = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
     for requirement in here:
         try:
             version = metadata.version(requirement.name)
@@ -84,96 +81,87 @@ def _packages(root: Path) -> Finding:
         if not requirement.specifier.contains(version, prereleases=True):
             wrong.append(f"{requirement.name} {version} is not {requirement.specifier}")
     if wrong:
-        return Finding("packages", "missing", "; ".join(wrong), "Run `make venv`.")
-    return Finding("packages", "ok", f"{len(here)} at versions that work together")
+        return "missing", "; ".join(wrong), "Run `make venv`."
+    return "ok", f"{len(here)} at versions that work together", ""
 
 
-def _mlflow(root: Path) -> Finding:
+def _mlflow(root: Path) -> Result:
     shadow = root / "mlflow" / "__init__.py"
     if shadow.exists():
-        return Finding("mlflow", "missing", f"{shadow} shadows the package", f"Remove {shadow}.")
+        return "missing", f"{shadow} shadows the package", f"Remove {shadow}."
+    # In the folder of the workspace, as a stage would, and apart from this process.
     code = "import mlflow; print(mlflow.__version__, mlflow.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        return Finding("mlflow", "missing", "the package cannot be imported", "Run `make venv`.")
-    return Finding("mlflow", "ok", done.stdout.split()[0])
+        return "missing", "the package cannot be imported", "Run `make venv`."
+    return "ok", done.stdout.split()[0], ""
 
 
-def _isolation(root: Path) -> Finding:
+def _isolation(root: Path) -> Result:
     from falcon.sandbox import probe
 
-    level = probe()
-    name = str(getattr(level, "level", level))
-    if name == "L1":
-        return Finding(
-            "isolation",
-            "note",
-            "L1: processes with limits only",
-            "Allow user namespaces or run in a container; else set machine.allow_weak: true.",
-        )
-    return Finding("isolation", "ok", name)
+    level = probe().level
+    if level == "L1":
+        todo = "Allow user namespaces or run in a container; else set machine.allow_weak: true."
+        return "note", "L1: processes with limits only", todo
+    return "ok", level, ""
 
 
-def _devices(root: Path) -> Finding:
+def _devices(root: Path) -> Result:
     import torch
 
     cores = len(os.sched_getaffinity(0))
     if not torch.cuda.is_available():
-        return Finding("devices", "ok", f"{cores} processor cores, no accelerator: profile quick")
+        return "ok", f"{cores} processor cores, no accelerator: profile quick", ""
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return Finding("devices", "ok", f"{cores} processor cores, {', '.join(names)}: profile gpu")
+    return "ok", f"{cores} processor cores, {', '.join(names)}: profile gpu", ""
 
 
-def _model(root: Path) -> Finding:
+def _model(root: Path) -> Result:
     from falcon.config import load_settings
     from falcon.policy.backbone import locate
 
     name = load_settings(root / "params.yaml").policy.model
     kind, place = locate(name)
-    return Finding("model", "ok", f"{name} ({kind} {place})")
+    return "ok", f"{name} ({kind} {place})", ""
 
 
-def _settings(root: Path) -> Finding:
+def _settings(root: Path) -> Result:
     from falcon.config import load_settings
 
     settings = load_settings(root / "params.yaml")
-    return Finding("settings", "ok", f"{root / 'params.yaml'}, profile {settings.profile}")
+    return "ok", f"{root / 'params.yaml'}, profile {settings.profile}", ""
 
 
-def _data(root: Path) -> Finding:
+def _data(root: Path) -> Result:
     if not (root / "data.dvc").is_file():
-        todo = "Put problems in data/ and run `dvc add data`."
-        return Finding("data", "missing", "no data.dvc", todo)
+        return "missing", "no data.dvc", "Put problems in data/ and run `dvc add data`."
     folder = root / "data"
     files = [p for p in folder.rglob("*") if p.is_file()] if folder.is_dir() else []
     if not files:
-        return Finding("data", "missing", "data.dvc without data/", "Run `dvc pull`.")
-    return Finding("data", "ok", f"{len(files)} files in data/")
+        return "missing", "data.dvc without data/", "Run `dvc pull`."
+    return "ok", f"{len(files)} files in data/", ""
 
 
-def _disk(root: Path) -> Finding:
+def _disk(root: Path) -> Result:
     free = shutil.disk_usage(root).free / 2**30
-    said = f"{free:.0f} GiB free"
+    text = f"{free:.0f} GiB free"
     if free < LEAST_DISK_GIB:
-        return Finding(
-            "disk", "note", said, "Checkpoints and caches want more: dvc gc -w, or clean up."
-        )
-    return Finding("disk", "ok", said)
+        return "note", text, "Checkpoints and caches want more: dvc gc -w, or clean up."
+    return "ok", text, ""
 
 
-def _git(root: Path) -> Finding:
+def _git(root: Path) -> Result:
     if shutil.which("git") is None:
-        return Finding("git", "missing", "no git command", "Install git: DVC needs it.")
+        return "missing", "no git command", "Install git: DVC needs it."
     if not (root / ".git").exists():
-        return Finding(
-            "git", "note", "no repository here", "Runs cannot be traced to a commit: git init."
-        )
-    return Finding("git", "ok", str(root))
+        return "note", "no repository here", "Runs cannot be traced to a commit: git init."
+    return "ok", str(root), ""
 
 
-_LOOKS: dict[str, Callable[[Path], Finding]] = {
+_CHECKS: dict[str, Callable[[Path], Result]] = {
     "python": _python,
     "packages": _packages,
     "settings": _settings,

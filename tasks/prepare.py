@@ -37,7 +37,7 @@ def run(stage: Stage) -> StageResult:
 
     settings, data = stage.settings, stage.space.data
     problems = load_sources(settings.data, data)
-    held_out = _held_out(problems, settings.benchmark.suites, data)
+    held_out = _held_out(problems, settings.benchmark.names, data)
     benchmark = {p.id for each in held_out.values() for p in each} - {p.id for p in problems}
     start = time.perf_counter()
     verdicts = _judge(stage, problems)

@@ -20,7 +20,7 @@ from falcon.config import Settings
 from falcon.errors import UserError
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, validate
-from tasks.support.files import path_md5, replaced_folder, write_text
+from tasks.support.files import path_md5
 from tasks.support.memory import open_memory
 from tasks.support.processes import launched, rank
 from tasks.support.stage import Stage, StageResult
@@ -34,17 +34,14 @@ if TYPE_CHECKING:
 KEPT = 2
 """Interrupted trainings whose checkpoints are kept."""
 
-UNUSED = ("profile", "rollout", "benchmark", "gate", "tracking")
-"""Sections that training does not depend on."""
+UNUSED = ("profile", "rollout", "benchmark", "gate", "tracking", "machine")
+"""Sections that change none of a training's numbers; ``machine`` says how its work is divided."""
 
 
 def checkpoint_folder(space: Workspace, settings: Settings) -> Path:
     """Where this training keeps its checkpoints."""
-    used = settings.model_dump(mode="json", exclude=set(UNUSED))
-    # How the work is divided changes none of its numbers.
-    del used["train"]["processes"], used["train"]["shard"], used["sandbox"]["workers"]
     inputs = {
-        "settings": used,
+        "settings": settings.model_dump(mode="json", exclude=set(UNUSED)),
         "problems": path_md5(space.output("prepare") / "problems.parquet"),
         "memory": path_md5(space.output("rollout") / "memory"),
     }
@@ -100,10 +97,8 @@ def run(stage: Stage) -> StageResult:
         size = len(memory)
         stage.run.tags({"memory.digest": memory.digest()})
         write_report(memory, stage.out / "memory.html", "Memory after training")
-    policy = _in_place(result.policy, stage.out / "policy")
-    curves = _in_place(result.curves, stage.out / "curves.csv")
-    stage.artifacts += [curves, policy, stage.out / "memory.html"]
-    report = _check(stage, curves, policy, grown=size > before)
+    stage.artifacts += [result.curves, result.policy, stage.out / "memory.html"]
+    report = _check(stage, result.curves, result.policy, grown=size > before)
     metrics = {**result.metrics, "experiences": float(size), "added": float(size - before)}
     return StageResult(metrics, report)
 
@@ -160,33 +155,20 @@ def run_other_rank(space: Workspace, settings: Settings) -> None:
     shutil.rmtree(room)
 
 
-def _in_place(made: Path, wanted: Path) -> Path:
-    """Copy a result that training left elsewhere to where ``dvc.yaml`` names it."""
-    if made.resolve() == wanted.resolve():
-        return wanted
-    if made.is_dir():
-        with replaced_folder(wanted) as fresh:
-            shutil.copytree(made, fresh, dirs_exist_ok=True)
-    else:
-        write_text(wanted, made.read_text(encoding="utf-8"))
-    return wanted
-
-
 def _check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckReport:
     """The data checks of a training: finite curves, all steps, an adapter of finite weights."""
     import pandas as pd
 
-    frame = pd.read_csv(curves)
+    frame, adapter = pd.read_csv(curves), policy / "adapter_model.safetensors"
     facts = {
         "all_steps": len(frame) == stage.settings.train.steps,
-        "adapter_saved": (policy / "adapter_model.safetensors").is_file(),
-        "adapter_finite": _finite_weights(policy / "adapter_model.safetensors"),
+        "adapter_saved": adapter.is_file(),
+        "adapter_finite": adapter.is_file() and _finite_weights(adapter),
         "memory_grew": grown,
         "tamper_rate": float(frame["tamper_rate"].mean()),
     }
     tables = {"curves": finite_rows(frame), "facts": pd.DataFrame([facts])}
-    suite = suites.train(stage.settings.gate)
-    return validate("train", tables, suite, docs=stage.docs)
+    return validate("train", tables, suites.train(stage.settings.gate), docs=stage.docs)
 
 
 def finite_rows(frame: pd.DataFrame) -> pd.DataFrame:
@@ -206,6 +188,4 @@ def finite_rows(frame: pd.DataFrame) -> pd.DataFrame:
 def _finite_weights(file: Path) -> bool:
     from safetensors.numpy import load_file
 
-    if not file.is_file():
-        return False
     return all(bool(np.isfinite(tensor).all()) for tensor in load_file(file).values())

@@ -9,7 +9,7 @@ LONG = (
     "test_sandbox_fuzz.py",
     "test_stages_dvc.py",
     "test_backbone.py",
-    "test_official_agreement.py",
+    "test_humaneval_grader.py",
     "test_offline.py",
 )
 

@@ -106,12 +106,12 @@ def tiny_seq2seq(
     return _save(T5ForConditionalGeneration(config), tokenizer, folder, spread)
 
 
-def load_tiny(model: Path, *, twice: bool = False, **changes: object) -> Policy:
+def load_tiny(model: Path, *, second_order: bool = False, **changes: object) -> Policy:
     torch.set_num_threads(1)
     settings = PolicySettings.model_validate(
         {"model": str(model), "dtype": "float32", "lora_rank": 4, "lora_alpha": 8.0} | changes
     )
-    return Policy.load(settings, seed=3, twice=twice)
+    return Policy.load(settings, seed=3, second_order=second_order)
 
 
 def stir(policy: Policy, seed: int = 1, size: float = 0.1) -> None:

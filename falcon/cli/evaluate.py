@@ -55,7 +55,7 @@ def evaluate(
     root = find_root()
     folder = out or state_dir(root) / "evaluation"
     values = {
-        "benchmark.suites": benchmarks,
+        "benchmark.names": benchmarks,
         "benchmark.limit": limit,
         "benchmark.samples": samples,
     }

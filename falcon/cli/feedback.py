@@ -42,7 +42,7 @@ def explain(
         make_judge,
     )
     from falcon.feedback.explain import print_feedback
-    from falcon.problems.find import find_problem
+    from falcon.problems.sources import find_problem
     from falcon.sandbox import Outcome, Program, Sandbox
     from falcon.sandbox.show import print_verdict
 

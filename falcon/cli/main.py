@@ -106,7 +106,7 @@ def doctor() -> None:
 
 
 def load_plugins(target: typer.Typer) -> None:
-    """Let every installed plug-in add its commands; one that cannot be loaded is said and left out."""
+    """Let every installed plug-in add its commands; one that cannot be loaded gives a warning."""
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
         try:
             register = point.load()

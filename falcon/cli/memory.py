@@ -1,7 +1,7 @@
-"""``falcon memory``: look into a long-term memory, and keep house.
+"""``falcon memory``: look into a long-term memory, and prune it.
 
-Nothing is added or changed but by ``prune``, which puts a new memory in the place of the old
-one and keeps that beside it.
+Only ``prune`` changes anything: it puts a new memory in the place of the old one, and keeps the
+old one beside it.
 """
 
 from __future__ import annotations
@@ -109,14 +109,14 @@ def show(
     key: Annotated[str, typer.Argument(help="A key as `search` prints it, or its beginning.")],
     folder: Folder = None,
 ) -> None:
-    """One experience whole: task, program, outcome, rewards, origin."""
+    """All of one experience: task, program, outcome, rewards, origin."""
     with _open(folder) as memory:
-        found = [e for e in memory if e.key.startswith(key.lower())]
+        matches = [e for e in memory if e.key.startswith(key.lower())]
         place = memory.folder
-    if len(found) != 1:
-        hint = "Give more of it." if found else "`falcon memory search TEXT` shows keys."
-        raise UserError(f"{place}: {len(found) or 'no'} experiences with key {key}.", hint=hint)
-    _show(found[0])
+    if len(matches) != 1:
+        hint = "Give more of it." if matches else "`falcon memory search TEXT` shows keys."
+        raise UserError(f"{place}: {len(matches) or 'no'} experiences with key {key}.", hint=hint)
+    _show(matches[0])
 
 
 def _show(e: Experience) -> None:

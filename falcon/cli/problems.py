@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from falcon import env
+from falcon.cli.problem_check import check_all
 from falcon.config import settings_at
-from falcon.problems.check import check_all
-from falcon.problems.find import find_problem, load_any, load_held_out, load_training
 from falcon.problems.overlap import find_overlap
-from falcon.problems.overlap_report import pair_lines, require_form, table_rows, write_overlap
+from falcon.problems.overlap_report import pair_lines, require_suffix, table_rows, write_overlap
 from falcon.problems.problem import Problem
+from falcon.problems.sources import find_problem, load_any, load_held_out, load_training
 
 app = typer.Typer(help="Look at problems, and check files of them.", no_args_is_help=True)
 
@@ -93,7 +93,7 @@ def overlap(
         list[str],
         typer.Argument(
             metavar="BENCHMARK...",
-            help="humaneval, builtin, mbpp:PATH, evalplus:PATH, apps:PATH, leetcode:PATH, jsonl:PATH.",
+            help="humaneval, builtin, or KIND:PATH: mbpp, evalplus, apps, leetcode, jsonl.",
         ),
     ],
     ngram: Annotated[
@@ -108,34 +108,34 @@ def overlap(
 ) -> None:
     """Which training problems give a benchmark away; exit code 1 if any does, 0 if none."""
     if out is not None:
-        require_form(out)
+        require_suffix(out)
     root = env.find_root()
     settings = settings_at(root)
     data = settings.data
-    ours = load_training(train, settings, root / "data")
-    theirs = {name: load_held_out(name, settings, root / "data") for name in benchmarks}
+    training = load_training(train, settings, root / "data")
+    held_out = {name: load_held_out(name, settings, root / "data") for name in benchmarks}
     encode = None
     if embed:
         from falcon.memory.encoder import make_encoder
 
         encode = make_encoder(settings.memory.encoder).encode
-    found = find_overlap(
-        ours,
-        theirs,
+    result = find_overlap(
+        training,
+        held_out,
         ngram=ngram or data.leak_ngram,
         similarity=similarity or data.leak_similarity,
         encode=encode,
     )
-    for line in _pad(table_rows(found)):
+    for line in _pad(table_rows(result)):
         typer.echo(line)
-    for pair in found.pairs[:show]:
+    for pair in result.pairs[:show]:
         typer.echo("\n" + "\n".join(pair_lines(pair)))
-    if len(found.pairs) > show:
-        typer.echo(f"\n{len(found.pairs) - show} more pair(s); --out FILE has them all.")
+    if len(result.pairs) > show:
+        typer.echo(f"\n{len(result.pairs) - show} more pair(s); --out FILE has them all.")
     if out is not None:
-        write_overlap(found, out)
+        write_overlap(result, out)
         typer.echo(f"{out}", err=True)
-    if found.pairs:
+    if result.pairs:
         raise typer.Exit(1)
 
 
@@ -155,13 +155,13 @@ def check(
     Several are looked at together: no problem may be in two of their splits.
     """
     settings = settings_at(env.find_root())
-    found = check_all(paths, settings if run else None)
-    for fault in found.faults:
+    checked = check_all(paths, settings if run else None)
+    for fault in checked.faults:
         typer.echo(str(fault))
-    if found.faults:
-        typer.echo(f"{len(found.faults)} fault(s)", err=True)
+    if checked.faults:
+        typer.echo(f"{len(checked.faults)} fault(s)", err=True)
         raise typer.Exit(1)
-    done = "references pass" if run else "references not run"
-    if not found.references:
-        done = "no references"
-    typer.echo(f"{', '.join(paths)}: {len(found.entries)} problems, {done}")
+    outcome = "references pass" if run else "references not run"
+    if not checked.references:
+        outcome = "no references"
+    typer.echo(f"{', '.join(paths)}: {len(checked.entries)} problems, {outcome}")

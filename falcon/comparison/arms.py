@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.evaluation.chunks import digest, write_whole
+from falcon.evaluation.chunks import digest
 from falcon.evaluation.intervals import Interval, bootstrap, paired_bootstrap
+from falcon.files import write_whole
 from falcon.sandbox.verdict import Outcome
 
 if TYPE_CHECKING:

@@ -43,26 +43,18 @@ Frames = dict[str, dict[str, list["pd.DataFrame"]]]
 
 def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
     """The settings of one arm; ``mrlf`` takes them as they are."""
-    train = settings.train.model_copy(update={"validate_every": 0})
-    changes: dict[str, Any] = {"seed": seed, "train": train}
+    changes: dict[str, Any] = {"seed": seed, "train.validate_every": 0}
     if arm == "plain":
-        meta = train.meta
+        meta = settings.train.meta
         programs = meta.samples + meta.evaluation_samples
-        changes["train"] = train.model_copy(
-            update={
-                "steps": math.ceil(train.steps * programs / meta.samples),
-                # Without an inner loop there is nothing to evaluate; 1 is the fewest there may be.
-                "meta": meta.model_copy(
-                    update={"order": 0, "evaluation_samples": 1, "long_batch": 0}
-                ),
-                "loss": train.loss.model_copy(
-                    update={"complexity": 0.0, "style": 0.0, "negative": 0.0}
-                ),
-            }
-        )
-        off = {"at": "off", "error_share": "uniform"}
-        changes["memory"] = settings.memory.model_copy(update=off)
-    return settings.model_copy(update=changes)
+        changes |= {
+            "train.steps": math.ceil(settings.train.steps * programs / meta.samples),
+            # Without an inner loop there is nothing to evaluate; 1 is the fewest there may be.
+            "train.meta": {"order": 0, "evaluation_samples": 1, "long_batch": 0},
+            "train.loss": {"complexity": 0.0, "style": 0.0, "negative": 0.0},
+            "memory": {"at": "off", "error_share": "uniform"},
+        }
+    return settings.changed(changes)
 
 
 def run_study(

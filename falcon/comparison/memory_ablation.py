@@ -38,11 +38,11 @@ Changes = dict[str, dict[str, Any]]
 ARMS: dict[str, Changes] = {
     "none": {
         "memory": _NO_LONG,
-        "meta": {"long_batch": 0, "order": 0},
-        "loss": _NO_REWARDS,
+        "train.meta": {"long_batch": 0, "order": 0},
+        "train.loss": _NO_REWARDS,
     },
-    "long": {"memory": _LONG, "meta": {"latest_rewards": False}},
-    "short": {"memory": _NO_LONG, "meta": {"long_batch": 0}},
+    "long": {"memory": _LONG, "train.meta": {"latest_rewards": False}},
+    "short": {"memory": _NO_LONG, "train.meta": {"long_batch": 0}},
     "both": {"memory": _LONG},
 }
 """Changes of the settings by arm. ``none`` is supervised training alone. ``long`` has programs
@@ -53,21 +53,7 @@ is MRLF."""
 
 def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
     """The settings of one arm; benchmarks are sampled, since greedy hides small gains."""
-    changes = ARMS[arm]
-    train = settings.train.model_copy(
-        update={
-            "meta": settings.train.meta.model_copy(update=changes.get("meta", {})),
-            "loss": settings.train.loss.model_copy(update=changes.get("loss", {})),
-            "validate_every": 0,
-        }
-    )
-    return settings.model_copy(
-        update={
-            "seed": seed,
-            "memory": settings.memory.model_copy(update=changes.get("memory", {})),
-            "train": train,
-        }
-    )
+    return settings.changed({"seed": seed, "train.validate_every": 0, **ARMS[arm]})
 
 
 def run_study(

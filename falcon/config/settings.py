@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from falcon.config.memory import MemorySettings
 from falcon.config.sections import (
     DataSettings,
     FeedbackSettings,
     MachineSettings,
+    MemorySettings,
     PolicySettings,
     SamplingSettings,
     SandboxSettings,
@@ -27,6 +27,7 @@ from falcon.config.training import BenchmarkSettings, GateSettings, RolloutSetti
 from falcon.errors import UserError
 
 MOVED = {
+    "benchmark.suites": "benchmark.names",
     "memory.search": "machine.search",
     "memory.server": "machine.server",
     "sandbox.allow_weak": "machine.allow_weak",
@@ -88,7 +89,7 @@ def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 def refuse_unknown(
     tree: dict[str, Any], source: str, *, shown: str = "", path: str = "", at: Any = Settings
 ) -> None:
-    """Raise UserError for a key of ``tree`` that is no setting; ``shown`` is put before its path."""
+    """Raise UserError for a key that is no setting; the message has ``shown`` before its path."""
     for key, value in tree.items():
         here = f"{path}{key}"
         if here in MOVED:

@@ -28,27 +28,27 @@ class MetaSettings(Section):
     tasks: int = Field(4, ge=1)
     """Tasks N of a meta-batch."""
     samples: int = Field(8, ge=2)
-    """Programs sampled a task in "Code Generation"."""
+    """Programs sampled for a task in "Code Generation"."""
     evaluation_samples: int = Field(4, ge=1)
-    """Programs sampled a task by the adapted policy in "Evaluation"."""
+    """Programs that the adapted policy samples for a task in "Evaluation"."""
     evaluate_with: Literal["adapted", "meta"] = "adapted"
     gradient: Literal["outer", "all", "each"] = "all"
-    """Of the meta-update. ``outer``: that of L_meta (eq. 4). ``all``: those of the inner steps are
-    added, as in Reptile (Nichol et al., 2018), so that theta itself learns what adaptation does;
-    measured to be better (docs/mrlf.md). ``each``: those are an update of their own, before that of
-    L_meta: two steps of the optimiser for the same programs."""
+    """Of the meta-update. ``outer``: the gradient of L_meta (eq. 4). ``all``: with those of the
+    inner steps added, as in Reptile (Nichol et al., 2018), so that theta itself learns what
+    adaptation does; better in measurements (docs/mrlf.md). ``each``: those of the inner steps make
+    an update of their own first: two steps of the optimiser for the same programs."""
     short_batch: int = Field(16, ge=1)
     """Experiences of the short-term memory in a task's inner mini-batch."""
     long_batch: int = Field(2, ge=0)
     """Experiences of the long-term memory in a task's mini-batch, inner and outer."""
     remembered: Literal["passing", "all"] = "passing"
-    """Which of them are trained on. A program that fails earns style and complexity, too, and was
-    not drawn by the policy of today: ``all`` is the literal reading of Algorithm 1."""
+    """Which of those are trained on. ``all`` is the literal reading of Algorithm 1; but a program
+    that fails also earns style and complexity, and an older policy sampled it."""
     baseline: Literal["none", "greedy", "group_mean"] = "group_mean"
     """What is subtracted from coarse and error rewards."""
     latest_rewards: bool = True
-    """Whether the latest samples earn the rewards of tests and judge. Without, beside references only
-    eq. 9 and what is remembered train: long-term memory alone (Table IV)."""
+    """Whether the latest samples earn the rewards of tests and judge. If not, only references, eq.
+    9 and programs of the long-term memory train (Table IV)."""
     quality_baseline: Literal["none", "group_mean"] = "group_mean"
     """What is subtracted from style and complexity. With ``none``, scores up to +2 reinforce
     every program, wrong ones too."""
@@ -103,12 +103,12 @@ class TrainSettings(Section):
 class BenchmarkSettings(Section):
     """What policies are scored on, and how."""
 
-    suites: tuple[str, ...] = ("humaneval", "builtin")
+    names: tuple[str, ...] = ("humaneval", "builtin")
     """Benchmarks: ``humaneval``, ``builtin`` (its test split), ``mbpp:PATH``."""
     difficulties: tuple[str, ...] = ()
     """Difficulties scored; empty: all."""
     limit: int = Field(0, ge=0)
-    """Problems of each suite, evenly spread; 0: all."""
+    """Problems of each benchmark, evenly spread; 0: all."""
     samples: int = Field(1, ge=1)
     """1: greedy; more: sampled, for pass@k."""
     temperature: float = Field(0.6, gt=0)

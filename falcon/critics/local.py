@@ -35,7 +35,7 @@ class LocalCritic:
             from falcon.policy.policy import Policy  # torch is loaded only if it is needed
 
             self._policy = Policy.load(PolicySettings(model=self.settings.model))
-            if not self._policy.backbone.chat:
+            if not self._policy.chat:
                 raise UserError(
                     f"{self.settings.model}: no chat template, so it cannot be a judge.",
                     hint="Set feedback.critic.model to a chat model.",
@@ -51,13 +51,13 @@ class LocalCritic:
         return [fresh[q] if q in fresh else stored[q] or "" for q in questions]
 
     def _generate(self, questions: list[Question]) -> list[str | CriticFault]:
-        from falcon.generation.local import Sampling, generate
+        from falcon.generation.local import Draws, Sampling, Weights, generate
 
         policy = self._loaded()
         prompts = [policy.encode(_prompt(policy, question)) for question in questions]
         # Temperature 0 is greedy, and without the adapter, so that training never moves the judge.
         sampling = Sampling(0.0, 1.0, self.settings.max_tokens, self.settings.batch_size)
-        rows = generate(policy, prompts, samples=1, sampling=sampling, seed=0, use_adapter=False)
+        rows = generate(policy, prompts, Draws(sampling), weights=Weights(use_adapter=False))
         answers: list[str | CriticFault] = []
         for question, prompt, (completion,) in zip(questions, prompts, rows, strict=True):
             self.usage.asked += 1

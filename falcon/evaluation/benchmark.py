@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.evaluation.chunks import ChunkStore, Row, write_whole
+from falcon.evaluation.chunks import ChunkStore, Row
 from falcon.evaluation.plan import (
     Benchmarks,
     Chunk,
@@ -28,6 +28,7 @@ from falcon.evaluation.plan import (
 )
 from falcon.evaluation.report import write_report
 from falcon.evaluation.scores import flat_metrics, score_samples
+from falcon.files import write_whole
 from falcon.monitor import Monitor
 from falcon.sandbox.verdict import Outcome
 
@@ -35,10 +36,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from falcon.config import Settings
-    from falcon.generation.local import Sampling
     from falcon.memory import LongTermMemory
     from falcon.prompts.forms import Form
-    from falcon.rollout import Attempt, Workbench
+    from falcon.rollout import Attempt, Solver
 
 _NUMBERS = ("reward", "test_reward", "coarse", "error", "style", "complexity", "negative")
 """Columns that are absent for a sample the sandbox could not judge."""
@@ -75,7 +75,7 @@ def run_benchmark(
     monitor: Monitor,
     curves: pd.DataFrame | None = None,
 ) -> BenchmarkResult:
-    """Score ``policies`` (name -> adapter folder; ``base``: None) on ``benchmark.suites``.
+    """Score ``policies`` (name -> adapter folder; ``base``: None) on ``benchmark.names``.
 
     Writes ``samples.parquet``, ``scores.json`` and ``report.html`` into ``folders.out``.
     ``memory`` is recalled from where ``memory.at`` says so, by every policy but ``base``.
@@ -113,14 +113,6 @@ def run_benchmark(
 # -- doing it --------------------------------------------------------------------------
 
 
-def _sampling(settings: Settings, stop: tuple[str, ...]) -> Sampling:
-    from falcon.generation.local import Sampling
-
-    b = settings.benchmark
-    temperature, top_p = (0.0, 1.0) if b.samples == 1 else (b.temperature, b.top_p)
-    return Sampling(temperature, top_p, b.max_new_tokens, b.batch_size, stop)
-
-
 def _fill(
     settings: Settings,
     form: Form,
@@ -137,66 +129,59 @@ def _fill(
     from falcon.feedback import make_judge
     from falcon.policy.adapter import load_adapter
     from falcon.policy.policy import Policy
-    from falcon.prompts.encode import adopt
-    from falcon.rollout import Workbench
+    from falcon.rollout import Solver
     from falcon.sandbox import Sandbox
 
     since = time.perf_counter()
     policy = Policy.load(settings.policy, seed=settings.seed)
-    adopt(policy.tokenizer, form)
+    policy.form = form
     loading = time.perf_counter() - since
     with Sandbox(settings) as sandbox:
-        bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
-        bench.clock.seconds["load"] = loading
+        solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
+        solver.clock.seconds["load"] = loading
         for name in dict.fromkeys(chunk.policy for chunk in missing):
             mine = [chunk for chunk in missing if chunk.policy == name]
             folder = policies[name]
             if folder is not None:
                 load_adapter(policy.bank, folder)
-            _run_chunks(bench, mine, store, memory, folder is not None, monitor)
-        return bench.clock.read()
+            _run_chunks(solver, mine, store, memory, folder is not None, monitor)
+        return solver.clock.read()
 
 
 def _run_chunks(
-    bench: Workbench,
+    solver: Solver,
     chunks: Sequence[Chunk],
     store: ChunkStore,
     memory: LongTermMemory | None,
     use_adapter: bool,
     monitor: Monitor,
 ) -> None:
-    from falcon.rollout import share_of, stops_of
+    from falcon.generation.local import Draws, Weights
+    from falcon.rollout import error_share_of
     from falcon.training.adapt_on_recall import adapted_weights
 
-    settings = bench.settings
-    samples = settings.benchmark.samples
+    settings = solver.settings
     # One P_error of eq. 9 for all policies, or their composite rewards could not be compared.
-    share = share_of(settings, memory)
+    share = error_share_of(settings, memory)
     total = sum(len(chunk.problems) for chunk in chunks)
     with monitor.progress(f"benchmark {chunks[0].policy}", total) as bar:
         for chunk in chunks:
-            recalled = recalls(settings, chunk.policy, memory)
-            known = memory if recalled else None
-            at_once = settings.train.meta.tasks
+            own_memory = memory if recalls(settings, chunk.policy, memory) else None
             fast = adapted_weights(
-                bench.policy,
+                solver.policy,
                 settings,
                 chunk.problems,
-                known,
+                own_memory,
                 "eval",
-                at_once=at_once,
-                clock=bench.clock,
+                at_once=settings.train.meta.tasks,
+                clock=solver.clock,
             )
-            groups = bench.attempt(
+            groups = solver.attempt(
                 chunk.problems,
-                samples=samples,
-                sampling=_sampling(settings, stops_of(bench.policy)),
-                seed=chunk.seed,
-                memory=known,
+                Draws.of(settings.benchmark, settings.benchmark.samples, chunk.seed),
+                memory=own_memory,
                 phase="eval",
-                use_adapter=use_adapter,
-                fast=fast,
-                tasks=range(len(chunk.problems)) if fast else (),
+                weights=Weights(fast, use_adapter=use_adapter),
                 error_share=share,
                 monitor=monitor,
             )

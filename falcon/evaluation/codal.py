@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from falcon.critics import Critic
 from falcon.errors import CriticFault, UserError
-from falcon.evaluation.chunks import ChunkStore, Row, digest, write_whole
+from falcon.evaluation.chunks import ChunkStore, Row, digest
 from falcon.evaluation.codal_prompts import VERSION, question_of, rating_of, task_of
 from falcon.evaluation.intervals import Interval, bootstrap, mean_of_means
+from falcon.files import write_whole
 from falcon.problems.codal import PREFERENCES, Instruction
 
 if TYPE_CHECKING:
@@ -101,12 +102,12 @@ def respond(plan: Plan, work: Path, monitor: Monitor) -> list[Row]:
 
 
 def _written(policy: Policy, plan: Plan, part: Sequence[Instruction]) -> list[Row]:
-    from falcon.generation.local import Sampling, generate
+    from falcon.generation.local import Draws, Sampling, Weights, generate
 
     prompts = [policy.encode(_prompt(policy, each)) for each in part]
     sampling = Sampling(0.0, 1.0, plan.max_new_tokens, plan.batch_size)
-    use_adapter = plan.adapter is not None
-    rows = generate(policy, prompts, samples=1, sampling=sampling, seed=0, use_adapter=use_adapter)
+    weights = Weights(use_adapter=plan.adapter is not None)
+    rows = generate(policy, prompts, Draws(sampling), weights=weights)
     return [
         {
             "id": each.id,
@@ -121,7 +122,7 @@ def _written(policy: Policy, plan: Plan, part: Sequence[Instruction]) -> list[Ro
 
 def _prompt(policy: Policy, instruction: Instruction) -> str:
     task = task_of(instruction.preference, instruction.text)
-    if not policy.backbone.chat:
+    if not policy.chat:
         return f"{task}\n\n"
     # An empty system turn, as the benchmark has it; else a template may put one of its own.
     turns = [{"role": "system", "content": ""}, {"role": "user", "content": task}]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ class Benchmarks:
 
 
 def benchmark_names(sources: Sequence[str]) -> list[str]:
-    """Short names of ``benchmark.suites``: "mbpp" for "mbpp:PATH"; with the file's stem if two
+    """Short names of ``benchmark.names``: "mbpp" for "mbpp:PATH"; with the file's stem if two
     share one."""
     plain = [source.partition(":")[0] for source in sources]
     return [
@@ -57,36 +57,35 @@ def benchmark_names(sources: Sequence[str]) -> list[str]:
 
 
 def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
-    """The problems of ``benchmark.suites``; UserError for an unknown one or one that never fits."""
-    from falcon.policy.backbone import load_tokenizer
+    """The problems of ``benchmark.names``; UserError for an unknown one or one that never fits."""
+    from falcon.policy.backbone import load_prompts
     from falcon.problems import load_benchmark
-    from falcon.prompts.encode import adopt, fits, form_of
     from falcon.rollout import spread
 
-    tokenizer = load_tokenizer(settings.policy.model, settings.policy.prompt)
-    found = Benchmarks(_with_examples(form_of(tokenizer), settings))
-    adopt(tokenizer, found.form)
-    sources = settings.benchmark.suites
+    prompts = load_prompts(settings.policy)
+    prompts = replace(prompts, form=_with_examples(prompts.form, settings))
+    benchmarks = Benchmarks(prompts.form)
+    sources = settings.benchmark.names
     for name, source in zip(benchmark_names(sources), sources, strict=True):
         wanted = settings.benchmark.difficulties
-        known = load_benchmark(source, data_dir)
-        asked = [p for p in known if not wanted or p.difficulty in wanted]
-        if wanted and not asked:
+        problems = load_benchmark(source, data_dir)
+        eligible = [p for p in problems if not wanted or p.difficulty in wanted]
+        if wanted and not eligible:
             raise UserError(
                 f"benchmark.difficulties: {source} has none of {', '.join(wanted)}.",
-                hint=f"It has: {', '.join(sorted({p.difficulty for p in known}))}.",
+                hint=f"It has: {', '.join(sorted({p.difficulty for p in problems}))}.",
             )
-        chosen = spread(asked, settings.benchmark.limit)
-        short = [p for p in chosen if fits(tokenizer, p, settings.policy.max_prompt_tokens)]
-        if not short:
+        chosen = spread(eligible, settings.benchmark.limit)
+        fitting = [p for p in chosen if prompts.fits(p)]
+        if not fitting:
             raise UserError(
-                f"benchmark.suites: no problem of {source} fits into a prompt.",
+                f"benchmark.names: no problem of {source} fits into a prompt.",
                 hint="Raise policy.max_prompt_tokens.",
             )
-        found.problems[name] = short
-        kept = {p.id for p in short}
-        found.left_out[name] = [p.id for p in chosen if p.id not in kept]
-    return found
+        benchmarks.problems[name] = fitting
+        kept = {p.id for p in fitting}
+        benchmarks.left_out[name] = [p.id for p in chosen if p.id not in kept]
+    return benchmarks
 
 
 def _with_examples(form: Form, settings: Settings) -> Form:
@@ -96,7 +95,7 @@ def _with_examples(form: Form, settings: Settings) -> Form:
 
     if not isinstance(form, FewShot):
         return form
-    for source in settings.benchmark.suites:
+    for source in settings.benchmark.names:
         known = {p.id: p for p in load_demonstrations(source)}
         if all(each in known for each in SHOTS):
             return FewShot(tuple(known[each] for each in SHOTS))
@@ -153,7 +152,7 @@ def make_plan(
         "memory": settings.memory.model_dump(mode="json"),
         "memory_digest": memory.digest() if memory is not None else "",
         "adaptation": settings.train.meta.model_dump(include={"inner_lr", "inner_steps"}),
-        "sampling": b.model_dump(mode="json", exclude={"suites", "limit", "difficulties"}),
+        "sampling": b.model_dump(mode="json", exclude={"names", "limit", "difficulties"}),
     }
     width = max(1, b.batch_size // b.samples)
     chunks = []

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.evaluation.chunks import write_whole
 from falcon.evaluation.scores import POOLED, TERMS, judged
+from falcon.files import write_whole
 from falcon.sandbox.verdict import Outcome
 
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ def rescore(
 ) -> BenchmarkResult:
     """Judge ``out/samples.parquet`` again and write the three files of a benchmark anew.
 
-    ``settings.benchmark.suites`` must name every benchmark of the samples. Raises UserError when
+    ``settings.benchmark.names`` must name every benchmark of the samples. Raises UserError when
     there are no samples, or a sample's problem is in none of the benchmarks.
     """
     import json
@@ -54,7 +54,7 @@ def rescore(
         raise UserError(f"{out}: no samples to score.", hint="Run the benchmark without --rescore.")
     before = pd.read_parquet(file)
     known = json.loads(told.read_text(encoding="utf-8"))
-    sources = settings.benchmark.suites
+    sources = settings.benchmark.names
     problems = {
         (name, p.id): p
         for name, source in zip(benchmark_names(sources), sources, strict=True)
@@ -110,27 +110,26 @@ def _judged(
     """The rows of the table with every verdict and reward made anew, in the same order."""
     from falcon.feedback import make_judge
     from falcon.generation.local import Completion
-    from falcon.rollout import Examiner, share_of
+    from falcon.rollout import Draft, Examiner, error_share_of
     from falcon.sandbox import Sandbox
 
-    share = share_of(settings, memory)
     groups = [
         ((str(policy), str(benchmark), str(problem)), rows)
         for (policy, benchmark, problem), rows in before.groupby(  # type: ignore[misc]
             ["policy", "suite", "problem_id"], sort=False
         )
     ]
-    chosen = [problems[benchmark, problem] for (_, benchmark, problem), _ in groups]
     completions = [
-        [
-            Completion((), str(text), bool(finished))
-            for text, finished in zip(rows["completion"], rows["finished"], strict=True)
-        ]
-        for _, rows in groups
+        [Completion((), str(text), bool(finished)) for text, finished in texts]
+        for texts in (zip(rows["completion"], rows["finished"], strict=True) for _, rows in groups)
+    ]
+    drafts = [
+        [Draft.of(problems[name, problem], i, (), c, form) for i, c in enumerate(group)]
+        for ((_, name, problem), _), group in zip(groups, completions, strict=True)
     ]
     with Sandbox(settings) as sandbox:
-        examiner = Examiner(settings, sandbox, make_judge(settings.feedback), form)
-        attempts = examiner.examine(chosen, [()] * len(chosen), completions, share, monitor)
+        examiner = Examiner(settings.feedback, sandbox, make_judge(settings.feedback))
+        attempts = examiner.examine(drafts, error_share_of(settings, memory), monitor)
     found = []
     for ((policy, benchmark, _), rows), group in zip(groups, attempts, strict=True):
         for (_, old), attempt in zip(rows.iterrows(), group, strict=True):

@@ -57,8 +57,8 @@ def cognitive_of(program: str) -> int:
 def _read_lines(program: str, facts: Facts, docstrings: list[tuple[int, int]]) -> None:
     """Facts of the text: comment lines, code lines, and repeats of three code lines in a row."""
     documented = {n for start, end in docstrings for n in range(start, end + 1)}
-    seen: set[tuple[str, ...]] = set()
-    last: tuple[str, ...] = ()  # up to three code lines
+    triples: set[tuple[str, ...]] = set()
+    triple: tuple[str, ...] = ()  # the latest code lines, at most three
     for number, line in enumerate(program.split("\n"), start=1):
         text = line.strip()
         if not text or number in documented:
@@ -68,10 +68,10 @@ def _read_lines(program: str, facts: Facts, docstrings: list[tuple[int, int]]) -
             continue
         facts.code_lines += 1
         facts.code_text.append(text)
-        last = (*last[-2:], text)
-        if len(last) == 3 and sum(map(len, last)) >= 30:  # shorter lines repeat by chance
-            if last in seen:
+        triple = (*triple[-2:], text)
+        if len(triple) == 3 and sum(map(len, triple)) >= 30:  # shorter lines repeat by chance
+            if triple in triples:
                 facts.issues["repeated code"] += 1
-                last = ()  # six equal lines are one repeat, not three
+                triple = ()  # six equal lines are one repeat, not three
             else:
-                seen.add(last)
+                triples.add(triple)

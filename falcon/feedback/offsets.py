@@ -46,8 +46,8 @@ def token_offsets(
             b"" if i in hidden or n is None else token_bytes(n)
             for i, n in zip(ids, names, strict=True)
         ]
-        whole, offsets = byte_offsets(pieces)
-        if whole == text:
+        joined, offsets = byte_offsets(pieces)
+        if joined == text:  # else the decoder does more than join, e.g. strip
             return offsets
     shown = [i for i in ids if i not in hidden]
     offsets = _windowed(tokenizer, shown, text, slide=True)
@@ -153,10 +153,10 @@ def _windowed(
     """
     offsets: list[tuple[int, int]] = []
     context = anchor = 0
-    settled = reached = known = 0  # characters: before `anchor`; so far; of the context's text
+    settled = reached = cut = 0  # characters before `anchor`, so far, in the context's text
     for at in range(len(ids)):
         window = decoded(tokenizer, ids[context : at + 1], skip_special_tokens=False)
-        fresh = window[known:]
+        fresh = window[cut:]
         stable = max(reached, settled + _common(fresh, text, settled))
         unfinished = settled + len(fresh) > stable  # ends in U+FFFD: a character is incomplete
         if stable > reached:
@@ -169,7 +169,7 @@ def _windowed(
         complete = fresh and not unfinished
         if slide and (complete or at - anchor >= _FLUSH):
             context, anchor, settled = (anchor if complete else context), at + 1, stable
-            known = len(decoded(tokenizer, ids[context:anchor], skip_special_tokens=False))
+            cut = len(decoded(tokenizer, ids[context:anchor], skip_special_tokens=False))
     return offsets
 
 

@@ -42,15 +42,15 @@ def repeats_in(program: str) -> int:
     kinds = tuple(map(type, nodes))
     words = [_WORD[k](n) if k in _WORD else None for k, n in zip(kinds, nodes, strict=True)]
     hashes = part_hashes(tuple(map(hash, zip(kinds, sizes, words, strict=True))), sizes)
-    seen: set[int] = set()
+    earlier: set[int] = set()
     count, at = 0, 1
     while at < len(nodes):
         size = sizes[at]
         if size >= LEAST:
-            if hashes[at] in seen:
+            if hashes[at] in earlier:
                 count += 1
                 at += size  # skip its sub-tree
                 continue
-            seen.add(hashes[at])
+            earlier.add(hashes[at])
         at += 1
     return count

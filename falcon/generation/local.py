@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +20,11 @@ from falcon.policy.adapter import Pairs, cast
 from falcon.policy.nucleus import draw
 
 if TYPE_CHECKING:
-    from falcon.policy.policy import Policy
+    from falcon.config import BenchmarkSettings, SamplingSettings
+    from falcon.policy.policy import DecodingState, Policy
 
 _TAIL = 12
+"""The last tokens of a row, in whose text a stop is looked for after each step."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,52 @@ class Sampling:
     batch_size: int
     stop: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, settings: SamplingSettings, stop: tuple[str, ...] = ()) -> Sampling:
+        """The training-time sampling of the settings."""
+        s = settings
+        return cls(s.temperature, s.top_p, s.max_new_tokens, s.batch_size, stop)
+
     def greedy(self) -> Sampling:
         """The same limits without chance."""
         return replace(self, temperature=0.0, top_p=1.0)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How many completions of each prompt to draw, how, and from which random numbers.
+
+    ``streams`` numbers each prompt's random numbers in place of 0, 1, 2, ...: a prompt with the
+    same stream and seed gets the same completions whatever prompts stand beside it.
+    """
+
+    sampling: Sampling
+    samples: int = 1
+    seed: int = 0
+    streams: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, settings: BenchmarkSettings, samples: int, seed: int) -> Draws:
+        """As in benchmarks and in service: one sample is written greedily."""
+        b = settings
+        sampling = Sampling(b.temperature, b.top_p, b.max_new_tokens, b.batch_size)
+        return cls(sampling.greedy() if samples == 1 else sampling, samples, seed)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights that write: ``fast``, stacked [N, ...], with task ``tasks[i]`` for prompt i.
+
+    Without ``tasks`` prompt i belongs to task i. Without ``fast`` the meta weights write, or the
+    bare backbone if ``use_adapter`` is false.
+    """
+
+    fast: Pairs | None = None
+    tasks: Sequence[int] = ()
+    use_adapter: bool = True
+
+
+META_WEIGHTS = Weights()
 
 
 @dataclass(frozen=True)
@@ -47,7 +92,7 @@ class Completion:
     ``finished`` is false when the length limit cut the completion.
     """
 
-    ids: tuple[int, ...]
+    ids: tuple[int, ...]  # [T]
     text: str
     finished: bool
     end_id: int | None = None
@@ -61,130 +106,92 @@ class Completion:
 @dataclass
 class _Row:
     prompt: int
-    sample: int
-    uniforms: np.ndarray[Any, np.dtype[np.float32]]
-    ids: list[int]
     stop: tuple[str, ...]
+    uniforms: np.ndarray[Any, np.dtype[np.float32]]  # [max_new_tokens], one a token
+    ids: list[int] = field(default_factory=list)
     finished: bool = False
     end_id: int | None = None
 
 
-def _uniforms(
-    seed: int, prompt: int, sample: int, length: int
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    stream = np.random.Generator(
-        np.random.Philox(key=[seed & (2**64 - 1), prompt * 100_003 + sample])
-    )
-    return stream.random(length, dtype=np.float32)
+def _uniforms(draws: Draws, prompt: int, sample: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    # Philox is counter-based: the key alone fixes a sample's numbers, so neither the batch nor
+    # the other samples change them. The factor keeps streams apart up to 100,003 samples.
+    stream = draws.streams[prompt] if draws.streams else prompt
+    key = [draws.seed & (2**64 - 1), stream * 100_003 + sample]
+    generator = np.random.Generator(np.random.Philox(key=key))
+    return generator.random(draws.sampling.max_new_tokens, dtype=np.float32)
 
 
 def generate(
     policy: Policy,
     prompts: Sequence[Sequence[int]],
+    draws: Draws,
     *,
-    samples: int,
-    sampling: Sampling,
-    seed: int,
-    fast: Pairs | None = None,
-    tasks: Sequence[int] = (),
-    numbers: Sequence[int] = (),
+    weights: Weights = META_WEIGHTS,
     stops: Sequence[tuple[str, ...]] = (),
-    use_adapter: bool = True,
     on_tokens: Callable[[int], None] | None = None,
     on_done: Callable[[int], None] | None = None,
 ) -> list[list[Completion]]:
-    """``samples`` completions for each prompt (token ids), in order.
+    """``draws.samples`` completions for each prompt (token ids), in order.
 
-    ``fast`` with ``tasks`` (one task index a prompt) generates under each task's adapted
-    weights in one batch; otherwise the meta weights, or the bare backbone when
-    ``use_adapter`` is false. ``numbers`` name the streams of random numbers, one a prompt, in place
-    of 0, 1, 2, ...: a prompt of the same number and seed is answered alike whatever stands beside
-    it. ``stops`` are texts that end a completion, one tuple a prompt, in
-    place of ``sampling.stop``. ``on_tokens`` is told the number of tokens after each step,
-    ``on_done`` the number of completions that ended with a batch. Raises UserError when the
-    logits are not finite.
+    ``stops`` are texts that end a completion, one tuple a prompt, in place of ``sampling.stop``.
+    ``on_tokens`` is called with the number of tokens of each step, ``on_done`` with the number
+    of completions of each batch. Raises UserError when the logits are not finite.
     """
+    samples, sampling = draws.samples, draws.sampling
+    # Prompts of like length share a batch, so that little of it is padding.
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     width = max(1, sampling.batch_size // samples)
-    results: dict[int, list[Completion]] = {}
-    with (
-        policy.whole(),
-        torch.inference_mode(),
-        adapted(policy, fast, use_adapter=use_adapter) as pairs,
-    ):
+    tasks = weights.tasks or range(len(prompts))
+    results: list[list[Completion]] = [[] for _ in prompts]
+    with policy.whole(), torch.inference_mode(), active_pairs(policy, weights) as pairs:
         for first in range(0, len(order), width):
-            chosen = order[first : first + width]
+            batch = order[first : first + width]
             rows = [
-                _Row(
-                    i,
-                    s,
-                    _uniforms(seed, numbers[i] if numbers else i, s, sampling.max_new_tokens),
-                    [],
-                    stops[i] if stops else sampling.stop,
-                )
-                for i in chosen
-                for s in range(samples)
+                _Row(i, stops[i] if stops else sampling.stop, _uniforms(draws, i, sample))
+                for i in batch
+                for sample in range(samples)
             ]
-            row_task = (
-                torch.tensor([tasks[i] for i in chosen], device=policy.device) if fast else None
-            )
-            _decode(
-                policy,
-                [prompts[i] for i in chosen],
-                rows,
-                samples,
-                sampling,
-                pairs,
-                row_task,
-                on_tokens,
-            )
+            row_task = None
+            if weights.fast:
+                row_task = torch.tensor([tasks[i] for i in batch], device=policy.device)
+            state = policy.start([prompts[i] for i in batch], samples, pairs, row_task)
+            _decode(policy, state, rows, sampling, on_tokens)
             for row in rows:
                 text = policy.decode(row.ids)
-                results.setdefault(row.prompt, []).append(
-                    Completion(tuple(row.ids), text, row.finished, row.end_id)
-                )
+                completion = Completion(tuple(row.ids), text, row.finished, row.end_id)
+                results[row.prompt].append(completion)
             if on_done:
                 on_done(len(rows))
-    return [results[i] for i in range(len(prompts))]
+    return results
 
 
 @contextmanager
-def adapted(
-    policy: Policy, fast: Pairs | None, *, use_adapter: bool = True
-) -> Iterator[Pairs | None]:
-    """The weights to generate under, in the precision of the backbone: ``fast``, or the meta
-    weights, or None for the bare backbone."""
+def active_pairs(policy: Policy, weights: Weights) -> Iterator[Pairs | None]:
+    """The adapter pairs of ``weights`` in the backbone's precision; None for the bare backbone."""
     dtype = policy.compute_dtype
-    if not use_adapter:
+    if not weights.fast and not weights.use_adapter:
         yield None
         return
-    pairs = cast(fast or policy.bank.meta(), dtype)
-    with policy.bank.fold(pairs) if not fast and dtype == torch.float32 else nullcontext():
+    pairs = cast(weights.fast or policy.bank.meta(), dtype)
+    # One adapter for all rows can be added to the frozen weights once instead of at each token.
+    fold = not weights.fast and dtype == torch.float32
+    with policy.bank.fold(pairs) if fold else nullcontext():
         yield pairs
 
 
 def _decode(
     policy: Policy,
-    prompts: list[Sequence[int]],
+    state: DecodingState,
     rows: list[_Row],
-    samples: int,
     sampling: Sampling,
-    pairs: Pairs | None,
-    row_task: torch.Tensor | None,
     on_tokens: Callable[[int], None] | None,
 ) -> None:
-    state = policy.start(prompts, samples, pairs, row_task)
-    active = list(rows)
+    """Draw tokens for all rows until each has ended or is as long as it may be."""
+    active = rows
     for step in range(sampling.max_new_tokens):
-        _refuse_not_finite(state.logits)
-        if sampling.temperature == 0:
-            tokens = state.logits.argmax(-1)
-        else:
-            uniforms = torch.from_numpy(np.array([r.uniforms[step] for r in active])).to(
-                state.logits.device
-            )
-            tokens = draw(state.logits, uniforms, sampling.temperature, sampling.top_p)
-        keep = []
+        tokens = _draw_step(state.logits, active, sampling, step)  # [R], R active rows
+        going = []  # positions among the active rows of those that have not ended
         for position, (row, token) in enumerate(zip(active, tokens.tolist(), strict=True)):
             if token in policy.end_ids:
                 row.finished, row.end_id = True, token
@@ -193,21 +200,32 @@ def _decode(
             if row.stop and _stops(policy, row.ids, row.stop):
                 row.finished = True
                 continue
-            keep.append(position)
+            going.append(position)
         if on_tokens:
             on_tokens(len(active))
-        if not keep or step + 1 == sampling.max_new_tokens:
+        if not going or step + 1 == sampling.max_new_tokens:
             return
-        if len(keep) < len(active):
-            active = [active[p] for p in keep]
-            index = torch.tensor(keep, device=tokens.device)
+        if len(going) < len(active):
+            active = [active[p] for p in going]
+            index = torch.tensor(going, device=tokens.device)
             tokens = tokens[index]
             state.select(index)
         state.advance(tokens)
 
 
+def _draw_step(
+    logits: torch.Tensor, rows: list[_Row], sampling: Sampling, step: int
+) -> torch.Tensor:
+    """The next token of each row, [R, V] -> [R]."""
+    _refuse_not_finite(logits)
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    uniforms = torch.from_numpy(np.array([row.uniforms[step] for row in rows]))  # [R]
+    return draw(logits, uniforms.to(logits.device), sampling.temperature, sampling.top_p)
+
+
 def _refuse_not_finite(logits: torch.Tensor) -> None:
-    # One number a row: NaN and +inf come through the maximum.
+    # The maximum of a row is NaN or +inf if any logit is, and cheaper to test than all.
     if not bool(torch.isfinite(logits.amax(-1)).all()):
         raise UserError(
             "The policy gives NaN or infinite logits.",
@@ -217,5 +235,6 @@ def _refuse_not_finite(logits: torch.Tensor) -> None:
 
 def _stops(policy: Policy, ids: list[int], stop: tuple[str, ...]) -> bool:
     tail = policy.decode(ids[-_TAIL:])
-    last = len(policy.decode(ids[-_TAIL:-1]))
-    return any(tail.find(s, max(0, last - len(s) + 1)) >= 0 for s in stop)
+    # A stop that ends before the last token would have ended the row earlier.
+    before = len(policy.decode(ids[-_TAIL:-1]))
+    return any(tail.find(s, max(0, before - len(s) + 1)) >= 0 for s in stop)

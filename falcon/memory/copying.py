@@ -33,9 +33,9 @@ class Copying:
             yield from self.source
             return
         records = [summarise(payload) for payload in self.source]
-        wanted = [n for n, r in enumerate(records) if r.problem_id not in self.without]
-        chosen = most_valuable([records[n] for n in wanted], self.keep)
-        for place, number in enumerate(wanted):  # `chosen` counts places among the wanted
+        included = [n for n, r in enumerate(records) if r.problem_id not in self.without]
+        chosen = most_valuable([records[n] for n in included], self.keep)
+        for place, number in enumerate(included):  # `chosen` counts places among the included
             unchanged = place in chosen or records[number].pruned  # a stub stays that stub
             yield self.source[number] if unchanged else encode_stub(records[number])
 

@@ -31,14 +31,14 @@ class Matrix:
 
     def add(self, rows: Vectors) -> None:
         """Append vectors."""
-        wanted = self._n + len(rows)
-        if wanted > len(self._rows):
+        total = self._n + len(rows)
+        if total > len(self._rows):
             # Grow by half, so that adding n rows one by one copies O(n), not O(n^2).
-            grown = np.empty((max(wanted, 3 * len(self._rows) // 2), rows.shape[1]), np.float32)
+            grown = np.empty((max(total, 3 * len(self._rows) // 2), rows.shape[1]), np.float32)
             grown[: self._n] = self._rows[: self._n]
             self._rows = grown
-        self._rows[self._n : wanted] = rows
-        self._n = wanted
+        self._rows[self._n : total] = rows
+        self._n = total
 
     def clear(self) -> None:
         """Drop all vectors and their RAM."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from falcon.feedback.reward import TERMS
+from falcon.files import replaced_file
 from falcon.memory.experience import Experience
 
 ROW_GROUP = 2048
@@ -68,16 +68,8 @@ def to_parquet(experiences: Iterable[Experience], path: Path) -> int:
     import pyarrow.parquet as pq
 
     schema, written = _schema(), 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.new-{os.getpid()}")
-    try:
-        with pq.ParquetWriter(temporary, schema) as out:
-            for batch in _batches(map(row, experiences)):
-                out.write_table(pa.Table.from_pylist(batch, schema=schema))
-                written += len(batch)
-        with temporary.open("rb") as written_file:
-            os.fsync(written_file.fileno())  # before the rename, or a crash may leave it empty
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced_file(path) as temporary, pq.ParquetWriter(temporary, schema) as out:
+        for batch in _batches(map(row, experiences)):
+            out.write_table(pa.Table.from_pylist(batch, schema=schema))
+            written += len(batch)
     return written

@@ -161,14 +161,14 @@ class Log:
             raise _refused(self.folder, fault) from fault
 
     def _segments(self) -> list[Path]:
-        found = sorted(p for p in self.folder.iterdir() if _SEGMENT.fullmatch(p.name))
-        for number, path in enumerate(found, start=1):
+        segments = sorted(p for p in self.folder.iterdir() if _SEGMENT.fullmatch(p.name))
+        for number, path in enumerate(segments, start=1):
             if path.name != segment_name(number):
                 raise UserError(
                     f"{self.folder}: {segment_name(number)} is missing.",
                     hint=f"Restore it (`dvc checkout {self.folder}`) or make it anew.",
                 )
-        return found
+        return segments
 
     def _read_segment(self, path: Path, *, last: bool, visit: Visit | None) -> None:
         flags = os.O_RDWR | os.O_APPEND if self.writable and last else os.O_RDONLY

@@ -56,12 +56,12 @@ def _line(x1: float, y1: float, x2: float, y2: float, opacity: float) -> str:
     return f'<line {ends} stroke="currentColor" stroke-opacity="{opacity}"/>'
 
 
-def ticks(greatest: float, wanted: int = 4) -> list[float]:
-    """Round numbers from 0 to at most ``greatest``, in at most ``wanted`` equal steps."""
+def ticks(greatest: float, steps: int = 4) -> list[float]:
+    """Round numbers from 0 to at most ``greatest``, in at most ``steps`` equal steps."""
     if greatest <= 0:
         return [0.0]
-    step = 10.0 ** np.floor(np.log10(greatest / wanted))  # 1, 10, 100: too small or just right
-    step *= next(m for m in (1, 2, 5, 10) if greatest / (step * m) <= wanted)
+    step = 10.0 ** np.floor(np.log10(greatest / steps))  # 1, 10, 100: too small or just right
+    step *= next(m for m in (1, 2, 5, 10) if greatest / (step * m) <= steps)
     return [float(i * step) for i in range(int(greatest / step + 1e-9) + 1)]  # 1e-9: rounding
 
 
@@ -98,13 +98,13 @@ def stacked(
         polygon = f'<polygon points="{points}" fill="{colours[name]}">'
         parts.append(f"{polygon}<title>{escape(name)}</title></polygon>")
         below = above
-    taken = -np.inf  # labels would overlap left of here, so they are dropped
+    label_end = -np.inf  # labels would overlap left of here, so they are dropped
     for at, name in marks:
         parts.append(_line(edges[at], TOP, edges[at], TOP + high + 4, 0.45))
-        if edges[at] >= taken:
+        if edges[at] >= label_end:
             anchor = "end" if edges[at] > WIDTH - 60 else "start"
             parts.append(_text(edges[at], HEIGHT - 16, name, anchor))
-            taken = edges[at] + 8 * len(name)  # about 8 pixels a letter
+            label_end = edges[at] + 8 * len(name)  # about 8 pixels a letter
     return _svg(WIDTH, HEIGHT, label, parts)
 
 

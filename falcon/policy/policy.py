@@ -1,4 +1,4 @@
-"""Policy: the actor p(w | D, theta). A frozen backbone, its adapter, and what both can do.
+"""Policy: the actor p(w | D, theta). A frozen backbone, its adapter, and the form of its prompts.
 
 One object for decoder-only and encoder-decoder models. It generates through
 :mod:`falcon.generation.local`, gives log-probabilities through
@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from falcon.policy.shards import Shards
 
 if TYPE_CHECKING:
     from falcon.config import PolicySettings
+    from falcon.prompts.forms import Form
 
 
 # Padded tokens of one pass over prompts. On a CPU a large pass is several times slower a token:
@@ -39,7 +41,8 @@ class Policy:
         self.backbone = backbone
         self.bank = bank
         self.model = backbone.model
-        self.tokenizer = backbone.tokenizer
+        self.prompts = backbone.prompts
+        self.tokenizer = backbone.prompts.tokenizer
         self.kind = backbone.kind
         ends = self.model.generation_config.eos_token_id
         listed = ends if isinstance(ends, list) else [ends]
@@ -54,14 +57,14 @@ class Policy:
         *,
         adapter: Path | None = None,
         seed: int = 0,
-        twice: bool = False,
+        second_order: bool = False,
     ) -> Policy:
         """Load the backbone, attach an adapter drawn from ``seed`` and read ``adapter`` into it.
 
-        ``twice`` picks attention that can be differentiated twice (``meta.order: 2``).
+        ``second_order`` picks attention that can be differentiated twice (``meta.order: 2``).
         Raises UserError for a model that does not exist or an adapter of another model.
         """
-        backbone = load_backbone(settings, differentiable_twice=twice)
+        backbone = load_backbone(settings, second_order=second_order)
         bank = attach(
             backbone,
             rank=settings.lora_rank,
@@ -74,12 +77,26 @@ class Policy:
             load_adapter(bank, adapter)
         return policy
 
+    @property
+    def form(self) -> Form:
+        """How problems are put to this model; benchmarks set it to add worked examples."""
+        return self.prompts.form
+
+    @form.setter
+    def form(self, form: Form) -> None:
+        self.prompts = replace(self.prompts, form=form)
+
+    @property
+    def chat(self) -> bool:
+        """Whether prompts are turns of a chat."""
+        return self.form.name == "chat"
+
     def recompute(self) -> None:
         """From now on :meth:`training_pass` keeps no activations of the blocks.
 
         Raises UserError for a model that cannot.
         """
-        self._recompute = Recompute(self)
+        self._recompute = Recompute(self.backbone, self.bank)
 
     def training_pass(self) -> AbstractContextManager[None]:
         """A block of forward passes that a gradient is taken through."""
@@ -87,7 +104,7 @@ class Policy:
 
     def shard(self) -> None:
         """Split the frozen blocks over the processes; raises UserError for a model that cannot be."""
-        self._shards = Shards(self)
+        self._shards = Shards(self.backbone)
 
     def whole(self) -> AbstractContextManager[None]:
         """A block in which the weights may be read and any number of passes be made."""
@@ -103,14 +120,13 @@ class Policy:
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
-        found: torch.device = next(self.model.parameters()).device
-        return found
+        return self.backbone.device
 
     @property
     def compute_dtype(self) -> torch.dtype:
         """Precision of the backbone."""
-        found: torch.dtype = next(self.model.parameters()).dtype
-        return found
+        dtype: torch.dtype = next(self.model.parameters()).dtype
+        return dtype
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens added."""

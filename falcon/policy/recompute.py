@@ -16,22 +16,22 @@ from falcon.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from falcon.policy.policy import Policy
+    from falcon.policy.adapter import AdapterBank
+    from falcon.policy.backbone import Backbone
 
 Contexts = tuple[AbstractContextManager[None], AbstractContextManager[None]]
 
 
 class Recompute:
-    """The switch for one policy. Raises UserError for a model that cannot."""
+    """The switch for one model. Raises UserError for a model that cannot."""
 
-    def __init__(self, policy: Policy) -> None:
-        model = policy.model
+    def __init__(self, backbone: Backbone, bank: AdapterBank) -> None:
+        model = backbone.model
         if not model.supports_gradient_checkpointing:
             raise UserError(
-                f"{policy.backbone.name} cannot recompute activations.",
+                f"{backbone.name} cannot recompute activations.",
                 hint="Set train.gradient_checkpointing: false.",
             )
-        bank = policy.bank
 
         def contexts() -> Contexts:
             return nullcontext(), bank.again()

@@ -21,29 +21,29 @@ from falcon.errors import UserError
 if TYPE_CHECKING:
     from torch.distributed.fsdp import FSDPModule
 
-    from falcon.policy.policy import Policy
+    from falcon.policy.backbone import Backbone
 
 
 class Shards:
-    """The blocks of one policy, split over all processes there are.
+    """The blocks of one model, split over all processes there are.
 
     Raises UserError for a model that does not say what its blocks are.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
-        model = policy.model
+        model = backbone.model
         names = set(getattr(model, "_no_split_modules", None) or ())
         blocks = [module for module in model.modules() if type(module).__name__ in names]
         if not blocks:
             raise UserError(
-                f"{policy.backbone.name} does not say what its blocks are, so it cannot be split.",
+                f"{backbone.name} does not say what its blocks are, so it cannot be split.",
                 hint="Set machine.shard: false.",
             )
-        self._device = policy.device
-        mesh = init_device_mesh(policy.device.type, (distributed.get_world_size(),))
+        self._device = backbone.device
+        mesh = init_device_mesh(self._device.type, (distributed.get_world_size(),))
         self._blocks: list[FSDPModule] = [fully_shard(block, mesh=mesh) for block in blocks]
 
     @contextmanager

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from falcon.problems.fault import ProblemFault
-from falcon.problems.jsonl import Parsed
+from falcon.problems.fault import FieldFault, RowRefused
 from falcon.problems.problem import Difficulty, Problem, Split
-from falcon.problems.rows import Row
+from falcon.problems.syntax import defined_names, parse
 from falcon.suite import Call, CallSuite, Run, StdinSuite
 
 PRELUDE = """\
@@ -40,81 +38,61 @@ import bisect
 NO_TESTS = "no tests"
 
 
-class _Wrong(Exception):
-    """A field that cannot be read: its name and why."""
-
-
-def parse_apps(file: Path, rows: list[Row]) -> Parsed:
-    """Rows as problems ``apps/N`` of the test split."""
-    problems: list[tuple[int, Problem]] = []
-    faults: list[ProblemFault] = []
-    for number, row in rows:
-        found, wrong = _fields(row)
-        faults += [ProblemFault(file, number, *each.args) for each in wrong]
-        if not wrong:
-            problems.append((number, _problem(row, found)))
-    return problems, faults
-
-
-def _fields(row: dict[str, Any]) -> tuple[dict[str, Any], list[_Wrong]]:
-    """The fields that need reading, and what is wrong with those that cannot be."""
-    found: dict[str, Any] = {}
-    wrong: list[_Wrong] = []
+def read_apps(row: dict[str, Any]) -> Problem:
+    """A row as problem ``apps/N`` of the test split. Raises RowRefused with all of its faults."""
+    fields: dict[str, Any] = {}
+    faults: list[FieldFault] = []
     for name, read in _READERS.items():
         try:
-            found[name] = read(row)
-        except _Wrong as fault:
-            wrong.append(fault)
-    return found, wrong
+            fields[name] = read(row)
+        except RowRefused as refused:
+            faults += refused.args
+    if faults:
+        raise RowRefused(*faults)
+    tests = fields["tests"]
+    entry_point = tests.entry_point if tests.kind == "call" else ""
+    return Problem(
+        id=f"apps/{fields['number']}",
+        source="apps",
+        split=Split.TEST,
+        difficulty=fields["difficulty"],
+        statement=fields["statement"],
+        entry_point=entry_point,
+        starter=str(row.get("starter_code") or ""),
+        tests=tests,
+        solutions=_solutions(fields["programs"], entry_point),
+    )
 
 
 def _number(row: dict[str, Any]) -> str:
     name = next((row[k] for k in ("problem_id", "id", "name") if row.get(k) not in (None, "")), "")
     if name == "":
-        raise _Wrong("problem_id", "the field is missing")
-    return str(name).lstrip("0") or "0"
+        raise RowRefused(("problem_id", "the field is missing"))
+    return str(name).lstrip("0") or "0"  # folders write 0042, rows 42
 
 
 def _statement(row: dict[str, Any]) -> str:
     field = "question" if "question" in row else "description"
     statement = row.get(field)
     if not isinstance(statement, str) or not statement.strip():
-        raise _Wrong(field, "the task's text is missing")
+        raise RowRefused((field, "the task's text is missing"))
     return statement.strip()
 
 
 def _difficulty(row: dict[str, Any]) -> Difficulty:
     level = row.get("difficulty", "")
     if level not in set(Difficulty):
-        raise _Wrong("difficulty", f"unknown difficulty {level!r:.40}")
+        raise RowRefused(("difficulty", f"unknown difficulty {level!r:.40}"))
     return Difficulty(level)
 
 
-def _problem(row: dict[str, Any], found: dict[str, Any]) -> Problem:
-    tests = found["tests"]
-    entry_point = tests.entry_point if tests.kind == "call" else ""
-    return Problem(
-        id=f"apps/{found['number']}",
-        source="apps",
-        split=Split.TEST,
-        difficulty=found["difficulty"],
-        statement=found["statement"],
-        entry_point=entry_point,
-        starter=str(row.get("starter_code") or ""),
-        tests=tests,
-        solutions=_solutions(found["programs"], entry_point),
-    )
-
-
 def _programs(row: dict[str, Any]) -> list[str]:
-    found = _json(row, "solutions") if row.get("solutions") else []
-    return [str(code) for code in found] if isinstance(found, list) else []
+    programs = _json(row, "solutions") if row.get("solutions") else []
+    return [str(code) for code in programs] if isinstance(programs, list) else []
 
 
 def _solutions(programs: list[str], entry_point: str) -> tuple[str, ...]:
     """The first reference that is Python 3 and defines the function; many are neither."""
-    from falcon.problems.reference import defined_names, parse
-
     for code in programs:
         try:
             names = defined_names(parse(code))
@@ -126,41 +104,45 @@ def _solutions(programs: list[str], entry_point: str) -> tuple[str, ...]:
 
 
 def _json(row: dict[str, Any], field: str) -> Any:
+    """A field that holds JSON as text, or its value already."""
     value = row.get(field)
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
-        raise _Wrong(field, "not JSON") from None
+        raise RowRefused((field, "not JSON")) from None
 
 
 def _tests(row: dict[str, Any]) -> CallSuite | StdinSuite:
     field = "input_output" if "input_output" in row else "private_tests"
-    found = _json(row, field) if row.get(field) else None
-    if not isinstance(found, dict):
-        raise _Wrong(field, NO_TESTS)
-    inputs, outputs = (found.get(k + "s", found.get(k)) for k in ("input", "output"))
+    cases = _json(row, field) if row.get(field) else None
+    if not isinstance(cases, dict):
+        raise RowRefused((field, NO_TESTS))
+    # `input_output` has "inputs" and "outputs", `private_tests` "input" and "output".
+    inputs, outputs = (cases.get(k + "s", cases.get(k)) for k in ("input", "output"))
     if not isinstance(inputs, list) or not isinstance(outputs, list) or not inputs:
-        raise _Wrong(field, NO_TESTS)
+        raise RowRefused((field, NO_TESTS))
     if len(inputs) != len(outputs):
-        raise _Wrong(field, f"{len(inputs)} inputs and {len(outputs)} outputs")
-    name = found.get("fn_name")
+        raise RowRefused((field, f"{len(inputs)} inputs and {len(outputs)} outputs"))
+    name = cases.get("fn_name")
     pairs = list(zip(inputs, outputs, strict=True))
-    if not name:
+    if not name:  # a program that reads standard input
         runs = tuple(Run(stdin=_text(a), expected=_text(b)) for a, b in pairs)
         return StdinSuite(runs=runs, rule="apps", prelude=PRELUDE)
     if not all(isinstance(arguments, list) for arguments, _ in pairs):
-        raise _Wrong(field, "an input is no list of arguments")
+        raise RowRefused((field, "an input is no list of arguments"))
     calls = tuple(Call(args=tuple(map(_int_keys, a)), expected=_int_keys(b)) for a, b in pairs)
     return CallSuite(entry_point=str(name), calls=calls, rule="apps", prelude=PRELUDE)
 
 
 def _text(value: Any) -> str:
+    """Some texts are stored as lists of lines."""
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _int_keys(value: Any) -> Any:
+    """The checker turns keys that are whole numbers, which JSON made text, back into numbers."""
     if isinstance(value, dict) and value and all(k.lstrip("-").isdigit() for k in value):
         return {int(key): each for key, each in value.items()}
     return value

@@ -21,12 +21,12 @@ _TEXTS = {
 _METADATA = "metadata.json"
 _NEEDED = ("question.txt", TESTS_FILE, _METADATA)
 _FILES = {**_TEXTS, "difficulty": _METADATA}
-_TELLING = ("question.txt", TESTS_FILE, "solutions.json")
-"""Files by which a folder is known to be a problem's."""
+_MARKERS = ("question.txt", TESTS_FILE, "solutions.json")
+"""A folder with one of these files is a problem's."""
 
 
-@dataclass(frozen=True)
-class Folders:
+@dataclass(frozen=True, slots=True)
+class AppsFolders:
     """The rows of a tree of folders, one a problem in order of their paths, and what could not
     be read. ``folders[row - 1]`` is the folder of a row."""
 
@@ -35,7 +35,7 @@ class Folders:
     faults: list[ProblemFault]
 
     def placed(self, fault: ProblemFault) -> ProblemFault:
-        """The fault of a row with the file that holds its field, in place of a row's number."""
+        """The fault with the file that holds its field, instead of the number of a row."""
         if not fault.row:
             return fault
         file = file_of(self.folders[fault.row - 1], fault.field)
@@ -47,9 +47,9 @@ def file_of(folder: Path, field: str) -> Path:
     return folder / _FILES[field] if field in _FILES else folder
 
 
-def read_folders(path: Path) -> Folders:
+def read_folders(path: Path) -> AppsFolders:
     """Read every folder below ``path`` (or itself) that holds files of a problem."""
-    folders = sorted({file.parent for name in _TELLING for file in path.rglob(name)})
+    folders = sorted({file.parent for name in _MARKERS for file in path.rglob(name)})
     rows: list[Row] = []
     kept: list[Path] = []
     faults: list[ProblemFault] = []
@@ -61,33 +61,36 @@ def read_folders(path: Path) -> Folders:
             rows.append((len(kept), row))
     if not folders:
         faults.append(ProblemFault(path, 0, "", "no problem of APPS in it"))
-    return Folders(rows, kept, faults)
+    return AppsFolders(rows, kept, faults)
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], list[ProblemFault]]:
+    """One problem's files as a row of :func:`falcon.problems.apps.read_apps`, and what is wrong."""
     faults = [
         ProblemFault(folder / name, 0, "", MISSING)
         for name in _NEEDED
         if not (folder / name).is_file()
     ]
     row: dict[str, Any] = {"problem_id": folder.name}
-    for field, name in (*_TEXTS.items(), ("", _METADATA)):
+    for field, name in _FILES.items():
         file = folder / name
         if not file.is_file():
             continue
         try:
             text = file.read_text(encoding="utf-8")
-            if field:
-                row[field] = text
-                continue
-            told = json.loads(text)
-            if not isinstance(told, dict):
-                raise ValueError("no JSON object")
-            row["difficulty"] = told.get("difficulty", "")
-        except UnicodeDecodeError as fault:
-            faults.append(ProblemFault(file, 0, "", f"not UTF-8 text (byte {fault.start})"))
-        except (ValueError, RecursionError) as fault:
-            faults.append(ProblemFault(file, 0, "", why_not_json(fault)))
-        except OSError as fault:
-            faults.append(ProblemFault(file, 0, "", f"cannot be read ({fault.strerror})"))
+            # JSON of the other files is parsed with the row, where its faults get a field.
+            row[field] = _level(text) if name == _METADATA else text
+        except UnicodeDecodeError as error:
+            faults.append(ProblemFault(file, 0, "", f"not UTF-8 text (byte {error.start})"))
+        except (ValueError, RecursionError) as error:
+            faults.append(ProblemFault(file, 0, "", why_not_json(error)))
+        except OSError as error:
+            faults.append(ProblemFault(file, 0, "", f"cannot be read ({error.strerror})"))
     return row, faults
+
+
+def _level(metadata: str) -> Any:
+    tree = json.loads(metadata)
+    if not isinstance(tree, dict):
+        raise ValueError("no JSON object")
+    return tree.get("difficulty", "")

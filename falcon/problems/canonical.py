@@ -1,4 +1,4 @@
-"""Normal forms of statements and programs, for finding the same problem twice.
+"""Canonical forms of statements and programs, by which the same problem is recognised.
 
 Purely textual and syntactic: no model, nothing is run.
 """
@@ -8,11 +8,10 @@ from __future__ import annotations
 import ast
 import re
 
-from falcon.problems.reference import parse
+from falcon.problems.syntax import parse
 
-_WORD = re.compile(r"[^\W\d_]\w*")
+_WORD = re.compile(r"[^\W\d_]\w*")  # begins with a letter of any script
 _IMPORT = re.compile(r"^\s*(from\s+[\w.]+\s+import\b.*|import\s+[\w.]+.*)$", re.MULTILINE)
-
 
 Span = tuple[str, int, int]
 """A word in lower case and where it stands in the text."""
@@ -30,19 +29,20 @@ def statement_words(statement: str) -> list[str]:
 
 def word_spans(text: str) -> list[Span]:
     """The words of :func:`words` with their places."""
-    return [(found.group().lower(), *found.span()) for found in _WORD.finditer(text)]
+    return [(match.group().lower(), *match.span()) for match in _WORD.finditer(text)]
 
 
 def statement_word_spans(statement: str) -> list[Span]:
     """The words of :func:`statement_words` with their places."""
-    return word_spans(_IMPORT.sub(lambda found: " " * len(found.group()), statement))
+    # Blanks of the same length, so that the places hold in the statement itself.
+    return word_spans(_IMPORT.sub(lambda match: " " * len(match.group()), statement))
 
 
 class _Strip(ast.NodeTransformer):
     """Takes out docstrings, imports and annotations."""
 
     def visit_Import(self, node: ast.Import) -> None:
-        return None
+        return None  # a transformer deletes the node for which None comes back
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         return None
@@ -56,17 +56,18 @@ class _Strip(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
+        node.returns = None  # the annotation of what it returns
         return self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         self.generic_visit(node)
         if node.value is None:
-            return None
+            return None  # `x: int` alone binds nothing
         return ast.copy_location(ast.Assign(targets=[node.target], value=node.value), node)
 
 
-def _bound(tree: ast.Module) -> set[str]:
+def _own_names(tree: ast.Module) -> set[str]:
+    """Names that the program itself binds."""
     names: set[str] = set()
     for node in ast.walk(tree):
         match node:
@@ -82,14 +83,14 @@ def _bound(tree: ast.Module) -> set[str]:
 
 
 class _Rename(ast.NodeTransformer):
-    """Numbers the program's own names in order of appearance; foreign names stay."""
+    """Numbers the program's own names in order of appearance; all others stay."""
 
-    def __init__(self, bound: set[str]) -> None:
-        self._bound = bound
+    def __init__(self, own: set[str]) -> None:
+        self._own = own
         self._numbers: dict[str, str] = {}
 
     def _new(self, name: str) -> str:
-        if name not in self._bound:
+        if name not in self._own:
             return name
         return self._numbers.setdefault(name, f"_{len(self._numbers)}")
 
@@ -122,6 +123,7 @@ def code_shape(code: str) -> str:
     """
     try:
         tree = _Strip().visit(parse(code))
-        return ast.dump(_Rename(_bound(tree)).visit(tree))
+        # The dump has no lines and columns, so that layout does not count.
+        return ast.dump(_Rename(_own_names(tree)).visit(tree))
     except (SyntaxError, RecursionError):
         return ""

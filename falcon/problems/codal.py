@@ -14,15 +14,17 @@ from typing import Any
 
 from falcon.errors import UserError
 from falcon.problems.fault import SHOWN, ProblemFault
-from falcon.problems.rows import Row, form_of, looks_like, read_rows
+from falcon.problems.formats import format_of, looks_like
+from falcon.problems.rows import Row, read_rows
 
 OWN = Path(__file__).parent / "codal_style.jsonl"
-"""A small set of our own in the same form; its references are by ``reference``."""
+"""A small set of our own in the same format; its reference model is called ``reference``."""
 HOW = (
     "Save the set as JSON Lines or Parquet with the columns instruction, preference and "
     "<model>_response; `codal-style` names the small set that comes along."
 )
 PREFERENCES = ("instruction-following", "readability", "complexity", "style", "explanation")
+# By the letters alone: "Coding Style" and "coding-style" are the same.
 _NAMES = {
     "instructionfollowing": "instruction-following",
     "readability": "readability",
@@ -59,21 +61,20 @@ def load_codal(source: str) -> list[Instruction]:
     rows, faults = (
         _parquet_rows(path) if path.suffix == ".parquet" else read_rows(path, missing=HOW)
     )
-    found = []
+    instructions = []
     for number, row in rows:
-        form = form_of(row)
-        if form and form != "codal":
+        if format_of(row) not in ("", "codal"):
             faults.append(ProblemFault(path, number, "", looks_like(row)))
             continue
         wrong = _wrong(path, number, row)
         faults += wrong
         if not wrong:
-            found.append(_instruction(number, row))
+            instructions.append(_instruction(number, row))
     if faults:
         shown = "; ".join(str(fault) for fault in faults[:SHOWN])
         more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise UserError(f"{shown}{more}.", hint=HOW)
-    return found
+    return instructions
 
 
 def _parquet_rows(path: Path) -> tuple[list[Row], list[ProblemFault]]:
@@ -83,8 +84,8 @@ def _parquet_rows(path: Path) -> tuple[list[Row], list[ProblemFault]]:
         frame = pd.read_parquet(path)
     except FileNotFoundError:
         raise UserError(f"{path} is not there.", hint=HOW) from None
-    except (OSError, ValueError) as fault:
-        raise UserError(f"{path}: not a Parquet file ({fault}).", hint=HOW) from None
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise UserError(f"{path}: not a Parquet file ({error}).", hint=HOW) from None
     rows: list[Row] = [
         (number, {str(key): value for key, value in row.items()})
         for number, row in enumerate(frame.to_dict("records"), start=1)
@@ -94,8 +95,8 @@ def _parquet_rows(path: Path) -> tuple[list[Row], list[ProblemFault]]:
 
 
 def _preference(value: Any) -> str:
-    words = "".join(c for c in str(value).lower() if c.isalpha())
-    return _NAMES.get(words, "")
+    letters = "".join(c for c in str(value).lower() if c.isalpha())
+    return _NAMES.get(letters, "")
 
 
 def _wrong(path: Path, number: int, row: Mapping[str, Any]) -> list[ProblemFault]:
@@ -103,10 +104,10 @@ def _wrong(path: Path, number: int, row: Mapping[str, Any]) -> list[ProblemFault
     text = row.get("instruction")
     if not isinstance(text, str) or not text.strip():
         faults.append(ProblemFault(path, number, "instruction", "missing or empty"))
-    if not _preference(row.get("preference")):
-        known = ", ".join(PREFERENCES)
-        value = row.get("preference")
-        faults.append(ProblemFault(path, number, "preference", f"{value!r} is none of {known}"))
+    value = row.get("preference")
+    if not _preference(value):
+        message = f"{value!r} is none of {', '.join(PREFERENCES)}"
+        faults.append(ProblemFault(path, number, "preference", message))
     return faults
 
 

@@ -11,7 +11,7 @@ from falcon.problems.problem import Problem
 def _keys(problem: Problem) -> Iterator[tuple[str, str]]:
     yield "id", problem.id
     text = " ".join(statement_words(problem.statement))
-    # A statement of signs and numbers only has no words to be told by.
+    # A statement of signs and numbers has no words: it is compared as it is.
     yield "statement", text or problem.statement
     for solution in problem.solutions:
         if shape := code_shape(solution):
@@ -21,11 +21,11 @@ def _keys(problem: Problem) -> Iterator[tuple[str, str]]:
 def find_duplicates(problems: Sequence[Problem]) -> list[tuple[str, str]]:
     """Pairs (earlier id, later id) with the same id, statement or reference.
 
-    Statements are compared by their words; references by syntax, names of their own left
-    out. Each later problem is paired once with each earlier one it repeats first.
+    Statements are compared by their words, references by syntax with their own names left out.
+    A later problem is paired with the first that has its id, its statement or a reference.
     """
     first: dict[tuple[str, str], int] = {}
-    pairs: dict[tuple[int, int], None] = {}
+    pairs: dict[tuple[int, int], None] = {}  # a set that keeps its order
     for position, problem in enumerate(problems):
         for key in _keys(problem):
             earlier = first.setdefault(key, position)

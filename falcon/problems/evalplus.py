@@ -12,21 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from falcon.errors import UserError
-from falcon.problems.fault import ProblemFault, validation_faults
-from falcon.problems.jsonl import Parsed
+from falcon.problems.fault import RowRefused
 from falcon.problems.problem import Difficulty, Problem, Split
-from falcon.problems.rows import Row
 from falcon.suite import Call, CallSuite, Rule
 
+# Entry points of MBPP+ whose results EvalPlus's check compares in a way of its own.
 _RULES = {
     "are_equivalent": "evalplus:any",
     "sum_div": "evalplus:zero",
     "surface_Area": "evalplus:pyramid",
     "digit_distance_nums": "evalplus:digits",
     **dict.fromkeys(
+        # The order of what is returned does not count.
         ("similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly",
          "larg_nnum", "intersection_array", "find_dissimilar", "Diff"),
         "evalplus:set",
@@ -44,12 +44,11 @@ class _EvalPlusRow(BaseModel):
     canonical_solution: str = Field(min_length=1)
     base_input: list[list[Any]] = Field(min_length=1)
     plus_input: list[list[Any]] | dict[str, Any]
-    atol: float | int = 0
+    atol: float | int = 0  # absolute tolerance of floats
 
 
-# What JSON made lists of. An input is the list of a call's arguments.
-
-_Inputs = Callable[[list[Any]], list[Any]]
+_Restore = Callable[[list[Any]], list[Any]]
+"""Gives the arguments of one call their types back: JSON turned tuples and sets into lists."""
 
 
 def _deep(value: Any) -> Any:
@@ -64,32 +63,33 @@ def _first(values: list[Any]) -> list[Any]:
     return [tuple(values[0]), *values[1:]]
 
 
-_TYPES: tuple[tuple[tuple[int, ...], _Inputs], ...] = (
+# (numbers of MBPP's tasks, what restores their arguments)
+_TYPES: tuple[tuple[tuple[int, ...], _Restore], ...] = (
     ((2, 116, 132, 143, 222, 261, 273, 394, 399, 421, 424, 429, 470, 560, 579, 596, 616, 630,
-      726, 740, 744, 809), _tuples),
+      726, 740, 744, 809), _tuples),  # every argument is a tuple
     ((63, 64, 70, 94, 120, 237, 272, 299, 400, 409, 417, 438, 473, 614, 780),
-     lambda args: [_tuples(a) for a in args]),
+     lambda args: [_tuples(a) for a in args]),  # every argument is a list of tuples
     ((75, 413, 444, 753), lambda args: [_tuples(args[0]), args[1]]),
     ((106, 750), lambda args: [args[0], tuple(args[1])]),
     ((115,), lambda args: [[set(v) if isinstance(v, list) and v else {} for v in args[0]]]),
     ((124,), lambda args: [float(args[0]), complex(args[1])]),
-    ((250, 307, 405, 446, 617, 720, 763, 808), _first),
+    ((250, 307, 405, 446, 617, 720, 763, 808), _first),  # only the first argument is a tuple
     ((259, 401, 445), lambda args: [tuple(_tuples(a)) for a in args]),
     ((278,), lambda args: [tuple(tuple(v) if isinstance(v, list) else v for v in args[0])]),
     ((722,), lambda args: [{k: tuple(v) for k, v in args[0].items()}, *args[1:]]),
     ((252,), lambda args: [complex(args[0])]),
-    ((580, 615, 791), lambda args: list(_deep(args))),
+    ((580, 615, 791), lambda args: list(_deep(args))),  # tuples at every depth
 )  # fmt: skip
-_BY_TASK = {task: change for tasks, change in _TYPES for task in tasks}
+_BY_TASK = {task: restore for tasks, restore in _TYPES for task in tasks}
 
 
 def _calls(task_id: str, inputs: list[list[Any]]) -> list[Call]:
     name, _, number = task_id.partition("/")
-    change = _BY_TASK.get(int(number)) if name == "Mbpp" else None
-    return [Call(args=tuple(change(args) if change else args)) for args in inputs]
+    restore = _BY_TASK.get(int(number)) if name == "Mbpp" else None
+    return [Call(args=tuple(restore(args) if restore else args)) for args in inputs]
 
 
-def _task(prompt: str) -> tuple[str, str]:
+def _statement(prompt: str) -> tuple[str, str]:
     """Statement and visible example of an MBPP+ prompt, which is a doc string of both."""
     text = prompt.strip().removeprefix('"""').removesuffix('"""').strip()
     lines = text.split("\n")
@@ -97,51 +97,45 @@ def _task(prompt: str) -> tuple[str, str]:
     return "\n".join(line for line in lines if line not in asserts).strip(), "\n".join(asserts)
 
 
-def parse_evalplus(file: Path, rows: list[Row]) -> Parsed:
-    """Rows as problems ``mbppplus/N`` and ``humanevalplus/N`` of the test split."""
-    problems: list[tuple[int, Problem]] = []
-    faults: list[ProblemFault] = []
-    for number, row in rows:
-        try:
-            parsed = _EvalPlusRow.model_validate(row)
-            plus = parsed.plus_input if isinstance(parsed.plus_input, list) else []
-            base = _calls(parsed.task_id, parsed.base_input)
-            calls = (*base, *_calls(parsed.task_id, plus))
-        except ValidationError as fault:
-            faults += validation_faults(file, number, fault)
-            continue
-        except (TypeError, ValueError, IndexError, KeyError, AttributeError) as fault:
-            said = f"the inputs are not of the task's types ({type(fault).__name__}: {fault})"
-            faults.append(ProblemFault(file, number, "base_input", said))
-            continue
-        human = parsed.task_id.startswith("HumanEval/")
-        rule = "evalplus:root" if human and parsed.entry_point == "find_zero" else "evalplus"
-        if not human:
-            rule = _RULES.get(parsed.entry_point, "evalplus")
-        reference = parsed.prompt + parsed.canonical_solution
-        statement, examples = (parsed.prompt, "") if human else _task(parsed.prompt)
-        source = "humanevalplus" if human else "mbppplus"
-        problem = Problem(
-            id=f"{source}/{parsed.task_id.rpartition('/')[2]}",
-            source=source,
-            split=Split.TEST,
-            difficulty=Difficulty.INTRODUCTORY,
-            statement=statement,
+def read_evalplus(row: dict[str, Any]) -> Problem:
+    """A row as problem ``mbppplus/N`` or ``humanevalplus/N`` of the test split.
+
+    Raises RowRefused and ValidationError.
+    """
+    parsed = _EvalPlusRow.model_validate(row)
+    plus = parsed.plus_input if isinstance(parsed.plus_input, list) else []  # {}: none
+    try:
+        base = _calls(parsed.task_id, parsed.base_input)
+        calls = (*base, *_calls(parsed.task_id, plus))
+    except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+        message = f"the inputs are not of the task's types ({type(error).__name__}: {error})"
+        raise RowRefused(("base_input", message)) from None
+    human = parsed.task_id.startswith("HumanEval/")
+    rule = "evalplus:root" if human and parsed.entry_point == "find_zero" else "evalplus"
+    if not human:
+        rule = _RULES.get(parsed.entry_point, "evalplus")
+    reference = parsed.prompt + parsed.canonical_solution
+    statement, examples = (parsed.prompt, "") if human else _statement(parsed.prompt)
+    source = "humanevalplus" if human else "mbppplus"
+    return Problem(
+        id=f"{source}/{parsed.task_id.rpartition('/')[2]}",
+        source=source,
+        split=Split.TEST,
+        difficulty=Difficulty.INTRODUCTORY,
+        statement=statement,
+        entry_point=parsed.entry_point,
+        starter=parsed.prompt if human else "",
+        examples=examples,
+        tests=CallSuite(
             entry_point=parsed.entry_point,
-            starter=parsed.prompt if human else "",
-            examples=examples,
-            tests=CallSuite(
-                entry_point=parsed.entry_point,
-                calls=calls,
-                atol=float(parsed.atol),
-                rule=cast(Rule, rule),
-                reference=reference,
-            ),
-            base_tests=len(base),
-            solutions=(reference,),
-        )
-        problems.append((number, problem))
-    return problems, faults
+            calls=calls,
+            atol=float(parsed.atol),
+            rule=cast(Rule, rule),
+            reference=reference,
+        ),
+        base_tests=len(base),
+        solutions=(reference,),
+    )
 
 
 def require_path(path: str) -> Path:

@@ -6,48 +6,86 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from falcon.problems.apps import parse_apps
+from pydantic import ValidationError
+
+from falcon.problems.apps import read_apps
 from falcon.problems.apps_folder import read_folders
-from falcon.problems.evalplus import parse_evalplus
-from falcon.problems.fault import ProblemFault
-from falcon.problems.fields import field_in
-from falcon.problems.humaneval import parse_humaneval
-from falcon.problems.jsonl import Parsed, parse_own
-from falcon.problems.leetcode import parse_leetcode
-from falcon.problems.mbpp import parse_mbpp
+from falcon.problems.evalplus import read_evalplus
+from falcon.problems.fault import ProblemFault, RowRefused, validation_faults
+from falcon.problems.formats import field_in, format_of, looks_like, wrong_format
+from falcon.problems.humaneval import read_humaneval
+from falcon.problems.jsonl import read_jsonl
+from falcon.problems.leetcode import read_leetcode
+from falcon.problems.mbpp import read_mbpp
 from falcon.problems.problem import Problem
-from falcon.problems.reference import reference_faults, suite_faults
-from falcon.problems.rows import Row, form_of, looks_like, misplaced, read_rows
+from falcon.problems.rows import Row, read_rows
+from falcon.problems.syntax import reference_faults, suite_faults
 
 PATH = "Give the path of an existing file."
-_PARSERS: dict[str, Callable[[Path, list[Row]], Parsed]] = {
-    "own": parse_own,
-    "mbpp": parse_mbpp,
-    "sanitized": parse_mbpp,
-    "humaneval": parse_humaneval,
-    "evalplus": parse_evalplus,
-    "apps": parse_apps,
-    "leetcode": parse_leetcode,
+_LOADERS: dict[str, Callable[[dict[str, Any]], Problem | None]] = {
+    "own": read_jsonl,
+    "mbpp": read_mbpp,
+    "sanitized": read_mbpp,
+    "humaneval": read_humaneval,
+    "evalplus": read_evalplus,
+    "apps": read_apps,
+    "leetcode": read_leetcode,
 }
+"""By format: a row as a problem, None for one that is left out on purpose."""
 
-Inspected = Parsed
+Parsed = tuple[list[tuple[int, Problem]], list[ProblemFault]]
 """The problems that could be read with their row numbers, and all that is wrong with the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read of one form: problems with where they stand, and all that is wrong.
+    """What was read of one format: problems with their places, and all that is wrong.
 
     A place is the file and the row; in a tree of folders the problem's own folder and 0.
     """
 
-    form: str
+    format: str
     problems: list[tuple[Path, int, Problem]]
     faults: list[ProblemFault]
 
 
-def _twice(
+def parse_rows(
+    file: Path, rows: list[Row], name: str, place: Callable[[int], str] = "row {}".format
+) -> Parsed:
+    """Problems of rows of the format ``name`` and everything wrong with them, duplicate ids
+    included.
+
+    A row that is clearly of another format is one fault and is not read. ``place`` puts the
+    number of a row into words.
+    """
+    load = _LOADERS[name]
+    problems: list[tuple[int, Problem]] = []
+    faults: list[ProblemFault] = []
+    for number, row in rows:
+        # Both files of MBPP have one loader, so that rows of the two may stand in one file.
+        if _LOADERS.get(format_of(row) or name) is not load:
+            faults.append(ProblemFault(file, number, "", looks_like(row)))
+            continue
+        try:
+            problem = load(row)
+        except RowRefused as refused:
+            faults += [ProblemFault(file, number, *each) for each in refused.args]
+        except ValidationError as error:
+            faults += [ProblemFault(file, number, *each) for each in validation_faults(error)]
+        else:
+            problems += [(number, problem)] if problem is not None else []
+    later = _duplicates(file, problems, place)
+    for number, problem in problems:
+        wrong = reference_faults(problem) + suite_faults(problem)
+        later += [ProblemFault(file, number, *each) for each in wrong]
+    # These speak of the Problem's fields; the author of the file knows the file's.
+    faults += [replace(each, field=field_in(name, each.field)) for each in later]
+    return problems, sorted(faults, key=lambda fault: fault.row)
+
+
+def _duplicates(
     file: Path, problems: list[tuple[int, Problem]], place: Callable[[int], str]
 ) -> list[ProblemFault]:
     first: dict[str, int] = {}
@@ -60,52 +98,32 @@ def _twice(
     return faults
 
 
-def parse_rows(
-    file: Path, rows: list[Row], form: str, place: Callable[[int], str] = "row {}".format
-) -> Inspected:
-    """Problems of rows of one form and everything wrong with them, duplicate ids included.
-
-    A row plainly of another form is one fault and is not read. ``place`` puts the number of a
-    row into words.
-    """
-    parse = _PARSERS[form]
-    mine = [row for row in rows if _PARSERS.get(form_of(row[1]) or form) is parse]
-    kept = {number for number, _ in mine}
-    faults = [ProblemFault(file, n, "", looks_like(r)) for n, r in rows if n not in kept]
-    problems, more = parse(file, mine)
-    found = _twice(file, problems, place)
-    for row, problem in problems:
-        found += reference_faults(file, row, problem) + suite_faults(file, row, problem)
-    faults += more + [replace(each, field=field_in(form, each.field)) for each in found]
-    return problems, sorted(faults, key=lambda fault: fault.row)
-
-
-def _usual_form(rows: list[Row]) -> str:
-    """The form most rows speak of, or "" where none does."""
-    counts = Counter(form for _, row in rows if (form := form_of(row)))
+def _usual_format(rows: list[Row]) -> str:
+    """The format of most rows, "" where none shows any."""
+    counts = Counter(name for _, row in rows if (name := format_of(row)))
     return counts.most_common(1)[0][0] if counts else ""
 
 
-def read_file(path: Path, *forms: str, missing: str = PATH) -> Reading:
-    """Read a file of one of ``forms`` (own, mbpp, sanitized, humaneval, ...; none: any of them).
+def read_file(path: Path, *formats: str, missing: str = PATH) -> Reading:
+    """Read a file of one of ``formats`` (own, mbpp, sanitized, humaneval, ...; none: any).
 
     Returns all faults instead of raising the first, in order of rows. Raises UserError
     when the file cannot be read at all.
     """
-    allowed = forms or tuple(_PARSERS)
+    allowed = formats or tuple(_LOADERS)
     rows, faults = read_rows(path, missing=missing)
-    found = _usual_form(rows)
-    wrong = misplaced(path, found, *allowed)
+    name = _usual_format(rows)
+    wrong = wrong_format(path, name, *allowed)
     if wrong:
-        return Reading(found, [], wrong)
-    problems, more = parse_rows(path, rows, found or allowed[0])
+        return Reading(name, [], wrong)
+    problems, more = parse_rows(path, rows, name or allowed[0])
     faults = sorted(faults + more, key=lambda fault: fault.row)
-    return Reading(found, [(path, row, problem) for row, problem in problems], faults)
+    return Reading(name, [(path, row, problem) for row, problem in problems], faults)
 
 
-def inspect_file(path: Path, *forms: str, missing: str = PATH) -> Inspected:
+def inspect_file(path: Path, *formats: str, missing: str = PATH) -> Parsed:
     """:func:`read_file` as problems with their rows, and faults."""
-    read = read_file(path, *forms, missing=missing)
+    read = read_file(path, *formats, missing=missing)
     return [(row, problem) for _, row, problem in read.problems], read.faults
 
 

@@ -8,15 +8,12 @@ program shares, and only plain data crosses to a program here.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from falcon.problems.fault import ProblemFault, validation_faults
-from falcon.problems.jsonl import Parsed
+from falcon.problems.fault import RowRefused
 from falcon.problems.problem import Difficulty, Problem, Split
-from falcon.problems.rows import Row
 from falcon.suite import CodeSuite
 
 _LEVELS = {
@@ -24,8 +21,7 @@ _LEVELS = {
     "Medium": Difficulty.INTERVIEW,
     "Hard": Difficulty.COMPETITION,
 }
-_NAMES = re.compile(r"\b(inf|nan|pi)\b")
-"""Names of the prompt that tests use: they need it on their own side, too."""
+_NAMES = re.compile(r"\b(inf|nan|pi)\b")  # the prompt imports them, and some tests use them
 _OBJECTS = re.compile(r"\b(list_node|tree_node|is_same_list|is_same_tree)\s*\(")
 
 
@@ -42,9 +38,8 @@ class _LeetCodeRow(BaseModel):
     test: str = Field(min_length=1)
 
 
-def _present_form(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of version 0.2 and before, with what it kept in ``meta`` and ``query`` by its
-    present names."""
+def _current_fields(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of version 0.2 and before, with the field names of later versions."""
     meta = row.get("meta")
     if not isinstance(meta, dict) or "problem_description" in row:
         return row
@@ -56,37 +51,30 @@ def _present_form(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def parse_leetcode(file: Path, rows: list[Row]) -> Parsed:
-    """Rows as problems ``leetcode/NAME`` of the test split."""
-    problems: list[tuple[int, Problem]] = []
-    faults: list[ProblemFault] = []
-    for number, row in rows:
-        try:
-            parsed = _LeetCodeRow.model_validate(_present_form(row))
-        except ValidationError as fault:
-            faults += validation_faults(file, number, fault)
-            continue
-        if parsed.difficulty not in _LEVELS:
-            said = f"unknown difficulty {parsed.difficulty!r:.40}"
-            faults.append(ProblemFault(file, number, "difficulty", said))
-            continue
-        if _OBJECTS.search(parsed.test):
-            continue
-        problem = Problem(
-            id=f"leetcode/{parsed.task_id}",
-            source="leetcode",
-            split=Split.TEST,
-            difficulty=_LEVELS[parsed.difficulty],
-            statement=parsed.problem_description.strip(),
-            entry_point="Solution",
-            starter=parsed.starter_code,
-            tests=CodeSuite(
-                entry_point=parsed.entry_point,
-                check=parsed.test,
-                setup=parsed.prompt if _NAMES.search(parsed.test) else "",
-                prelude=parsed.prompt,
-            ),
-            solutions=(parsed.completion,),
-        )
-        problems.append((number, problem))
-    return problems, faults
+def read_leetcode(row: dict[str, Any]) -> Problem | None:
+    """A row as problem ``leetcode/NAME`` of the test split; None for one that is left out.
+
+    Raises RowRefused and ValidationError.
+    """
+    parsed = _LeetCodeRow.model_validate(_current_fields(row))
+    if parsed.difficulty not in _LEVELS:
+        raise RowRefused(("difficulty", f"unknown difficulty {parsed.difficulty!r:.40}"))
+    if _OBJECTS.search(parsed.test):
+        return None
+    return Problem(
+        id=f"leetcode/{parsed.task_id}",
+        source="leetcode",
+        split=Split.TEST,
+        difficulty=_LEVELS[parsed.difficulty],
+        statement=parsed.problem_description.strip(),
+        entry_point="Solution",
+        starter=parsed.starter_code,
+        tests=CodeSuite(
+            entry_point=parsed.entry_point,
+            check=parsed.test,
+            # Tests run on the trusted side, which has the prompt only where they need a name of it.
+            setup=parsed.prompt if _NAMES.search(parsed.test) else "",
+            prelude=parsed.prompt,
+        ),
+        solutions=(parsed.completion,),
+    )

@@ -1,7 +1,7 @@
 """Overlap: how much of each benchmark a set of training problems gives away, with the pairs.
 
-By the two signs of :mod:`falcon.problems.leaks`. One pair for one training problem and one
-problem of a benchmark, whatever the signs. It decides nothing; commands and checks do.
+By the two signs of :mod:`falcon.problems.leaks`; both signs of one training problem and one
+problem of a benchmark make one pair. It only reports; commands and checks decide.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from falcon.problems.leaks import Encode, Leak, find_leaks
 from falcon.problems.problem import Problem
 
 Marked = tuple[tuple[str, bool], ...]
-"""A text in parts; True: the part is the run that is shared."""
+"""A text in parts; True marks the shared run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A training problem, the problem of ``benchmark`` that it overlaps, and why.
 
-    ``run`` are the shared words, in the ``place`` they were found in ("statement" or
-    "solution"; both "" if no run is shared); ``cosine`` of the statements, None below the
-    threshold. ``texts`` are what to look at: both statements, or both solutions in the form
-    that was compared, without comments and imports.
+    ``run``: the shared words, and ``place`` where they stand ("statement" or "solution"; both ""
+    without a shared run). ``cosine`` of the statements, None below the threshold. ``texts``: both
+    statements, or both solutions as they were compared, without comments and imports.
     """
 
     benchmark: str
@@ -49,7 +48,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Problems that a sign was found for: words in a row, near statements, either."""
+    """Numbers of problems with a sign: words in a row, near statements, either."""
 
     ngram: int
     embedding: int
@@ -57,8 +56,9 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
-    """One benchmark: its size, how many of it are touched, and by how many training problems."""
+class BenchmarkOverlap:
+    """One benchmark: its size, how many of its problems have a sign, and how many training
+    problems have a sign with it."""
 
     benchmark: str
     problems: int
@@ -67,18 +67,18 @@ class Touched:
 
     @property
     def share(self) -> float:
-        """Part of the benchmark that is touched by either sign, 0 to 1."""
+        """Part of the benchmark that has either sign, 0 to 1."""
         return self.touched.either / self.problems if self.problems else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """All of a comparison. ``similarity`` is None where statements were not embedded."""
+    """A whole comparison. ``similarity`` is None where statements were not embedded."""
 
     train: int
     ngram: int
     similarity: float | None
-    benchmarks: tuple[Touched, ...]
+    benchmarks: tuple[BenchmarkOverlap, ...]
     pairs: tuple[Pair, ...]
     leaks: tuple[Leak, ...]
 
@@ -91,17 +91,18 @@ def find_overlap(
     similarity: float,
     encode: Encode | None,
 ) -> Overlap:
-    """Compare ``train`` with every benchmark at once; without ``encode`` by words alone."""
+    """Compare ``train`` with all benchmarks; without ``encode`` by words alone."""
+    # All in one sequence, so that each training statement is embedded once.
     held_out = [problem for problems in benchmarks.values() for problem in problems]
     sets = [name for name, problems in benchmarks.items() for _ in problems]
     leaks = find_leaks(
         train, held_out, ngram=ngram, similarity=similarity, encode=encode, sets=sets
     )
-    by_pair: dict[tuple[int, int], list[Leak]] = {}
+    by_pair: dict[tuple[int, int], list[Leak]] = {}  # (held out, train), in the benchmarks' order
     for leak in leaks:
         by_pair.setdefault((leak.held_out, leak.train), []).append(leak)
     pairs = [
-        _pair(sets[b], train[a], held_out[b], found) for (b, a), found in sorted(by_pair.items())
+        _pair(sets[b], train[a], held_out[b], signs) for (b, a), signs in sorted(by_pair.items())
     ]
     return Overlap(
         train=len(train),
@@ -113,7 +114,7 @@ def find_overlap(
     )
 
 
-def _touched(name: str, size: int, leaks: Sequence[Leak], sets: Sequence[str]) -> Touched:
+def _touched(name: str, size: int, leaks: Sequence[Leak], sets: Sequence[str]) -> BenchmarkOverlap:
     mine = [leak for leak in leaks if sets[leak.held_out] == name]
 
     def count(side: str) -> Counts:
@@ -123,7 +124,7 @@ def _touched(name: str, size: int, leaks: Sequence[Leak], sets: Sequence[str]) -
         ]
         return Counts(*map(len, kinds))
 
-    return Touched(name, size, count("held_out"), count("train"))
+    return BenchmarkOverlap(name, size, count("held_out"), count("train"))
 
 
 def _pair(benchmark: str, train: Problem, held_out: Problem, leaks: Sequence[Leak]) -> Pair:
@@ -140,17 +141,18 @@ def _pair(benchmark: str, train: Problem, held_out: Problem, leaks: Sequence[Lea
 def _shown(
     train: Problem, held_out: Problem, place: str, gram: list[str]
 ) -> tuple[str, tuple[Marked, Marked]]:
-    """The run that ``gram`` is part of, as long as it is, and both texts that hold it."""
+    """The longest shared run around the words ``gram``, and both texts with that run marked."""
     spans = statement_word_spans if place == "statement" else word_spans
     sides = []
     for problem in (train, held_out):
         texts = [problem.statement]
         if place != "statement":
             texts = [code_text(code) for code in problem.solutions]
-        found = ((text, spans(text)) for text in texts)
-        sides.append(next((t, s, at) for t, s in found if (at := _find(s, gram)) >= 0))
-    (a, ours, i), (b, theirs, j) = sides
+        split = ((text, spans(text)) for text in texts)
+        sides.append(next((t, s, at) for t, s in split if (at := _find(s, gram)) >= 0))
+    (a, ours, i), (b, theirs, j) = sides  # text, its words with places, where the run begins
     size = len(gram)
+    # A gram is a window of fixed size: grow it to the left, then to the right, while words agree.
     while i and j and ours[i - 1][0] == theirs[j - 1][0]:
         i, j, size = i - 1, j - 1, size + 1
     while (
@@ -163,12 +165,12 @@ def _shown(
 
 def _find(spans: Sequence[tuple[str, int, int]], gram: list[str]) -> int:
     """Where ``gram`` begins among the words, -1 if it does not occur."""
-    found = [word for word, _, _ in spans]
+    text = [word for word, _, _ in spans]
     size = len(gram)
-    starts = range(len(found) - size + 1)
-    return next((i for i in starts if found[i : i + size] == gram), -1)
+    starts = range(len(text) - size + 1)
+    return next((i for i in starts if text[i : i + size] == gram), -1)
 
 
 def _marked(text: str, run: Sequence[tuple[str, int, int]]) -> Marked:
-    start, end = run[0][1], run[-1][2]
+    start, end = run[0][1], run[-1][2]  # characters, from the first word's start to the last's end
     return (text[:start], False), (text[start:end], True), (text[end:], False)

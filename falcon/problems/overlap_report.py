@@ -1,45 +1,39 @@
-"""The overlap of training and benchmarks on paper: JSON or one HTML page, and a table for a terminal.
+"""Reports of the overlap of training and benchmarks: JSON, one HTML page, lines for a terminal.
 
-Files are whole or not there, need no network, and are equal bytes for equal findings.
+A file appears whole or not at all, needs no network, and has equal bytes for equal input.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from falcon.errors import UserError
-from falcon.problems.overlap import Counts, Marked, Overlap, Pair, Touched
+from falcon.files import write_whole
+from falcon.problems.overlap import BenchmarkOverlap, Counts, Marked, Overlap, Pair
 
 TEMPLATE = "overlap.html.j2"
-FORMS = (".html", ".json")
-_WIDTH = 400
+SUFFIXES = (".html", ".json")
+_WIDTH = 400  # characters of a text that are shown in a terminal
 
 
-def require_form(path: Path) -> None:
-    """Raise UserError for a file whose name says neither HTML nor JSON."""
-    if path.suffix not in FORMS:
+def require_suffix(path: Path) -> None:
+    """Raise UserError for a file that is neither .html nor .json."""
+    if path.suffix not in SUFFIXES:
         raise UserError(
             f"--out {path}: a report is HTML or JSON.", hint="Name a file in .html or .json."
         )
 
 
-def write_overlap(found: Overlap, path: Path) -> None:
-    """Write the report in the form that the file's name asks for (see :func:`require_form`)."""
-    require_form(path)
-    text = _page(found) if path.suffix == ".html" else _json(found)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as handle:
-        handle.write(text.encode("utf-8", "replace"))
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
+def write_overlap(overlap: Overlap, path: Path) -> None:
+    """Write the report as HTML or JSON, by the file's suffix (see :func:`require_suffix`)."""
+    require_suffix(path)
+    text = _page(overlap) if path.suffix == ".html" else _json(overlap)
+    write_whole(path, text.encode("utf-8", "replace"))  # statements may hold lone surrogates
 
 
-def _page(found: Overlap) -> str:
+def _page(overlap: Overlap) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -49,21 +43,21 @@ def _page(found: Overlap) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE).render(found=found)
+    return environment.get_template(TEMPLATE).render(overlap=overlap)
 
 
-def _json(found: Overlap) -> str:
+def _json(overlap: Overlap) -> str:
     tree = {
-        "training_problems": found.train,
-        "ngram": found.ngram,
-        "similarity": found.similarity,
-        "benchmarks": {each.benchmark: _touched(each) for each in found.benchmarks},
-        "pairs": [_pair(pair) for pair in found.pairs],
+        "training_problems": overlap.train,
+        "ngram": overlap.ngram,
+        "similarity": overlap.similarity,
+        "benchmarks": {each.benchmark: _touched(each) for each in overlap.benchmarks},
+        "pairs": [_pair(pair) for pair in overlap.pairs],
     }
     return json.dumps(tree, indent=2, allow_nan=False) + "\n"
 
 
-def _touched(each: Touched) -> dict[str, Any]:
+def _touched(each: BenchmarkOverlap) -> dict[str, Any]:
     return {
         "problems": each.problems,
         "share": round(each.share, 6),
@@ -93,13 +87,13 @@ def _plain(text: Marked) -> str:
     return "".join(part for part, _ in text)
 
 
-def table_rows(found: Overlap) -> list[tuple[str, ...]]:
-    """The counts as rows of text, the head first."""
-    embedded = found.similarity is not None
+def table_rows(overlap: Overlap) -> list[tuple[str, ...]]:
+    """The counts as rows of text, headings first."""
+    embedded = overlap.similarity is not None
     rows: list[tuple[str, ...]] = [
         ("BENCHMARK", "PROBLEMS", "TOUCHED", "SHARE", "BY WORDS", "BY EMBEDDING", "TRAINING")
     ]
-    for each in found.benchmarks:
+    for each in overlap.benchmarks:
         by_embedding = str(each.touched.embedding) if embedded else "-"
         rows.append(
             (
@@ -116,18 +110,19 @@ def table_rows(found: Overlap) -> list[tuple[str, ...]]:
 
 
 def pair_lines(pair: Pair) -> list[str]:
-    """One pair for a terminal: the ids, the evidence, and both texts around what is shared."""
+    """One pair for a terminal: ids, evidence, and both texts around the shared run."""
     head = f"{pair.train_id} and {pair.held_out_id} ({pair.benchmark}): {pair.evidence}"
     sides = zip(("training", "benchmark"), pair.texts, strict=True)
     return [head, *(f"  {name}: {_excerpt(text)}" for name, text in sides)]
 
 
 def _excerpt(text: Marked) -> str:
-    """The text in one line; of a long one the part around the shared run."""
+    """The text in one line; a long one is cut to the part around the shared run."""
     plain = " ".join(_plain(text).split())
     if len(plain) <= _WIDTH:
         return plain
     before = " ".join(text[0][0].split()) if len(text) > 1 else ""
+    # Up to 60 characters before the run; the end of the text is not passed.
     start = max(0, min(len(before) - 60, len(plain) - _WIDTH))
     end = start + _WIDTH
     return f"{'…' if start else ''}{plain[start:end]}{'…' if end < len(plain) else ''}"

@@ -1,7 +1,7 @@
 """Problem: the paper's task description D with its tests T and reference solutions.
 
-One immutable record whatever the benchmark. Loaders (one a file beside this one) turn
-foreign formats into it; nothing downstream looks at a benchmark's own format again.
+One immutable record whatever the benchmark. Loaders (one a file beside this one) turn the
+benchmarks' formats into it; no other code looks at those formats.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Problem(BaseModel):
     examples: str = ""
     tests: Suite
     base_tests: int = Field(0, ge=0)
-    """So many of the tests, from the first, are those of the original benchmark (EvalPlus); 0: all."""
+    """Number of tests, from the first, that the original benchmark has (EvalPlus); 0: all."""
     solutions: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
 
@@ -64,6 +64,6 @@ class Problem(BaseModel):
 
 
 def no_tests(*, stdin: bool) -> Suite:
-    """What stands for the tests of a task that has none at hand: it says in which form the answer
-    is asked for, and is not to be run, as every program passes it."""
+    """A placeholder for the tests of a task that has none: it says whether the answer reads
+    standard input, and must not be run, since every program passes it."""
     return StdinSuite(runs=(Run(),)) if stdin else CodeSuite(asserts=("assert True",))

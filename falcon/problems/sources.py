@@ -6,20 +6,21 @@ is one UserError that names all of it; a file is never read in part.
 
 from __future__ import annotations
 
+import difflib
 import logging
 import re
 from pathlib import Path
 
-from falcon.config import DataSettings
+from falcon.config import DataSettings, Settings
 from falcon.errors import UserError
 from falcon.problems.apps import NO_TESTS
 from falcon.problems.apps_folder import MISSING, TESTS_FILE
 from falcon.problems.evalplus import require_path
 from falcon.problems.fault import ProblemFault, refuse
-from falcon.problems.files import PATH, inspect_file, parse_rows, read_folder
+from falcon.problems.files import PATH, Parsed, inspect_file, parse_rows, read_folder
 from falcon.problems.humaneval import packaged_file
 from falcon.problems.mbpp import hub_rows
-from falcon.problems.problem import Difficulty, Problem, Split
+from falcon.problems.problem import HELD_OUT, Difficulty, Problem, Split
 
 BUILTIN = "problems.jsonl"
 """File name of FALCON's own problems inside the data folder."""
@@ -27,13 +28,19 @@ BUILTIN = "problems.jsonl"
 _ABSENT = (TESTS_FILE, MISSING)
 _LOG = logging.getLogger(__name__)
 _PULL = "Get it with `dvc pull`."
-_HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # OWNER/NAME or NAME
 
 
-def _load(path: Path, *forms: str, missing: str = PATH) -> list[Problem]:
-    problems, faults = inspect_file(path, *forms, missing=missing)
+def _whole(path: Path, parsed: Parsed) -> list[Problem]:
+    """The problems of a file without faults; else UserError."""
+    problems, faults = parsed
     refuse(path, faults)
     return [problem for _, problem in problems]
+
+
+def _load(path: Path, *formats: str, missing: str = PATH) -> list[Problem]:
+    path = path.expanduser()
+    return _whole(path, inspect_file(path, *formats, missing=missing))
 
 
 def _load_builtin(data_dir: Path) -> list[Problem]:
@@ -43,16 +50,15 @@ def _load_builtin(data_dir: Path) -> list[Problem]:
 def _load_mbpp(name: str) -> list[Problem]:
     path = Path(name).expanduser()
     looks_like_file = path.suffix in {".json", ".jsonl", ".gz"}
+    # What is neither a file nor looks like one may be a data set on the hub.
     if path.exists() or looks_like_file or not _HUB.fullmatch(name):
         return _load(path, "mbpp", "sanitized")
-    problems, faults = parse_rows(path, hub_rows(name), "mbpp")
-    refuse(path, faults)
-    return [problem for _, problem in problems]
+    return _whole(path, parse_rows(path, hub_rows(name), "mbpp"))
 
 
-def _tested(path: Path, problems: list[Problem], faults: list[ProblemFault]) -> list[Problem]:
-    """Refuse what is wrong but rows without tests, of which APPS has hundreds: they are left out,
-    and their number is said."""
+def _with_tests(path: Path, problems: list[Problem], faults: list[ProblemFault]) -> list[Problem]:
+    """Refuse what is wrong except rows without tests, of which APPS has hundreds: they are left
+    out, and their number is logged."""
     untested = [f for f in faults if f.message == NO_TESTS or (f.file.name, f.message) == _ABSENT]
     if len(untested) < len(faults) or not problems:
         refuse(path, faults)
@@ -64,10 +70,11 @@ def _tested(path: Path, problems: list[Problem], faults: list[ProblemFault]) -> 
 def _load_apps(name: str) -> list[Problem]:
     path = Path(name).expanduser()
     if not path.is_dir():
-        found, faults = inspect_file(path, "apps")
-        return _tested(path, [problem for _, problem in found], faults)
+        parsed, faults = inspect_file(path, "apps")
+        return _with_tests(path, [problem for _, problem in parsed], faults)
     read = read_folder(path)
-    problems = _tested(path, [problem for _, _, problem in read.problems], read.faults)
+    problems = _with_tests(path, [problem for _, _, problem in read.problems], read.faults)
+    # Its folders train and test both count from 0.
     if len({problem.id for problem in problems}) < len(problems):
         raise UserError(
             f"{path}: folders in it hold problems of the same numbers.",
@@ -84,6 +91,11 @@ def _unordered(problem: Problem) -> Problem:
     return problem.model_copy(update={"tests": tests})
 
 
+def _for_training(problems: list[Problem]) -> list[Problem]:
+    """For formats whose rows name no split: as a source, all is trained on."""
+    return [problem.model_copy(update={"split": Split.TRAIN}) for problem in problems]
+
+
 def _split_name(name: str, setting: str) -> tuple[str, str]:
     kind, colon, path = name.partition(":")
     if colon and not path:
@@ -98,16 +110,15 @@ def _load_source(name: str, data_dir: Path) -> list[Problem]:
     if kind == "mbpp" and path:
         return _load_mbpp(path)
     if kind == "jsonl" and path:
-        return _load(Path(path).expanduser(), "own", "sanitized")
+        return _load(Path(path), "own", "sanitized")
     if kind == "leetcode" and path:
-        found = _load(Path(path).expanduser(), "leetcode")
-        return [p.model_copy(update={"split": Split.TRAIN}) for p in found]
+        return _for_training(_load(Path(path), "leetcode"))
     if kind == "apps" and path:
-        return [p.model_copy(update={"split": Split.TRAIN}) for p in _load_apps(path)]
+        return _for_training(_load_apps(path))
     if kind in ("humaneval", "evalplus"):
         raise UserError(
             f"`data.sources`: `{name}` is a benchmark and is never trained on.",
-            hint="Put it under `benchmark.suites`.",
+            hint="Put it under `benchmark.names`.",
         )
     raise UserError(
         f"`data.sources`: there is no source `{name}`.",
@@ -143,30 +154,30 @@ def load_sources(data: DataSettings, data_dir: Path) -> list[Problem]:
 
 
 def load_demonstrations(name: str) -> list[Problem]:
-    """What of a benchmark's file is there to be shown in prompts: MBPP's tasks 1 to 10.
+    """The problems of a benchmark's file that are to be shown in prompts: MBPP's tasks 1 to 10.
 
-    None for other benchmarks. Raises UserError for a malformed file.
+    Empty for other benchmarks. Raises UserError for a malformed file.
     """
-    kind, path = _split_name(name, "benchmark.suites")
-    found = _load_mbpp(path) if kind == "mbpp" and path else []
-    return [problem for problem in found if problem.split is Split.DEMO]
+    kind, path = _split_name(name, "benchmark.names")
+    problems = _load_mbpp(path) if kind == "mbpp" and path else []
+    return [problem for problem in problems if problem.split is Split.DEMO]
 
 
 def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
     """The test problems of one benchmark, in file order.
 
     ``humaneval`` (the installed package), ``humaneval:PATH``, ``builtin`` (its test split),
-    ``mbpp:PATH`` (tasks 11 to 510) ``evalplus:PATH`` (HumanEval+, MBPP+)
-    ``apps:PATH`` (a file or a folder) or ``leetcode:PATH``. Raises UserError for an unknown name, a malformed
-    file and a file without test problems.
+    ``mbpp:PATH`` (tasks 11 to 510), ``evalplus:PATH`` (HumanEval+, MBPP+), ``apps:PATH`` (a
+    file or a folder), ``apps-unordered:PATH`` or ``leetcode:PATH``. Raises UserError for an
+    unknown name, a malformed file and a file without test problems.
     """
-    kind, path = _split_name(name, "benchmark.suites")
+    kind, path = _split_name(name, "benchmark.names")
     if name == "builtin":
         problems = _load_builtin(data_dir)
     elif name == "humaneval":
         problems = _load(packaged_file(), "humaneval")
     elif kind == "humaneval":
-        problems = _load(Path(path).expanduser(), "humaneval")
+        problems = _load(Path(path), "humaneval")
     elif kind == "mbpp" and path:
         problems = _load_mbpp(path)
     elif kind in ("apps", "apps-unordered") and path:
@@ -174,18 +185,65 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
         if kind != "apps":
             problems = [_unordered(problem) for problem in problems]
     elif kind == "leetcode" and path:
-        problems = _load(Path(path).expanduser(), "leetcode")
+        problems = _load(Path(path), "leetcode")
     elif kind == "evalplus":
         problems = _load(require_path(path), "evalplus")
     else:
         raise UserError(
-            f"`benchmark.suites`: there is no benchmark `{name}`.",
-            hint="Valid: humaneval, humaneval:PATH, builtin, mbpp:PATH, evalplus:PATH, apps:PATH, leetcode:PATH.",
+            f"`benchmark.names`: there is no benchmark `{name}`.",
+            hint="Valid: humaneval, humaneval:PATH, builtin, mbpp:PATH, evalplus:PATH, apps:PATH,"
+            " leetcode:PATH.",
         )
     test = [problem for problem in problems if problem.split is Split.TEST]
     if not test:
         raise UserError(
-            f"`benchmark.suites`: `{name}` holds no problem of the test split.",
+            f"`benchmark.names`: `{name}` holds no problem of the test split.",
             hint="Name a file that does.",
         )
     return test
+
+
+def load_any(name: str, settings: Settings, data_dir: Path) -> list[Problem]:
+    """All problems of one source, or of a benchmark where only that can be read."""
+    if name.partition(":")[0] == "humaneval":
+        return load_benchmark(name, data_dir)
+    return load_sources(settings.data.model_copy(update={"sources": (name,)}), data_dir)
+
+
+def load_training(name: str, settings: Settings, data_dir: Path) -> list[Problem]:
+    """The training problems of a source, of all difficulties. Raises UserError if it has none."""
+    data = settings.data.model_copy(update={"sources": (name,), "difficulties": tuple(Difficulty)})
+    problems = [p for p in load_sources(data, data_dir) if p.split not in HELD_OUT]
+    if not problems:
+        raise UserError(f"`{name}` holds no training problem.", hint="Name a source that does.")
+    return problems
+
+
+def load_held_out(name: str, settings: Settings, data_dir: Path) -> list[Problem]:
+    """The problems of a benchmark; of ``jsonl:PATH`` those of the splits valid and test."""
+    if name.partition(":")[0] != "jsonl":
+        return load_benchmark(name, data_dir)
+    problems = [p for p in load_any(name, settings, data_dir) if p.split in HELD_OUT]
+    if not problems:
+        raise UserError(
+            f"`{name}` holds no problem of the splits valid and test.",
+            hint="Name a benchmark, or a file that does.",
+        )
+    return problems
+
+
+def find_problem(wanted: str, settings: Settings, data_dir: Path) -> Problem:
+    """The problem with that id. Raises UserError that names the nearest ids."""
+    names = [*settings.data.sources]
+    names += [name for name in settings.benchmark.names if name not in names]
+    # The source that the id names first: files of the others may not be on this machine.
+    names.sort(key=lambda name: name.partition(":")[0] != wanted.partition("/")[0])
+    ids: list[str] = []
+    for name in names:
+        for problem in load_any(name, settings, data_dir):
+            if problem.id == wanted:
+                return problem
+            ids.append(problem.id)
+    near = difflib.get_close_matches(wanted, ids, n=3)
+    hint = f"Near: {', '.join(near)}." if near else "`falcon problems list` shows them."
+    raise UserError(f"There is no problem `{wanted}` in {', '.join(names)}.", hint=hint)

@@ -1,14 +1,12 @@
 """Problems as a Parquet file: what the prepare stage hands to all others.
 
-Columns for people and checks, and the whole problem as JSON in ``row``, from which alone it
-is read back. The bytes depend on the problems only: no times, no machine.
+Columns for people and checks, and the whole problem as JSON in ``row``, the only column that is
+read back. The bytes depend on the problems only, not on time or machine.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from falcon.errors import UserError
+from falcon.files import replaced_file
 from falcon.problems.problem import Problem
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ def _row(problem: Problem) -> str:
     """The problem as JSON. Raises UserError for values that JSON does not carry unchanged."""
     try:
         text = json.dumps(problem.model_dump(), sort_keys=True, allow_nan=False)
+        # JSON has no tuples, sets or integer keys: what does not come back equal is refused.
         same = Problem.model_validate(json.loads(text)) == problem
     except (TypeError, ValueError):
         same = False
@@ -59,17 +59,8 @@ def write_problems(path: Path, problems: Iterable[Problem]) -> None:
     import pyarrow.parquet as pq
 
     table = _table(problems)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            pq.write_table(table, file, compression="zstd", use_dictionary=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    with replaced_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=False)
 
 
 def read_problems(path: Path) -> list[Problem]:
@@ -81,12 +72,12 @@ def read_problems(path: Path) -> list[Problem]:
     import pyarrow.parquet as pq
 
     try:
-        # Through bytes: a folder of Parquet files is not one of ours.
+        # From bytes: given a folder, read_table would join all Parquet files in it.
         table = pq.read_table(pa.BufferReader(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"{path} is not there.", hint=_HINT) from None
-    except (pa.ArrowException, OSError) as fault:
-        reason = (str(fault).splitlines() or [type(fault).__name__])[0]
+    except (pa.ArrowException, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: not a whole Parquet file ({reason}).", hint=_HINT) from None
     if tuple(table.column_names) != COLUMNS:
         raise UserError(f"{path}: not a file of problems (other columns).", hint=_HINT)

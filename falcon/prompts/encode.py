@@ -1,78 +1,65 @@
-"""Prompts: the form in which a model is asked, and prompts as token ids.
+"""Prompts as token ids: the one place that asks whether a problem fits into a prompt.
 
-One builder for rollout, training and benchmarks, so that what is trained is what is
-measured. A tokenizer carries the form it was loaded with, as it carries its chat template;
-the forms themselves are in :mod:`falcon.prompts.forms`. The task is never cut.
+Rollout, training, benchmarks and the model in service ask here, so that what is trained is what
+is measured. The forms themselves are in :mod:`falcon.prompts.forms`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from falcon.errors import UserError
-from falcon.prompts.extraction import Extraction, extract
-from falcon.prompts.forms import FENCE, Chat, Form, choose, task_text
+from falcon.prompts.forms import Form
 
 if TYPE_CHECKING:
     from falcon.problems.problem import Problem
 
-__all__ = [
-    "FENCE", "STOP", "VERSION", "Extraction", "Form", "adopt", "answer", "encode", "extract", "fits",
-    "form_of", "render", "task_text",
-]  # fmt: skip
 
-VERSION = Chat.version
-STOP = Chat.stop
-_ATTRIBUTE = "falcon_form"
+@dataclass(frozen=True)
+class PromptEncoder:
+    """Puts problems to a model in one form, in at most ``max_tokens`` token ids.
 
-
-def adopt(tokenizer: Any, form: Form) -> None:
-    """Ask this tokenizer's model in ``form`` from now on."""
-    setattr(tokenizer, _ATTRIBUTE, form)
-
-
-def form_of(tokenizer: Any) -> Form:
-    """The form that was adopted, else that of ``policy.prompt: auto``."""
-    form: Form | None = getattr(tokenizer, _ATTRIBUTE, None)
-    return form or choose("auto", tokenizer, seq2seq=False)
-
-
-def render(tokenizer: Any, problem: Problem, recalled: str = "") -> str:
-    """The whole prompt as text. Recalled memories go before the task."""
-    return form_of(tokenizer).text(tokenizer, problem, recalled)
-
-
-def _ids(tokenizer: Any, problem: Problem, recalled: str = "") -> list[int]:
-    form = form_of(tokenizer)
-    text = form.text(tokenizer, problem, recalled)
-    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
-    first = tokenizer.bos_token_id if form.begins else None
-    if first is None or ids[:1] == [first]:
-        return ids
-    # Some tokenizers have such a token and put it before nothing.
-    return [first, *ids] if tokenizer("a")["input_ids"][:1] == [first] else ids
-
-
-def encode(tokenizer: Any, problem: Problem, recalled: str, max_tokens: int) -> list[int]:
-    """Token ids of the prompt; recalled text is dropped when it does not fit.
-
-    Raises UserError when the task alone is longer than ``max_tokens``.
+    The task is never cut. Recall text stands before it, and is left out where it does not fit.
     """
-    for text in (recalled, "") if recalled else ("",):
-        ids = _ids(tokenizer, problem, text)
-        if len(ids) <= max_tokens:
+
+    tokenizer: Any
+    form: Form
+    max_tokens: int
+
+    def text(self, problem: Problem, recall_text: str = "") -> str:
+        """The prompt as text, however long it is."""
+        return self.form.text(self.tokenizer, problem, recall_text)
+
+    def fit(self, problem: Problem, recall_text: str = "") -> tuple[int, ...] | None:
+        """Token ids [P] of the prompt; None where the task alone is too long."""
+        for text in (recall_text, "") if recall_text else ("",):
+            ids = self._ids(problem, text)
+            if len(ids) <= self.max_tokens:
+                return ids
+        return None
+
+    def fits(self, problem: Problem) -> bool:
+        """Whether the task alone fits into a prompt."""
+        return self.fit(problem) is not None
+
+    def encode(self, problem: Problem, recall_text: str = "") -> tuple[int, ...]:
+        """Token ids [P] of the prompt. Raises UserError where the task alone is too long."""
+        ids = self.fit(problem, recall_text)
+        if ids is None:
+            raise UserError(
+                f"{problem.id}: its prompt has {len(self._ids(problem))} tokens, "
+                f"policy.max_prompt_tokens is {self.max_tokens}.",
+                hint="Raise the setting or leave the problem out.",
+            )
+        return ids
+
+    def _ids(self, problem: Problem, recall_text: str = "") -> tuple[int, ...]:
+        tokenizer = self.tokenizer
+        text = self.text(problem, recall_text)
+        ids = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+        first = tokenizer.bos_token_id if self.form.begins else None
+        if first is None or ids[:1] == (first,):
             return ids
-    raise UserError(
-        f"{problem.id}: its prompt has {len(ids)} tokens, policy.max_prompt_tokens is {max_tokens}.",
-        hint="Raise the setting or leave the problem out.",
-    )
-
-
-def fits(tokenizer: Any, problem: Problem, max_tokens: int) -> bool:
-    """Whether the task alone fits into a prompt."""
-    return len(_ids(tokenizer, problem)) <= max_tokens
-
-
-def answer(program: str) -> str:
-    """A reference program as the answer of a chat model (the target of eq. 2)."""
-    return f"{program.strip()}\n{FENCE}"
+        # Some tokenizers have a token for the beginning but never use it; then neither do we.
+        return (first, *ids) if tokenizer("a")["input_ids"][:1] == [first] else ids

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from falcon.errors import UserError
-from falcon.prompts.extraction import Extraction, continuation, extract
+from falcon.prompts.extraction import Extraction, extract, extract_before_stop
+from falcon.prompts.fences import FENCE
 
 if TYPE_CHECKING:
     from falcon.problems.problem import Problem
 
-FENCE = "```"
 _TOP_LEVEL = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """What follows a function that is complete (Chen et al. 2021)."""
 _AFTER_DOCUMENTED = ("\nclass", "\nassert", '\n"""', "\nprint", "\nif", "\n<|/", "\n" + FENCE)
@@ -33,8 +33,9 @@ class Form(ABC):
     name: ClassVar[str]
     version: ClassVar[str]
     begins: ClassVar[bool] = False
-    """Whether the tokenizer's token for the beginning of a text goes first; a chat template
-    has its own."""
+    """Whether the tokenizer's begin token goes first; a chat template has its own."""
+    stop: ClassVar[tuple[str, ...]] = ()
+    """Texts that end every answer, whatever the problem."""
 
     @property
     def key(self) -> str:
@@ -42,8 +43,8 @@ class Form(ABC):
         return self.version
 
     @abstractmethod
-    def text(self, tokenizer: Any, problem: Problem, recalled: str = "") -> str:
-        """The whole prompt. Recalled memories go before the task."""
+    def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
+        """The whole prompt. Recall text goes before the task."""
 
     @abstractmethod
     def stops(self, problem: Problem) -> tuple[str, ...]:
@@ -76,8 +77,8 @@ def task_text(problem: Problem) -> str:
     return text
 
 
-def _after(recalled: str, text: str) -> str:
-    return f"{recalled.rstrip()}\n\n{text}" if recalled else text
+def _after(recall_text: str, text: str) -> str:
+    return f"{recall_text.rstrip()}\n\n{text}" if recall_text else text
 
 
 class Chat(Form):
@@ -85,16 +86,16 @@ class Chat(Form):
 
     name = "chat"
     version = "chat-fence-1"
-    stop = ("\n" + FENCE,)
+    stop = ("\n" + FENCE,)  # closes the block that the prompt opens
 
-    def text(self, tokenizer: Any, problem: Problem, recalled: str = "") -> str:
+    def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
         """The template's text. Raises UserError for a tokenizer without a template."""
         if not getattr(tokenizer, "chat_template", None):
             raise UserError(
                 "policy.prompt: chat: the model's tokenizer has no chat template.",
                 hint="Use auto or completion.",
             )
-        turn = {"role": "user", "content": _after(recalled, task_text(problem))}
+        turn = {"role": "user", "content": _after(recall_text, task_text(problem))}
         text = tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
         return f"{text}{FENCE}python\n"
 
@@ -117,10 +118,10 @@ class Apps(Form):
     name = "apps"
     version = "apps-1"
 
-    def text(self, tokenizer: Any, problem: Problem, recalled: str = "") -> str:
+    def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
         """QUESTION, the kind of program, ANSWER."""
         kind = "Use Standard Input format" if problem.uses_stdin else "Use Call-Based format"
-        return f"\nQUESTION:\n{_after(recalled, task_text(problem))}\n{kind}\nANSWER:\n"
+        return f"\nQUESTION:\n{_after(recall_text, task_text(problem))}\n{kind}\nANSWER:\n"
 
     def stops(self, problem: Problem) -> tuple[str, ...]:
         """None: the model's end token alone."""
@@ -135,7 +136,7 @@ class Apps(Form):
         return program.strip()
 
 
-class Completion(Form):
+class Continuation(Form):
     """Code that is continued, for models without a chat template.
 
     A starter that holds the whole task (HumanEval's prompt) is continued as it is. A function
@@ -149,13 +150,13 @@ class Completion(Form):
     begins = True
     _other = Apps()
 
-    def text(self, tokenizer: Any, problem: Problem, recalled: str = "") -> str:
+    def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
         """The code to continue."""
         if _continues(problem):
-            return _after(recalled, problem.starter)
+            return _after(recall_text, problem.starter)
         if _documented(problem):
-            return _after(recalled, _doc_string(problem))
-        return self._other.text(tokenizer, problem, recalled)
+            return _after(recall_text, _doc_string(problem))
+        return self._other.text(tokenizer, problem, recall_text)
 
     def stops(self, problem: Problem) -> tuple[str, ...]:
         """Where code of the next thing begins."""
@@ -166,9 +167,9 @@ class Completion(Form):
     def extract(self, completion: str, problem: Problem) -> Extraction:
         """What stands before the next thing, behind the starter where that was continued."""
         if _continues(problem):
-            return continuation(completion, _TOP_LEVEL, problem.starter)
+            return extract_before_stop(completion, _TOP_LEVEL, problem.starter)
         if _documented(problem):
-            return continuation(completion, _AFTER_DOCUMENTED)
+            return extract_before_stop(completion, _AFTER_DOCUMENTED)
         return self._other.extract(completion, problem)
 
     def target(self, problem: Problem, program: str) -> str:
@@ -197,7 +198,7 @@ def _doc_string(problem: Problem) -> str:
 
 
 @dataclass(frozen=True)
-class FewShot(Completion):
+class FewShot(Continuation):
     """MBPP with three worked examples and all tests shown (Austin et al. 2021), for scoring.
 
     The examples come from the benchmark's own file (tasks 2, 3 and 4, its prompt split).
@@ -211,20 +212,20 @@ class FewShot(Completion):
     @property
     def key(self) -> str:
         """The version and a digest of the examples."""
-        told = "\0".join(shot.model_dump_json() for shot in self.shots)
-        return f"{self.version}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        texts = "\0".join(shot.model_dump_json() for shot in self.shots)
+        return f"{self.version}-{hashlib.sha256(texts.encode()).hexdigest()[:12]}"
 
-    def text(self, tokenizer: Any, problem: Problem, recalled: str = "") -> str:
+    def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
         """The examples, the task and its tests. Raises UserError without examples."""
         if problem.source != "mbpp":
-            return super().text(tokenizer, problem, recalled)
+            return super().text(tokenizer, problem, recall_text)
         if not self.shots:
             raise UserError(
                 "policy.prompt: few-shot: there are no examples.",
                 hint="Score mbpp:PATH with a file that holds tasks 2, 3 and 4.",
             )
         shown = [f"{_asked(shot)}{shot.solutions[0].strip()}\n[DONE]\n\n" for shot in self.shots]
-        return _after(recalled, f"{''.join(shown)}{_asked(problem)}")
+        return _after(recall_text, f"{''.join(shown)}{_asked(problem)}")
 
     def stops(self, problem: Problem) -> tuple[str, ...]:
         """The mark that ends each example."""
@@ -233,7 +234,7 @@ class FewShot(Completion):
     def extract(self, completion: str, problem: Problem) -> Extraction:
         """What stands before the mark."""
         if problem.source == "mbpp":
-            return continuation(completion, self.stops(problem))
+            return extract_before_stop(completion, self.stops(problem))
         return super().extract(completion, problem)
 
     def target(self, problem: Problem, program: str) -> str:
@@ -251,7 +252,7 @@ def _asked(problem: Problem) -> str:
     )
 
 
-FORMS: dict[str, Form] = {form.name: form for form in (Chat(), Completion(), FewShot(), Apps())}
+FORMS: dict[str, Form] = {form.name: form for form in (Chat(), Continuation(), FewShot(), Apps())}
 """Every form by its setting."""
 
 

@@ -18,7 +18,7 @@ BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class QueuedJob:
     """One program as it is sent, the hash of its suite, and where its verdict goes."""
 
     message: bytes
@@ -30,18 +30,18 @@ class Jobs:
     """Queues of jobs. Safe to use from several threads."""
 
     def __init__(self, slots: int) -> None:
-        self._queues: list[deque[Job]] = [deque() for _ in range(slots)]
+        self._queues: list[deque[QueuedJob]] = [deque() for _ in range(slots)]
         self._ready = threading.Condition()
         self._closed = False
 
-    def put(self, jobs: list[Job]) -> None:
+    def put(self, jobs: list[QueuedJob]) -> None:
         """Add jobs to the queues of their suites."""
         with self._ready:
             for job in jobs:
                 self._queues[job.suite % len(self._queues)].append(job)
             self._ready.notify_all()
 
-    def take(self, slot: int) -> list[Job]:
+    def take(self, slot: int) -> list[QueuedJob]:
         """Wait for jobs; many at once while the queue is long, few near its end, so that slots
         finish together. Empty once the queues are closed and done."""
         with self._ready:

@@ -15,7 +15,7 @@ from falcon.config import Settings
 from falcon.errors import SlotFault
 from falcon.sandbox.cache import FILE, VerdictCache, folder, key_of, prefix
 from falcon.sandbox.isolation import LAYERS, probe, require
-from falcon.sandbox.jobs import Job, Jobs
+from falcon.sandbox.jobs import Jobs, QueuedJob
 from falcon.sandbox.program import Program, suite_message
 from falcon.sandbox.slot import Slot
 from falcon.sandbox.verdict import Outcome, Verdict
@@ -114,7 +114,7 @@ class Sandbox:
     def _run(
         self, messages: list[_Message], progress: Callable[[int], None] | None
     ) -> list[Verdict]:
-        jobs = [Job(body, suite, Future()) for body, suite in messages]
+        jobs = [QueuedJob(body, suite, Future()) for body, suite in messages]
         futures = [job.verdict for job in jobs]
         self._jobs.put(jobs)
         try:

@@ -18,7 +18,6 @@ import torch
 
 from falcon.memory.recall import recall_hits
 from falcon.policy.adapter import cast
-from falcon.prompts import encode as prompts
 from falcon.training.batches.items import Item, Sample, items_of, sl_sample
 from falcon.training.inner_loop import adapt
 
@@ -49,7 +48,6 @@ def recalled_samples(
     One a task. None of ``problem`` itself, in an evaluation none of the same statement under
     another name either, and none whose task is longer than a prompt may be.
     """
-    limit = settings.policy.max_prompt_tokens
     hits = recall_hits(
         memory,
         problem.statement,
@@ -58,13 +56,13 @@ def recalled_samples(
         unseen=phase == "eval",
         passing=True,
     )
-    form = prompts.form_of(policy.tokenizer)
     samples = []
     for experience in (hit.experience for hit in hits):
         task = experience.problem()
-        if prompts.fits(policy.tokenizer, task, limit):
-            asked = tuple(prompts.encode(policy.tokenizer, task, "", limit))
-            samples.append(sl_sample(policy, asked, form.target(task, experience.program)))
+        prompt = policy.prompts.fit(task)
+        if prompt is not None:
+            target = policy.form.target(task, experience.program)
+            samples.append(sl_sample(policy, prompt, target))
     return samples
 
 

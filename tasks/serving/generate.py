@@ -24,8 +24,6 @@ from tasks.support.workspace import Workspace
 if TYPE_CHECKING:
     from falcon.memory import LongTermMemory
     from falcon.monitor import Monitor
-    from falcon.policy.adapter import Pairs
-    from falcon.policy.policy import Policy
     from falcon.problems.problem import Problem
     from falcon.sandbox.verdict import Verdict
 
@@ -309,71 +307,37 @@ def recollection(
         yield memory
 
 
-def recall(
-    settings: Settings, policy: Policy, problem: Problem, memory: LongTermMemory | None
-) -> tuple[str, Pairs | None]:
-    """What ``memory`` puts before the task, or "", and the weights adapted to what it recalls."""
-    from falcon.memory import recall_text
-    from falcon.training.adapt_on_recall import adapted_weights
-
-    m = settings.memory
-    if memory is None or m.into == "weights":
-        return "", adapted_weights(policy, settings, [problem], memory, "eval")
-    text = recall_text(
-        memory,
-        problem.statement,
-        m,
-        exclude={problem.id},
-        unseen=True,
-        count_tokens=lambda text: len(policy.encode(text)),
-    )
-    return text, None
-
-
 def answer(space: Workspace, settings: Settings, request: Request, monitor: Monitor) -> Answer:
     """Write ``samples`` programs (one: greedy; more: sampled as in the benchmark) and judge them.
 
     Raises UserError for what is wrong with the request, before any model is loaded, and where
     there are tests and programs cannot be run safely.
     """
-    from falcon.generation.local import Sampling, generate
+    from falcon.generation.local import Draws, Weights
     from falcon.policy.policy import Policy
-    from falcon.prompts.encode import encode, form_of
+    from falcon.rollout import Writer
+    from falcon.training.adapt_on_recall import adapted_weights
 
     problem, suite = read_request(request)
     served = choose(space, settings, request)
     policy = Policy.load(served.settings, adapter=served.adapter, seed=settings.seed)
+    writer = Writer(policy, settings.memory)
     with recollection(space, settings, request) as memory:
-        recalled, fast = recall(settings, policy, problem, memory)
-    form = form_of(policy.tokenizer)
-    prompt = encode(policy.tokenizer, problem, recalled, served.settings.max_prompt_tokens)
-    b = settings.benchmark
-    greedy = request.samples == 1
-    with monitor.progress("generate", request.samples) as bar:
-        completions = generate(
-            policy,
-            [prompt],
-            samples=request.samples,
-            sampling=Sampling(
-                0.0 if greedy else b.temperature,
-                1.0 if greedy else b.top_p,
-                b.max_new_tokens,
-                b.batch_size,
-                form.stops(problem),
-            ),
-            seed=settings.seed,
-            fast=fast,
-            tasks=(0,) if fast else (),
-            use_adapter=served.adapter is not None or fast is not None,
-            on_done=lambda n: bar.advance(n),
-        )[0]
-    programs = [form.extract(each.text, problem).program for each in completions]
-    verdicts = _judge(settings, programs, suite)
-    written = tuple(
-        Written(program, each.finished, verdict)
-        for program, each, verdict in zip(programs, completions, verdicts, strict=True)
+        recall_text = writer.recall(problem, memory, "eval")
+        fast = adapted_weights(policy, settings, [problem], memory, "eval")
+    (drafts,) = writer.write(
+        [problem],
+        [recall_text],
+        Draws.of(settings.benchmark, request.samples, settings.seed),
+        weights=Weights(fast, use_adapter=served.adapter is not None),
+        monitor=monitor,
     )
-    return Answer(served, recalled, written, suite)
+    verdicts = _judge(settings, [draft.program for draft in drafts], suite)
+    written = tuple(
+        Written(draft.program, draft.completion.finished, verdict)
+        for draft, verdict in zip(drafts, verdicts, strict=True)
+    )
+    return Answer(served, recall_text, written, suite)
 
 
 def _judge(settings: Settings, programs: list[str], suite: Suite | None) -> list[Verdict | None]:

@@ -144,14 +144,12 @@ def validate(
 
 def _site(folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
-    return {
-        "class_name": "SiteBuilder",
-        "store_backend": {
-            "class_name": "TupleFilesystemStoreBackend",
-            "base_directory": str(folder.absolute()),
-        },
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    where = {
+        "class_name": "TupleFilesystemStoreBackend",
+        "base_directory": str(folder.absolute()),
     }
+    index = {"class_name": "DefaultSiteIndexBuilder"}
+    return {"class_name": "SiteBuilder", "store_backend": where, "site_index_builder": index}
 
 
 _OBSERVED = ("observed_value", "unexpected_count", "partial_unexpected_list")

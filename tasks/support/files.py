@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and hashed as DVC hashes them.
+"""Files: JSON, text and tables written whole or not at all, and hashed as DVC hashes them.
 
 The hashes are those in ``dvc.lock`` (md5 of a file; for a folder, of its sorted list of files),
 so results can be compared with it without starting DVC.
@@ -8,59 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from falcon.errors import UserError
+from falcon.files import replaced_file, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
-    """A name to write to; the file takes the place of ``path`` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        # Without fsync a power cut may leave the new name with an empty file.
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def replaced_folder(path: Path) -> Iterator[Path]:
-    """A new folder that takes the place of ``path`` when the block ends without an exception."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    try:
-        yield fresh
-        if path.exists():
-            # A folder that is not empty cannot be replaced in one step, so move it aside first.
-            old = path.with_name(f".{path.name}.old-{os.getpid()}")
-            os.replace(path, old)
-            os.replace(fresh, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(fresh, path)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a text file."""
-    with replaced_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_whole(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -12,8 +12,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from falcon.files import replaced_folder
 from tasks.support import dvc
-from tasks.support.files import path_md5, replaced_folder
+from tasks.support.files import path_md5
 from tasks.support.memory import has_memory, open_memory
 from tasks.support.workspace import Workspace
 
@@ -42,7 +43,7 @@ def hand_over_memory(space: Workspace, *, anew: bool) -> bool:
     Done when ``anew`` (a scheduled or forced run), or when some stage is out of date anyway.
     """
     source, target = space.state / "memory", space.handover / "memory"
-    if not has_memory(source) or _same(source, target):
+    if not has_memory(source) or _content(source) == _content(target):
         return False
     if not anew and not dvc.is_stale(space.root):
         return False
@@ -55,11 +56,8 @@ def hand_over_memory(space: Workspace, *, anew: bool) -> bool:
     return True
 
 
-def _same(one: Path, other: Path) -> bool:
-    def content(folder: Path) -> list[tuple[str, str]]:
-        return [(p.name, path_md5(p)) for p in _logs(folder)]
-
-    return content(one) == content(other)
+def _content(folder: Path) -> list[tuple[str, str]]:
+    return [(log.name, path_md5(log)) for log in _logs(folder)]
 
 
 def start_memory(space: Workspace, settings: Settings, folder: Path, held_out: set[str]) -> None:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from falcon.evaluation.intervals import Interval
 from tasks.support.pipeline_result import PipelineResult
-from tasks.support.scores import BenchmarkScores, SuiteScore, figure_text, read_scores
+from tasks.support.scores import BenchmarkScores, figure_text, read_scores
 from tasks.support.workspace import Workspace
 
 KINDS = {
@@ -39,10 +39,6 @@ def _number(figure: Interval | None) -> str:
     return "-" if figure is None else f"{figure.value:.3f}"
 
 
-def _mix(score: SuiteScore) -> str:
-    return ", ".join(f"{name} {share:.0%}" for name, share in score.verdicts.items() if share)
-
-
 def score_table(scores: BenchmarkScores) -> Table:
     """Policies side by side on every suite."""
     table = Table(title="Benchmarks", title_justify="left")
@@ -56,13 +52,16 @@ def score_table(scores: BenchmarkScores) -> Table:
             score = scores.policies[policy].get(suite)
             if score is None:
                 continue
-            figures = (score.reward, score.style, score.complexity)
+            figures, verdicts = (
+                (score.reward, score.style, score.complexity),
+                score.verdicts.items(),
+            )
             table.add_row(
                 f"{suite} ({score.problems})" if policy == present[0] else "",
                 policy,
                 figure_text(score.pass_at_1).replace("+", ""),
                 *(_number(figure) for figure in figures),
-                _mix(score),
+                ", ".join(f"{name} {share:.0%}" for name, share in verdicts if share),
                 end_section=policy == present[-1],
             )
     return table

@@ -28,7 +28,7 @@ def study_settings(
 ) -> Settings:
     """Settings of the arms: scored on ``suite`` as they are trained; 0 and None keep the file's."""
     values: dict[str, Any] = {
-        "benchmark.suites": (suite,),
+        "benchmark.names": (suite,),
         "benchmark.samples": samples,
         "benchmark.limit": 0,
         "benchmark.difficulties": settings.data.difficulties,

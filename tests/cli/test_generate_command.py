@@ -30,7 +30,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
     from falcon.config import PolicySettings
     from falcon.policy.policy import Policy
-    from falcon.prompts.encode import answer, encode
 
     home = tmp_path_factory.mktemp("tiny")
     model = tiny_causal(home / "model", chat=True, spread=0.4)
@@ -38,8 +37,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         PolicySettings(model=str(model), dtype="float32", lora_rank=8, lora_alpha=16.0)
     )
     problem, _ = read_request(Request(TASK, signature=SIGNATURE))
-    prompt = encode(policy.tokenizer, problem, "", 700)
-    target = [*policy.encode(answer(ANSWER)), policy.tokenizer.eos_token_id]
+    prompt = policy.prompts.encode(problem)
+    answer = policy.form.target(problem, ANSWER)
+    target = [*policy.encode(answer), policy.tokenizer.eos_token_id]
     ids = torch.tensor([[*prompt, *target]])
     optimiser = torch.optim.Adam(policy.bank.parameters(), lr=0.02)
     for _ in range(400):

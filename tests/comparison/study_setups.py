@@ -48,7 +48,7 @@ def run_study(
     settings = make_settings(
         model,
         train={"steps": steps},
-        benchmark={"suites": ["builtin"], "samples": 2, "max_new_tokens": 8},
+        benchmark={"names": ["builtin"], "samples": 2, "max_new_tokens": 8},
         **changes,
     )
     return study.run_study(

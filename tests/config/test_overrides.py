@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from falcon.config import load_settings, parse_overrides, require_file_settings, set_overrides
-from falcon.config.overrides import PREFIX, environment_overrides
+from falcon.config.reading import PREFIX, environment_overrides
 from falcon.errors import UserError
 
 

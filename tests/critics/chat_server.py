@@ -1,4 +1,4 @@
-"""A real server on loopback that speaks chat completions, badly when told to."""
+"""A real server on loopback with chat completions; tests can make it fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Reply = tuple[int, dict[str, str], Any]
 
 
 def answer(text: str | None) -> Reply:
-    """A whole, well-formed answer."""
+    """A complete, well-formed answer."""
     message = {"role": "assistant", "content": text}
     body = {
         "id": "1",
@@ -43,19 +43,19 @@ class ChatServer:
 @contextmanager
 def chat_server(say: Callable[[int, dict[str, Any]], Reply]) -> Iterator[ChatServer]:
     """Serve until the block ends."""
-    known = ChatServer(say)
+    state = ChatServer(say)
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with lock:
-                number = len(known.requests)
-                known.requests.append(body)
-                known.keys.append(self.headers.get("Authorization", ""))
-                known.times.append(time.monotonic())
-            status, headers, said = known.say(number, body)
-            data = (said if isinstance(said, str) else json.dumps(said)).encode()
+                number = len(state.requests)
+                state.requests.append(body)
+                state.keys.append(self.headers.get("Authorization", ""))
+                state.times.append(time.monotonic())
+            status, headers, reply = state.say(number, body)
+            data = (reply if isinstance(reply, str) else json.dumps(reply)).encode()
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)
@@ -68,11 +68,11 @@ def chat_server(say: Callable[[int, dict[str, Any]], Reply]) -> Iterator[ChatSer
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    known.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    state.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield known
+        yield state
     finally:
         server.shutdown()
         server.server_close()

@@ -27,8 +27,8 @@ def test_a_local_model_answers_greedily_and_is_asked_once(tmp_path: Path) -> Non
     assert critic.usage.asked == 2
     again = LocalCritic(settings, tmp_path / "kept")
     assert [str(a) for a in again.ask([QUESTION, ("", "another")])] == [str(a) for a in first]
-    whole = sum(isinstance(a, str) for a in first)
-    assert again.usage.reused == whole
+    answered = sum(isinstance(a, str) for a in first)
+    assert again.usage.reused == answered
     assert all("no end within 16" in str(a) for a in first if isinstance(a, CriticFault))
 
 
@@ -42,15 +42,15 @@ def test_a_recorded_critic_knows_what_it_knows(tmp_path: Path) -> None:
     file = tmp_path / "answers.jsonl"
     file.write_text(_line("fine") + "\n\n")
     critic = RecordedCritic(file)
-    known, unknown = critic.ask([QUESTION, ("", "new")])
-    assert known == "fine"
-    assert isinstance(unknown, CriticFault)
-    assert question_key(("", "new")) in str(unknown)
+    stored, missing = critic.ask([QUESTION, ("", "new")])
+    assert stored == "fine"
+    assert isinstance(missing, CriticFault)
+    assert question_key(("", "new")) in str(missing)
     assert (critic.usage.reused, critic.usage.faults) == (1, 1)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", r":1: not a JSON object"),
         (_line("a") + "\n[]", r":2: not a JSON object"),
@@ -59,21 +59,21 @@ def test_a_recorded_critic_knows_what_it_knows(tmp_path: Path) -> None:
         (_line("a") + "\n" + _line("a", critic="you"), "answers of 2 critics"),
     ],
 )
-def test_bad_records_are_named(tmp_path: Path, text: str, said: str) -> None:
+def test_bad_records_are_named(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "answers.jsonl"
     file.write_text(text)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         RecordedCritic(file)
 
 
 def test_what_a_critic_lacks_is_said(tmp_path: Path) -> None:
-    for kind, settings, said in (
+    for kind, settings, message in (
         ("recorded", CriticSettings(), "has no answers"),
         ("recorded", CriticSettings(recorded="nowhere.jsonl"), "cannot read"),
         ("model", CriticSettings(), "has no model"),
         ("api", CriticSettings(model="m"), "has no address"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             make_critic(kind, settings, tmp_path)  # type: ignore[arg-type]
     for judge in ("model", "api"):
         with pytest.raises(ValueError, match=r"needs critic\.model"):

@@ -12,7 +12,7 @@ from falcon.config import Settings
 from falcon.policy.adapter import attach, save_adapter
 from falcon.policy.backbone import load_backbone
 from falcon.problems import Problem
-from falcon.prompts.encode import answer, render
+from falcon.prompts.forms import FORMS
 
 RIGHT = "def double(x):\n    return 2 * x"
 WRONG = "def triple(x):\n    return x + x"
@@ -81,9 +81,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
     rows = []
     for problem, program in zip(PROBLEMS, (RIGHT, WRONG), strict=True):
-        prompt = tokenizer(render(tokenizer, problem), add_special_tokens=False)["input_ids"]
-        told = tokenizer(answer(program), add_special_tokens=False)["input_ids"]
-        ids = torch.tensor([prompt + told + [tokenizer.eos_token_id]])
+        prompt = tokenizer(FORMS["chat"].text(tokenizer, problem), add_special_tokens=False)[
+            "input_ids"
+        ]
+        target = tokenizer(FORMS["chat"].target(problem, program), add_special_tokens=False)[
+            "input_ids"
+        ]
+        ids = torch.tensor([prompt + target + [tokenizer.eos_token_id]])
         labels = ids.clone()
         labels[:, : len(prompt)] = -100
         rows.append((ids, labels))
@@ -109,7 +113,7 @@ def settings_for(model: Path, **benchmark: object) -> Settings:
             "machine": {"workers": 1, "allow_weak": True, "cache": False},
             "memory": {"encoder": "hash", "min_similarity": -1.0},
             "benchmark": {
-                "suites": ["builtin"],
+                "names": ["builtin"],
                 "max_new_tokens": 60,
                 "batch_size": 1,
                 **benchmark,

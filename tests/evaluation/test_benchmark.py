@@ -16,7 +16,7 @@ from falcon.evaluation.plan import benchmark_names, load_benchmarks
 from falcon.feedback import Feedback
 from falcon.memory import Experience, HashEncoder, LongTermMemory, Origin, TaskDetails
 from falcon.monitor import Advance, SilentMonitor
-from falcon.prompts.encode import VERSION
+from falcon.prompts.forms import Chat
 from falcon.sandbox.verdict import CaseResult, Outcome, Verdict
 from tests.evaluation.conftest import RIGHT, make_problem, settings_for
 
@@ -72,7 +72,7 @@ def test_a_benchmark_scores_what_the_models_really_wrote(
     assert base["outcome"].to_dict() == {"builtin/double": "pass", "builtin/triple": "wrong_answer"}
     assert base.loc["builtin/double", "program"].strip() == RIGHT
     assert base.loc["builtin/triple", ["n_pass", "n_fail"]].tolist() == [1, 2]
-    assert set(base["prompt_version"]) == {VERSION}
+    assert set(base["prompt_version"]) == {Chat.version}
     assert (trained["outcome"] != "pass").all()
     assert (base["tokens"] > 5).all()
 

@@ -15,7 +15,6 @@ from falcon.evaluation.plan import load_benchmarks, make_plan
 from falcon.evaluation.rescore import rescore
 from falcon.monitor import SilentMonitor
 from falcon.policy.backbone import load_tokenizer
-from falcon.prompts.encode import adopt, render
 from tests.evaluation.conftest import settings_for
 from tests.models import tiny_causal
 
@@ -101,10 +100,8 @@ def test_few_shot_shows_tasks_2_3_and_4_of_the_file(
     plain: Path, mbpp: Path, tmp_path: Path
 ) -> None:
     suites = load_benchmarks(_settings(plain, "few-shot", f"mbpp:{mbpp}"), tmp_path)
-    tokenizer = load_tokenizer(str(plain))
-    adopt(tokenizer, suites.form)
     (first, _) = suites.problems["mbpp"]
-    text = render(tokenizer, first)
+    text = suites.form.text(load_tokenizer(str(plain)), first)
     assert [n for n in range(13) if f"    return x + {n}\n[DONE]" in text] == [2, 3, 4]
     assert text.count("[BEGIN]") == 4
     with pytest.raises(UserError, match="no benchmark holds tasks 2, 3 and 4"):

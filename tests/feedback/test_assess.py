@@ -41,20 +41,20 @@ def assessed(**settings: str) -> list:
 
 
 def test_each_sample_has_every_term_and_faults_have_none() -> None:
-    found = assessed()
-    for feedback in found[:4]:
+    results = assessed()
+    for feedback in results[:4]:
         assert tuple(reward.term for reward in feedback.rewards) == TERMS
         assert all(reward.reason for reward in feedback.rewards)
-    assert found[4].rewards == ()
-    assert (found[4].error_type, found[4].error_message) == ("", "no zygote")
+    assert results[4].rewards == ()
+    assert (results[4].error_type, results[4].error_message) == ("", "no zygote")
 
 
 def test_errors_are_counted_over_the_group_without_faults() -> None:
-    found = assessed()
+    results = assessed()
     # Two of four judged samples ended in a KeyError: -(2/4) * 0.25.
-    assert found[2].value("negative") == pytest.approx(-0.125)
-    assert found[1].value("negative") == pytest.approx(-0.25 * 0.5)
-    assert found[0].value("negative") == 0.0
+    assert results[2].value("negative") == pytest.approx(-0.125)
+    assert results[1].value("negative") == pytest.approx(-0.25 * 0.5)
+    assert results[0].value("negative") == 0.0
     raw = assessed(negative_counts="raw")
     assert raw[2].value("negative") == pytest.approx(-2 * 0.25)
     assert error_counts(VERDICTS, FeedbackSettings()) == {"key": 0.5, "wrong-answer": 0.25}
@@ -80,7 +80,7 @@ def test_replace_and_add_differ_in_the_coarse_span_alone() -> None:
 
 
 def test_judge_is_named_and_examples_reach_the_tripwires() -> None:
-    found = assess_group(
+    results = assess_group(
         ["assert total([1, 2]) == 3\n" + GOOD_SUM],
         VERDICTS[:1],
         settings=FeedbackSettings(),
@@ -88,8 +88,8 @@ def test_judge_is_named_and_examples_reach_the_tripwires() -> None:
         error_share={},
         examples="assert total([1, 2]) == 3",
     )
-    assert "static-3-ruff-" in next(r.reason for r in found[0].rewards if r.term == "style")
-    assert found[0].tripwires == ("visible-tests",)
+    assert "static-3-ruff-" in next(r.reason for r in results[0].rewards if r.term == "style")
+    assert results[0].tripwires == ("visible-tests",)
 
 
 def test_counts_must_agree() -> None:
@@ -99,16 +99,16 @@ def test_counts_must_agree() -> None:
         )
 
 
-def test_what_does_not_compile_earns_nothing_by_its_looks() -> None:
+def test_what_does_not_compile_gets_no_reward_for_style() -> None:
     program = GOOD_SUM + "return total\n"
     assert StaticJudge().score(program).style > 1  # It parses.
     error = ErrorInfo(type="SyntaxError", line=8, message="'return' outside function")
-    (found,) = assess_group(
+    (results,) = assess_group(
         [program],
         [Verdict(outcome=Outcome.SYNTAX_ERROR, error=error)],
         settings=FeedbackSettings(),
         judge=StaticJudge(),
         error_share={},
     )
-    assert (found.value("style"), found.value("complexity")) == (-1.0, -1.0)
-    assert "does not compile: 'return' outside" in found.rewards[2].reason
+    assert (results.value("style"), results.value("complexity")) == (-1.0, -1.0)
+    assert "does not compile: 'return' outside" in results.rewards[2].reason

@@ -57,7 +57,7 @@ def test_scores_and_faults_reach_the_feedback(tmp_path: Path) -> None:
     judge.prepare([(p, GOOD) for p in programs])
     settings = FeedbackSettings()
     wrong = Verdict(outcome=Outcome.WRONG_ANSWER)
-    found = assess_group(
+    results = assess_group(
         programs,
         [Verdict(outcome=Outcome.PASS), wrong, Verdict(outcome=Outcome.SYNTAX_ERROR)],
         settings=settings,
@@ -65,15 +65,15 @@ def test_scores_and_faults_reach_the_feedback(tmp_path: Path) -> None:
         error_share={},
         references=[GOOD],
     )
-    assert [(f.value("style"), f.value("complexity")) for f in found] == [
+    assert [(f.value("style"), f.value("complexity")) for f in results] == [
         (2.0, 0.5),
         (None, None),
         (-1.0, -1.0),
     ]
     assert judge.faults == 1
-    assert found[1].value("coarse") == pytest.approx(-0.3)
-    assert composite(found[1], settings) < composite(found[0], settings)
-    assert "recorded-c/1" in found[0].rewards[2].reason
+    assert results[1].value("coarse") == pytest.approx(-0.3)
+    assert composite(results[1], settings) < composite(results[0], settings)
+    assert "recorded-c/1" in results[0].rewards[2].reason
 
 
 def test_the_prompt_names_no_verdict_and_holds_program_and_reference() -> None:

@@ -1,4 +1,4 @@
-"""Error types and the part of the program an error speaks of."""
+"""Error types and the part of the program an error is about."""
 
 from __future__ import annotations
 
@@ -204,9 +204,13 @@ def test_a_call_by_the_tests_that_does_not_fit_is_put_at_the_definition(call: st
     assert error_span(verdict, program, "first_occurrence")[0] is None
 
 
-def test_a_type_error_that_speaks_of_another_function_has_no_place() -> None:
-    said = "sorted() takes 1 positional argument but 2 were given"
-    for message in (said, "f() argument must be a string", "unsupported operand type(s) for +"):
+def test_a_type_error_about_another_function_has_no_place() -> None:
+    builtin_message = "sorted() takes 1 positional argument but 2 were given"
+    for message in (
+        builtin_message,
+        "f() argument must be a string",
+        "unsupported operand type(s) for +",
+    ):
         verdict = ended(Outcome.RUNTIME_ERROR, "TypeError", 0, message)
         assert error_line(verdict, "def f(x):\n    return x\n") == 0
 
@@ -220,7 +224,7 @@ LINES = "Index Type Value Name UnboundLocal Key EOF ZeroDivision Attribute Asser
 
 
 @pytest.mark.parametrize("name", LINES.split())
-def test_other_exceptions_speak_of_their_line(name: str) -> None:
+def test_other_exceptions_are_about_their_line(name: str) -> None:
     assert span_class(ended(Outcome.RUNTIME_ERROR, f"{name}Error", 2), THREE) == "line"
 
 
@@ -250,7 +254,7 @@ def test_a_text_cut_short_is_whole_on_the_last_line_alone(message: str) -> None:
         "cannot assign to literal",
     ],
 )
-def test_other_syntax_errors_speak_of_their_line_even_the_last(message: str) -> None:
+def test_other_syntax_errors_are_about_their_line_even_the_last(message: str) -> None:
     for line in (1, 2, 3):
         error = ended(Outcome.SYNTAX_ERROR, "SyntaxError", line, message)
         assert span_class(error, THREE) == "line"

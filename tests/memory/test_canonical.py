@@ -49,7 +49,7 @@ def test_layout_and_comments_do_not_matter(same: str) -> None:
         PROGRAM[:-3],
     ],
 )
-def test_what_feedback_can_speak_of_matters(other: str) -> None:
+def test_names_constants_and_order_matter(other: str) -> None:
     assert canonical_program(other) != canonical_program(PROGRAM)
 
 
@@ -69,11 +69,11 @@ def test_what_feedback_can_speak_of_matters(other: str) -> None:
         ('"""a\n\n# b"""', '"""a\n"""'),
     ],
 )
-def test_programs_that_differ_to_python_stay_two(one: str, two: str) -> None:
+def test_programs_that_differ_to_python_stay_different(one: str, two: str) -> None:
     assert canonical_program(one) != canonical_program(two)
 
 
-def test_real_code_means_the_same_in_its_normal_form() -> None:
+def test_real_code_means_the_same_in_its_canonical_form() -> None:
     for module in (ast, inspect, io, tokenize, canonical):
         source = inspect.getsource(module)
         short = canonical_program(source)

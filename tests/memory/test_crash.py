@@ -40,9 +40,9 @@ def run_and_kill(folder: Path, start: int, after: float) -> int:
         assert writer.stdout.readline() == "open\n"
         time.sleep(after)
         writer.kill()
-        said = writer.stdout.read()
-    whole = [line for line in said.split("\n")[:-1] if line]
-    return int(whole[-1]) if whole else start - 1
+        output = writer.stdout.read()
+    numbers = [line for line in output.split("\n")[:-1] if line]
+    return int(numbers[-1]) if numbers else start - 1
 
 
 def test_killed_writers_lose_nothing_and_repeat_nothing(folder: Path) -> None:

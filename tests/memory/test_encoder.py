@@ -27,8 +27,10 @@ def test_hash_vectors_are_the_same_in_another_process() -> None:
     code = (
         "from falcon.memory import HashEncoder as H; print(H().encode(['Reverse it'])[0].tolist())"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == str(HashEncoder().encode(["Reverse it"])[0].tolist())
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == str(HashEncoder().encode(["Reverse it"])[0].tolist())
 
 
 def test_hash_vectors_follow_the_words() -> None:
@@ -44,7 +46,7 @@ def test_names_of_different_sizes_differ() -> None:
 
 
 @pytest.mark.parametrize("name", ["no-such-encoder", "", "hash-1", "hash-x", "./absent/model"])
-def test_an_unknown_encoder_is_the_users_to_mend(name: str) -> None:
+def test_an_unknown_encoder_is_a_user_error(name: str) -> None:
     with pytest.raises(UserError, match="ncoder"):
         make_encoder(name)
 
@@ -54,16 +56,16 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         make_encoder(str(tmp_path))
 
 
-def test_a_hub_model_that_is_not_here_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **_: asked.append(given))
+def test_a_hub_model_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    lookups: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **_: lookups.append(given))
     with pytest.raises(UserError, match="not on this machine"):
         make_encoder("nobody/absent-model")
-    assert asked == []
+    assert lookups == []
 
 
 @pytest.mark.model
-def test_a_folder_that_is_no_model_is_the_users_to_mend(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_model_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "modules.json").write_text(
         '[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]'
     )

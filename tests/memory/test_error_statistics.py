@@ -31,11 +31,11 @@ def test_counts_by_type_line_and_problem() -> None:
 def test_smoothing_and_forgetting_are_as_defined() -> None:
     smoothing, forgetting = 0.5, 0.9
     errors = ErrorStatistics(TYPES, smoothing=smoothing, forgetting=forgetting)
-    told = ["name", "", "type", "name", "", ""]
-    for kind in told:
+    kinds = ["name", "", "type", "name", "", ""]
+    for kind in kinds:
         errors.add("p", kind, 1)
     weight = dict.fromkeys(TYPES, 0.0)
-    for age, kind in enumerate(reversed(told)):
+    for age, kind in enumerate(reversed(kinds)):
         if kind:
             weight[kind] += forgetting**age
     total = sum(weight.values()) + smoothing * len(TYPES)
@@ -61,14 +61,16 @@ def test_settings_out_of_range_are_refused(smoothing: float, forgetting: float) 
         ErrorStatistics(TYPES, smoothing=smoothing, forgetting=forgetting)
 
 
-def test_the_settings_reach_the_memory_and_the_log_says_it_all(folder: Path, encoder, make) -> None:
+def test_settings_reach_the_memory_and_reopening_counts_the_same(
+    folder: Path, encoder, make
+) -> None:
     settings = Settings().changed({"memory.smoothing": 2.0, "memory.forgetting": 0.5})
-    told = [
+    experiences = [
         make(i, problem="p", outcome=Outcome.RUNTIME_ERROR, error=e, line=3)
         for i, e in enumerate(["name", "timeout", "timeout"])
     ]
     with LongTermMemory.open(folder, encoder, writable=True, settings=settings) as memory:
-        memory.append(told)
+        memory.append(experiences)
         live = memory.error_share()
     with LongTermMemory.open(folder, encoder, settings=settings) as memory:
         assert memory.error_share() == live

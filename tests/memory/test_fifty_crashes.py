@@ -26,7 +26,8 @@ from made_experience import make_experience as make
 from falcon.config import Settings
 from falcon.memory import HashEncoder, LongTermMemory
 
-folder, encoder, exact = Path(sys.argv[1]), HashEncoder(), Settings().changed({"machine.search": "exact"})
+folder, encoder = Path(sys.argv[1]), HashEncoder()
+exact = Settings().changed({{"machine.search": "exact"}})
 draw = random.Random(4)
 
 def write(start, out):

@@ -54,10 +54,10 @@ def random_tasks(rng: np.random.Generator, n: int) -> list[str]:
 def test_recall_agrees_with_exact_search(folder: Path, encoder: HashEncoder, make) -> None:
     rng = np.random.default_rng(0)
     tasks = random_tasks(rng, 600)
-    told = [make(i, task=task) for i, task in enumerate(tasks)]
-    rows = encoder.encode([text_of(e) for e in told]).astype(np.float64)
+    experiences = [make(i, task=task) for i, task in enumerate(tasks)]
+    rows = encoder.encode([text_of(e) for e in experiences]).astype(np.float64)
     with LongTermMemory.open(folder, encoder, writable=True, settings=CHROMA) as memory:
-        memory.append(told)
+        memory.append(experiences)
         queries = random_tasks(rng, 40)
         answers = memory.recall_many(queries, RecallQuery(10, min_similarity=-1))
         for query, hits in zip(queries, answers, strict=True):
@@ -70,10 +70,12 @@ def test_recall_agrees_with_exact_search(folder: Path, encoder: HashEncoder, mak
 
 def test_threshold_k_and_exclusion(folder: Path, encoder: HashEncoder, make) -> None:
     same = "Reverse the words of a sentence."
-    told = [make(i, problem="builtin/same", task=same) for i in range(30)]
-    told += [make(i, problem="builtin/other", task="Sum the even numbers.") for i in range(30, 33)]
+    experiences = [make(i, problem="builtin/same", task=same) for i in range(30)]
+    experiences += [
+        make(i, problem="builtin/other", task="Sum the even numbers.") for i in range(30, 33)
+    ]
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
-        memory.append(told)
+        memory.append(experiences)
         top = memory.recall(same, k=5, min_similarity=0.5)
         assert [h.experience.origin.step for h in top] == [0, 1, 2, 3, 4]
         rest = memory.recall(same, k=50, min_similarity=-1, exclude={"builtin/same"})
@@ -97,13 +99,13 @@ def test_many_excluded_texts_do_not_crowd_out_the_rest(folder: Path, encoder, ma
 
 
 def test_feedback_is_part_of_what_is_searched(folder: Path, encoder, make) -> None:
-    told = [
+    experiences = [
         make(0, problem="p", task="Do it.", outcome=Outcome.RUNTIME_ERROR, error="name",
              message="name 'total' is not defined"),
         make(1, problem="p", task="Do it."),
     ]  # fmt: skip
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
-        memory.append(told)
+        memory.append(experiences)
         hits = memory.recall("name 'total' is not defined", k=2, min_similarity=-1)
         assert [h.experience.origin.step for h in hits] == [0, 1]
         assert hits[0].similarity > hits[1].similarity + 0.1
@@ -161,9 +163,9 @@ def test_an_index_of_another_log_is_rebuilt_and_known_vectors_are_kept(
     recalled(filled, encoder)
     other = tmp_path / "other"
     counting = CountingEncoder()
-    told = [make(i) for i in (5, 3, 90)]
+    experiences = [make(i) for i in (5, 3, 90)]
     with LongTermMemory.open(other, counting, writable=True, index=index_of(filled)) as memory:
-        memory.append(told)
+        memory.append(experiences)
         hits = memory.recall("Task 3", k=9, min_similarity=-1)
     assert {h.experience.origin.step for h in hits} == {3, 5, 90}
     assert counting.asked == [text_of(make(90)), "Task 3"]
@@ -239,14 +241,14 @@ def test_a_build_that_was_cut_short_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setattr(long_term, "PORTION", 20)
     put: list[int] = []
-    whole = Collection.put
+    original_put = Collection.put
 
     def counted(self: Collection, text_ids: Sequence[bytes], rows: Vectors) -> None:
         if len(put) == 3:
             put.append(0)
             raise KeyboardInterrupt
         put.append(len(text_ids))
-        whole(self, text_ids, rows)
+        original_put(self, text_ids, rows)
 
     monkeypatch.setattr(Collection, "put", counted)
     with LongTermMemory.open(folder, encoder, writable=True, settings=settings) as memory:
@@ -261,9 +263,9 @@ def test_a_build_that_was_cut_short_goes_on_where_it_was(
     put.clear()
     with LongTermMemory.open(folder.with_name("copy"), encoder, settings=settings) as memory:
         put.extend([0] * 4)  # nothing is to fail any more
-        found = [memory.recall(make(i).task, k=1, min_similarity=0)[0] for i in range(110)]
+        hits = [memory.recall(make(i).task, k=1, min_similarity=0)[0] for i in range(110)]
         assert put[4:] == [20, 20, 10]
-        right = sum(hit.experience == make(i) for i, hit in enumerate(found))
+        right = sum(hit.experience == make(i) for i, hit in enumerate(hits))
         # Rarely the graph ends with a text that no search reaches: it is approximate.
         assert right >= (110 if settings.machine.search == "auto" else 105)
     collection = Collection.open_folder(folder.with_name("copy.index") / generation_name(1))
@@ -277,10 +279,10 @@ def test_a_build_that_was_cut_short_goes_on_where_it_was(
 def test_vectors_given_by_the_caller_are_used_and_kept(folder: Path, make) -> None:
     counting = CountingEncoder(8)
     rows = np.eye(8, dtype=np.float32)[:4] * 3
-    told = [make(i) for i in range(4)]
+    experiences = [make(i) for i in range(4)]
     with LongTermMemory.open(folder, counting, writable=True) as memory:
-        memory.append(told[:1], rows[:1])
-        memory.append([told[0], *told[1:]], rows)
+        memory.append(experiences[:1], rows[:1])
+        memory.append([experiences[0], *experiences[1:]], rows)
         shapes = [rows[:3], np.zeros((4, 9)), np.full((4, 8), np.nan), np.zeros((4, 8))]
         for wrong in shapes:
             with pytest.raises(ValueError, match="vectors"):
@@ -297,9 +299,9 @@ def test_vectors_given_by_the_caller_are_used_and_kept(folder: Path, make) -> No
 
 def test_exact_search_and_the_collection_agree(folder: Path, encoder, make) -> None:
     tasks = random_tasks(np.random.default_rng(3), 300)
-    told = [make(i, task=task) for i, task in enumerate(tasks)]
+    experiences = [make(i, task=task) for i, task in enumerate(tasks)]
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
-        memory.append(told)
+        memory.append(experiences)
         both = memory.recall_many(tasks[:20], RecallQuery(7, min_similarity=-1))
     for search in ("exact", "chroma"):
         settings = Settings().changed({"machine.search": search})
@@ -347,7 +349,7 @@ def test_another_graph_is_built_anew_and_another_search_is_not(filled: Path, enc
 
 
 @pytest.mark.parametrize("damage", ["cut", "header"])
-def test_damage_inside_the_collection_is_found_and_mended(
+def test_damage_inside_the_collection_is_found_and_repaired(
     filled: Path, encoder, make, damage: str
 ) -> None:
     """Chroma itself dies of such a file, so the process that finds it is another one."""

@@ -31,19 +31,19 @@ def test_lines_are_checksum_and_json(folder: Path) -> None:
 
 def test_visit_tells_file_and_line(folder: Path) -> None:
     fill(folder, RECORDS, segment_bytes=40)
-    seen: list[tuple[bytes, str, int]] = []
-    with Log.open(folder, visit=lambda p, f, n: seen.append((p, f.name, n))):
+    visited: list[tuple[bytes, str, int]] = []
+    with Log.open(folder, visit=lambda p, f, n: visited.append((p, f.name, n))):
         pass
-    assert [payload for payload, _, _ in seen] == RECORDS
-    assert seen[0][1:] == (segment_name(1), 1)
-    assert seen[3][1:] == (segment_name(2), 1)
+    assert [payload for payload, _, _ in visited] == RECORDS
+    assert visited[0][1:] == (segment_name(1), 1)
+    assert visited[3][1:] == (segment_name(2), 1)
 
 
 @pytest.mark.parametrize("cut", [1, 5, 12, 17])
 def test_reader_ignores_and_writer_cuts_a_torn_last_line(folder: Path, cut: int) -> None:
     path = fill(folder, RECORDS)
-    whole = path.read_bytes()
-    torn = whole + frame(b'{"n":10}')[:cut]
+    intact = path.read_bytes()
+    torn = intact + frame(b'{"n":10}')[:cut]
     path.write_bytes(torn)
     expected = RECORDS if cut < 17 else [*RECORDS, b'{"n":10}']  # 17: only its newline is gone
     assert contents(folder) == expected
@@ -109,7 +109,7 @@ def test_digest_depends_on_order(tmp_path: Path) -> None:
         assert a.digest() != b.digest()
 
 
-def test_second_writer_is_refused_and_told_why(folder: Path) -> None:
+def test_second_writer_is_refused_with_the_reason(folder: Path) -> None:
     with Log.open(folder, writable=True):
         with pytest.raises(UserError, match=r"another writer .*held by process \d+"):
             Log.open(folder, writable=True)
@@ -124,7 +124,7 @@ def test_a_reader_cannot_append(folder: Path) -> None:
         log.append([b"{}"])
 
 
-def test_an_absent_log_is_the_users_to_mend(folder: Path) -> None:
+def test_an_absent_log_is_a_user_error(folder: Path) -> None:
     with pytest.raises(UserError, match="no memory here"):
         Log.open(folder)
 

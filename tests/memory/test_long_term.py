@@ -15,14 +15,18 @@ from falcon.sandbox.verdict import Outcome
 
 
 def test_everything_comes_back_in_order(folder: Path, encoder, make) -> None:
-    told = [make(0, program="s = '\u2028 \x00 \ud800 é'\n", message="two\nlines"), make(1), make(2)]
+    experiences = [
+        make(0, program="s = '\u2028 \x00 \ud800 é'\n", message="two\nlines"),
+        make(1),
+        make(2),
+    ]
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
-        assert memory.append(told) == 3
-        assert list(memory) == told
+        assert memory.append(experiences) == 3
+        assert list(memory) == experiences
     with LongTermMemory.open(folder, encoder) as memory:
         assert len(memory) == 3
-        assert list(memory) == told
-        assert told[1] in memory
+        assert list(memory) == experiences
+        assert experiences[1] in memory
         assert make(9) not in memory
 
 
@@ -112,12 +116,12 @@ def test_a_second_writer_is_refused(filled: Path, encoder) -> None:
 
 def test_error_share_is_laplace_smoothed_and_survives_reopening(folder, encoder, make) -> None:
     errors = ["name"] * 3 + ["timeout"]
-    told = [make(i, outcome=Outcome.RUNTIME_ERROR, error=e) for i, e in enumerate(errors)]
+    experiences = [make(i, outcome=Outcome.RUNTIME_ERROR, error=e) for i, e in enumerate(errors)]
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
         uniform = memory.error_share()
         assert set(uniform) == set(ERROR_TYPES)
         assert uniform["name"] == pytest.approx(1 / len(ERROR_TYPES))
-        memory.append([*told, make(9)])
+        memory.append([*experiences, make(9)])
         live = memory.error_share()
     with LongTermMemory.open(folder, encoder) as memory:
         assert memory.error_counts()["name"] == 3
@@ -175,11 +179,11 @@ def test_copy_keeps_the_digest_and_goes_its_own_way(filled: Path, tmp_path, enco
 
 
 def test_digest_is_of_the_contents_alone(tmp_path: Path, encoder: HashEncoder, make) -> None:
-    told: list[Experience] = [make(i) for i in range(20)]
+    experiences: list[Experience] = [make(i) for i in range(20)]
     with LongTermMemory.open(tmp_path / "a", encoder, writable=True) as a:
-        a.append(told)
+        a.append(experiences)
     with LongTermMemory.open(tmp_path / "b", encoder, writable=True, segment_bytes=900) as b:
-        for experience in told:
+        for experience in experiences:
             b.append([experience])
         assert len(list((tmp_path / "b").iterdir())) > 3
         assert b.digest() == a.digest()

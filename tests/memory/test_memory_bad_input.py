@@ -49,7 +49,7 @@ def public(filled: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("indexed", [True, False])
-def test_a_place_that_takes_no_writes_is_read_and_not_written(
+def test_a_read_only_folder_can_be_read_and_not_written(
     public: Path, encoder, indexed: bool
 ) -> None:
     """As another user, to whom the folders are closed: what a read-only disk does, too."""
@@ -71,10 +71,10 @@ def test_a_place_that_takes_no_writes_is_read_and_not_written(
     if "Permission denied" in done.stderr and "prefix" in done.stderr:
         pytest.skip("another user cannot read the interpreter here")
     assert done.returncode == 0, done.stderr
-    refused, found = done.stdout.splitlines()
+    refused, recalled = done.stdout.splitlines()
     assert refused == f"{filled}: this memory cannot be opened (Permission denied)."
     steps = [h.experience.origin.step for h in expected]
-    assert found == f"12 {steps} True"
+    assert recalled == f"12 {steps} True"
     assert tree(filled.parent) == before
 
 

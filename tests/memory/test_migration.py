@@ -60,7 +60,7 @@ def test_a_memory_of_schema_1_is_read_added_to_and_left_as_it_is(folder, encoder
         assert list(memory) == [old, make(1)]
 
 
-def test_what_is_old_in_a_checkpoint_is_brought_up_to_date_too() -> None:
+def test_old_experiences_in_a_checkpoint_are_migrated_too() -> None:
     old = Experience.model_validate_json(FIRST)
     assert old.schema_version == SCHEMA
     assert Experience.model_validate_json(old.model_dump_json()) == old
@@ -78,17 +78,17 @@ def test_there_is_a_step_from_every_schema() -> None:
 
 def shape(model: type[BaseModel]) -> list[str]:
     """Every field below a model with its type and what it may be left out as."""
-    found = []
+    fields_found = []
     for name, field in model.model_fields.items():
-        found.append(f"{model.__name__}.{name}: {field.annotation!r} = {field.default!r}")
+        fields_found.append(f"{model.__name__}.{name}: {field.annotation!r} = {field.default!r}")
         parts = [field.annotation, *typing.get_args(field.annotation)]
         for part in parts:
             if isinstance(part, type) and issubclass(part, BaseModel):
-                found += shape(part)
-    return found
+                fields_found += shape(part)
+    return fields_found
 
 
-def test_what_a_model_was_told_is_not_known_of_schema_2(folder, encoder) -> None:
+def test_schema_2_has_no_task_details(folder, encoder) -> None:
     folder.mkdir()
     (folder / segment_name(1)).write_bytes(frame(SECOND))
     with LongTermMemory.open(folder, encoder) as memory:
@@ -104,7 +104,7 @@ STORED = "5474b43c77074ccd"
 def test_the_stored_form_changes_with_its_schema_alone(make) -> None:
     """Fails when Experience, Verdict, Feedback or what they hold is changed: count SCHEMA up, add
     a step to migration.py with a record of the old form here, and pin the new form."""
-    known = hashlib.sha256("\n".join(shape(Experience)).encode()).hexdigest()[:16]
-    assert (SCHEMA, known) == (3, STORED)
+    digest = hashlib.sha256("\n".join(shape(Experience)).encode()).hexdigest()[:16]
+    assert (SCHEMA, digest) == (3, STORED)
     fields = json.loads(encode_record(make(1)))
     assert list(fields) == ["key", *Experience.model_fields]

@@ -59,7 +59,7 @@ def test_an_example_does_not_use_up_the_room_for_errors(make) -> None:
     assert "Avoid these errors" in block
 
 
-def test_the_same_failure_is_told_once(make) -> None:
+def test_the_same_failure_is_listed_once(make) -> None:
     hits = [Hit(broken(make, 2), 0.9), Hit(broken(make, 2), 0.8)]
     block = recall_block(hits, token_budget=400, count_tokens=words)
     assert block.count("name 'total'") == 1
@@ -84,7 +84,7 @@ def test_code_cannot_close_its_own_fence(make) -> None:
     assert block.rstrip().endswith("\n````")
 
 
-def test_nothing_recalled_is_nothing_said() -> None:
+def test_no_hits_give_no_text() -> None:
     assert recall_block([], token_budget=100, count_tokens=words) == ""
 
 
@@ -97,16 +97,16 @@ def test_held_out_experiences_never_enter_a_prompt(make, split: Split) -> None:
 
 def test_the_settings_decide_what_is_recalled(folder, encoder, make) -> None:
     task = "Sum the numbers of the list."
-    told = [
+    experiences = [
         make(1, problem="p", task=task),
         make(2, problem="other/name", task=task.upper()),
         make(3, problem="q", task="Sum the numbers of the tuple."),
         make(4, problem="r", task="Sum the numbers of the set.", score=0.1),
     ]
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
-        memory.append(told)
+        memory.append(experiences)
 
-        def said(unseen: bool = True, **changed: object) -> list[int]:
+        def recalled_steps(unseen: bool = True, **changed: object) -> list[int]:
             settings = MemorySettings(
                 **{"top_k": 9, "min_similarity": 0, "recall_tokens": 900} | changed
             )
@@ -115,14 +115,14 @@ def test_the_settings_decide_what_is_recalled(folder, encoder, make) -> None:
             )
             return sorted(i for i in range(1, 5) if f"x + {i} for" in text)
 
-        assert said() == [3, 4]
-        assert said(unseen=False) == [2, 3, 4]
-        assert said(top_k=1) == [4]
-        assert said(top_k=0) == []
-        assert said(min_score=0.5) == [3]
-        assert said(min_similarity=0.999) == []
-        assert said(recall_tokens=0) == []
-        assert said(top_k=1, diversity=0.9) == [4]
+        assert recalled_steps() == [3, 4]
+        assert recalled_steps(unseen=False) == [2, 3, 4]
+        assert recalled_steps(top_k=1) == [4]
+        assert recalled_steps(top_k=0) == []
+        assert recalled_steps(min_score=0.5) == [3]
+        assert recalled_steps(min_similarity=0.999) == []
+        assert recalled_steps(recall_tokens=0) == []
+        assert recalled_steps(top_k=1, diversity=0.9) == [4]
 
 
 def test_clip_and_excerpt_cut_at_blanks_and_lines() -> None:

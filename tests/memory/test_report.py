@@ -16,7 +16,7 @@ from falcon.sandbox.verdict import Outcome
 
 def history(make) -> list:
     """Eight that pass in the seed, then six steps of training with ever fewer name errors."""
-    told = [make(i).model_copy(update={"origin": Origin(stage="seed")}) for i in range(8)]
+    experiences = [make(i).model_copy(update={"origin": Origin(stage="seed")}) for i in range(8)]
     for step in range(6):
         for i in range(6):
             number = 100 + 10 * step + i
@@ -28,8 +28,8 @@ def history(make) -> list:
                 line=2 if failed else 0,
                 message="<b>name 'x'</b>" if failed else "",
             )
-            told.append(made.model_copy(update={"origin": Origin(stage="train", step=step)}))
-    return told
+            experiences.append(made.model_copy(update={"origin": Origin(stage="train", step=step)}))
+    return experiences
 
 
 def drawings(page: str) -> list[ElementTree.Element]:
@@ -37,9 +37,9 @@ def drawings(page: str) -> list[ElementTree.Element]:
 
 
 def test_the_page_shows_growth_errors_over_time_and_a_map(folder: Path, encoder, make) -> None:
-    told = history(make)
+    experiences = history(make)
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
-        memory.append(told)
+        memory.append(experiences)
         page = report_page(memory, "Memory of <a run>")
         digest = memory.digest()
     assert "44 experiences of 44 problems, 23 of them pass" in page
@@ -64,9 +64,9 @@ def test_the_page_shows_growth_errors_over_time_and_a_map(folder: Path, encoder,
 
 
 def test_experiences_of_one_text_are_one_point(folder: Path, encoder, make) -> None:
-    told = [make(i, task="Reverse a list.") for i in range(9)] + [make(50)]
+    experiences = [make(i, task="Reverse a list.") for i in range(9)] + [make(50)]
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
-        memory.append(told)
+        memory.append(experiences)
         places = drawings(report_page(memory))[-1]
     radii = sorted(float(str(c.get("r"))) for c in places.iter() if c.tag.endswith("circle"))
     assert len(radii) == 2
@@ -89,9 +89,9 @@ def test_the_plane_keeps_the_greatest_spread() -> None:
     rng = np.random.default_rng(0)
     flat = rng.standard_normal((200, 2)) * [3.0, 1.0]
     axes = np.linalg.qr(rng.standard_normal((16, 2)))[0]
-    found = plane((flat @ axes.T + 0.01 * rng.standard_normal((200, 16))).astype("f4"))
+    points = plane((flat @ axes.T + 0.01 * rng.standard_normal((200, 16))).astype("f4"))
     for i in range(2):
-        assert abs(np.corrcoef(found[:, i], flat[:, i])[0, 1]) > 0.99
+        assert abs(np.corrcoef(points[:, i], flat[:, i])[0, 1]) > 0.99
 
 
 def test_ticks_are_round() -> None:

@@ -11,7 +11,7 @@ from falcon.memory.retention import most_valuable
 from falcon.sandbox.verdict import Outcome
 
 
-def told(make) -> list[Experience]:
+def history(make) -> list[Experience]:
     """Of problem p: passes 0 to 2, failures 3 to 6 of two types; of q one failure, of r a pass."""
     of_p = [make(i, problem="p", score=score) for i, score in enumerate([1.0, 1.6, 1.2])]
     kinds = enumerate(["name", "name", "type", "name"], start=3)
@@ -38,13 +38,13 @@ def told(make) -> list[Experience]:
     ],
 )
 def test_problems_take_turns_and_each_gives_its_most_valuable(make, keep: int, kept) -> None:
-    assert most_valuable([summary_of(e) for e in told(make)], keep) == kept
+    assert most_valuable([summary_of(e) for e in history(make)], keep) == kept
 
 
 def test_a_pruned_copy_keeps_the_best_and_forgets_no_error(
     folder: Path, tmp_path: Path, encoder, make
 ) -> None:
-    everything = told(make)
+    everything = history(make)
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
         memory.append(everything)
         memory.copy_to(tmp_path / "small", keep=4)
@@ -71,7 +71,7 @@ def test_a_pruned_copy_keeps_the_best_and_forgets_no_error(
 
 def test_problems_that_are_held_out_by_now_leave_nothing_behind(folder, tmp_path, encoder, make):
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
-        memory.append(told(make))
+        memory.append(history(make))
         memory.copy_to(tmp_path / "pruned", keep=2)
         memory.copy_to(tmp_path / "all", without={"p"})
     with LongTermMemory.open(tmp_path / "pruned", encoder) as memory:

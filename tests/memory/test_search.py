@@ -22,20 +22,20 @@ def test_what_scored_too_low_is_not_recalled_however_much_of_it_there_is(folder,
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
         memory.append([*low, *high])
         assert set(steps(memory.recall(SUMS, k=3, min_similarity=-1))) <= set(range(150))
-        found = memory.recall(SUMS, k=3, min_similarity=-1, min_score=0.5)
-        assert sorted(steps(found)) == [200, 201, 202]
+        hits = memory.recall(SUMS, k=3, min_similarity=-1, min_score=0.5)
+        assert sorted(steps(hits)) == [200, 201, 202]
         assert memory.recall(SUMS, k=3, min_similarity=0.9, min_score=0.5) == []
         assert memory.recall(SUMS, k=3, min_similarity=-1, min_score=2) == []
 
 
 def test_the_very_same_task_is_left_out_under_any_name(folder, encoder, make) -> None:
-    told = [
+    experiences = [
         make(1, problem="a/1", task=SUMS),
         make(2, problem="b/1", task="  sum THE numbers\n of the list. "),
         make(3, problem="c/1", task="Sum the numbers of the tuple."),
     ]
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
-        memory.append(told)
+        memory.append(experiences)
         assert set(steps(memory.recall(SUMS, k=3, min_similarity=-1))) == {1, 2, 3}
         assert steps(memory.recall(SUMS, k=3, min_similarity=-1, unseen=True)) == [3]
 
@@ -59,26 +59,26 @@ def test_diversity_is_maximal_marginal_relevance_over_the_nearest(folder, make) 
     encoder = HashEncoder(128)
     rng = np.random.default_rng(4)
     words = [f"word{i}" for i in range(40)]
-    told = [make(i, task=" ".join(rng.choice(words, size=9))) for i in range(60)]
+    experiences = [make(i, task=" ".join(rng.choice(words, size=9))) for i in range(60)]
     task = " ".join(words[:9])
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
-        memory.append(told)
+        memory.append(experiences)
         near = memory.recall(task, k=POOL * 4, min_similarity=-1)
         rows = encoder.encode([text_of(hit.experience) for hit in near]).astype(float)
         relevance = np.array([hit.similarity for hit in near])
         for weight in (0.2, 0.5, 0.8):
-            found = memory.recall(task, k=4, min_similarity=-1, diversity=weight)
-            assert set(steps(found)) == {
+            hits = memory.recall(task, k=4, min_similarity=-1, diversity=weight)
+            assert set(steps(hits)) == {
                 near[i].experience.origin.step for i in greedy(rows, relevance, 4, weight)
             }
-            assert [hit.similarity for hit in found] == sorted(
-                (hit.similarity for hit in found), reverse=True
+            assert [hit.similarity for hit in hits] == sorted(
+                (hit.similarity for hit in hits), reverse=True
             )
         with pytest.raises(ValueError, match="diversity"):
             memory.recall(task, k=4, min_similarity=-1, diversity=1.0)
 
 
-def test_diversity_does_not_tell_the_same_twice(folder, encoder, make) -> None:
+def test_diversity_does_not_recall_equal_texts_twice(folder, encoder, make) -> None:
     same = [make(i, problem="p", task=SUMS) for i in range(20)]
     other = make(50, task="Sum the numbers of a tuple and print them.")
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
@@ -88,12 +88,12 @@ def test_diversity_does_not_tell_the_same_twice(folder, encoder, make) -> None:
 
 
 def test_a_problem_with_very_many_samples_costs_no_more_and_hides_no_other(folder, encoder, make):
-    told = [
+    experiences = [
         make(i, problem="p", task=SUMS, outcome=Outcome.WRONG_ANSWER, error="wrong-answer")
         for i in range(400)
     ]
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
-        memory.append([*told, make(900, task="Sum the numbers.")])
+        memory.append([*experiences, make(900, task="Sum the numbers.")])
         assert steps(memory.recall(SUMS, k=2, min_similarity=-1, exclude={"p"})) == [900]
         assert set(steps(memory.recall(SUMS, k=3, min_similarity=-1))) <= {0, 1, 2, 900}
 
@@ -102,16 +102,16 @@ def test_a_problem_with_very_many_samples_costs_no_more_and_hides_no_other(folde
 def test_passing_is_the_first_program_of_each_task_that_passed(
     folder, encoder, make, diversity: float
 ) -> None:
-    told = [
+    experiences = [
         make(0, problem="a/1", task=SUMS, outcome=Outcome.WRONG_ANSWER, error="wrong_answer"),
         make(1, problem="a/1", task=SUMS),
         make(2, problem="a/1", task=SUMS, score=2.0),
         make(3, problem="b/1", task="Sum the numbers of the tuple."),
         make(4, problem="c/1", task=f"{SUMS} Skip the first.", outcome=Outcome.TIMEOUT),
     ]
-    told[0] = told[0].model_copy(update={"feedback": told[1].feedback})
+    experiences[0] = experiences[0].model_copy(update={"feedback": experiences[1].feedback})
     with LongTermMemory.open(folder, encoder, writable=True) as memory:
-        memory.append(told)
+        memory.append(experiences)
         how = {"k": 5, "min_similarity": -1.0, "diversity": diversity}
         assert set(steps(memory.recall(SUMS, **how, passing=True))) == {1, 3}
         assert steps(memory.recall(SUMS, **how, passing=True, exclude={"a/1"})) == [3]

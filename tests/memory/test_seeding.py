@@ -132,6 +132,6 @@ def test_variants_that_pass_are_tried_again_and_then_left_out() -> None:
     assert len(rounds) > 4
 
 
-def test_nothing_to_demonstrate_is_the_users_to_mend() -> None:
+def test_nothing_to_demonstrate_is_a_user_error() -> None:
     with pytest.raises(UserError, match="No problem of the demo or train split"):
         seed([problem(1, Split.TEST)], 3)

@@ -87,7 +87,7 @@ def test_a_copy_elsewhere_searches_what_the_first_put_there(server, filled, tmp_
     assert not list(tmp_path.rglob("generation-*"))
 
 
-def test_another_log_and_another_encoder_do_not_meet_it(server, tmp_path, make) -> None:
+def test_another_log_and_another_encoder_get_other_collections(server, tmp_path, make) -> None:
     for name, numbers, encoder in (
         ("a", range(5), HashEncoder()),
         ("b", range(3, 9), HashEncoder()),

@@ -19,7 +19,7 @@ def filled(make, cap: int = 6, n: int = 10) -> ShortTermMemory:
     return memory
 
 
-def test_the_oldest_leave_first(make) -> None:
+def test_the_oldest_are_dropped_first(make) -> None:
     memory = filled(make)
     assert steps(memory) == [4, 5, 6, 7, 8, 9]
     assert steps(memory.group("p/a")) == [4, 6, 8]

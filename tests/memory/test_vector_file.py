@@ -74,7 +74,7 @@ for n in range(60):
     assert vectors.take(ids(1105, 1259)).tolist() == rows(5, 59).tolist()
 
 
-def test_a_torn_row_is_cut_and_a_damaged_one_is_not_believed(tmp_path: Path) -> None:
+def test_a_torn_row_is_cut_and_a_damaged_one_is_skipped(tmp_path: Path) -> None:
     path = filled(tmp_path).path
     assert path is not None
     size = path.stat().st_size
@@ -84,9 +84,9 @@ def test_a_torn_row_is_cut_and_a_damaged_one_is_not_believed(tmp_path: Path) -> 
     assert len(again) == 4
     again.put(ids(8), rows(8))
     assert path.stat().st_size == size
-    whole = bytearray(path.read_bytes())
-    whole[HEAD + row + 30] ^= 1
-    path.write_bytes(whole)
+    content = bytearray(path.read_bytes())
+    content[HEAD + row + 30] ^= 1
+    path.write_bytes(content)
     damaged = VectorFile(tmp_path, "enc", DIM)
     assert ids(1)[0] not in damaged
     damaged.put(ids(1), rows(1))
@@ -131,11 +131,11 @@ def test_exact_search_is_a_sort_of_all_cosines(monkeypatch: pytest.MonkeyPatch, 
     for start in range(0, 70, 9):
         matrix.add(vectors[start : start + 9])
     queries = rng.integers(-2, 3, (5, 4)).astype(np.float32)
-    for query, (found, cosines) in zip(queries, matrix.nearest(queries, n), strict=True):
+    for query, (rows_found, cosines) in zip(queries, matrix.nearest(queries, n), strict=True):
         every = vectors @ query
         order = np.lexsort((np.arange(70), -every))[:n]
-        assert found.tolist() == order.tolist()
+        assert rows_found.tolist() == order.tolist()
         assert cosines.tolist() == every[order].tolist()
     matrix.clear()
     assert len(matrix) == 0
-    assert [len(found) for found, _ in matrix.nearest(queries, n)] == [0] * 5
+    assert [len(rows_found) for rows_found, _ in matrix.nearest(queries, n)] == [0] * 5

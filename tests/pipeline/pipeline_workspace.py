@@ -82,7 +82,7 @@ def make_workspace(root: Path) -> Workspace:
     # Embeddings of the real model cost seconds a process; the hashed ones are as real to the rest.
     params.write_text(
         text.replace("encoder: all-minilm-l6-v2", "encoder: hash").replace(
-            "suites: [humaneval, builtin]", "suites: [builtin]"
+            "names: [humaneval, builtin]", "names: [builtin]"
         ),
         encoding="utf-8",
     )

@@ -13,7 +13,7 @@ from pipeline_workspace import REPOSITORY, enter, sh
 
 from tasks.support import handover
 from tasks.support.errors import StageFailed
-from tasks.support.workspace import Workspace
+from tasks.support.workspace import STAGES, Workspace
 
 
 def free_port() -> int:
@@ -136,6 +136,22 @@ def test_memory_is_handed_over_when_a_run_starts_anew(
 )
 def test_only_faults_that_may_pass_are_tried_again(cause: int, hopeless: bool) -> None:
     assert StageFailed("train", cause, "said").hopeless is hopeless
+
+
+def test_each_stage_has_a_prefect_task_of_its_name() -> None:
+    from tasks import stages
+
+    made = [getattr(stages, name) for name in STAGES]
+    assert [task.name for task in made] == list(STAGES)
+    assert [task.task_key.rpartition("-")[0] for task in made] == list(STAGES)
+
+
+def test_a_stage_starts_without_prefect() -> None:
+    modules = ", ".join(f"tasks.{stage}" for stage in STAGES)
+    code = f"import sys, tasks.__main__, tasks.support.stage, {modules}; print(sorted(sys.modules))"
+    done = sh(REPOSITORY, sys.executable, "-c", code)
+    assert "'tasks.gate'" in done.stdout, done.stderr
+    assert "'prefect'" not in done.stdout
 
 
 def test_prefect_s_server_can_be_imported_with_the_versions_here() -> None:

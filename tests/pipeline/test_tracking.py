@@ -91,8 +91,8 @@ def test_system_metrics_are_logged_to_the_run_they_belong_to(tracker: Tracker) -
     assert any(name.startswith("system/") for name in names)
 
 
-def test_a_run_whose_process_died_is_buried_and_a_resumed_one_is_spared(tracker: Tracker) -> None:
-    def dead() -> str:
+def test_a_run_whose_process_died_is_marked_and_a_resumed_one_is_not(tracker: Tracker) -> None:
+    def crashed() -> str:
         run = tracker.create_run("stage", {})
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         child.send_signal(signal.SIGKILL)
@@ -101,8 +101,8 @@ def test_a_run_whose_process_died_is_buried_and_a_resumed_one_is_spared(tracker:
         write_json(tracker.space.state / "active" / f"{run.id}.json", lease)
         return run.id
 
-    lost, resumed = dead(), dead()
-    assert mark_crashed_runs(tracker, spare=resumed) == [lost]
+    lost, resumed = crashed(), crashed()
+    assert mark_crashed_runs(tracker, resumed) == [lost]
     assert tracker.client.get_run(lost).info.status == "KILLED"
     assert tracker.client.get_run(resumed).info.status == "RUNNING"
     living = tracker.create_run("stage", {})

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -32,7 +33,7 @@ SIZES = {
         "meta": {"tasks": 2, "samples": 2, "evaluation_samples": 1},
     },
     "machine": {"processes": 2},
-    "benchmark": {"limit": 2, "max_new_tokens": 24, "suites": ["builtin"]},
+    "benchmark": {"limit": 2, "max_new_tokens": 24, "names": ["builtin"]},
     # An untrained model fails in the same few ways whatever is done with it.
     "gate": {"max_tamper_rate": 1.0},
 }
@@ -79,6 +80,19 @@ def test_every_stage_runs_and_leaves_what_it_promises(
     gate = json.loads((space.output("gate") / "gate.json").read_text())
     assert gate["decision"] in ("passed", "refused")
     assert gate["reasons"]
+
+
+@pytest.mark.flow
+@pytest.mark.timeout(600)
+def test_prefect_shows_a_task_for_each_stage_and_what_it_depends_on(
+    space: Workspace, first: subprocess.CompletedProcess[str]
+) -> None:
+    with sqlite3.connect(space.state / "prefect" / "prefect.db") as database:
+        rows = database.execute("SELECT name, task_key, task_inputs FROM task_run").fetchall()
+    assert {name for name, _, _ in rows} == set(STAGES)
+    assert all(key.startswith(f"{name}-") for name, key, _ in rows)
+    inputs = {name: len(json.loads(each)["inputs"]) for name, _, each in rows}
+    assert inputs == dict(zip(STAGES, (0, 1, 2, 2, 2, 5), strict=True))
 
 
 @pytest.mark.flow

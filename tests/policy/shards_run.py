@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from falcon.generation.local import Sampling, generate
+from falcon.generation.local import Draws, Sampling, generate
 from falcon.policy.likelihood import Group, score
 from tests.models import load_tiny
 
@@ -38,9 +38,7 @@ def seen(policy: object, rank: int) -> dict[str, object]:
     made = generate(
         policy,  # type: ignore[arg-type]
         PROMPTS[: rank + 1],
-        samples=2,
-        sampling=Sampling(1.0, 1.0, 6 + rank, 8),
-        seed=3,
+        Draws(Sampling(1.0, 1.0, 6 + rank, 8), 2, 3),
     )
     return {
         "log_probs": scored.log_probs.tolist(),

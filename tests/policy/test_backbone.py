@@ -9,7 +9,7 @@ import torch
 
 from falcon.config import PolicySettings
 from falcon.errors import UserError
-from falcon.generation.local import Sampling, generate
+from falcon.generation.local import Draws, Sampling, Weights, generate
 from falcon.policy.backbone import (
     EMBEDDED,
     load_backbone,
@@ -19,8 +19,6 @@ from falcon.policy.backbone import (
 )
 from falcon.policy.policy import Policy
 from falcon.problems import Problem
-from falcon.prompts import encode as prompts
-from falcon.rollout import stops_of
 
 
 def refused(model: str) -> str:
@@ -76,11 +74,11 @@ def test_backbone_is_frozen_and_tells_its_kind(folders: dict[str, Path]) -> None
         backbone = load_backbone(PolicySettings(model=str(folder), dtype="float32"))
         assert not any(p.requires_grad for p in backbone.model.parameters())
         assert not backbone.model.training
-        found[name] = (backbone.kind, backbone.chat)
+        found[name] = (backbone.kind, backbone.prompts.form.name)
     assert found == {
-        "causal": ("causal", False),
-        "chat": ("causal", True),
-        "seq2seq": ("seq2seq", False),
+        "causal": ("causal", "completion"),
+        "chat": ("causal", "chat"),
+        "seq2seq": ("seq2seq", "apps"),
     }
 
 
@@ -113,7 +111,7 @@ def test_embedded_model_is_converted_once_and_writes_a_function(
     assert resolve_source(EMBEDDED) == str(first)
     assert (first / "config.json").stat().st_mtime_ns == stamp
     assert [p.name for p in (tmp_path / "models").iterdir()] == [first.name]
-    assert policy.backbone.chat
+    assert policy.chat
     problem = Problem.model_validate(
         {
             "id": "builtin/add",
@@ -129,11 +127,10 @@ def test_embedded_model_is_converted_once_and_writes_a_function(
             },
         }
     )
-    ids = prompts.encode(policy.tokenizer, problem, "", 256)
-    sampling = Sampling(0, 1, 48, 1, stops_of(policy))
-    ((completion,),) = generate(
-        policy, [ids], samples=1, sampling=sampling, seed=0, use_adapter=False
-    )
+    ids = policy.prompts.encode(problem)
+    sampling = Sampling(0, 1, 48, 1, policy.form.stop)
+    weights = Weights(use_adapter=False)
+    ((completion,),) = generate(policy, [ids], Draws(sampling), weights=weights)
     names: dict[str, object] = {}
-    exec(prompts.extract(completion.text, problem).program, names)
+    exec(policy.form.extract(completion.text, problem).program, names)
     assert names["add"](2, 3) == 5  # type: ignore[operator]

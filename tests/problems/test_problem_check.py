@@ -9,10 +9,10 @@ import pytest
 from limits_for_problems import small
 from typer.testing import CliRunner
 
+from falcon.cli.problem_check import check_all
 from falcon.cli.problems import app
 from falcon.errors import UserError
 from falcon.problems import load_benchmark
-from falcon.problems.check import check_all
 
 ADD = "print(sum(map(int, sys.stdin.read().split())))"
 WRONG = "print(0)"

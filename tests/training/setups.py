@@ -127,6 +127,7 @@ def attempts_of(
                 completion,
                 program,
                 len(before),
+                "test-1",
                 verdict,
                 said,
                 composite(said, settings),

@@ -13,8 +13,7 @@ from falcon.config import Settings
 from falcon.memory import Experience, HashEncoder, LongTermMemory
 from falcon.policy.adapter import Pairs
 from falcon.policy.policy import Policy
-from falcon.prompts import encode as prompts
-from falcon.rollout import Workbench
+from falcon.rollout import Solver
 from falcon.training.adapt_on_recall import adapted_weights, recalled_samples
 from falcon.training.batches.items import LOSSES
 from falcon.training.inner_loop import tensors
@@ -86,14 +85,14 @@ def test_a_recalled_program_answers_the_prompt_that_its_task_was_put_in(
 ) -> None:
     from tests.models import load_tiny
 
-    tokenizer = load_tiny(tiny[form]).tokenizer
+    text = load_tiny(tiny[form]).prompts.text
     function = make_problem(1, examples="assert total_1(1) == 2")
     started = make_problem(4, starter="def count_4(x):\n")
     stdin = make_problem(2, entry_point="", tests={"kind": "stdin", "runs": [{"expected": "1"}]})
     for problem in (function, started, stdin, make_problem(3)):
         experience = demonstration(problem)
-        assert prompts.render(tokenizer, experience.problem()) == prompts.render(tokenizer, problem)
-    assert function.examples in prompts.render(tokenizer, demonstration(function).problem())
+        assert text(experience.problem()) == text(problem)
+    assert function.examples in text(demonstration(function).problem())
 
 
 def by_hand(policy: Policy, settings: Settings, numbers: tuple[int, ...]) -> Pairs:
@@ -105,10 +104,8 @@ def by_hand(policy: Policy, settings: Settings, numbers: tuple[int, ...]) -> Pai
     losses = []
     for number in numbers:
         problem = make_problem(number)
-        prompt = prompts.encode(policy.tokenizer, problem, "", 600)
-        target = policy.encode(
-            prompts.form_of(policy.tokenizer).target(problem, problem.solutions[0])
-        )
+        prompt = policy.prompts.encode(problem)
+        target = policy.encode(policy.form.target(problem, problem.solutions[0]))
         ids = torch.tensor([[*prompt, *target, policy.tokenizer.eos_token_id]])
         with policy.bank.use(pairs):
             logits = policy.model(input_ids=ids).logits[0, len(prompt) - 1 : -1]
@@ -233,15 +230,15 @@ def test_validation_is_under_adapted_weights(
     tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
-    attempt = Workbench.attempt
+    attempt = Solver.attempt
 
-    def watched(self: Workbench, *args: Any, **how: Any) -> Any:
+    def watched(self: Solver, *args: Any, **how: Any) -> Any:
         groups = attempt(self, *args, **how)
         if how["phase"] == "eval":
             written.extend(a.completion.text for group in groups for a in group)
         return groups
 
-    monkeypatch.setattr(Workbench, "attempt", watched)
+    monkeypatch.setattr(Solver, "attempt", watched)
     for name, memory in (("adapted", OPEN), ("plain", OPEN | {"at": "off"})):
         # theta hardly moves, and an inner step of this size changes what is written
         train = {"steps": 1, "learning_rate": 1e-12, "meta": {"inner_lr": 20.0, "order": 0}}

@@ -29,7 +29,7 @@ def settings_of(tiny: dict[str, Path], order: int, steps: int = 1, lr: float = 0
 
 
 def load(tiny: dict[str, Path], kind: str, order: int) -> Policy:
-    policy = load_tiny(tiny[kind], twice=order == 2)
+    policy = load_tiny(tiny[kind], second_order=order == 2)
     stir(policy)
     return policy
 

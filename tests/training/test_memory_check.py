@@ -51,7 +51,7 @@ def checked(policy: Policy, model: Path, **changes: Any) -> DeviceMemory:
 def test_no_weight_moves_and_no_random_number_is_drawn(
     tiny: dict[str, Path], kind: str, order: int
 ) -> None:
-    policy = load_tiny(tiny[kind], twice=order == 2)
+    policy = load_tiny(tiny[kind], second_order=order == 2)
     before = [p.detach().clone() for p in policy.bank.parameters()]
     state = torch.get_rng_state()
     found = checked(policy, tiny[kind], train={"meta": {"order": order}})

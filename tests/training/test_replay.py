@@ -11,7 +11,7 @@ import pytest
 from falcon.feedback import make_judge
 from falcon.memory import HashEncoder, LongTermMemory, Origin
 from falcon.policy.policy import Policy
-from falcon.rollout import Workbench
+from falcon.rollout import Solver
 from falcon.sandbox import Sandbox
 from falcon.training.batches.items import LOSSES, Sample
 from falcon.training.batches.replay import replay_samples
@@ -34,8 +34,8 @@ def samples_of(
         Sandbox(settings) as sandbox,
     ):
         memory.append([a.experience(Origin(stage="seed")) for a in attempts_of(policy, rows)])
-        bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
-        found = replay_samples(memory, bench, problems, np.random.default_rng(0))
+        solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
+        found = replay_samples(memory, solver, problems, np.random.default_rng(0))
     assert not any(s.on_policy for s in found)
     return {GOOD if "x + 1" in policy.decode(s.completion) else BAD: s for s in found}
 

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from falcon.config import TrainSettings
 from falcon.monitor import SilentMonitor
 from falcon.policy.policy import Policy
-from falcon.prompts import encode as prompts
 from falcon.training.inner_loop import tensors
 from falcon.training.methods.mrlf import Mrlf
 from tests.training.setups import make_problem, make_settings, run_training
@@ -75,10 +74,8 @@ def test_an_update_is_one_on_the_cross_entropy_of_the_references(
     pairs = {n: (weights[2 * i], weights[2 * i + 1]) for i, n in enumerate(policy.bank.meta())}
     losses = []
     for problem in taken["problems"]:
-        prompt = prompts.encode(policy.tokenizer, problem, "", 600)
-        target = policy.encode(
-            prompts.form_of(policy.tokenizer).target(problem, problem.solutions[0])
-        )
+        prompt = policy.prompts.encode(problem)
+        target = policy.encode(policy.form.target(problem, problem.solutions[0]))
         ids = torch.tensor([[*prompt, *target, policy.tokenizer.eos_token_id]])
         labels = ids.clone()
         labels[0, : len(prompt)] = -100

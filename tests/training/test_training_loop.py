@@ -217,7 +217,7 @@ def test_references_answer_the_prompt_of_the_samples(
 
     def watched(self: Mrlf, problem: Any, group: Any, rng: Any) -> Any:
         found = supervised(self, problem, group, rng)
-        seen.append((found[0].prompt, group[0].prompt_ids, self.bench.prompt_ids(problem)))
+        seen.append((found[0].prompt, group[0].prompt_ids, self.policy.prompts.encode(problem)))
         return found
 
     monkeypatch.setattr(Mrlf, "_supervised", watched)

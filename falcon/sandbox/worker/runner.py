@@ -24,7 +24,7 @@ _ERROR_BYTES = 8192
 _OTHER_QUESTION = violation("an answer to another question")
 
 
-class Answer(NamedTuple):
+class ProgramAnswer(NamedTuple):
     """An encoded value, or the ``ending`` in its place; ``dead``: no other answer will come."""
 
     value: bytes
@@ -99,7 +99,7 @@ class Execution:
             self.child.send(nonce + request)
         self.child.send(b"")
 
-    def call(self, request: bytes) -> Answer:
+    def call(self, request: bytes) -> ProgramAnswer:
         """Put one request to the loaded program."""
         nonce = secrets.token_bytes(NONCE)
         self._nonces.append(nonce)
@@ -116,15 +116,15 @@ class Execution:
             self.child.begin_test()
         return ending
 
-    def answer(self) -> Answer:
+    def answer(self) -> ProgramAnswer:
         """Wait for the answer to the next request."""
         self.lines = set()
         frame = self._next()
         self.child.begin_test()
         ending = self._expect(Reply.VALUE, frame)
         if frame is None or ending:
-            return Answer(b"", ending, frame is None)
-        return Answer(frame[1 + NONCE :], None, False)
+            return ProgramAnswer(b"", ending, frame is None)
+        return ProgramAnswer(frame[1 + NONCE :], None, False)
 
     def run_whole(self) -> tuple[bool, Ending | None]:
         """Run a whole program to the end of its process: whether it says that it is done, and

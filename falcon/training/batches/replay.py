@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from falcon.memory import LongTermMemory
     from falcon.problems.problem import Problem
-    from falcon.rollout import Workbench
+    from falcon.rollout import Solver
 
 _GROUP = 16
 """Experiences of a problem that a baseline is taken from, at most."""
@@ -26,7 +26,7 @@ _GROUP = 16
 
 def replay_samples(
     memory: LongTermMemory,
-    bench: Workbench,
+    solver: Solver,
     problems: Mapping[str, Problem],
     rng: np.random.Generator,
 ) -> list[Sample]:
@@ -34,7 +34,7 @@ def replay_samples(
 
     Fewer where the memory has fewer, or holds problems that are no longer trained on.
     """
-    meta, adaptive = bench.settings.train.meta, bench.settings.feedback.adaptive
+    meta, adaptive = solver.settings.train.meta, solver.settings.feedback.adaptive
     passing = meta.remembered == "passing"
     samples = []
     for experience in memory.sample(rng, meta.long_batch, passing=passing):
@@ -46,9 +46,9 @@ def replay_samples(
         baseline = baselines([other.feedback for other in group], meta, adaptive)
         samples.append(
             experience_sample(
-                bench.policy,
-                bench.prompt_ids(problem),
-                bench.form.target(problem, experience.program),
+                solver.policy,
+                solver.policy.prompts.encode(problem),
+                solver.policy.form.target(problem, experience.program),
                 advantages(experience.feedback.rewards, baseline),
                 experience.program,
             )

@@ -33,8 +33,9 @@ import numpy as np
 import torch
 
 from falcon.errors import UserError
+from falcon.generation.local import Draws, Sampling, Weights
 from falcon.memory import LongTermMemory, Origin, ShortTermMemory
-from falcon.rollout import Attempt, Workbench, outcome_metrics, sampling_of, stops_of
+from falcon.rollout import Attempt, Solver, outcome_metrics
 from falcon.training.adapt_on_recall import into_weights, recalled_samples
 from falcon.training.advantages import baselines
 from falcon.training.batches.items import LOSSES, Sample, attempt_rows, items_of, sl_sample
@@ -75,7 +76,7 @@ class Mrlf:
     def __init__(
         self,
         settings: Settings,
-        bench: Workbench,
+        solver: Solver,
         *,
         sampler: Sampler,
         long_term: LongTermMemory,
@@ -85,8 +86,8 @@ class Mrlf:
     ) -> None:
         self.settings = settings
         self.meta = settings.train.meta
-        self.bench = bench
-        self.policy = bench.policy
+        self.solver = solver
+        self.policy = solver.policy
         self.sampler = sampler
         self.long_term = long_term
         self.short_term = ShortTermMemory(settings.memory.short_term_cap)
@@ -114,7 +115,7 @@ class Mrlf:
         )
         self._refuse_not_finite(report, "supervised update")
         norms = self._update(step, None)
-        self.bench.clock.add("update", since)
+        self.solver.clock.add("update", since)
         loss = report.terms["sl"] / max(len(problems), 1)
         return {"supervised/loss": loss, "supervised/gradient": norms["norm/gradient"]}
 
@@ -165,7 +166,7 @@ class Mrlf:
         now.fast, inner = adapt(self.policy, batches, len(now.own), self.settings)
         now.inner = merge(self.processes.gather(inner))
         self._refuse_not_finite(now.inner, "adaptation")
-        self.bench.clock.add("adapt", since)
+        self.solver.clock.add("adapt", since)
 
     def evaluation(self, now: Iteration) -> None:
         """Evaluation: assess theta_i on T_i; outcomes are documented in both memories."""
@@ -176,7 +177,7 @@ class Mrlf:
         )
         for group in now.outcomes:
             self.short_term.record(a.experience(self._origin(now)) for a in group if a.judged)
-        self.bench.clock.add("evaluate_s", since)
+        self.solver.clock.add("evaluate_s", since)
 
     def meta_update(self, now: Iteration) -> tuple[LossReport, dict[str, float]]:
         """Meta-Update: theta <- theta - beta * grad sum_i L_inner(theta_i); see ``meta.gradient``."""
@@ -196,7 +197,7 @@ class Mrlf:
         )
         self._refuse_not_finite(report, "meta-update")
         norms = self._update(now.step, now.fast)
-        self.bench.clock.add("update", since)
+        self.solver.clock.add("update", since)
         return report, norms
 
     def _update(self, step: int, fast: Pairs | None) -> dict[str, float]:
@@ -241,16 +242,13 @@ class Mrlf:
         self, now: Iteration, samples: int, *, seed: int, fast: Pairs | None = None
     ) -> list[list[Attempt]]:
         """Attempts at all tasks, each made by the process whose task it is."""
-        own = self.bench.attempt(
+        sampling = Sampling.of(self.settings.sampling)
+        own = self.solver.attempt(
             [now.problems[place] for place in now.own],
-            samples=samples,
-            sampling=sampling_of(self.settings, stop=stops_of(self.policy)),
-            seed=(self.settings.seed << 32) + seed,
+            Draws(sampling, samples, (self.settings.seed << 32) + seed, now.own),
             memory=self.long_term,
             phase="train",
-            fast=fast,
-            tasks=range(len(now.own)) if fast is not None else (),
-            numbers=now.own,
+            weights=Weights(fast),
         )
         return self.processes.gather_shares(own)
 
@@ -274,14 +272,9 @@ class Mrlf:
     def _greedy(self, problem: Problem) -> Attempt:
         """The greedy attempt under theta; made once an iteration, which asks up to three times."""
         if problem.id not in self._greedy_of:
-            sampling = sampling_of(self.settings, stop=stops_of(self.policy))
-            self._greedy_of[problem.id] = self.bench.attempt(
-                [problem],
-                samples=1,
-                sampling=sampling.greedy(),
-                seed=0,
-                memory=self.long_term,
-                phase="train",
+            greedy = Draws(Sampling.of(self.settings.sampling).greedy())
+            self._greedy_of[problem.id] = self.solver.attempt(
+                [problem], greedy, memory=self.long_term, phase="train"
             )[0][0]
         return self._greedy_of[problem.id]
 
@@ -309,13 +302,13 @@ class Mrlf:
         if into_weights(self.settings, self.long_term, "train"):
             since = time.perf_counter()
             samples = recalled_samples(self.policy, self.settings, problem, self.long_term, "train")
-            self.bench.clock.add("recall", since)
+            self.solver.clock.add("recall", since)
             return samples
         return self._from_long_term(rng) + self._supervised(problem, group, rng)
 
     def _from_long_term(self, rng: np.random.Generator) -> list[Sample]:
         """A mini-batch of LMB: earlier programs with the rewards they were given then."""
-        return replay_samples(self.long_term, self.bench, self.by_id, rng)
+        return replay_samples(self.long_term, self.solver, self.by_id, rng)
 
     def _supervised(
         self, problem: Problem, group: Sequence[Attempt], rng: np.random.Generator
@@ -327,8 +320,8 @@ class Mrlf:
         if not problem.solutions or self.settings.train.loss.sl == 0:
             return []
         solution = problem.solutions[int(rng.integers(len(problem.solutions)))]
-        target = self.bench.form.target(problem, solution)
-        prompt = group[0].prompt_ids if group else self.bench.prompt_ids(problem)
+        target = self.policy.form.target(problem, solution)
+        prompt = group[0].prompt_ids if group else self.policy.prompts.encode(problem)
         return [sl_sample(self.policy, prompt, target)]
 
     def _origin(self, now: Iteration) -> Origin:

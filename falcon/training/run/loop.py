@@ -23,12 +23,13 @@ import torch
 
 from falcon.errors import UserError
 from falcon.feedback import make_judge
+from falcon.files import replaced_file
+from falcon.generation.local import Draws, Sampling, Weights
 from falcon.memory import LongTermMemory
 from falcon.policy.adapter import load_adapter
 from falcon.policy.policy import Policy
 from falcon.problems.problem import HELD_OUT, Problem, Split
-from falcon.prompts import encode as prompts
-from falcon.rollout import Workbench, outcome_metrics, sampling_of, spread, stops_of
+from falcon.rollout import Solver, outcome_metrics, spread
 from falcon.sandbox import Sandbox
 from falcon.training.adapt_on_recall import adapted_weights
 from falcon.training.methods.mrlf import Mrlf
@@ -115,10 +116,10 @@ def train(
         weight_decay=settings.train.weight_decay,
     )
     with Sandbox(settings) as sandbox:
-        bench = Workbench(settings, policy, sandbox, make_judge(settings.feedback))
+        solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
         method = Mrlf(
             settings,
-            bench,
+            solver,
             sampler=make_sampler(settings, training, memory),
             long_term=memory,
             problems=training,
@@ -127,7 +128,7 @@ def train(
         )
         processes.barrier()  # The first process may have removed checkpoints that are not wanted.
         progress = _resume(checkpoints, digest, run_id, method, memory)
-        bench.clock.seconds["load"] = loading
+        solver.clock.seconds["load"] = loading
         spent: Counter[str] = Counter()
         save = partial(_save, settings, method, progress, checkpoints)
         supervised = supervised_updates(settings, method, progress, training, save, monitor, spent)
@@ -151,8 +152,8 @@ def dry_run(settings: Settings, problems: Sequence[Problem]) -> DeviceMemory:
 
 
 def _loaded(settings: Settings) -> Policy:
-    twice = settings.train.meta.order == 2
-    policy = Policy.load(settings.policy, seed=settings.seed, twice=twice)
+    second_order = settings.train.meta.order == 2
+    policy = Policy.load(settings.policy, seed=settings.seed, second_order=second_order)
     if settings.train.gradient_checkpointing:
         policy.recompute()
     return policy
@@ -162,8 +163,7 @@ def _divided(
     settings: Settings, policy: Policy, problems: Sequence[Problem]
 ) -> tuple[list[Problem], list[Problem]]:
     """Problems to train on and to validate on, of those whose prompts are short enough."""
-    limit = settings.policy.max_prompt_tokens
-    usable = [p for p in problems if prompts.fits(policy.tokenizer, p, limit)]
+    usable = [p for p in problems if policy.prompts.fits(p)]
     training = [p for p in usable if p.split not in HELD_OUT]
     valid = [p for p in usable if p.split is Split.VALID]
     if not training:
@@ -181,11 +181,10 @@ def _check_memory(
 
 def _asked(
     settings: Settings, policy: Policy, problems: Sequence[Problem], processes: int
-) -> tuple[list[list[int]], int]:
+) -> tuple[list[tuple[int, ...]], int]:
     """The prompts of all problems, and the tasks of a step that one process has."""
-    limit = settings.policy.max_prompt_tokens
     tasks = -(-min(settings.train.meta.tasks, len(problems)) // processes)
-    return [prompts.encode(policy.tokenizer, p, "", limit) for p in problems], tasks
+    return [policy.prompts.encode(p) for p in problems], tasks
 
 
 def _require_processes(processes: ProcessGroup, kind: str, tasks: int) -> None:
@@ -269,7 +268,7 @@ def _repeat(
 ) -> None:
     """Iterate to the last step; ``supervised`` updates were made before the first."""
     t = settings.train
-    clock = method.bench.clock
+    clock = method.solver.clock
     with monitor.progress("train", t.steps) as bar:
         bar.advance(progress.step)
         while progress.step < t.steps:
@@ -320,7 +319,7 @@ def _validate(
     kept (eq. 5)."""
     processes = method.processes
     problems = [valid[place] for place in processes.share(len(valid))]
-    clock = method.bench.clock
+    clock = method.solver.clock
     # Processes that share a backbone have to make the same passes, so they take all at once.
     at_once = settings.train.meta.tasks if processes.size == 1 else 0
     fast = adapted_weights(
@@ -332,15 +331,12 @@ def _validate(
         at_once=at_once,
         clock=clock,
     )
-    own = method.bench.attempt(
+    own = method.solver.attempt(
         problems,
-        samples=1,
-        sampling=sampling_of(settings, stop=stops_of(method.policy)).greedy(),
-        seed=0,
+        Draws(Sampling.of(settings.sampling).greedy()),
         memory=method.long_term,
         phase="eval",
-        fast=fast,
-        tasks=range(len(problems)) if fast else (),
+        weights=Weights(fast),
         monitor=monitor,
     )
     metrics = outcome_metrics([a for group in processes.gather_shares(own) for a in group])
@@ -377,13 +373,11 @@ def _finish(
 def write_curves(path: Path, history: Sequence[Mapping[str, float]]) -> Path:
     """A CSV with one row a step; columns that a step did not measure are empty."""
     columns = list(dict.fromkeys(name for row in history for name in row))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replaced_file(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows({k: f"{v:.9g}" for k, v in row.items()} for row in history)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
     return path

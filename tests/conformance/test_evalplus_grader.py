@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from conformance.evalplus_agreement import (
-    Case,
-    Compared,
-    Task,
+from conformance.evalplus_grader import (
+    EvalPlusCase,
+    EvalPlusComparison,
+    EvalPlusTask,
     cases,
     compare,
     load_tasks,
@@ -66,7 +66,7 @@ FAULTS = {
 
 
 @pytest.fixture
-def tasks(tmp_path: Path) -> dict[str, Task]:
+def tasks(tmp_path: Path) -> dict[str, EvalPlusTask]:
     file = tmp_path / "own.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in (HALF, NAMES)))
     return {task.problem.entry_point: task for task in load_tasks(file)}
@@ -80,9 +80,11 @@ def sandbox():
         yield running
 
 
-def _ours(sandbox: Sandbox, chosen: list[Case], theirs: dict[str, str]) -> list[Compared]:
+def _ours(
+    sandbox: Sandbox, chosen: list[EvalPlusCase], theirs: dict[str, str]
+) -> list[EvalPlusComparison]:
     verdicts = sandbox.judge_all([Program(c.program, c.task.problem.tests) for c in chosen])
-    return [Compared(c, v, theirs) for c, v in zip(chosen, verdicts, strict=True)]
+    return [EvalPlusComparison(c, v, theirs) for c, v in zip(chosen, verdicts, strict=True)]
 
 
 def test_the_groups_and_both_parts(tasks, sandbox):
@@ -98,7 +100,7 @@ def test_the_groups_and_both_parts(tasks, sandbox):
         [False, False],
     ]
     assert [found[0].agree("base"), found[0].agree("plus")] == [True, False]
-    part = Case("own", tasks["half"], "def half(n):\n    return n // 2 if n > 1 else 0.5\n")
+    part = EvalPlusCase("own", tasks["half"], "def half(n):\n    return n // 2 if n > 1 else 0.5\n")
     (one,) = _ours(sandbox, [part], {"base": "pass", "plus": "fail"})
     assert (one.passed("base"), one.passed("plus")) == (True, False)
 
@@ -106,7 +108,7 @@ def test_the_groups_and_both_parts(tasks, sandbox):
 @pytest.mark.parametrize("name", FAULTS)
 def test_wrong_programs_that_their_check_calls_right_are_wrong_here(tasks, sandbox, name):
     row, program = FAULTS[name]
-    chosen = [Case("own", tasks[str(row["entry_point"])], program)]
+    chosen = [EvalPlusCase("own", tasks[str(row["entry_point"])], program)]
     (found,) = _ours(sandbox, chosen, {"base": "pass", "plus": "pass"})
     assert found.judged
     assert not found.passed("plus")
@@ -114,7 +116,7 @@ def test_wrong_programs_that_their_check_calls_right_are_wrong_here(tasks, sandb
 
 @pytest.mark.skipif(not PACKAGE, reason="FALCON_EVALPLUS names no folder with the package")
 def test_their_check_does_call_them_right(tasks, sandbox):
-    chosen = [Case(n, tasks[str(row["entry_point"])], p) for n, (row, p) in FAULTS.items()]
+    chosen = [EvalPlusCase(n, tasks[str(row["entry_point"])], p) for n, (row, p) in FAULTS.items()]
     chosen += list(cases(list(tasks.values()), mutants=6))
     found = compare(chosen, sandbox, Path(PACKAGE))
     assert [each.theirs["plus"] for each in found[: len(FAULTS)]] == ["pass"] * len(FAULTS)
@@ -124,12 +126,12 @@ def test_their_check_does_call_them_right(tasks, sandbox):
 def test_without_the_package_it_is_said_in_one_line(tmp_path, capsys):
     with pytest.raises(UserError, match="evalplus is not there"):
         require_package(tmp_path)
-    from conformance import official_graders as agreement
+    from conformance.__main__ import main
 
-    assert agreement.main(["--part", "evalplus"]) == 0
+    assert main(["--part", "evalplus"]) == 0
     assert capsys.readouterr().out == (
         "MBPP+  skipped: it needs --evalplus FOLDER and --mbppplus FILE\n"
     )
     given = ["--evalplus", str(tmp_path), "--mbppplus", str(tmp_path / "m.jsonl")]
-    assert agreement.main(["--part", "evalplus", *given]) == 0
+    assert main(["--part", "evalplus", *given]) == 0
     assert "skipped: " in capsys.readouterr().out

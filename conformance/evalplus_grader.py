@@ -1,8 +1,8 @@
-"""Agreement with EvalPlus: verdicts on MBPP+ beside those of its own check, base and plus.
+"""The sandbox's verdicts on MBPP+ beside those of EvalPlus's own check, base and plus tests apart.
 
 References, empty bodies and references with one edit go through both. The package ``evalplus``
-is no dependency: it lies in a folder of its own and runs in a process of its own. Nothing here
-is part of a run.
+is no dependency: it lies in a folder of its own and runs in a process of its own. No run of the
+pipeline uses this.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from conformance import evalplus_side
+from conformance import evalplus_process
 from falcon.errors import UserError
 from falcon.memory.mutation import corrupt
-from falcon.problems.evalplus import parse_evalplus
 from falcon.problems.fault import refuse
+from falcon.problems.files import parse_rows
 from falcon.problems.problem import Problem
 from falcon.problems.rows import read_rows
 from falcon.sandbox import Outcome, Program, Sandbox, Verdict
@@ -32,27 +32,27 @@ PARTS = ("base", "plus")
 
 
 @dataclass(frozen=True)
-class Task:
-    """A row of the file and the problem it is."""
+class EvalPlusTask:
+    """A row of the file, and the problem made of it."""
 
     row: dict[str, Any]
     problem: Problem
 
 
 @dataclass(frozen=True)
-class Case:
+class EvalPlusCase:
     """A program for a task, and the group it belongs to."""
 
     group: str
-    task: Task
+    task: EvalPlusTask
     program: str
 
 
 @dataclass(frozen=True)
-class Compared:
+class EvalPlusComparison:
     """A case with both verdicts; ``theirs`` has "pass", "fail" or "timeout" for each part."""
 
-    case: Case
+    case: EvalPlusCase
     ours: Verdict
     theirs: dict[str, str]
 
@@ -72,29 +72,29 @@ class Compared:
         return self.judged and self.passed(part) == (self.theirs[part] == "pass")
 
 
-def load_tasks(file: Path) -> list[Task]:
+def load_tasks(file: Path) -> list[EvalPlusTask]:
     """The tasks of a file of EvalPlus. Raises UserError for one that has faults."""
     rows, faults = read_rows(file, missing="Give MbppPlus.jsonl.")
-    problems, more = parse_evalplus(file, rows)
+    problems, more = parse_rows(file, rows, "evalplus")
     refuse(file, faults + more)
     by_row = dict(problems)
-    return [Task(row, by_row[number]) for number, row in rows]
+    return [EvalPlusTask(row, by_row[number]) for number, row in rows]
 
 
-def cases(tasks: Sequence[Task], mutants: int, seed: int = 0) -> Iterator[Case]:
+def cases(tasks: Sequence[EvalPlusTask], mutants: int, seed: int = 0) -> Iterator[EvalPlusCase]:
     """References, empty bodies, and ``mutants`` references with one edit each."""
     for task in tasks:
-        yield Case("reference", task, task.problem.solutions[0])
+        yield EvalPlusCase("reference", task, task.problem.solutions[0])
     for task in tasks:
-        yield Case("empty body", task, _empty(task))
+        yield EvalPlusCase("empty body", task, _empty(task))
     rng = np.random.default_rng(seed)
     for number in range(mutants):
         task = tasks[number % len(tasks)]
         edited = corrupt(task.row["canonical_solution"], rng)
-        yield Case("mutant", task, task.row["prompt"] + edited)
+        yield EvalPlusCase("mutant", task, task.row["prompt"] + edited)
 
 
-def _empty(task: Task) -> str:
+def _empty(task: EvalPlusTask) -> str:
     """The reference's function with nothing in it."""
     tree = ast.parse(task.problem.solutions[0])
     for node in tree.body:
@@ -112,21 +112,23 @@ def require_package(folder: Path) -> None:
         )
 
 
-def compare(chosen: Sequence[Case], sandbox: Sandbox, package: Path) -> list[Compared]:
+def compare(
+    chosen: Sequence[EvalPlusCase], sandbox: Sandbox, package: Path
+) -> list[EvalPlusComparison]:
     """Both verdicts on every case. Raises UserError without the package."""
     require_package(package)
     ours = sandbox.judge_all([Program(case.program, case.task.problem.tests) for case in chosen])
     theirs = _theirs(chosen, package)
-    return [Compared(*each) for each in zip(chosen, ours, theirs, strict=True)]
+    return [EvalPlusComparison(*each) for each in zip(chosen, ours, theirs, strict=True)]
 
 
-def _theirs(chosen: Sequence[Case], package: Path) -> list[dict[str, str]]:
+def _theirs(chosen: Sequence[EvalPlusCase], package: Path) -> list[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         jobs, results = Path(folder) / "jobs.jsonl", Path(folder) / "results.jsonl"
         lines = [json.dumps({"problem": c.task.row, "program": c.program}) for c in chosen]
         jobs.write_text("\n".join(lines) + "\n", encoding="utf-8")
         subprocess.run(
-            [sys.executable, evalplus_side.__file__, str(package), str(jobs), str(results)],
+            [sys.executable, evalplus_process.__file__, str(package), str(jobs), str(results)],
             check=True,
         )
         return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]

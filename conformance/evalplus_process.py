@@ -1,9 +1,9 @@
-"""EvalPlus's side of the comparison: run by path, in a process that can import ``evalplus``.
+"""EvalPlus's side of the comparison: a script for a process that can import ``evalplus``.
 
-``python evalplus_side.py PACKAGE JOBS RESULTS``: the folder of the package, and two files of
+``python evalplus_process.py PACKAGE JOBS RESULTS``: the folder of the package, and two files of
 JSON lines. A job has ``problem`` (a row of the file) and ``program``; a result has ``base`` and
-``plus``, in their words. It does what ``evalplus.evaluate.check_correctness`` does, which itself
-cannot be imported without the package's models and data sets. Programs run unconfined, as there.
+``plus``, in their words. It does what ``evalplus.evaluate.check_correctness`` does, which cannot
+be imported without the package's models and data sets. As there, programs run unconfined.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 
 def _deserialiser(package: Path) -> Any:
-    """Their function that gives inputs back their types, out of a module that imports more."""
+    """Their function that restores the types of inputs, cut out of a module that cannot be imported."""
     source = (package / "evalplus" / "data" / "mbpp.py").read_text(encoding="utf-8")
     tree = ast.parse(source)
     wanted = "mbpp_deserialize_inputs"
@@ -30,7 +30,7 @@ def _expected(problem: dict[str, Any], deserialise: Any) -> dict[str, Any]:
     from evalplus.eval._special_oracle import MBPP_OUTPUT_NOT_NONE_TASKS
     from evalplus.gen.util import trusted_exec
 
-    found: dict[str, Any] = {}
+    expected: dict[str, Any] = {}
     for part in ("base", "plus"):
         inputs = deserialise(problem["task_id"], problem[f"{part}_input"])
         values, seconds = trusted_exec(
@@ -40,16 +40,16 @@ def _expected(problem: dict[str, Any], deserialise: Any) -> dict[str, Any]:
             record_time=True,
             output_not_none=problem["entry_point"] in MBPP_OUTPUT_NOT_NONE_TASKS,
         )
-        found[part] = inputs, values, seconds
-    return found
+        expected[part] = inputs, values, seconds  # their time limits follow the reference's times
+    return expected
 
 
 def _check(problem: dict[str, Any], program: str, expected: dict[str, Any]) -> dict[str, str]:
     from evalplus.eval import untrusted_check
 
-    found = {}
+    results = {}
     for part, (inputs, values, seconds) in expected.items():
-        found[part], _ = untrusted_check(
+        results[part], _ = untrusted_check(
             "mbpp",
             program,
             inputs,
@@ -59,23 +59,23 @@ def _check(problem: dict[str, Any], program: str, expected: dict[str, Any]) -> d
             ref_time=seconds,
             fast_check=True,
         )
-    return found
+    return results
 
 
 def main(package: Path, jobs: Path, results: Path) -> None:
     """Check every job; each reference runs once."""
     sys.path.insert(0, str(package))
     deserialise = _deserialiser(package)
-    known: dict[str, dict[str, Any]] = {}
+    expected: dict[str, dict[str, Any]] = {}  # by task
     with jobs.open(encoding="utf-8") as lines, results.open("w", encoding="utf-8") as out:
         for line in lines:
             job = json.loads(line)
             problem = job["problem"]
             key = problem["task_id"]
-            if key not in known:
-                known[key] = _expected(problem, deserialise)
-            out.write(json.dumps(_check(problem, job["program"], known[key])) + "\n")
-            out.flush()
+            if key not in expected:
+                expected[key] = _expected(problem, deserialise)
+            out.write(json.dumps(_check(problem, job["program"], expected[key])) + "\n")
+            out.flush()  # a program that ends this process leaves the earlier results
 
 
 if __name__ == "__main__":

@@ -7,19 +7,19 @@ import pytest
 
 from falcon.errors import UserError
 from falcon.feedback import ERROR_TYPES, make_judge
-from falcon.generation.local import Completion
+from falcon.generation.local import Completion, Draws, Sampling
 from falcon.memory import HashEncoder, LongTermMemory, Origin
 from falcon.monitor import SilentMonitor
 from falcon.policy.policy import Policy
 from falcon.rollout import (
-    Workbench,
+    Draft,
+    Examiner,
+    Solver,
     attempt_row,
     outcome_metrics,
     roll_out,
-    sampling_of,
     spread,
-    stops_of,
-    uniform_share,
+    uniform_error_share,
 )
 from falcon.sandbox import Sandbox
 from falcon.sandbox.verdict import Outcome
@@ -33,10 +33,10 @@ from tests.training.setups import (
 
 
 @pytest.fixture
-def bench(causal: Policy, tiny: dict[str, Path]) -> Iterator[Workbench]:
+def solver(causal: Policy, tiny: dict[str, Path]) -> Iterator[Solver]:
     settings = make_settings(tiny["causal"])
     with Sandbox(settings) as sandbox:
-        yield Workbench(settings, causal, sandbox, make_judge(settings.feedback))
+        yield Solver(settings, causal, sandbox, make_judge(settings.feedback))
 
 
 @pytest.fixture
@@ -46,24 +46,24 @@ def memory(tmp_path: Path) -> Iterator[LongTermMemory]:
         yield opened
 
 
-def completion_of(bench: Workbench, text: str) -> Completion:
-    return Completion(tuple(bench.policy.encode(text)), text, True)
-
-
-def test_programs_are_judged_with_their_own_problem(bench: Workbench) -> None:
+def test_programs_are_judged_with_their_own_problem(causal: Policy, tiny: dict[str, Path]) -> None:
+    settings = make_settings(tiny["causal"])
     problems = [make_problem(1), make_problem(2)]
     texts = [
         [f"def {p.entry_point}(x):\n    return x + {n}\n```\nDone." for n in (1, 2)]
         for p in problems
     ]
     texts[1].append(f"def {problems[1].entry_point}(x):\n    return nope\n")
-    groups = bench.examine(
-        problems,
-        [(1, 2), (3,)],
-        [[completion_of(bench, t) for t in row] for row in texts],
-        uniform_share(),
-        SilentMonitor(),
-    )
+    drafts = [
+        [
+            Draft.of(p, i, ids, Completion(tuple(causal.encode(text)), text, True), causal.form)
+            for i, text in enumerate(row)
+        ]
+        for p, ids, row in zip(problems, [(1, 2), (3,)], texts, strict=True)
+    ]
+    with Sandbox(settings) as sandbox:
+        examiner = Examiner(settings.feedback, sandbox, make_judge(settings.feedback))
+        groups = examiner.examine(drafts, uniform_error_share(), SilentMonitor())
     found = [[a.verdict.outcome for a in group] for group in groups]
     assert found == [
         [Outcome.PASS, Outcome.WRONG_ANSWER],
@@ -81,19 +81,20 @@ def test_programs_are_judged_with_their_own_problem(bench: Workbench) -> None:
     assert experience.score == crash.reward
     row = attempt_row(crash)
     assert (row["error_type"], row["n_fail"], row["outcome"]) == ("name", 3, "runtime_error")
-    times = bench.clock.read()
+    times = examiner.clock.read()
     assert times["time/execute"] > 0
-    assert bench.clock.read() == {}
+    assert examiner.clock.read() == {}
 
 
-def test_recall_is_never_from_the_problem_itself(bench: Workbench, memory: LongTermMemory) -> None:
+def test_recall_is_never_from_the_problem_itself(solver: Solver, memory: LongTermMemory) -> None:
     for phase in ("train", "eval"):
         for problem in PROBLEMS[:3]:
-            text = bench.recall(problem, memory, phase)  # type: ignore[arg-type]
+            text = solver.recall(problem, memory, phase)  # type: ignore[arg-type]
             assert "def " in text
             assert problem.entry_point not in text
-    other = bench.prompt_ids(PROBLEMS[0], bench.recall(PROBLEMS[0], memory, "train"))
-    assert len(other) > len(bench.prompt_ids(PROBLEMS[0]))
+    encode = solver.policy.prompts.encode
+    longer = encode(PROBLEMS[0], solver.recall(PROBLEMS[0], memory, "train"))
+    assert len(longer) > len(encode(PROBLEMS[0]))
 
 
 @pytest.mark.parametrize(
@@ -110,22 +111,16 @@ def test_recall_enters_where_it_is_set(
 ) -> None:
     settings = make_settings(tiny["causal"], memory={"at": at})
     with Sandbox(settings) as sandbox:
-        bench = Workbench(settings, causal, sandbox, make_judge(settings.feedback))
-        assert bool(bench.recall(PROBLEMS[0], memory, "train")) == train
-        assert bool(bench.recall(PROBLEMS[0], memory, "eval")) == evaluation
-        assert bench.recall(PROBLEMS[0], None, "train") == ""
+        solver = Solver(settings, causal, sandbox, make_judge(settings.feedback))
+        assert bool(solver.recall(PROBLEMS[0], memory, "train")) == train
+        assert bool(solver.recall(PROBLEMS[0], memory, "eval")) == evaluation
+        assert solver.recall(PROBLEMS[0], None, "train") == ""
 
 
-def test_attempts_follow_prompts_and_seed(bench: Workbench, memory: LongTermMemory) -> None:
+def test_attempts_follow_prompts_and_seed(solver: Solver, memory: LongTermMemory) -> None:
     def texts(seed: int) -> list[list[str]]:
-        groups = bench.attempt(
-            PROBLEMS[:2],
-            samples=2,
-            sampling=sampling_of(bench.settings),
-            seed=seed,
-            memory=memory,
-            phase="train",
-        )
+        draws = Draws(Sampling.of(solver.settings.sampling), 2, seed)
+        groups = solver.attempt(PROBLEMS[:2], draws, memory=memory, phase="train")
         for problem, group in zip(PROBLEMS[:2], groups, strict=True):
             assert [a.problem.id for a in group] == [problem.id] * 2
         return [[a.completion.text for a in group] for group in groups]
@@ -173,8 +168,8 @@ def test_spread_is_even_and_in_order() -> None:
 
 
 def test_only_chat_models_stop_at_the_closing_fence(chat: Policy, causal: Policy) -> None:
-    assert stops_of(chat) == ("\n```",)
-    assert stops_of(causal) == ()
+    assert chat.form.stop == ("\n```",)
+    assert causal.form.stop == ()
 
 
 def test_roll_out_is_of_the_bare_backbone_on_training_problems(

@@ -1,0 +1,132 @@
+"""One attempt: a policy writes a program, the sandbox runs it, the judge assesses it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from falcon.feedback import ERROR_TYPES, assess_group, composite
+from falcon.generation.local import META_WEIGHTS, Draws, Weights
+from falcon.monitor import Monitor, SilentMonitor
+from falcon.rollout.records import Attempt, Draft, Phase
+from falcon.rollout.writer import Clock, Writer
+from falcon.sandbox import Program
+
+if TYPE_CHECKING:
+    from falcon.config import FeedbackSettings, Settings
+    from falcon.feedback import Judge
+    from falcon.memory import LongTermMemory
+    from falcon.policy.policy import Policy
+    from falcon.problems.problem import Problem
+    from falcon.sandbox import Sandbox
+    from falcon.sandbox.verdict import Verdict
+
+
+class Examiner:
+    """Sandbox and judge: what turns drafts into attempts, whoever wrote them."""
+
+    def __init__(
+        self, settings: FeedbackSettings, sandbox: Sandbox, judge: Judge, clock: Clock | None = None
+    ) -> None:
+        self.settings = settings
+        self.sandbox = sandbox
+        self.judge = judge
+        self.clock = clock or Clock()
+
+    def examine(
+        self,
+        drafts: Sequence[Sequence[Draft]],
+        error_share: Mapping[str, float],
+        monitor: Monitor,
+    ) -> list[list[Attempt]]:
+        """Run the drafts in the sandbox and assess them, a problem's samples together."""
+        flat = [draft for group in drafts for draft in group]
+        verdicts = iter(self._run(flat, monitor))
+        since = time.perf_counter()
+        references = [(d.program, next(iter(d.problem.solutions), "")) for d in flat]
+        self.judge.prepare(references)  # all at once: a language model answers in batches
+        attempts = [
+            self._assess(group, [next(verdicts) for _ in group], error_share) for group in drafts
+        ]
+        self.clock.add("feedback", since)
+        return attempts
+
+    def _run(self, drafts: Sequence[Draft], monitor: Monitor) -> list[Verdict]:
+        since = time.perf_counter()
+        with monitor.progress("execute", len(drafts)) as bar:
+            shown = 0
+
+            def show(finished: int) -> None:
+                nonlocal shown
+                rate = finished / (time.perf_counter() - since + 1e-9)
+                bar.advance(finished - shown, programs_per_s=rate)
+                shown = finished
+
+            programs = [Program(draft.program, draft.problem.tests) for draft in drafts]
+            verdicts = list(self.sandbox.judge_all(programs, progress=show))
+        self.clock.add("execute", since)
+        return verdicts
+
+    def _assess(
+        self, group: Sequence[Draft], verdicts: Sequence[Verdict], error_share: Mapping[str, float]
+    ) -> list[Attempt]:
+        """Attempts at one problem: some rewards compare a program with its group."""
+        if not group:
+            return []
+        problem = group[0].problem
+        feedback = assess_group(
+            [draft.program for draft in group],
+            verdicts,
+            settings=self.settings,
+            judge=self.judge,
+            error_share=error_share,
+            references=problem.solutions,
+            examples=problem.examples,
+        )
+        return [
+            Attempt(**vars(draft), verdict=v, feedback=f, reward=composite(f, self.settings))
+            for draft, v, f in zip(group, verdicts, feedback, strict=True)
+        ]
+
+
+class Solver(Writer):
+    """Policy, sandbox and judge together: all that an attempt at a problem needs."""
+
+    def __init__(self, settings: Settings, policy: Policy, sandbox: Sandbox, judge: Judge) -> None:
+        super().__init__(policy, settings.memory)
+        self.settings = settings
+        self._examiner = Examiner(settings.feedback, sandbox, judge, self.clock)
+
+    def attempt(
+        self,
+        problems: Sequence[Problem],
+        draws: Draws,
+        *,
+        memory: LongTermMemory | None,
+        phase: Phase,
+        weights: Weights = META_WEIGHTS,
+        error_share: Mapping[str, float] | None = None,
+        monitor: Monitor | None = None,
+    ) -> list[list[Attempt]]:
+        """``draws.samples`` attempts at each problem, in order.
+
+        ``error_share`` is P_error of eq. 9, by default that of the settings. Raises UserError
+        when a task alone is longer than a prompt may be.
+        """
+        recall_texts = [self.recall(p, memory, phase) for p in problems]
+        drafts = self.write(problems, recall_texts, draws, weights=weights, monitor=monitor)
+        share = error_share or error_share_of(self.settings, memory)
+        return self._examiner.examine(drafts, share, monitor or SilentMonitor())
+
+
+def error_share_of(settings: Settings, memory: LongTermMemory | None) -> dict[str, float]:
+    """P_error of eq. 9: the memory's, or uniform without one and where the settings say so."""
+    if memory is None or settings.memory.error_share == "uniform":
+        return uniform_error_share()
+    return memory.error_share()
+
+
+def uniform_error_share() -> dict[str, float]:
+    """P_error without a long-term memory: every type alike."""
+    return dict.fromkeys(ERROR_TYPES, 1 / len(ERROR_TYPES))

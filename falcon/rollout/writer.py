@@ -1,0 +1,109 @@
+"""Writer: from problems to programs. Prompt, recall, generate, extract; nothing is run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from falcon.generation.local import META_WEIGHTS, Draws, Weights, generate
+from falcon.monitor import Monitor, SilentMonitor
+from falcon.rollout.records import Draft, Phase
+
+if TYPE_CHECKING:
+    from falcon.config import MemorySettings
+    from falcon.memory import LongTermMemory
+    from falcon.policy.policy import Policy
+    from falcon.problems.problem import Problem
+
+
+@dataclass
+class Clock:
+    """Seconds spent by kind of work since it was made or last read."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, kind: str, since: float) -> None:
+        """Count the time since ``since`` (``time.perf_counter``) as ``kind``."""
+        spent = time.perf_counter() - since
+        self.seconds[kind] = self.seconds.get(kind, 0.0) + spent
+
+    def read(self) -> dict[str, float]:
+        """The seconds so far, and start anew."""
+        spent = {f"time/{kind}": value for kind, value in sorted(self.seconds.items())}
+        self.seconds.clear()
+        return spent
+
+
+class Writer:
+    """A policy that writes programs, and the rules by which it recalls."""
+
+    def __init__(self, policy: Policy, recall_settings: MemorySettings) -> None:
+        self.policy = policy
+        self.recall_settings = recall_settings
+        self.clock = Clock()
+
+    def recall(self, problem: Problem, memory: LongTermMemory | None, phase: Phase) -> str:
+        """The text that long-term memory puts before the task (eq. 6), or "".
+
+        Never from the problem itself: its stored answer would be copied. In an evaluation,
+        nothing of the same statement under another name either.
+        """
+        m = self.recall_settings
+        if memory is None or m.into != "prompt" or not m.recalls(phase):
+            return ""
+        from falcon.memory import recall_text
+
+        since = time.perf_counter()
+        text = recall_text(
+            memory,
+            problem.statement,
+            m,
+            exclude={problem.id},
+            unseen=phase == "eval",
+            count_tokens=lambda text: len(self.policy.encode(text)),
+        )
+        self.clock.add("recall", since)
+        return text
+
+    def write(
+        self,
+        problems: Sequence[Problem],
+        recall_texts: Sequence[str],
+        draws: Draws,
+        *,
+        weights: Weights = META_WEIGHTS,
+        monitor: Monitor | None = None,
+    ) -> list[list[Draft]]:
+        """``draws.samples`` drafts for each problem, in order.
+
+        ``recall_texts`` stand before the tasks, one a problem, where they fit. Raises UserError
+        when a task alone is longer than a prompt may be.
+        """
+        form, encode = self.policy.form, self.policy.prompts.encode
+        prompts = [encode(p, text) for p, text in zip(problems, recall_texts, strict=True)]
+        since = time.perf_counter()
+        total = len(problems) * draws.samples
+        with (monitor or SilentMonitor()).progress("generate", total) as bar:
+            tokens = 0
+
+            def count(rows: int) -> None:
+                nonlocal tokens
+                tokens += rows
+                bar.advance(0, tokens_per_s=tokens / (time.perf_counter() - since + 1e-9))
+
+            groups = generate(
+                self.policy,
+                prompts,
+                draws,
+                weights=weights,
+                stops=[form.stops(p) for p in problems],
+                on_tokens=count,
+                on_done=lambda n: bar.advance(n),
+            )
+        self.clock.add("generate", since)
+        return [
+            [Draft.of(problem, i, ids, completion, form) for i, completion in enumerate(group)]
+            for problem, ids, group in zip(problems, prompts, groups, strict=True)
+        ]
