@@ -32,10 +32,10 @@ def humaneval(mutants: int) -> int:
     with Sandbox(_limits(3.0)) as sandbox:
         compared = humaneval_grader.compare(chosen, sandbox)
     for group in dict.fromkeys(case.group for case in chosen):
-        mine = [each for each in compared if each.case.group == group]
+        in_group = [each for each in compared if each.case.group == group]
         print(
-            f"HumanEval  {group:<12} {sum(e.agree for e in mine)} of {len(mine)} verdicts agree,"
-            f" {sum(e.ours.passed for e in mine)} pass"
+            f"HumanEval  {group:<12} {sum(e.agree for e in in_group)} of {len(in_group)} verdicts agree,"
+            f" {sum(e.ours.passed for e in in_group)} pass"
         )
     different = [each for each in compared if not each.agree]
     for each in different:
@@ -54,13 +54,13 @@ def evalplus(package: Path, file: Path, mutants: int) -> int:
         compared = evalplus_grader.compare(chosen, sandbox, package)
     judged = [each for each in compared if each.judged]
     for group in dict.fromkeys(case.group for case in chosen):
-        mine = [each for each in judged if each.case.group == group]
+        in_group = [each for each in judged if each.case.group == group]
         count = sum(case.group == group for case in chosen)
         for part in evalplus_grader.PARTS:
             print(
-                f"MBPP+ {part}  {group:<12} {sum(e.agree(part) for e in mine)} of {len(mine)}"
-                f" verdicts agree, {sum(e.passed(part) for e in mine)} pass,"
-                f" {count - len(mine)} not judged"
+                f"MBPP+ {part}  {group:<12} {sum(e.agree(part) for e in in_group)} of {len(in_group)}"
+                f" verdicts agree, {sum(e.passed(part) for e in in_group)} pass,"
+                f" {count - len(in_group)} not judged"
             )
     for each in compared:
         if not each.judged:

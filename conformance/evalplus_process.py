@@ -16,14 +16,14 @@ from typing import Any
 
 
 def _deserialiser(package: Path) -> Any:
-    """Their function that restores the types of inputs, cut out of a module that cannot be imported."""
+    """Their function that restores the types of inputs; its module cannot be imported."""
     source = (package / "evalplus" / "data" / "mbpp.py").read_text(encoding="utf-8")
     tree = ast.parse(source)
-    wanted = "mbpp_deserialize_inputs"
-    tree.body = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == wanted]
+    name = "mbpp_deserialize_inputs"
+    tree.body = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name]
     space: dict[str, Any] = {}
     exec(compile(tree, "evalplus/data/mbpp.py", "exec"), space)
-    return space[wanted]
+    return space[name]
 
 
 def _expected(problem: dict[str, Any], deserialise: Any) -> dict[str, Any]:

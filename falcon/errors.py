@@ -62,3 +62,9 @@ def full_disk(fault: BaseException) -> UserError | None:
             )
         at = at.__cause__ or at.__context__  # libraries wrap the system's error
     return None
+
+
+class RowRefused(Exception):
+    """A row of a file that is no problem; ``args`` are its faults: (field, message)."""
+
+    args: tuple[tuple[str, str], ...]

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The tracking server with its registry: SQLite and a folder under state/, on loopback.
-# Set MLFLOW_TRACKING_URI=http://127.0.0.1:PORT for runs that are to use it.
+# Runs use it where MLFLOW_TRACKING_URI=http://127.0.0.1:PORT is set.
 #   mlflow/server.sh [PORT]              one machine
 #   MLFLOW_BACKEND=postgresql://... MLFLOW_ARTIFACTS=s3://... MLFLOW_HOST=0.0.0.0 mlflow/server.sh
 set -eu
@@ -17,7 +17,7 @@ fi
 mkdir -p "$root/state/mlartifacts"
 cd "$root/state"
 export MLFLOW_DISABLE_TELEMETRY=true
-# Two processes that meet an old or empty database at once would both try to change its tables.
+# First alone: two processes that find an old or empty database would both change its tables.
 "$python" -m mlflow db upgrade "$backend" >/dev/null 2>&1 || {
     echo "falcon: MLflow cannot set up $backend" >&2
     exit 2

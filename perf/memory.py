@@ -8,8 +8,8 @@ components: ``clustered`` (some fifty texts about one thing, as tasks are) and `
 structure: the worst case for an approximate index). FAISS is no dependency: without it its
 rows are left out. Run: ``python -m perf.memory [SIZE ...] [--vectors KIND]``. The index
 answers at every size (``--search chroma``), also where the default compares with all texts. With
-``--keep FOLDER`` the memory stays there, and a run that was cut short goes on with it: what is
-told of appends and index is then of the part that was added.
+``--keep FOLDER`` the memory stays there and an interrupted run goes on with it; the rates of
+appends and index are then those of the added part.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ KINDS = ("clustered", "random")
 
 
 class GivenVectors:
-    """An encoder that looks up what it was told: the embedding costs nothing here."""
+    """An encoder that looks up given vectors, so that embedding takes no time."""
 
     name, dim = "given", DIM
 
     def __init__(self) -> None:
-        self.known: dict[str, Vectors] = {}
+        self.by_text: dict[str, Vectors] = {}
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """The vectors of known texts."""
-        return np.stack([self.known[text] for text in texts])
+        """The vectors that were given for the texts."""
+        return np.stack([self.by_text[text] for text in texts])
 
 
 def vectors(kind: str, n: int, rng: np.random.Generator) -> Vectors:
@@ -71,7 +71,7 @@ def vectors(kind: str, n: int, rng: np.random.Generator) -> Vectors:
 
 
 def experience(number: int) -> Experience:
-    """One of its own problem, text and program."""
+    """A made-up experience; each has a problem, text and program of its own."""
     outcome = Outcome.PASS if number % 3 == 0 else Outcome.WRONG_ANSWER
     failed = outcome is not Outcome.PASS
     body = "".join(f"    x = x * {number + i} + {i}\n" for i in range(6))
@@ -93,30 +93,30 @@ def experience(number: int) -> Experience:
 
 
 def exact(rows: Vectors, queries: Vectors, k: int) -> list[list[int]]:
-    """By numpy: the k rows of the greatest cosine for each query."""
-    cosines = queries @ rows.T
-    near = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+    """The k rows with the greatest cosine for each query, by numpy."""
+    cosines = queries @ rows.T  # [queries, rows]
+    near = np.argpartition(-cosines, k - 1, axis=1)[:, :k]  # the k nearest, not yet in order
     order = np.argsort(-np.take_along_axis(cosines, near, axis=1), axis=1)
     return [list(map(int, row)) for row in np.take_along_axis(near, order, axis=1)]
 
 
 Answer = Callable[[int, int], list[list[int]]]
-"""Numbers found for the queries from one to another."""
+"""Numbers of the hits for the queries from a first one to a last one, which is left out."""
 
 
 def timed(answer: Answer) -> tuple[float, float, list[list[int]]]:
-    """Median milliseconds of a query alone, and of one in a batch; and what was found."""
-    answer(0, 1)
-    alone, grouped, found = [], [], []
+    """Median milliseconds of a query alone and of one in a batch, and the hits of each query."""
+    answer(0, 1)  # whatever is loaded at the first query is not timed
+    alone, grouped, hits = [], [], []
     for number in range(QUERIES):
         since = time.perf_counter()
-        found += answer(number, number + 1)
+        hits += answer(number, number + 1)
         alone.append(time.perf_counter() - since)
     for start in range(0, QUERIES, GROUP):
         since = time.perf_counter()
         answer(start, start + GROUP)
         grouped.append((time.perf_counter() - since) / GROUP)
-    return 1e3 * statistics.median(alone), 1e3 * statistics.median(grouped), found
+    return 1e3 * statistics.median(alone), 1e3 * statistics.median(grouped), hits
 
 
 def megabytes(folder: Path) -> float:
@@ -126,14 +126,14 @@ def megabytes(folder: Path) -> float:
 
 def line(name: str, truth: list[list[int]], answer: Answer) -> str:
     """A row of the table."""
-    alone, grouped, found = timed(answer)
-    pairs = zip(truth, found, strict=True)
+    alone, grouped, hits = timed(answer)
+    pairs = zip(truth, hits, strict=True)
     share = statistics.mean(len(set(right) & set(got)) / len(right) for right, got in pairs)
     return f"  {name:<26} {share:9.4f} {alone:10.3f} {grouped:12.3f}"
 
 
 def fill(memory: LongTermMemory, rows: Vectors) -> float:
-    """Append an experience for each row that has none; seconds spent in appending."""
+    """Append an experience for each row that has none; the seconds that appending took."""
     spent = 0.0
     for start in range(len(memory), len(rows), BATCH):
         part = rows[start : start + BATCH]
@@ -145,13 +145,13 @@ def fill(memory: LongTermMemory, rows: Vectors) -> float:
 
 
 def rate(n: int, seconds: float) -> str:
-    """So many a second, as text."""
+    """A rate as text."""
     return f"{n / seconds:.0f}/s of {n}" if n else "nothing to do"
 
 
 def build(memory: LongTermMemory, rows: Vectors, name: str) -> VectorIndex:
     """Append what is missing, bring the index up to it, and print how fast that went."""
-    there = len(memory)
+    before = len(memory)
     appended = fill(memory, rows)
     put = 0
 
@@ -165,7 +165,7 @@ def build(memory: LongTermMemory, rows: Vectors, name: str) -> VectorIndex:
     index = memory.update_index(show)
     built = time.perf_counter() - since
     print(
-        f"\n{name}, {len(rows)} experiences: appends {rate(len(rows) - there, appended)}, index "
+        f"\n{name}, {len(rows)} experiences: appends {rate(len(rows) - before, appended)}, index "
         f"{rate(put, built)}; {psutil.Process().memory_info().rss / 1e6:.0f} MB of RAM"
     )
     return index
@@ -173,7 +173,7 @@ def build(memory: LongTermMemory, rows: Vectors, name: str) -> VectorIndex:
 
 @contextmanager
 def place_of(keep: Path | None) -> Iterator[Path]:
-    """A folder that stays, or one that goes."""
+    """``keep``, or a temporary folder."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         yield keep
@@ -194,7 +194,7 @@ def measure(kind: str, n: int, faiss: Any, settings: Settings, keep: Path | None
     ]
     encoder = GivenVectors()
     tasks = [f"query {i}" for i in range(QUERIES)]
-    encoder.known = dict(zip(tasks, queries, strict=True))
+    encoder.by_text = dict(zip(tasks, queries, strict=True))
     with place_of(keep and keep / f"{kind}-{n}") as place:
         folder = place / "memory"
         with LongTermMemory.open(folder, encoder, writable=True, settings=settings) as memory:
@@ -202,8 +202,8 @@ def measure(kind: str, n: int, faiss: Any, settings: Settings, keep: Path | None
             print(f"  {'':<26} {'recall@10':>9} {'query, ms':>10} {'of 64, ms':>12}")
 
             def recalled(start: int, stop: int) -> list[list[int]]:
-                found = memory.recall_many(tasks[start:stop], RecallQuery(k, min_similarity=-1))
-                return [[hit.experience.origin.step for hit in row] for row in found]
+                hits = memory.recall_many(tasks[start:stop], RecallQuery(k, min_similarity=-1))
+                return [[hit.experience.origin.step for hit in row] for row in hits]
 
             def searched(start: int, stop: int) -> list[list[int]]:
                 near = index.nearest(queries[start:stop], k + 16)
@@ -255,7 +255,8 @@ def main(arguments: list[str]) -> None:
     settings = Settings().changed({"machine.search": chosen.search})
     s = settings.memory
     print(
-        f"search {chosen.search}; HNSW M {s.hnsw_neighbors}, construction {s.hnsw_construction}, search {s.hnsw_search}; "
+        f"search {chosen.search}; HNSW M {s.hnsw_neighbors}, construction {s.hnsw_construction},"
+        f" search {s.hnsw_search}; "
         f"{os.cpu_count()} cores"
     )
     faiss = load_faiss()

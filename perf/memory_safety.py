@@ -2,10 +2,10 @@
 
 Crashes: a writer that appends and recalls by the Chroma index is killed with SIGKILL at random
 moments, again and again on the same memory. After each kill every acknowledged experience must
-be there once, and at the end each text must be found by the index. Leaks: a memory in which
-many problems state the very same task; each is asked as in an evaluation, and nothing of the
-problem, of its statement under another name, or of a held-out split may come back. Ends with
-1 at the first thing that is wrong. Run: ``python -m perf.memory_safety [kills] [problems]``.
+be in the log once, and at the end the index must find each text. Leaks: a memory in which many
+problems state the very same task. Each is recalled as in an evaluation, and nothing of the
+problem, of its statement under another name, or of a held-out split may come back. The exit code
+is 1 at the first fault. Run: ``python -m perf.memory_safety [kills] [problems]``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SETTINGS = Settings().changed({"machine.search": "chroma"})
 
 
 def write(folder: str, start: str) -> None:
-    """Append without end, saying after each batch the last number that is safe."""
+    """Append without end; print after each batch the last number that is on disk."""
     with LongTermMemory.open(
         Path(folder), HashEncoder(), writable=True, settings=SETTINGS, segment_bytes=50_000
     ) as memory:
@@ -54,12 +54,12 @@ def killed(folder: Path, start: int, seconds: float) -> int:
 
 
 def crashes(kills: int) -> None:
-    """Kill writers, and look after each."""
+    """Kill writers, and check the memory after each."""
     draw = random.Random(0)
     with tempfile.TemporaryDirectory(prefix="falcon-memory-") as place:
         folder, safe = Path(place) / "memory", -1
         for number in range(1, kills + 1):
-            start = max(0, safe + 1 - BATCH)  # some of it is sent again
+            start = max(0, safe + 1 - BATCH)  # the last batch is appended again: it must not double
             safe = max(safe, killed(folder, start, draw.uniform(0.0, 1.0)))
             with LongTermMemory.open(folder, HashEncoder()) as memory:
                 steps = [e.origin.step for e in memory]
@@ -68,10 +68,10 @@ def crashes(kills: int) -> None:
         with LongTermMemory.open(folder, HashEncoder(), settings=SETTINGS) as memory:
             index = memory.update_index()
             texts = [text_of(e) for e in memory]
-            found = memory.recall_many(texts, RecallQuery(1, min_similarity=0.99))
+            hits = memory.recall_many(texts, RecallQuery(1, min_similarity=0.99))
             lost = sum(
                 1
-                for t, row in zip(texts, found, strict=True)
+                for t, row in zip(texts, hits, strict=True)
                 if not row or text_of(row[0].experience) != t
             )
             if index.unsettled or len(index) != len(set(texts)) or lost:
@@ -79,37 +79,38 @@ def crashes(kills: int) -> None:
     print(f"{kills} kills: {safe + 1} acknowledged, {len(steps)} there, each once, each found")
 
 
-def told(number: int, tasks: int) -> Experience:
-    """One of its own problem, whose task others have too, in other letters and spaces."""
+def variant(number: int, tasks: int) -> Experience:
+    """An experience of a problem of its own; other problems have its task in other letters and
+    spaces."""
     task = experience(number % tasks).task
     made = experience(number)
     return made.model_copy(update={"task": task.upper().replace(" ", "  ") if number % 2 else task})
 
 
 def leaks(problems: int) -> None:
-    """Ask for many tasks as an evaluation does."""
-    tasks, asked = max(1, problems // 4), min(500, problems)
+    """Recall for many tasks as an evaluation does."""
+    tasks, count = max(1, problems // 4), min(500, problems)
     with (
         tempfile.TemporaryDirectory(prefix="falcon-memory-") as place,
         LongTermMemory.open(Path(place) / "memory", HashEncoder(384), writable=True) as memory,
     ):
         for start in range(0, problems, 1000):
-            memory.append([told(i, tasks) for i in range(start, min(start + 1000, problems))])
+            memory.append([variant(i, tasks) for i in range(start, min(start + 1000, problems))])
         for split in HELD_OUT:
             try:
-                memory.append([told(problems, tasks).model_copy(update={"split": Split(split)})])
+                memory.append([variant(problems, tasks).model_copy(update={"split": Split(split)})])
             except ValueError:
                 continue
             raise SystemExit(f"an experience of the split {split} was taken")
-        for number in range(0, problems, max(1, problems // asked)):
-            e = told(number, tasks)
+        for number in range(0, problems, max(1, problems // count)):
+            e = variant(number, tasks)
             how = {"exclude": {e.problem_id}, "unseen": True}
             for hit in memory.recall(e.task, k=10, min_similarity=-1, **how):
                 got = hit.experience
                 same = got.task.casefold().split() == e.task.casefold().split()
                 if same or got.problem_id == e.problem_id or got.split in HELD_OUT:
                     raise SystemExit(f"{e.problem_id} was shown {got.problem_id}")
-    print(f"{asked} evaluations over {problems} problems: nothing of the task itself came back")
+    print(f"{count} evaluations over {problems} problems: nothing of the task itself came back")
 
 
 def main(arguments: list[str]) -> None:

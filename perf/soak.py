@@ -1,4 +1,4 @@
-"""A hundred thousand programs of every ending: is anything left behind, does anything grow?
+"""A hundred thousand programs that end in all ways: is anything left behind, does anything grow?
 
 Prints a line for each tenth: programs a second, and processes, open files and memory of the
 sandbox and its trainer. Exit code 1 when the last line shows more processes or files than
@@ -44,7 +44,7 @@ MIX: list[tuple[str, Program]] = [
     ("pass", Program("import tempfile\nopen(tempfile.mktemp(), 'w')\n" + RIGHT, ADD)),
 ]
 RARE = ("timeout", Program("def add(a, b):\n    while True: pass", ADD))
-"""Once in two thousand: each costs its whole limit."""
+"""One program in two thousand: each takes its whole time limit."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class State:
 
     @classmethod
     def now(cls) -> State:
-        """Look at it."""
+        """The state at this moment."""
         family = [psutil.Process(), *psutil.Process().children(recursive=True)]
         memory = sum(p.memory_info().rss for p in family)
         folders = [Path(tempfile.gettempdir()), Path("/dev/shm")]
@@ -67,7 +67,7 @@ class State:
 
 
 def main(arguments: list[str]) -> int:
-    """Run it; 0 when nothing is left behind."""
+    """Run the soak; 0 if nothing is left behind."""
     count = int(arguments[0]) if arguments else 100_000
     limits = {"cpu_seconds": 0.5, "total_cpu_seconds": 2.0}
     machine = {"workers": (os.cpu_count() or 1) + 1, "cache": False}
@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
     states: list[State] = []
     with Sandbox(settings) as sandbox:
         print(f"isolation {sandbox.isolation}, {count} programs of {len(MIX)} kinds")
-        _batch(sandbox, 2000)
+        _batch(sandbox, 2000)  # warm, so that the first tenth is no exception
         for tenth in range(1, 11):
             start = time.perf_counter()
             unexpected += _batch(sandbox, count // 10)
@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _batch(sandbox: Sandbox, count: int) -> int:
-    """Judge ``count`` programs; give the number of verdicts that were not as expected."""
+    """Judge ``count`` programs. Returns the number of unexpected verdicts."""
     chosen = [RARE if i % 2000 == 1999 else MIX[i % len(MIX)] for i in range(count)]
     wrong = 0
     for start in range(0, count, 1000):

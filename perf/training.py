@@ -9,9 +9,10 @@ same model, prompts, samples, tokens and adapters, no reference model on either 
 TRL's 32 rows are four micro-batches of 8, since at once they need more than 24 GB. TRL is no
 dependency: without it (`pip install trl`) this part says so.
 
-Every sample has its full number of tokens. Rewards come from a table and programs are not run: what
-is measured is the model's work. Gradients are compared in float32: in bfloat16 other rows beside it
-round a row differently, so that other tokens are drawn. Rounds alternate, medians; the ratios are what to quote.
+Every sample has its full number of tokens. Rewards come from a table and programs are not run: only
+the model's work is timed. Gradients are compared in float32: in bfloat16 the rounding of a row
+depends on the rows beside it, so that other tokens are drawn. Rounds alternate; medians. Quote the
+ratios.
 Run: ``python -m perf.training [tasks|trl] [rounds]``.
 """
 
@@ -51,7 +52,7 @@ def prepared(
         }
     )
     policy = Policy.load(settings.policy)
-    policy.end_ids = frozenset()
+    policy.end_ids = frozenset()  # no sample ends early
     problems = load_sources(settings.data, ROOT / "data")
     chosen = problems[:: len(problems) // TASKS][:TASKS]
     return settings, policy, [policy.prompts.encode(p) for p in chosen]
@@ -61,7 +62,7 @@ def rewarded(prompt: tuple[int, ...], completions: Sequence[Completion]) -> list
     """Every second sample is good, the others are bad."""
     samples = []
     for number, completion in enumerate(completions):
-        rows = torch.zeros(len(LOSSES), len(completion.drawn))
+        rows = torch.zeros(len(LOSSES), len(completion.drawn))  # [losses, tokens]
         rows[1] = 1.0 if number % 2 else -1.0
         samples.append(Sample(prompt, completion.drawn, rows))
     return samples
@@ -80,18 +81,18 @@ def meta_step(
         parameter.grad = None
     for first in range(0, len(prompts), size):
         tasks = range(first, min(first + size, len(prompts)))
-        asked = [prompts[task] for task in tasks]
+        batch = [prompts[task] for task in tasks]
         drawn = sampling(TASKS * SAMPLES)
-        made = generate(policy, asked, Draws(drawn, SAMPLES, 1, streams=tasks))
+        made = generate(policy, batch, Draws(drawn, SAMPLES, 1, streams=tasks))
         half = SAMPLES // 2
         inner: list[Item] = []
-        for number, (prompt, group) in enumerate(zip(asked, made, strict=True)):
+        for number, (prompt, group) in enumerate(zip(batch, made, strict=True)):
             inner += items_of(number, rewarded(prompt, group[:half]))
         fast, _ = adapt(policy, inner, len(tasks), settings)
         draws = Draws(drawn, EVALUATIONS, 2, streams=tasks)
-        after = generate(policy, asked, draws, weights=Weights(fast))
+        after = generate(policy, batch, draws, weights=Weights(fast))
         outer: list[Item] = []
-        for number, prompt in enumerate(asked):
+        for number, prompt in enumerate(batch):
             outer += items_of(number, rewarded(prompt, [*made[number][half:], *after[number]]))
         outer_gradient(policy, outer, fast, settings)
     return [p.grad.clone() for p in policy.bank.parameters() if p.grad is not None]
@@ -128,8 +129,8 @@ def tasks_at_once(rounds: int) -> None:
     """All tasks of a meta-step at once, beside one after the other."""
     gradients = [meta_step(*prepared("float32"), size) for size in (TASKS, 1)]
     squared = sum(float((a - b).square().sum()) for a, b in zip(*gradients, strict=True))
-    whole = sum(float(b.square().sum()) for b in gradients[1])
-    print(f"gradients in float32 differ by {(squared / whole) ** 0.5:.1e} of their norm")
+    total = sum(float(b.square().sum()) for b in gradients[1])
+    print(f"gradients in float32 differ by {(squared / total) ** 0.5:.1e} of their norm")
     settings, policy, prompts = prepared()
     print(f"timed in {policy.compute_dtype}")
     rows = []
@@ -166,38 +167,62 @@ def beside_trl(rounds: int) -> None:
 
 
 def _grpo(policy: Policy, prompts: Sequence[tuple[int, ...]], steps: int) -> Any:
-    """Seconds of each step of TRL's trainer, as they are asked for."""
+    """Seconds of each step of TRL's trainer. The trainer runs in a thread and waits before each
+    step until the next value is asked for, so that rounds can alternate."""
     import queue
     import threading
 
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
+    from transformers import TrainerCallback
 
-    cuda = torch.cuda.is_available()
-    parts = 1 if cuda else 4
-    asked: queue.Queue[bool] = queue.Queue()
+    requests: queue.Queue[bool] = queue.Queue()
     answers: queue.Queue[float | Exception] = queue.Queue()
 
     class Stepwise(TrainerCallback):  # type: ignore[misc]
-        """A step begins when it is asked for, so that rounds can alternate."""
+        """Waits for a request before each step, and answers with its seconds."""
 
-        asked_at = 0.0
+        began = 0.0
 
         def wait(self) -> None:
-            asked.get()
-            self.asked_at = time.perf_counter()
+            requests.get()
+            self.began = time.perf_counter()
 
         def on_train_begin(self, *_: Any, **__: Any) -> None:
             self.wait()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            if cuda:
+            if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            answers.put(time.perf_counter() - self.asked_at)
+            answers.put(time.perf_counter() - self.began)
             self.wait()
 
+    trainer = _grpo_trainer(policy, prompts, steps, Stepwise())
+
+    def train() -> None:
+        try:
+            trainer.train()
+        except Exception as error:  # noqa: BLE001 - raised again where the step is waited for
+            answers.put(error)
+
+    threading.Thread(target=train, daemon=True).start()
+    for _ in range(steps):
+        requests.put(True)
+        answer = answers.get()
+        if isinstance(answer, Exception):
+            raise answer
+        yield answer
+
+
+def _grpo_trainer(
+    policy: Policy, prompts: Sequence[tuple[int, ...]], steps: int, callback: Any
+) -> Any:
+    """TRL's trainer with our model, prompts, sampling and adapter, and nothing beside the step."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM
+    from trl import GRPOConfig, GRPOTrainer
+
+    cuda = torch.cuda.is_available()
+    parts = 1 if cuda else 4  # micro-batches: see above
     model = AutoModelForCausalLM.from_pretrained(
         resolve_source("smollm2-135m-instruct"), dtype=policy.compute_dtype, use_safetensors=True
     )
@@ -212,7 +237,7 @@ def _grpo(policy: Policy, prompts: Sequence[tuple[int, ...]], steps: int) -> Any
         generation_kwargs={"min_new_tokens": TOKENS},
         temperature=TEMPERATURE,
         top_p=TOP_P,
-        beta=0.0,
+        beta=0.0,  # no reference model
         num_iterations=1,
         learning_rate=RATE,
         max_steps=steps,
@@ -226,33 +251,18 @@ def _grpo(policy: Policy, prompts: Sequence[tuple[int, ...]], steps: int) -> Any
         report_to=[],
         disable_tqdm=True,
     )
-    trainer = GRPOTrainer(
+    adapter = LoraConfig(
+        r=policy.bank.rank, lora_alpha=policy.bank.alpha, target_modules=list(policy.bank.names)
+    )
+    return GRPOTrainer(
         model=model,
         reward_funcs=lambda completions, **_: [float(n % 2) for n in range(len(completions))],
         args=arguments,
         train_dataset=Dataset.from_list([{"prompt": text} for text in texts]),
         processing_class=tokenizer,
-        peft_config=LoraConfig(
-            r=policy.bank.rank,
-            lora_alpha=policy.bank.alpha,
-            target_modules=list(policy.bank.names),
-        ),
-        callbacks=[Stepwise()],
+        peft_config=adapter,
+        callbacks=[callback],
     )
-
-    def train() -> None:
-        try:
-            trainer.train()
-        except Exception as fault:  # noqa: BLE001 - raised again by whoever waits for the step
-            answers.put(fault)
-
-    threading.Thread(target=train, daemon=True).start()
-    for _ in range(steps):
-        asked.put(True)
-        answer = answers.get()
-        if isinstance(answer, Exception):
-            raise answer
-        yield answer
 
 
 def _median(what: str, rows: Sequence[tuple[float, float, float]], a: str, b: str) -> None:

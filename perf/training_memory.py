@@ -2,9 +2,9 @@
 
 Each in a process of its own, with the embedded model and the settings of the profile `quick`, and
 again with micro-batches four times as large and with gradient checkpointing. The training runs two
-steps without the memory check, so that nothing of the prediction is in it; both count the peak of the
-process (VmHWM; on a GPU, what was allocated at most). Two figures are predicted: about what a step
-takes with programs as the policy writes them now, which is compared, and the most with programs
+steps without the memory check, so that nothing of the prediction is in it; both count the peak of
+the process (VmHWM; on a GPU, the most that was allocated). Two figures are predicted: what a step
+takes with programs as the policy writes them now, which is compared, and the most, with programs
 that all end at the limit.
 Run: ``python -m perf.training_memory [steps]``.
 """
@@ -39,8 +39,8 @@ def predict(settings: Settings) -> tuple[int, ...]:
     from falcon.problems import load_sources
     from falcon.training import dry_run
 
-    found = dry_run(settings, load_sources(settings.data, ROOT / "data"))
-    return found.likely, found.peak
+    memory = dry_run(settings, load_sources(settings.data, ROOT / "data"))
+    return memory.likely, memory.peak
 
 
 def train(settings: Settings) -> tuple[int, ...]:
@@ -51,7 +51,7 @@ def train(settings: Settings) -> tuple[int, ...]:
     from falcon.monitor import SilentMonitor
     from falcon.problems import load_sources
     from falcon.training.run import loop
-    from falcon.training.run.memory_check import DeviceMemory, peak
+    from falcon.training.run.device_memory import DeviceMemory, peak
 
     loop.check_memory = lambda *_: DeviceMemory("", 0, 0, 0)
     problems = load_sources(settings.data, ROOT / "data")
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
     steps = arguments[0] if arguments else str(STEPS)
     print(f"{'':<22} {'predicted':>10} {'at most':>10} {'taken':>10}  MiB  predicted/taken")
     for case in CASES:
-        found: list[int] = []
+        mebibytes: list[int] = []
         for part in ("predict", "train"):
             done = subprocess.run(
                 [sys.executable, "-m", "perf.training_memory", part, case, steps],
@@ -87,8 +87,8 @@ def main(arguments: list[str]) -> None:
                 text=True,
                 check=True,
             )
-            found += (int(word) >> 20 for word in done.stdout.splitlines()[-1].split())
-        likely, most, taken = found
+            mebibytes += (int(word) >> 20 for word in done.stdout.splitlines()[-1].split())
+        likely, most, taken = mebibytes
         print(
             f"{case:<22} {likely:>10} {most:>10} {taken:>10}       {likely / taken:.3f}", flush=True
         )

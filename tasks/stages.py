@@ -26,8 +26,8 @@ from tasks.support import dvc  # noqa: E402
 from tasks.support.checks import report_markdown  # noqa: E402
 from tasks.support.errors import StageFailed  # noqa: E402
 from tasks.support.files import read_json  # noqa: E402
-from tasks.support.marker import read_marker  # noqa: E402
 from tasks.support.pipeline_result import StageOutcome  # noqa: E402
+from tasks.support.provenance import read_marker  # noqa: E402
 from tasks.support.workspace import STAGES, Workspace  # noqa: E402
 
 RETRY_DELAY = 10.0

@@ -29,7 +29,7 @@ from tasks.support.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from falcon.training.run.memory_check import DeviceMemory
+    from falcon.training.run.device_memory import DeviceMemory
 
 KEPT = 2
 """Interrupted trainings whose checkpoints are kept."""

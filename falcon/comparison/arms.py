@@ -33,12 +33,20 @@ OpenMemory = Callable[[Path, bool], AbstractContextManager["LongTermMemory"]]
 
 @dataclass(frozen=True)
 class Study:
-    """What the arms of a study share; ``data_dir`` holds the benchmarks' problems."""
+    """What the arms of a study share; ``data_dir`` holds the benchmarks' problems.
+
+    Results go into ``out``, each arm of each seed into a folder of its own.
+    """
 
     problems: Sequence[Problem]
     open_memory: OpenMemory
     data_dir: Path
+    out: Path
     monitor: Monitor
+
+    def folder(self, arm: str, seed: int) -> Path:
+        """The folder of an arm with one seed."""
+        return self.out / f"seed-{seed}" / arm
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,7 @@ class Arm:
         )
         used = self.settings.model_dump(mode="json", exclude=unused)
         scorings = {name: each.model_dump(mode="json") for name, each in self.scorings.items()}
-        rows = [problem.model_dump(mode="json") for problem in problems]
-        return digest([used, scorings, self.trains, rows])
+        return digest([used, scorings, self.trains, [p.model_dump(mode="json") for p in problems]])
 
     def samples(self, scoring: str) -> Path:
         """The file of the judged samples of one scoring."""

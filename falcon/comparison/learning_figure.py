@@ -48,20 +48,10 @@ def _by_arm(panel: Axes, scores: Mapping[str, Any], measure: str, scale: int, ti
     for place, (arm, row) in enumerate(scores.items()):
         mean = row[measure]["mean"]
         value, low, high = (scale * mean[key] for key in ("value", "low", "high"))
-        panel.errorbar(
-            place,
-            value,
-            yerr=[[value - low], [high - value]],
-            fmt="o",
-            capsize=6,
-            color=COLOURS[arm],
-        )
-        panel.annotate(
-            f"{value:.{1 if scale == 100 else 3}f}",
-            (place, value),
-            (8, 0),
-            textcoords="offset points",
-        )
+        lengths = [[value - low], [high - value]]  # matplotlib wants them from the point
+        panel.errorbar(place, value, yerr=lengths, fmt="o", capsize=6, color=COLOURS[arm])
+        label = f"{value:.{1 if scale == 100 else 3}f}"
+        panel.annotate(label, (place, value), (8, 0), textcoords="offset points")
     panel.set_xticks(range(len(scores)), list(scores))
     panel.set_xlim(-0.5, len(scores) - 0.5)
     panel.set_title(title, fontsize=10)

@@ -10,30 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.comparison.arms import (
-    Arm,
-    OpenMemory,
-    Study,
-    as_json,
-    by_problem,
-    cell,
-    difference,
-    interval,
-    scored,
-    write_result,
-)
+from falcon.comparison import arms
 from falcon.comparison.learning_figure import draw
-from falcon.evaluation.intervals import bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from falcon.config import Settings
-    from falcon.monitor import Monitor
-    from falcon.problems.problem import Problem
 
 ARMS = ("base", "plain", "mrlf")
 MEASURES = {"passed": "pass@1", "reward": "test reward", "syntax": "syntax", "crash": "crash"}
@@ -46,7 +31,7 @@ def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
     changes: dict[str, Any] = {"seed": seed, "train.validate_every": 0}
     if arm == "plain":
         meta = settings.train.meta
-        programs = meta.samples + meta.evaluation_samples
+        programs = meta.samples + meta.evaluation_samples  # of a task in a step of MRLF
         changes |= {
             "train.steps": math.ceil(settings.train.steps * programs / meta.samples),
             # Without an inner loop there is nothing to evaluate; 1 is the fewest there may be.
@@ -57,36 +42,24 @@ def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
     return settings.changed(changes)
 
 
-def run_study(
-    settings: Settings,
-    problems: Sequence[Problem],
-    *,
-    open_memory: OpenMemory,
-    data_dir: Path,
-    out: Path,
-    seeds: Sequence[int],
-    monitor: Monitor,
-) -> dict[str, Any]:
-    """Run what is missing and write ``study.json``, ``table.md`` and ``curves.png`` into ``out``.
+def run_study(settings: Settings, study: arms.Study, seeds: Sequence[int]) -> dict[str, Any]:
+    """Run what is missing; write ``study.json``, ``table.md``, ``curves.png`` into ``study.out``.
 
     ``settings.benchmark`` gives the suites and the number of samples that arms are scored by.
     """
     import pandas as pd
 
-    scorings = {
-        "sampled": settings.benchmark,
-        "greedy": settings.benchmark.model_copy(update={"samples": 1}),
-    }
+    greedy = settings.benchmark.model_copy(update={"samples": 1})  # one sample is written greedily
+    scorings = {"sampled": settings.benchmark, "greedy": greedy}
     frames: Frames = {arm: {way: [] for way in scorings} for arm in ARMS}
-    study = Study(problems, open_memory, data_dir, monitor)
     for seed in seeds:
         for name in ARMS:
-            changed, folder = settings_of(settings, name, seed), out / f"seed-{seed}" / name
-            samples = scored(study, Arm(changed, folder, scorings, trains=name != "base"))
+            changed, folder = settings_of(settings, name, seed), study.folder(name, seed)
+            samples = arms.scored(study, arms.Arm(changed, folder, scorings, trains=name != "base"))
             for way, frame in samples.items():
                 frames[name][way].append(frame)
     curves = {
-        arm: [pd.read_csv(out / f"seed-{seed}" / arm / "curves.csv") for seed in seeds]
+        arm: [pd.read_csv(study.folder(arm, seed) / "curves.csv") for seed in seeds]
         for arm in ARMS[1:]
     }
     scores = {way: _compared(frames, way, settings) for way in scorings}
@@ -98,27 +71,28 @@ def run_study(
         "confidence": settings.gate.confidence,
         "problems": int(frames["base"]["greedy"][0]["problem_id"].nunique()),
         "scores": scores,
-        "by_seed": {
-            str(seed): _gains(frames, number, settings) for number, seed in enumerate(seeds)
-        },
-        "adaptation_gain": _gain(curves["mrlf"], settings),
+        "by_seed": {str(seed): _gains(frames, n, settings) for n, seed in enumerate(seeds)},
+        # The reward after the inner step less that before it, over the steps of all seeds.
+        "adaptation_gain": arms.interval(
+            pd.concat(curves["mrlf"])["adaptation_gain"], settings.gate.confidence, settings.seed
+        ),
     }
-    write_result(out, result, table_of(result))
-    draw(scores["sampled"], curves, out / "curves.png", confidence=settings.gate.confidence)
+    arms.write_result(study.out, result, table_of(result))
+    draw(scores["sampled"], curves, study.out / "curves.png", confidence=settings.gate.confidence)
     return result
 
 
 def _compared(frames: Frames, way: str, settings: Settings) -> dict[str, Any]:
     """Each arm's means by measure, and its paired differences to the arms before it."""
     confidence, seed = settings.gate.confidence, settings.seed
-    tables = {arm: by_problem(frames[arm][way]) for arm in ARMS}
+    tables = {arm: arms.by_problem(frames[arm][way]) for arm in ARMS}
     rows: dict[str, Any] = {}
     for number, arm in enumerate(ARMS):
         rows[arm] = {
             name: {
-                "mean": interval(tables[arm][column], confidence, seed),
+                "mean": arms.interval(tables[arm][column], confidence, seed),
                 **{
-                    f"against_{other}": difference(
+                    f"against_{other}": arms.difference(
                         tables[arm][column], tables[other][column], confidence, seed
                     )
                     for other in ARMS[:number]
@@ -131,27 +105,15 @@ def _compared(frames: Frames, way: str, settings: Settings) -> dict[str, Any]:
 
 def _gains(frames: Frames, number: int, settings: Settings) -> dict[str, Any]:
     """One seed alone: the gain of each arm over the untrained model, on sampled programs."""
-    base = by_problem([frames["base"]["sampled"][number]])
+    confidence, seed = settings.gate.confidence, settings.seed
+    tables = {arm: arms.by_problem([frames[arm]["sampled"][number]]) for arm in ARMS}
     return {
         arm: {
-            name: difference(
-                by_problem([frames[arm]["sampled"][number]])[column],
-                base[column],
-                settings.gate.confidence,
-                settings.seed,
-            )
+            name: arms.difference(tables[arm][column], tables["base"][column], confidence, seed)
             for column, name in MEASURES.items()
         }
         for arm in ARMS[1:]
     }
-
-
-def _gain(curves: Sequence[pd.DataFrame], settings: Settings) -> dict[str, float]:
-    """Mean over steps of the reward after adaptation less that before, with its interval."""
-    import pandas as pd
-
-    gains = pd.concat(list(curves))["adaptation_gain"].to_numpy()
-    return as_json(bootstrap(gains, confidence=settings.gate.confidence, seed=settings.seed))
 
 
 def table_of(result: dict[str, Any]) -> str:
@@ -168,13 +130,14 @@ def table_of(result: dict[str, Any]) -> str:
     seeds = ", ".join(map(str, result["seeds"]))
     steps = ", ".join(f"{arm} {count}" for arm, count in result["steps"].items())
     lines.append(
-        f"\n{result['problems']} held-out problems, {result['samples']} samples each, seeds {seeds}; "
-        f"steps: {steps}; {result['model']}; {100 * result['confidence']:.0f} % intervals over "
+        f"\n{result['problems']} held-out problems, {result['samples']} samples each, "
+        f"seeds {seeds}; steps: {steps}; {result['model']}; "
+        f"{100 * result['confidence']:.0f} % intervals over "
         "problems; pass@1, syntax errors and crashes in per cent of programs. Adaptation gain "
-        f"(reward after the inner step less before): {cell(result['adaptation_gain'], 1, 3)}."
+        f"(reward after the inner step less before): {arms.cell(result['adaptation_gain'], 1, 3)}."
     )
     return "\n".join(lines) + "\n"
 
 
 def _cell(interval: dict[str, float], name: str) -> str:
-    return cell(interval, 1, 3) if name == "test reward" else cell(interval, 100, 1)
+    return arms.cell(interval, 1, 3) if name == "test reward" else arms.cell(interval, 100, 1)

@@ -7,20 +7,9 @@ on the same held-out problems; what differs is written in :data:`ARMS`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.comparison.arms import (
-    Arm,
-    OpenMemory,
-    Study,
-    by_problem,
-    cell,
-    difference,
-    interval,
-    scored,
-    write_result,
-)
+from falcon.comparison import arms
 from falcon.evaluation.scores import APPS_SHARES
 from falcon.feedback.reward import TERMS
 
@@ -28,22 +17,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from falcon.config import Settings
-    from falcon.monitor import Monitor
-    from falcon.problems.problem import Problem
 
-_NO_REWARDS = dict.fromkeys(TERMS, 0.0)
-_LONG = {"error_share": "memory"}
-_NO_LONG = {"at": "off", "error_share": "uniform"}
-Changes = dict[str, dict[str, Any]]
-ARMS: dict[str, Changes] = {
-    "none": {
-        "memory": _NO_LONG,
-        "train.meta": {"long_batch": 0, "order": 0},
-        "train.loss": _NO_REWARDS,
-    },
-    "long": {"memory": _LONG, "train.meta": {"latest_rewards": False}},
-    "short": {"memory": _NO_LONG, "train.meta": {"long_batch": 0}},
-    "both": {"memory": _LONG},
+_NO_LONG = {"memory.at": "off", "memory.error_share": "uniform", "train.meta.long_batch": 0}
+_NO_REWARDS = {f"train.loss.{term}": 0.0 for term in TERMS}
+ARMS: dict[str, dict[str, Any]] = {
+    "none": {**_NO_LONG, **_NO_REWARDS, "train.meta.order": 0},
+    "long": {"memory.error_share": "memory", "train.meta.latest_rewards": False},
+    "short": _NO_LONG,
+    "both": {"memory.error_share": "memory"},
 }
 """Changes of the settings by arm. ``none`` is supervised training alone. ``long`` has programs
 of long-term memory, P_error of eq. 9 and, where ``memory.at`` says so, recall in prompts, but no
@@ -52,34 +33,24 @@ is MRLF."""
 
 
 def settings_of(settings: Settings, arm: str, seed: int) -> Settings:
-    """The settings of one arm; benchmarks are sampled, since greedy hides small gains."""
-    return settings.changed({"seed": seed, "train.validate_every": 0, **ARMS[arm]})
+    """The settings of one arm. Without validation it is the last adapter that is scored."""
+    return settings.changed({**ARMS[arm], "seed": seed, "train.validate_every": 0})
 
 
-def run_study(
-    settings: Settings,
-    problems: Sequence[Problem],
-    *,
-    open_memory: OpenMemory,
-    data_dir: Path,
-    out: Path,
-    seeds: Sequence[int],
-    monitor: Monitor,
-) -> dict[str, Any]:
-    """Run what is missing and write ``study.json`` and ``table.md`` into ``out``.
+def run_study(settings: Settings, study: arms.Study, seeds: Sequence[int]) -> dict[str, Any]:
+    """Run what is missing and write ``study.json`` and ``table.md`` into ``study.out``.
 
     ``settings.benchmark`` gives the suites, the samples and the number of problems that arms
     are scored by. Raises what training and benchmarks raise.
     """
-    study = Study(problems, open_memory, data_dir, monitor)
     frames: dict[str, list[pd.DataFrame]] = {name: [] for name in ARMS}
     for seed in seeds:
         for name in ARMS:
             changed = settings_of(settings, name, seed)
-            arm = Arm(changed, out / f"seed-{seed}" / name, {"scores": changed.benchmark})
-            frames[name].append(scored(study, arm)["scores"])
-    tables = {name: by_problem(seeds_of_arm) for name, seeds_of_arm in frames.items()}
-    levels = _levels(frames["none"][0])
+            arm = arms.Arm(changed, study.folder(name, seed), {"scores": changed.benchmark})
+            frames[name].append(arms.scored(study, arm)["scores"])
+    tables = {name: arms.by_problem(seeds_of_arm) for name, seeds_of_arm in frames.items()}
+    base, levels = tables["none"], _levels(frames["none"][0])
     result = {
         "seeds": list(seeds),
         "problems": len(levels),
@@ -88,11 +59,9 @@ def run_study(
         "recall": settings.memory.at,
         "model": settings.policy.model,
         "confidence": settings.gate.confidence,
-        "arms": {
-            name: _row(table, tables["none"], levels, settings) for name, table in tables.items()
-        },
+        "arms": {name: _row(table, base, levels, settings) for name, table in tables.items()},
     }
-    write_result(out, result, table_of(result))
+    arms.write_result(study.out, result, table_of(result))
     return result
 
 
@@ -113,19 +82,16 @@ def _row(
         for level in APPS_SHARES
         if any(levels[p] == level.value for p in shared)
     }
-    # The paper's column "All" weighs all three difficulties; without one it has no value.
-    weighted = (
-        sum(share * by_level[level.value] for level, share in APPS_SHARES.items())
-        if len(by_level) == len(APPS_SHARES)
-        else None
-    )
+    weighted = None  # the paper's column "All" weighs three difficulties, so it needs all of them
+    if len(by_level) == len(APPS_SHARES):
+        weighted = sum(share * by_level[level.value] for level, share in APPS_SHARES.items())
     return {
         "by_difficulty": by_level,
         "all_weighted": weighted,
         **{
             name: {
-                "mean": interval(arm[column][shared], confidence, seed),
-                "against_none": difference(arm[column], base[column], confidence, seed),
+                "mean": arms.interval(arm[column][shared], confidence, seed),
+                "against_none": arms.difference(arm[column], base[column], confidence, seed),
             }
             for name, column in (("pass@1", "passed"), ("test_reward", "reward"))
         },
@@ -135,29 +101,21 @@ def _row(
 def table_of(result: dict[str, Any]) -> str:
     """The study as the paper's table, pass@1 in per cent, with intervals and differences."""
     names = [level.value for level in APPS_SHARES]
-    head = [
-        "long",
-        "short",
-        *names,
-        "All (0.2/0.6/0.2)",
-        "pass@1",
-        "pass@1 - none",
-        "test reward",
-        "reward - none",
-    ]
+    head = ["long", "short", *names, "All (0.2/0.6/0.2)"]
+    head += ["pass@1", "pass@1 - none", "test reward", "reward - none"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for name, row in result["arms"].items():
         levels = row["by_difficulty"]
         cells = ["x" if name in (memory, "both") else "-" for memory in ("long", "short")]
         cells += [f"{100 * levels[n]:.1f}" if n in levels else "" for n in names]
         cells.append("" if row["all_weighted"] is None else f"{100 * row['all_weighted']:.1f}")
-        cells += [cell(row["pass@1"][k], 100, 1) for k in ("mean", "against_none")]
-        cells += [cell(row["test_reward"][k], 1, 3) for k in ("mean", "against_none")]
+        cells += [arms.cell(row["pass@1"][k], 100, 1) for k in ("mean", "against_none")]
+        cells += [arms.cell(row["test_reward"][k], 1, 3) for k in ("mean", "against_none")]
         lines.append(f"| {' | '.join(cells)} |")
     seeds = ", ".join(map(str, result["seeds"]))
     lines.append(
-        f"\n{result['problems']} held-out problems, {result['samples']} samples each, seeds {seeds}, "
-        f"{result['steps']} steps, recall {result['recall']}, {result['model']}; "
+        f"\n{result['problems']} held-out problems, {result['samples']} samples each, "
+        f"seeds {seeds}, {result['steps']} steps, recall {result['recall']}, {result['model']}; "
         f"{100 * result['confidence']:.0f} % intervals over problems."
     )
     return "\n".join(lines) + "\n"

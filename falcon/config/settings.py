@@ -38,8 +38,6 @@ MOVED = {
     "train.shard": "machine.shard",
 }
 """Old keys and their new places."""
-GONE = {"train.method": "MRLF is the only method"}
-"""Old keys without a new place, and why."""
 
 
 class Settings(Section):
@@ -94,8 +92,6 @@ def refuse_unknown(
         here = f"{path}{key}"
         if here in MOVED:
             raise UserError(f"{source}: `{shown}{here}` is now `{shown}{MOVED[here]}`.")
-        if here in GONE:
-            raise UserError(f"{source}: `{shown}{here}` is gone: {GONE[here]}.", hint="Remove it.")
         field = at.model_fields.get(str(key))
         if field is None:
             near = difflib.get_close_matches(str(key), at.model_fields, n=1, cutoff=0.5)

@@ -68,6 +68,8 @@ class LossWeights(Section):
 class TrainSettings(Section):
     """The outer loop: optimiser, length, checkpoints."""
 
+    method: Literal["mrlf"] = "mrlf"
+    """The training method: a name of ``falcon.training.methods.METHODS``."""
     steps: int = Field(200, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     """beta of eq. 4 (AdamW on the adapters)."""

@@ -1,9 +1,8 @@
 """Benchmark: policies scored alike on held-out problems, every sample kept.
 
-The prompt, the extraction and the sandbox are those of training; what is trained is what is
-measured, adaptation to what memory recalls included (``memory.into``). The bare backbone gets no
-adapter and no memory. Work is done in chunks and goes
-on where it was interrupted. Nothing is trained and nothing is added to a memory.
+Prompts, extraction, sandbox and the adaptation to what memory recalls (``memory.into``) are those
+of training. The bare backbone gets no adapter and no memory. Work is done in chunks, and an
+interrupted run goes on with the missing ones. Nothing is trained or added to a memory.
 """
 
 from __future__ import annotations
@@ -41,10 +40,8 @@ if TYPE_CHECKING:
     from falcon.rollout import Attempt, Solver
 
 _NUMBERS = ("reward", "test_reward", "coarse", "error", "style", "complexity", "negative")
-"""Columns that are absent for a sample the sandbox could not judge."""
-
-_MESSAGE = 300
-"""Characters kept of an error message."""
+"""Columns without a value for a sample that the sandbox could not judge."""
+_MESSAGE = 300  # characters kept of an error message
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class BenchmarkFolders:
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """What a benchmark found. ``metrics`` has times (seconds, ``time/...``), the others not."""
+    """What a benchmark gave. Times (seconds) are only in ``metrics``, as ``time/...``."""
 
     scores: dict[str, Any]
     comparisons: dict[str, Any]
@@ -78,7 +75,7 @@ def run_benchmark(
     """Score ``policies`` (name -> adapter folder; ``base``: None) on ``benchmark.names``.
 
     Writes ``samples.parquet``, ``scores.json`` and ``report.html`` into ``folders.out``.
-    ``memory`` is recalled from where ``memory.at`` says so, by every policy but ``base``.
+    Every policy but ``base`` recalls from ``memory``, if ``memory.at`` says so.
     ``curves`` (a column ``step`` and metrics) are drawn in the report. Raises UserError for an
     unknown benchmark, an absent adapter or a benchmark without any problem that fits.
     """
@@ -86,6 +83,7 @@ def run_benchmark(
     digests = {name: adapter_digest(name, folder) for name, folder in policies.items()}
     same = same_as(digests)
     benchmarks = load_benchmarks(settings, folders.data)
+    # A policy with the weights of another one gets its samples: they would be the same.
     distinct = {name: digest for name, digest in digests.items() if name not in same}
     plan = make_plan(settings, benchmarks, distinct, memory)
     store = ChunkStore(folders.work)
@@ -110,9 +108,6 @@ def run_benchmark(
     return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored) | times)
 
 
-# -- doing it --------------------------------------------------------------------------
-
-
 def _fill(
     settings: Settings,
     form: Form,
@@ -122,7 +117,7 @@ def _fill(
     memory: LongTermMemory | None,
     monitor: Monitor,
 ) -> dict[str, float]:
-    """Make the chunks that are missing; seconds spent by kind. The model is loaded only if needed."""
+    """Make the missing chunks; the seconds spent by kind. Without any no model is loaded."""
     missing = [chunk for chunk in plan if chunk.key not in store]
     if not missing:
         return {}
@@ -134,17 +129,18 @@ def _fill(
 
     since = time.perf_counter()
     policy = Policy.load(settings.policy, seed=settings.seed)
-    policy.form = form
+    policy.form = form  # with its worked examples, which a policy does not know
     loading = time.perf_counter() - since
     with Sandbox(settings) as sandbox:
         solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
         solver.clock.seconds["load"] = loading
+        # One backbone for all: only the adapter changes from policy to policy.
         for name in dict.fromkeys(chunk.policy for chunk in missing):
-            mine = [chunk for chunk in missing if chunk.policy == name]
+            own_chunks = [chunk for chunk in missing if chunk.policy == name]
             folder = policies[name]
             if folder is not None:
                 load_adapter(policy.bank, folder)
-            _run_chunks(solver, mine, store, memory, folder is not None, monitor)
+            _run_chunks(solver, own_chunks, store, memory, folder is not None, monitor)
         return solver.clock.read()
 
 
@@ -156,6 +152,7 @@ def _run_chunks(
     use_adapter: bool,
     monitor: Monitor,
 ) -> None:
+    """Attempt and store the chunks of one policy, whose adapter is loaded."""
     from falcon.generation.local import Draws, Weights
     from falcon.rollout import error_share_of
     from falcon.training.adapt_on_recall import adapted_weights
@@ -185,21 +182,20 @@ def _run_chunks(
                 error_share=share,
                 monitor=monitor,
             )
-            store.write(
-                chunk.key, [sample_row(chunk.benchmark, a) for group in groups for a in group]
-            )
+            attempts = (attempt for group in groups for attempt in group)
+            store.write(chunk.key, [sample_row(chunk.benchmark, each) for each in attempts])
             bar.advance(len(chunk.problems))
 
 
 def sample_table(rows: Sequence[Row]) -> pd.DataFrame:
-    """Stored samples as a table whose numbers are numbers, also where all are absent."""
+    """Stored samples as a table; columns of numbers stay so even if every value is absent."""
     import pandas as pd
 
     return pd.DataFrame(list(rows)).astype(dict.fromkeys(_NUMBERS, "float64"))
 
 
 def sample_row(benchmark: str, attempt: Attempt) -> Row:
-    """One attempt as stored. Times are left out: the table is to depend on its inputs alone."""
+    """One attempt as stored. Without times: equal inputs must give equal tables."""
     from falcon.rollout import attempt_row
 
     row = {k: v for k, v in attempt_row(attempt).items() if k not in ("split", "cpu_s")}
@@ -218,15 +214,13 @@ def sample_row(benchmark: str, attempt: Attempt) -> Row:
 
 
 def _passed_base(attempt: Attempt) -> bool | None:
-    """Whether the tests of the original benchmark pass; None where all tests are."""
+    """Whether the original benchmark's tests pass; None if there are no others, or no verdict."""
     base = attempt.problem.base_tests
     cases = attempt.verdict.cases[:base]
     if not base or not attempt.judged:
         return None
+    # Fewer cases than tests: the program ended before them.
     return len(cases) == base and all(case.outcome is Outcome.PASS for case in cases)
-
-
-# -- results ---------------------------------------------------------------------------
 
 
 def _rows(
@@ -236,7 +230,7 @@ def _rows(
     policies: Sequence[str],
     same: Mapping[str, str],
 ) -> list[Row]:
-    """All samples by policy, benchmark, problem (the benchmark's order) and sample."""
+    """All samples, sorted by policy, benchmark, problem (the benchmark's order) and sample."""
     made: dict[str, list[Row]] = {}
     for chunk in plan:
         made.setdefault(chunk.policy, []).extend(store.read(chunk.key))
@@ -244,15 +238,19 @@ def _rows(
     place = {key: position for position, key in enumerate(places)}
     rows = []
     for policy in policies:
-        mine = made[same.get(policy, policy)]
-        mine = sorted(mine, key=lambda r: (place[r["suite"], r["problem_id"]], r["sample"]))
-        rows += [{"policy": policy, **row} for row in mine]
+        # Chunks hold long tasks first; the table has the order of the benchmark.
+        samples = sorted(
+            made[same.get(policy, policy)],
+            key=lambda r: (place[r["suite"], r["problem_id"]], r["sample"]),
+        )
+        rows += [{"policy": policy, **row} for row in samples]
     return rows
 
 
 def head(
     settings: Settings, memory: LongTermMemory | None, benchmarks: Benchmarks
 ) -> dict[str, Any]:
+    """What ``scores.json`` says of the run before the scores."""
     b = settings.benchmark
     return {
         "prompt_version": benchmarks.form.version,
@@ -267,6 +265,7 @@ def head(
 def write_results(
     frame: pd.DataFrame, scores: dict[str, Any], curves: pd.DataFrame | None, out: Path
 ) -> None:
+    """Write the samples, the scores and the report, each whole or not at all."""
     packed = io.BytesIO()
     frame.to_parquet(packed, index=False)
     write_whole(out / "samples.parquet", packed.getvalue())

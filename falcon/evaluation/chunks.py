@@ -1,8 +1,8 @@
 """Chunks: pieces of a benchmark kept on disk until all are there.
 
-A chunk is the judged samples of a few problems by one policy, one JSON file named by a
-digest of everything its contents depend on. A run that was interrupted finds the chunks it
-has made and makes the rest. It knows neither models nor benchmarks.
+A chunk holds the judged samples of a few problems by one policy. It is one JSON file, named by a
+digest of everything its contents depend on, so an interrupted run finds the chunks that it has
+made and makes the rest. Nothing here knows models or benchmarks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def digest(value: Any) -> str:
 
 
 class ChunkStore:
-    """Chunks in a folder, by key. Only files named ``chunk-*.json`` there are touched."""
+    """Chunks in a folder, by key. Its other files stay as they are."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,16 +37,17 @@ class ChunkStore:
         return self._path(key).is_file()
 
     def read(self, key: str) -> list[Row]:
-        """The rows of a chunk. Raises FileNotFoundError for one that was never made."""
+        """The rows of a chunk. Raises FileNotFoundError without it."""
         rows: list[Row] = json.loads(self._path(key).read_bytes())
         return rows
 
     def write(self, key: str, rows: Iterable[Row]) -> None:
-        """Keep a chunk; it is there whole or not at all."""
+        """Keep a chunk, whole or not at all."""
         write_whole(self._path(key), json.dumps(list(rows), allow_nan=False).encode())
 
     def clear(self) -> None:
-        """Remove every chunk, those of earlier settings too, and the folder when it is empty."""
+        """Remove every chunk, also of earlier settings, and the folder if it is then empty."""
+        # The second pattern: temporary files of runs that were killed while writing.
         for path in (*self.folder.glob("chunk-*.json"), *self.folder.glob(".chunk-*.json.*")):
             path.unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):

@@ -1,9 +1,9 @@
 """CODAL-Bench: answers to instructions, marked by a judge from 1 to 10 beside a reference.
 
-A score is the mean mark of a preference; the total is the mean of the preferences. The
-judge's name and version stand with every score, and marks of different judges do not
-compare. An answer of the judge without a mark is a fault: it is counted and left out; the
-benchmark's own script counts it 0, which ``faults_are_zero`` does too.
+A score is the mean mark of a preference; the total is the mean of the preferences. Marks of
+different judges do not compare, so the judge's name and version are stored with every score. An
+answer of the judge without a mark is a fault: it is counted and left out. The benchmark's own
+script counts it as 0, as ``faults_are_zero`` does.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from falcon.policy.policy import Policy
 
 MAX_NEW_TOKENS = 1024
-_CHUNK = 8
+_CHUNK = 8  # instructions written, or judged, between two saves
 RESPONSES, SCORES = "responses.parquet", "scores.json"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked of the model under test. ``adapter``: a PEFT folder, with its digest."""
+    """The instructions and the model under test. ``adapter``: a PEFT folder, with its digest."""
 
     policy: PolicySettings
     instructions: tuple[Instruction, ...]
@@ -59,27 +59,27 @@ def spread_evenly(instructions: Sequence[Instruction], each: int) -> list[Instru
 
 
 def references_of(instructions: Sequence[Instruction], model: str) -> tuple[str, dict[str, str]]:
-    """The reference model and its response to each instruction by id; ``model`` "" is the one
-    there is. Raises UserError when it is unclear which, or one lacks a response."""
-    known = sorted({name for each in instructions for name in each.references})
-    if not model and len(known) != 1:
+    """The reference model and its response to each instruction by id; ``model`` "": the only one.
+    Raises UserError if there are several, and if it lacks a response."""
+    models = sorted({name for each in instructions for name in each.references})
+    if not model and len(models) != 1:
         raise UserError(
-            f"references of {len(known)} models: {', '.join(known) or 'none'}.",
+            f"references of {len(models)} models: {', '.join(models) or 'none'}.",
             hint="Name one with --reference.",
         )
-    chosen = model or known[0]
+    chosen = model or models[0]
     lacking = [each.id for each in instructions if chosen not in each.references]
     if lacking:
         raise UserError(
             f"no response of `{chosen}` to {lacking[0]} and {len(lacking) - 1} more.",
-            hint=f"The set has references of: {', '.join(known) or 'none'}.",
+            hint=f"The set has references of: {', '.join(models) or 'none'}.",
         )
     return chosen, {each.id: each.references[chosen] for each in instructions}
 
 
 def respond(plan: Plan, work: Path, monitor: Monitor) -> list[Row]:
-    """Greedy responses, one row an instruction. Goes on where it was interrupted: what is done
-    lies in ``work``. Raises UserError for a model that is absent."""
+    """Greedy responses, one row an instruction. Finished ones are kept in ``work``, so that an
+    interrupted run goes on with the rest. Raises UserError for a model that is absent."""
     parts = [plan.instructions[i : i + _CHUNK] for i in range(0, len(plan.instructions), _CHUNK)]
     basis = [
         VERSION,
@@ -124,7 +124,7 @@ def _prompt(policy: Policy, instruction: Instruction) -> str:
     task = task_of(instruction.preference, instruction.text)
     if not policy.chat:
         return f"{task}\n\n"
-    # An empty system turn, as the benchmark has it; else a template may put one of its own.
+    # An empty system turn, as in the benchmark: without one a template may add its own.
     turns = [{"role": "system", "content": ""}, {"role": "user", "content": task}]
     return str(
         policy.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
@@ -134,8 +134,8 @@ def _prompt(policy: Policy, instruction: Instruction) -> str:
 def judge(
     rows: Sequence[Row], references: dict[str, str], critic: Critic, monitor: Monitor
 ) -> list[Row]:
-    """The rows with ``judgement``, ``rating`` (None for a fault) and ``fault``. What a critic
-    has answered it keeps itself, so an interrupted judging goes on where it was."""
+    """The rows with ``judgement``, ``rating`` (None for a fault) and ``fault``. The critic stores
+    its answers itself, so after an interruption only the missing ones are asked for."""
     judged: list[Row] = []
     with monitor.progress("judge", len(rows)) as bar:
         for first in range(0, len(rows), _CHUNK):
@@ -167,14 +167,14 @@ def score(
     seed: int = 0,
     faults_are_zero: bool = False,
 ) -> dict[str, Any]:
-    """Mean marks with intervals by preference and in all. ``value`` None where every judgement
-    of a preference failed, or (in all) of any."""
+    """Mean marks with intervals, by preference and in all. ``value`` is None for a preference all
+    of whose judgements failed, and in all if there is such a preference."""
     marks = {
         name: _marks([r for r in rows if r["preference"] == name], faults_are_zero)
         for name in PREFERENCES
         if any(r["preference"] == name for r in rows)
     }
-    found: dict[str, Any] = {
+    scores: dict[str, Any] = {
         "preferences": {
             name: {
                 **_shown(bootstrap(m, confidence=confidence, seed=seed) if m else None),
@@ -184,13 +184,14 @@ def score(
             for name, m in marks.items()
         }
     }
-    whole = marks and all(marks.values())
-    total = mean_of_means(list(marks.values()), confidence=confidence, seed=seed) if whole else None
-    return found | {"all": _shown(total), "faults_are_zero": faults_are_zero}
+    total = None
+    if marks and all(marks.values()):  # no list of marks is empty
+        total = mean_of_means(list(marks.values()), confidence=confidence, seed=seed)
+    return scores | {"all": _shown(total), "faults_are_zero": faults_are_zero}
 
 
 def _marks(rows: Sequence[Row], faults_are_zero: bool) -> list[float]:
-    marks = [r["rating"] for r in rows]
+    marks = (r["rating"] for r in rows)
     return [float(m or 0) for m in marks if m is not None or faults_are_zero]
 
 
@@ -202,7 +203,7 @@ def table_of(rows: Sequence[Row]) -> pd.DataFrame:
     """The rows as they are stored."""
     import pandas as pd
 
-    return pd.DataFrame(list(rows)).astype({"rating": "Int64"})
+    return pd.DataFrame(list(rows)).astype({"rating": "Int64"})  # whole numbers, or missing
 
 
 def write(rows: Sequence[Row], scores: dict[str, Any], out: Path) -> None:
@@ -218,10 +219,10 @@ def read(out: Path) -> tuple[list[Row], dict[str, Any]]:
     """Stored responses and scores. Raises UserError when there are none."""
     import pandas as pd
 
-    file, told = out / RESPONSES, out / SCORES
-    if not (file.is_file() and told.is_file()):
+    file, scores_file = out / RESPONSES, out / SCORES
+    if not (file.is_file() and scores_file.is_file()):
         raise UserError(f"{out}: no responses to judge.", hint="Run it without --rescore.")
     columns = ["id", "preference", "instruction", "response", "finished"]
     rows = pd.read_parquet(file, columns=columns).to_dict("records")
-    known: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
-    return [{str(k): v for k, v in row.items()} for row in rows], known
+    scores: dict[str, Any] = json.loads(scores_file.read_text(encoding="utf-8"))
+    return [{str(k): v for k, v in row.items()} for row in rows], scores

@@ -1,8 +1,8 @@
-"""What CODAL-Bench says to the model under test and to the judge, and how a mark is read.
+"""Prompts of CODAL-Bench for the model under test and for the judge, and how a mark is read.
 
 The protocol is that of the benchmark (a principle before the instruction; single answers
-marked from 1 to 10 beside a reference); the wording is ours, so marks compare with marks
-given under the same :data:`VERSION` only.
+marked from 1 to 10 beside a reference). The wording is ours, so marks compare only with marks
+given under the same :data:`VERSION`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 
 VERSION = "codal-1"
-"""Changes with any word below; recorded with every score."""
+"""Changes with any word below; it is recorded with every score."""
 
 PRINCIPLES = {
     "instruction-following": "Follow the instruction to the letter and explain any deviation.",
     "readability": "Write code that is easy to read, with clear names and helpful comments.",
-    "complexity": "Write code that is efficient in time and memory and no more complex than needed.",
+    "complexity": (
+        "Write code that is efficient in time and memory and no more complex than needed."
+    ),
     "style": "Write code that follows the conventions and idioms of its language.",
     "explanation": "Explain your code clearly, to the depth its reader needs.",
 }
@@ -37,13 +39,13 @@ _CRITERIA = {
     ),
     "style": (
         "Coding style",
-        "it is readable; it can be maintained and extended; it is efficient without tricks; it uses "
-        "the language's own conventions and idioms",
+        "it is readable; it can be maintained and extended; it is efficient without tricks; it "
+        "uses the language's own conventions and idioms",
     ),
     "explanation": (
         "Explanation",
-        "the explanation is clear; it is deep enough; it keeps to the code that was asked for; it is "
-        "accessible to someone who does not know the answer",
+        "the explanation is clear; it is deep enough; it keeps to the code that was asked for; it "
+        "is accessible to someone who does not know the answer",
     ),
 }
 _SYSTEM = (
@@ -70,6 +72,7 @@ Rating: 7
 
 # Response
 {response}"""
+# A line of its own, also "**Rating:** 7/10"; the example in the prompt above has the plain form.
 _RATING = re.compile(r"^\W*rating\W*?:\W*(\d{1,2})(?:\s*/\s*10)?\W*$", re.MULTILINE | re.IGNORECASE)
 
 
@@ -93,7 +96,7 @@ def question_of(
 
 
 def rating_of(judgement: str) -> int | None:
-    """The mark of a judgement, the last one if it thought aloud; None when there is none in
-    range."""
+    """The mark of a judgement; None without one from 1 to 10. The last one counts: judges that
+    think aloud change their mind."""
     marks = [int(mark) for mark in _RATING.findall(judgement)]
     return marks[-1] if marks and 1 <= marks[-1] <= 10 else None

@@ -1,7 +1,7 @@
 """Intervals and paired tests over problems: how far a score can be trusted.
 
-Problems are the units that are drawn again: samples of one problem are not independent.
-Nothing here knows policies or benchmarks.
+The bootstrap draws problems, not samples: samples of one problem are not independent. Nothing
+here knows policies or benchmarks.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES = 2000
-_ROWS = 200
-"""Resamples drawn at a time; bounds memory for benchmarks of thousands of problems."""
+_ROWS = 200  # resamples at a time: bounds memory for thousands of problems
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,14 @@ class Interval:
 
 
 def _means(values: NDArray[np.float64], resamples: int, seed: int) -> NDArray[np.float64]:
+    """Means of ``resamples`` draws with replacement of as many values as there are."""
     rng = np.random.default_rng(seed)
-    found = []
+    means = []
     for first in range(0, resamples, _ROWS):
         rows = min(_ROWS, resamples - first)
-        found.append(values[rng.integers(len(values), size=(rows, len(values)))].mean(axis=1))
-    return np.concatenate(found)
+        drawn = rng.integers(len(values), size=(rows, len(values)))  # [rows, problems]
+        means.append(values[drawn].mean(axis=1))  # [rows]
+    return np.concatenate(means)  # [resamples]
 
 
 def bootstrap(
@@ -50,7 +51,7 @@ def bootstrap(
         raise ValueError("an interval needs one value for each of at least one problem")
     if not np.isfinite(v).all():
         raise ValueError("an interval needs finite values")
-    tail = (1 - confidence) / 2
+    tail = (1 - confidence) / 2  # left out at either end
     low, high = np.quantile(_means(v, resamples, seed), [tail, 1 - tail])
     return Interval(float(v.mean()), float(low), float(high))
 
@@ -70,6 +71,7 @@ def paired_bootstrap(
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.shape != b.shape:
         raise ValueError(f"{a.shape} and {b.shape} values cannot be paired")
+    # Differences first: what makes a problem hard for both cancels out, so the interval is narrow.
     return bootstrap(a - b, confidence=confidence, seed=seed, resamples=resamples)
 
 
@@ -80,14 +82,15 @@ def mean_of_means(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Mean of the groups' means, with the interval of drawing anew within each group.
+    """Mean of the groups' means, with its interval; resampling is done within each group.
 
     Raises ValueError for no groups, and as :func:`bootstrap` for each.
     """
     if not groups:
         raise ValueError("a mean of means needs at least one group")
     values = [np.asarray(group, dtype=np.float64) for group in groups]
-    middle = [bootstrap(v, seed=seed, resamples=1).value for v in values]
+    middle = [bootstrap(v, seed=seed, resamples=1).value for v in values]  # checked, and the mean
+    # A seed for each group: with one, groups of equal size would be drawn alike.
     drawn = np.mean([_means(v, resamples, seed + i) for i, v in enumerate(values)], axis=0)
     tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
@@ -95,24 +98,26 @@ def mean_of_means(
 
 
 def wilson(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:
-    """A proportion with Wilson's score interval (Wilson 1927), which holds near 0 and 1 too.
+    """A proportion with Wilson's score interval (Wilson 1927), which is good near 0 and 1, too.
 
     Raises ValueError for no trials or for more successes than trials.
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} of {trials} is no proportion")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)  # 1.96 for 95 %
     share = successes / trials
     scale = 1 + z * z / trials
+    # The proportions p with |share - p| <= z sqrt(p (1 - p) / trials): middle +- half.
     middle = (share + z * z / (2 * trials)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    # At both ends the formula gives 0 and 1 except for rounding.
     low = 0.0 if successes == 0 else max(0.0, middle - half)
     high = 1.0 if successes == trials else min(1.0, middle + half)
     return Interval(share, low, high)
 
 
 def mcnemar(wins: int, losses: int) -> float:
-    """Two-sided p of the exact McNemar test: ``wins`` against ``losses`` is a fair coin's doing.
+    """Two-sided p of the exact McNemar test: are ``wins`` against ``losses`` those of a fair coin?
 
     ``wins`` and ``losses`` are problems that only the first or only the second solved; 1
     without either. Raises ValueError for negative counts.
@@ -121,4 +126,4 @@ def mcnemar(wins: int, losses: int) -> float:
         raise ValueError(f"{wins} wins and {losses} losses are no counts")
     n = wins + losses
     tail = sum(math.comb(n, i) for i in range(min(wins, losses) + 1))
-    return min(1.0, 2 * tail / (1 << n))
+    return min(1.0, 2 * tail / (1 << n))  # whole numbers up to the division: exact for any n

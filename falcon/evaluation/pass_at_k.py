@@ -1,6 +1,6 @@
 """pass@k: the chance that one of k samples solves a problem, estimated without bias from n.
 
-The estimator of HumanEval (Chen et al. 2021, eq. 1). Sampling and judging are done elsewhere.
+The estimator of HumanEval (Chen et al. 2021, eq. 1).
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ def pass_at_k(samples: ArrayLike, correct: ArrayLike, k: int) -> NDArray[np.floa
         raise ValueError(f"pass@{k} needs at least {max(k, 1)} samples of every problem")
     if (c < 0).any() or (c > n).any():
         raise ValueError("a count of correct samples is not within 0 to the number of samples")
-    # C(n-c, k) / C(n, k) as k factors; once fewer than k are wrong a factor is exactly 0.
-    missed: NDArray[Any] = np.ones(n.shape)
+    # C(n-c, k) / C(n, k) as k factors: the binomials themselves overflow for n of some hundreds.
+    # With fewer than k wrong samples one factor is exactly 0.
+    missed: NDArray[Any] = np.ones(n.shape)  # [problems]: chance that all k are wrong
     for j in range(k):
         missed *= np.maximum(n - c - j, 0) / (n - j)
     return 1.0 - missed
 
 
 def reported_ks(samples: int) -> tuple[int, ...]:
-    """The values of k reported for a number of samples a problem."""
+    """The values of k that are reported with that many samples of a problem."""
     return tuple(k for k in KS if k <= samples)

@@ -1,4 +1,4 @@
-"""Plan: which policy is to attempt which problems, cut into chunks with stable keys.
+"""Plan: which policy attempts which problems, cut into chunks with stable keys.
 
 Benchmarks are read and limited here, and adapters recognised by their weights. No model is
 loaded and nothing is generated.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from falcon.problems.problem import Problem
 
 BASE = "base"
-"""The policy that is the backbone as it was: no adapter, no memory."""
+"""The policy that is the bare backbone: no adapter, no memory."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Chunk:
 
 @dataclass
 class Benchmarks:
-    """Problems scored and those left out because their task is longer than a prompt may be."""
+    """By name: the problems to score, and the ids of those too long for a prompt. ``form`` is that
+    of their prompts."""
 
     form: Form = FORMS["chat"]
-    """How the problems are put to the model."""
     problems: dict[str, list[Problem]] = field(default_factory=dict)
     left_out: dict[str, list[str]] = field(default_factory=dict)
 
@@ -57,7 +57,8 @@ def benchmark_names(sources: Sequence[str]) -> list[str]:
 
 
 def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
-    """The problems of ``benchmark.names``; UserError for an unknown one or one that never fits."""
+    """The problems of ``benchmark.names``. Raises UserError for an unknown benchmark and for one
+    of which no problem fits into a prompt."""
     from falcon.policy.backbone import load_prompts
     from falcon.problems import load_benchmark
     from falcon.rollout import spread
@@ -67,12 +68,12 @@ def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
     benchmarks = Benchmarks(prompts.form)
     sources = settings.benchmark.names
     for name, source in zip(benchmark_names(sources), sources, strict=True):
-        wanted = settings.benchmark.difficulties
+        levels = settings.benchmark.difficulties
         problems = load_benchmark(source, data_dir)
-        eligible = [p for p in problems if not wanted or p.difficulty in wanted]
-        if wanted and not eligible:
+        eligible = [p for p in problems if not levels or p.difficulty in levels]
+        if levels and not eligible:
             raise UserError(
-                f"benchmark.difficulties: {source} has none of {', '.join(wanted)}.",
+                f"benchmark.difficulties: {source} has none of {', '.join(levels)}.",
                 hint=f"It has: {', '.join(sorted({p.difficulty for p in problems}))}.",
             )
         chosen = spread(eligible, settings.benchmark.limit)
@@ -89,16 +90,16 @@ def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
 
 
 def _with_examples(form: Form, settings: Settings) -> Form:
-    """The form with the worked examples it shows, out of the first benchmark that has them."""
+    """The form with its worked examples, from the first benchmark that has them."""
     from falcon.problems.sources import load_demonstrations
     from falcon.prompts.forms import SHOTS
 
     if not isinstance(form, FewShot):
         return form
     for source in settings.benchmark.names:
-        known = {p.id: p for p in load_demonstrations(source)}
-        if all(each in known for each in SHOTS):
-            return FewShot(tuple(known[each] for each in SHOTS))
+        shown = {p.id: p for p in load_demonstrations(source)}
+        if all(each in shown for each in SHOTS):
+            return FewShot(tuple(shown[each] for each in SHOTS))
     raise UserError(
         "policy.prompt: few-shot: no benchmark holds tasks 2, 3 and 4 of MBPP, its examples.",
         hint="Score mbpp:PATH, or choose another prompt.",
@@ -106,7 +107,7 @@ def _with_examples(form: Form, settings: Settings) -> Form:
 
 
 def adapter_digest(name: str, folder: Path | None) -> str:
-    """Digest of an adapter's weights file; "" for the bare backbone. UserError when it is absent."""
+    """Digest of an adapter's weights; "" for the bare backbone. Raises UserError without them."""
     if folder is None:
         return ""
     try:
@@ -119,12 +120,13 @@ def adapter_digest(name: str, folder: Path | None) -> str:
 
 
 def same_as(digests: Mapping[str, str]) -> dict[str, str]:
-    """Policies that are another one before them, weight for weight -> that one; never ``base``."""
-    first: dict[str, str] = {}
+    """Policies whose weights an earlier one has -> that one. Never ``base``, which differs by its
+    memory, too."""
+    first: dict[str, str] = {}  # digest -> first policy that has it
     return {
-        name: first[found]
-        for name, found in digests.items()
-        if name != BASE and first.setdefault(found, name) != name
+        name: first[weights]
+        for name, weights in digests.items()
+        if name != BASE and first.setdefault(weights, name) != name
     }
 
 
@@ -139,10 +141,11 @@ def make_plan(
     digests: Mapping[str, str],
     memory: LongTermMemory | None,
 ) -> list[Chunk]:
-    """Chunks of one batch each, long tasks first so that a batch holds prompts of like length."""
+    """Chunks of one batch each, sorted by length, so that the prompts of a batch are alike long."""
     from falcon import __version__
 
     b = settings.benchmark
+    # All that decides the samples of any chunk; the seed is in the chunk's own part of the key.
     basis = {
         "version": __version__,
         "prompt": benchmarks.form.key,
@@ -152,6 +155,7 @@ def make_plan(
         "memory": settings.memory.model_dump(mode="json"),
         "memory_digest": memory.digest() if memory is not None else "",
         "adaptation": settings.train.meta.model_dump(include={"inner_lr", "inner_steps"}),
+        # Which problems are scored does not change the samples of one.
         "sampling": b.model_dump(mode="json", exclude={"names", "limit", "difficulties"}),
     }
     width = max(1, b.batch_size // b.samples)
@@ -163,9 +167,9 @@ def make_plan(
             for first in range(0, len(order), width):
                 part = tuple(order[first : first + width])
                 ids = [p.id for p in part]
-                # The same random numbers for every policy: the comparison is paired.
-                seed = int(digest([settings.seed, name, ids])[:15], 16)
-                told = [p.model_dump(mode="json") for p in part]
-                key = digest([basis, adapter, recalled, seed, told])
+                # Equal random numbers for every policy, as the comparison is paired.
+                seed = int(digest([settings.seed, name, ids])[:15], 16)  # 60 bits
+                contents = [p.model_dump(mode="json") for p in part]
+                key = digest([basis, adapter, recalled, seed, contents])
                 chunks.append(Chunk(policy, name, part, seed, key))
     return chunks

@@ -1,7 +1,7 @@
 """Report: the scores and the programs behind them as one HTML file.
 
-Self-contained (no script, no font or file from elsewhere), light and dark by the reader's
-setting, and equal bytes for equal input. It shows what it is given and computes no score.
+Self-contained (no script, no font or file from elsewhere), light or dark by the reader's
+setting, and equal bytes for equal input. It computes no score.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 TEMPLATE = "report.html.j2"
 SHOWN = 25
-"""Problems gained and lost that are shown for a comparison, each way."""
+"""Problems that are shown for a comparison: so many gained, and so many lost."""
 
 
 def write_report(
     scores: Mapping[str, Any], samples: pd.DataFrame, curves: pd.DataFrame | None, out: Path
 ) -> None:
-    """Write ``out`` from ``scores.json``'s tree and the samples table; ``curves`` of training if any."""
+    """Write ``out`` from the tree of ``scores.json``, samples and curves of training, if any."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from falcon.evaluation import plots
@@ -33,7 +33,7 @@ def write_report(
     environment = Environment(
         loader=PackageLoader("falcon.evaluation", "."),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=StrictUndefined,  # a misspelt name in the template is an error, not a blank
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -63,22 +63,22 @@ def write_report(
 def changed(samples: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
     """Problems that ``first`` solves more often than ``second`` (gained) or less often (lost).
 
-    For each, one program of both: a passing one of the better policy and a failing one of
-    the other.
+    Each comes with a passing program of the better policy and a failing one of the other.
     """
     good = judged(samples)
     passed = (good["outcome"] == Outcome.PASS.value).rename("passed")
     keys = [good["suite"], good["problem_id"], good["policy"]]
+    # A row a problem, a column a policy; NaN where none of its samples was judged.
     rate = passed.groupby(keys, sort=False).mean().unstack("policy")
-    found: dict[str, Any] = {"first": first, "second": second, "gained": [], "lost": []}
+    changes: dict[str, Any] = {"first": first, "second": second, "gained": [], "lost": []}
     if first not in rate or second not in rate:
-        return found | {"more": {"gained": 0, "lost": 0}}
+        return changes | {"more": {"gained": 0, "lost": 0}}
     difference = (rate[first] - rate[second]).dropna()
     counts = {"gained": int((difference > 0).sum()), "lost": int((difference < 0).sum())}
     for kind, sign in (("gained", 1), ("lost", -1)):
         for benchmark, problem in difference[difference * sign > 0].index[:SHOWN]:
             here = good[(good["suite"] == benchmark) & (good["problem_id"] == problem)]
-            found[kind].append(
+            changes[kind].append(
                 {
                     "benchmark": benchmark,
                     "problem": problem,
@@ -89,13 +89,14 @@ def changed(samples: pd.DataFrame, first: str, second: str) -> dict[str, Any]:
                     ],
                 }
             )
-    return found | {"more": {k: n - len(found[k]) for k, n in counts.items()}}
+    return changes | {"more": {k: n - len(changes[k]) for k, n in counts.items()}}
 
 
 def _example(problem: pd.DataFrame, policy: str, *, want_pass: bool) -> dict[str, Any]:
-    mine = problem[problem["policy"] == policy]
-    wanted = mine[(mine["outcome"] == Outcome.PASS.value) == want_pass]
-    row = (wanted if len(wanted) else mine).iloc[0]
+    """One program of the policy: passing or not as wanted, any if there is none such."""
+    samples = problem[problem["policy"] == policy]
+    preferred = samples[(samples["outcome"] == Outcome.PASS.value) == want_pass]
+    row = (preferred if len(preferred) else samples).iloc[0]
     error = str(row["error_type"] or "")
     if error and int(row["error_line"]):
         error += f" on line {int(row['error_line'])}"
@@ -112,6 +113,7 @@ def _example(problem: pd.DataFrame, policy: str, *, want_pass: bool) -> dict[str
 
 
 def _faults(samples: pd.DataFrame) -> list[dict[str, str]]:
+    """The samples that the sandbox could not judge."""
     bad = samples[samples["outcome"] == Outcome.SANDBOX_ERROR.value]
     columns = ["policy", "problem_id", "error_message"]
     return [dict(zip(columns, map(str, row), strict=True)) for row in bad[columns].to_numpy()]
@@ -126,4 +128,5 @@ def _number(value: float | None) -> str:
 
 
 def _signed(value: float | None, scale: float = 1.0, digits: int = 3) -> str:
+    # A true minus sign is as wide as the plus.
     return "–" if value is None else f"{scale * value:+.{digits}f}".replace("-", "−")

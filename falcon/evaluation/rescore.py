@@ -1,12 +1,13 @@
 """Rescore: judge the stored samples of a benchmark again, without the model.
 
-Programs are cut out of the stored completions anew, run, assessed and scored, so that a
-change of extraction, sandbox, tests or rewards shows on old samples. What was generated and
-which policies there are stays as it was.
+Programs are extracted from the stored completions, run, assessed and scored anew, so that a
+change of extraction, sandbox, tests or rewards shows on old samples. Completions and policies
+stay as they were.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,15 +46,13 @@ def rescore(
     ``settings.benchmark.names`` must name every benchmark of the samples. Raises UserError when
     there are no samples, or a sample's problem is in none of the benchmarks.
     """
-    import json
-
     import pandas as pd
 
-    file, told = out / "samples.parquet", out / "scores.json"
-    if not (file.is_file() and told.is_file()):
+    file, scores_file = out / "samples.parquet", out / "scores.json"
+    if not (file.is_file() and scores_file.is_file()):
         raise UserError(f"{out}: no samples to score.", hint="Run the benchmark without --rescore.")
     before = pd.read_parquet(file)
-    known = json.loads(told.read_text(encoding="utf-8"))
+    stored = json.loads(scores_file.read_text(encoding="utf-8"))
     sources = settings.benchmark.names
     problems = {
         (name, p.id): p
@@ -65,15 +64,16 @@ def rescore(
     ]
     if missing:
         benchmark, problem = missing[0]
+        names = ", ".join(dict.fromkeys(before["suite"]))
         raise UserError(
             f"{file}: `{problem}` of `{benchmark}` is in no benchmark named.",
-            hint=f"Name the benchmarks of the samples: {', '.join(dict.fromkeys(before['suite']))}.",
+            hint=f"Name the benchmarks of the samples: {names}.",
         )
     form = _form(file, before)
     frame = sample_table(_judged(settings, form, before, problems, memory, monitor))
     about = {
         name: {key: value for key, value in policy.items() if key != "suites"}
-        for name, policy in known["policies"].items()
+        for name, policy in stored["policies"].items()
     }
     scored = score_samples(
         frame,
@@ -82,14 +82,16 @@ def rescore(
         confidence=settings.gate.confidence,
         seed=settings.seed,
     )
-    kept = {k: known[k] for k in ("decoding", "model", "memory_digest", "left_out") if k in known}
+    # Of when the samples were generated, whatever the settings say now.
+    keys = ("decoding", "model", "memory_digest", "left_out")
+    kept = {key: stored[key] for key in keys if key in stored}
     scores = {**head(settings, memory, Benchmarks(form)), **kept, **scored}
     write_results(frame, scores, None, out)
     return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored))
 
 
 def _form(file: Path, before: pd.DataFrame) -> Form:
-    """The form of prompts that the samples answer, which says where the programs are in them."""
+    """The form of the prompts that were answered: it says where the programs stand in answers."""
     versions = sorted(set(before["prompt_version"]))
     if len(versions) != 1:
         raise UserError(
@@ -130,9 +132,10 @@ def _judged(
     with Sandbox(settings) as sandbox:
         examiner = Examiner(settings.feedback, sandbox, make_judge(settings.feedback))
         attempts = examiner.examine(drafts, error_share_of(settings, memory), monitor)
-    found = []
+    rescored = []
     for ((policy, benchmark, _), rows), group in zip(groups, attempts, strict=True):
         for (_, old), attempt in zip(rows.iterrows(), group, strict=True):
+            # Token ids are not stored, so their number is taken from the old row.
             kept = {k: old[k] for k in ("sample", "tokens", "prompt_version")}
-            found.append({"policy": policy, **sample_row(benchmark, attempt), **kept})
-    return found
+            rescored.append({"policy": policy, **sample_row(benchmark, attempt), **kept})
+    return rescored

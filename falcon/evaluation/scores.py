@@ -1,8 +1,8 @@
 """Scores: from the table of judged samples to ``scores.json``.
 
 Means with intervals for each policy and benchmark, and paired comparisons of policies over the
-same problems. Samples that the sandbox failed to judge are counted and left out. Reads a
-table and returns plain data; nothing is generated, run or written here.
+same problems. Samples that the sandbox failed to judge are counted and left out. Stored columns
+and JSON keys say ``suite`` where the code says benchmark. Nothing is generated, run or written.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ APPS_SHARES = {
 }
 """Problems of each level in APPS's test split (1000, 3000 and 1000)."""
 
-DIGITS = 6
+DIGITS = 6  # decimals of every stored number
 
 
 def rounded(value: float) -> float:
-    """Six decimals and no negative zero: equal on every machine where it can be."""
-    return round(float(value), DIGITS) + 0.0
+    """Six decimals, so that machines that differ in the last bits store equal numbers."""
+    return round(float(value), DIGITS) + 0.0  # -0.0 + 0.0 is 0.0
 
 
 def judged(frame: pd.DataFrame) -> pd.DataFrame:
@@ -50,10 +50,12 @@ def judged(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["outcome"] != Outcome.SANDBOX_ERROR.value]
 
 
-def _interval(found: Interval | None, name: str) -> dict[str, float | None]:
-    if found is None:
+def _shown(interval: Interval | None, name: str) -> dict[str, float | None]:
+    """An interval as JSON, its estimate called ``name``; None: nothing was judged."""
+    if interval is None:
         return {name: None, "low": None, "high": None}
-    return {name: rounded(found.value), "low": rounded(found.low), "high": rounded(found.high)}
+    value, low, high = map(rounded, (interval.value, interval.low, interval.high))
+    return {name: value, "low": low, "high": high}
 
 
 def _by_problem(frame: pd.DataFrame, column: str) -> pd.Series[float]:
@@ -72,7 +74,7 @@ def _solved(frame: pd.DataFrame, *, base: bool = False) -> pd.DataFrame:
 
 def _share_of_tests(frame: pd.DataFrame) -> pd.Series[float]:
     """The test-case average of APPS: the share of a problem's tests that pass."""
-    tests = (frame["n_pass"] + frame["n_fail"]).clip(lower=1)
+    tests = (frame["n_pass"] + frame["n_fail"]).clip(lower=1)  # 0: ended before the first test
     return _by_problem(frame.assign(share=frame["n_pass"] / tests), "share")
 
 
@@ -90,23 +92,24 @@ class Scorer:
     def passes(self, frame: pd.DataFrame, k: int, *, base: bool = False) -> dict[str, float | None]:
         """pass@k over problems with at least k judged samples.
 
-        One sample a problem is a proportion and gets Wilson's interval; several get the
+        With one sample of each problem it is a proportion and gets Wilson's interval, else the
         bootstrap over problems.
         """
         counts = _solved(frame, base=base)
         counts = counts[counts["n"] >= k]
         if counts.empty:
-            return _interval(None, "value")
+            return _shown(None, "value")
         if (counts["n"] == 1).all():
-            found = wilson(int(counts["c"].sum()), len(counts), confidence=self.confidence)
-            return _interval(found, "value")
-        return _interval(self._mean(pass_at_k(counts["n"], counts["c"], k)), "value")
+            share = wilson(int(counts["c"].sum()), len(counts), confidence=self.confidence)
+            return _shown(share, "value")
+        return _shown(self._mean(pass_at_k(counts["n"], counts["c"], k)), "value")
 
     def benchmark(self, frame: pd.DataFrame) -> dict[str, Any]:
         """Scores of one policy on one benchmark, from its rows of the samples table."""
         good = judged(frame)
-        coarse = good["outcome"].map(lambda o: Outcome(o).coarse)
+        coarse = good["outcome"].map(lambda o: Outcome(o).coarse)  # class of eq. 7 by sample
         levels = [d for d in Difficulty if (good["difficulty"] == d.value).any()]
+        # Of all samples: a fault of the sandbox must not take a k out of the report.
         most = int(frame.groupby("problem_id").size().max()) if len(frame) else 0
         return {
             "problems": int(good["problem_id"].nunique()),
@@ -114,7 +117,7 @@ class Scorer:
             **{f"pass@{k}": self.passes(good, k) for k in reported_ks(most)},
             **self._base(good, most),
             **self._weighted(good, levels),
-            "tests_passed": _interval(self._mean(_share_of_tests(good)), "mean"),
+            "tests_passed": _shown(self._mean(_share_of_tests(good)), "mean"),
             "by_difficulty": {
                 level.value: {
                     "problems": int(part["problem_id"].nunique()),
@@ -127,7 +130,7 @@ class Scorer:
                 name: rounded((coarse == name).mean()) if len(good) else None for name in CLASSES
             },
             **{
-                name: _interval(self._mean(_by_problem(good, column)), "mean")
+                name: _shown(self._mean(_by_problem(good, column)), "mean")
                 for name, column in TERMS.items()
             },
             "faults": len(frame) - len(good),
@@ -136,7 +139,7 @@ class Scorer:
         }
 
     def _base(self, good: pd.DataFrame, most: int) -> dict[str, Any]:
-        """pass@k by the tests of the original benchmark, where all problems say which."""
+        """pass@k by the original benchmark's tests, if all problems say which these are."""
         if "passed_base" not in good or not len(good) or good["passed_base"].isna().any():
             return {}
         return {"base": {f"pass@{k}": self.passes(good, k, base=True) for k in reported_ks(most)}}
@@ -147,21 +150,21 @@ class Scorer:
             return {}
         parts = {level: good[good["difficulty"] == level.value] for level in levels}
         values = {level: self.passes(part, 1)["value"] for level, part in parts.items()}
-        known = [APPS_SHARES[level] * v for level, v in values.items() if v is not None]
-        return {"all_weighted": rounded(sum(known))} if len(known) == len(levels) else {}
+        terms = [APPS_SHARES[level] * v for level, v in values.items() if v is not None]
+        return {"all_weighted": rounded(sum(terms))} if len(terms) == len(levels) else {}
 
     def compare(self, first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
         """Paired differences, first minus second, over the problems judged for both.
 
-        Wins and losses are problems of which one policy solved a greater share of samples.
+        A win is a problem of which the first policy solved a greater share of its samples.
         """
         a, b = judged(first), judged(second)
         counts = [_solved(part) for part in (a, b)]
-        rates = [part["c"] / part["n"] for part in counts]
+        rates = [part["c"] / part["n"] for part in counts]  # by problem id
         ids = [i for i in rates[0].index if i in rates[1].index]
-        x, y = (np.asarray(r.loc[ids], dtype=np.float64) for r in rates)
+        x, y = (np.asarray(r.loc[ids], dtype=np.float64) for r in rates)  # [problems of both]
         wins, losses = int((x > y).sum()), int((x < y).sum())
-        found: dict[str, Any] = {
+        comparison: dict[str, Any] = {
             "problems": len(ids),
             "pass_rate": {
                 **self._difference(x, y),
@@ -174,14 +177,15 @@ class Scorer:
             x, y = (
                 np.asarray(_by_problem(part, column).loc[ids], dtype=np.float64) for part in (a, b)
             )
-            found[name] = self._difference(x, y)
-        return found
+            comparison[name] = self._difference(x, y)
+        return comparison
 
     def _difference(self, x: Any, y: Any) -> dict[str, float | None]:
         if not len(x):
-            return _interval(None, "difference")
-        found = paired_bootstrap(x, y, confidence=self.confidence, seed=self.seed)
-        return _interval(found, "difference")
+            return _shown(None, "difference")
+        return _shown(
+            paired_bootstrap(x, y, confidence=self.confidence, seed=self.seed), "difference"
+        )
 
 
 def score_samples(
@@ -194,17 +198,17 @@ def score_samples(
 ) -> dict[str, Any]:
     """``policies`` and ``comparisons`` of ``scores.json``.
 
-    ``about`` says of each policy what goes beside its scores (digest, whether it recalls).
-    The trained policy is compared with every other one.
+    ``about`` has what is stored of each policy beside its scores (digest, whether it recalls).
+    The policy ``trained`` is compared with every other one.
     """
     scorer = Scorer(confidence=confidence, seed=seed)
     rows = {p: frame[frame["policy"] == p] for p in about}
     policies = {
         p: {
-            **known,
+            **stored,
             "suites": {b: scorer.benchmark(rows[p][rows[p]["suite"] == b]) for b in benchmarks},
         }
-        for p, known in about.items()
+        for p, stored in about.items()
     }
     comparisons = {}
     for other in about:
@@ -219,17 +223,17 @@ def score_samples(
 
 
 def flat_metrics(scores: dict[str, Any]) -> dict[str, float]:
-    """The figures of a run for a tracker: "humaneval/trained/pass@1", "pooled/trained-base/reward"."""
-    found: dict[str, float | None] = {}
-    for policy, known in scores["policies"].items():
-        for benchmark, s in known["suites"].items():
+    """For a tracker: "humaneval/trained/pass@1", "pooled/trained-base/reward" and others alike."""
+    metrics: dict[str, float | None] = {}
+    for policy, about in scores["policies"].items():
+        for benchmark, s in about["suites"].items():
             at = f"{benchmark}/{policy}"
-            found |= {f"{at}/{k}": v["value"] for k, v in s.items() if k.startswith("pass@")}
-            found |= {f"{at}/{name}": s[name]["mean"] for name in TERMS}
-            found |= {f"{at}/{name}": s[name] for name in ("faults", "tampered", "tokens")}
+            metrics |= {f"{at}/{k}": v["value"] for k, v in s.items() if k.startswith("pass@")}
+            metrics |= {f"{at}/{name}": s[name]["mean"] for name in TERMS}
+            metrics |= {f"{at}/{name}": s[name] for name in ("faults", "tampered", "tokens")}
     for pair, by_benchmark in scores["comparisons"].items():
         for benchmark, s in by_benchmark.items():
             for name in ("pass_rate", *TERMS):
-                found[f"{benchmark}/{pair}/{name}"] = s[name]["difference"]
-            found[f"{benchmark}/{pair}/p_mcnemar"] = s["pass_rate"]["p_mcnemar"]
-    return {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}
+                metrics[f"{benchmark}/{pair}/{name}"] = s[name]["difference"]
+            metrics[f"{benchmark}/{pair}/p_mcnemar"] = s["pass_rate"]["p_mcnemar"]
+    return {k: float(v) for k, v in metrics.items() if v is not None and math.isfinite(v)}

@@ -220,11 +220,9 @@ class VectorIndex:
             self._put(self._ids[: len(self)], show)
         self._mark_settled(records, digest)
 
-    def clear(self, show: Show | None = None) -> None:
-        """Forget all texts, so that the next ``settle`` rebuilds the collection.
-
-        On a server all texts are written again instead, since others may be reading it.
-        """
+    def begin_rebuild(self, show: Show | None = None) -> None:
+        """Forget all texts, so that the next ``settle`` rebuilds the collection. On a server write
+        all texts again instead, since others may be reading it."""
         if self._shared:
             self._put(self._ids[: len(self)], show)
         elif not self.exact:

@@ -166,7 +166,7 @@ class Log:
             if path.name != segment_name(number):
                 raise UserError(
                     f"{self.folder}: {segment_name(number)} is missing.",
-                    hint=f"Restore it (`dvc checkout {self.folder}`) or make it anew.",
+                    hint=f"Restore it (`dvc checkout {self.folder}`) or seed a new memory.",
                 )
         return segments
 
@@ -185,7 +185,7 @@ class Log:
                 if payload is None or not (ended or last):
                     raise UserError(
                         f"{path}, line {number}: damaged record.",
-                        hint=f"Restore it (`dvc checkout {self.folder}`) or make it anew.",
+                        hint=f"Restore it (`dvc checkout {self.folder}`) or seed a new memory.",
                     )
                 if visit is not None:
                     visit(payload, path, number)

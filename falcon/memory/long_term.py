@@ -288,7 +288,7 @@ class LongTermMemory:
         """Build the index again from the vectors that are stored; only texts without one are
         embedded. A killed build resumes at the next opening. ``show`` as in update_index."""
         index = self._opened_index()
-        index.clear(show)
+        index.begin_rebuild(show)
         self._grow(index, show)
         index.settle(*self._covered, show=show)
         return index

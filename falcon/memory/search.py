@@ -147,9 +147,8 @@ class Search:
         if not candidates:
             return []
         ids = self.metadata.text_ids
-        rows = self.index.vectors.take([ids[c.text] for c in candidates]).astype(
-            np.float64
-        )  # [c, d]
+        rows = self.index.vectors.take([ids[c.text] for c in candidates])  # [candidates, dim]
+        rows64 = rows.astype(np.float64)
         relevance = np.array([c.cosine for c in candidates])
         picked: list[int] = []
         likeness = np.full(len(candidates), -1.0)  # greatest cosine to a choice so far
@@ -158,5 +157,5 @@ class Search:
             worth[picked] = -np.inf
             best = int(np.argmax(np.round(worth, 6)))  # the first of equal ones
             picked.append(best)
-            likeness = np.maximum(likeness, rows @ rows[best])
+            likeness = np.maximum(likeness, rows64 @ rows64[best])
         return [candidates[i] for i in sorted(picked)]

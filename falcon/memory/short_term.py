@@ -58,8 +58,8 @@ class ShortTermMemory:
         """Positions of up to ``n`` different entries, uniformly, of one problem or of all.
 
         Positions count back from the newest, -1, so that a caller can use them on its own list of
-        what it recorded, although this memory drops old entries. They depend only on the generator and
-        the number of entries.
+        what it recorded, although this memory drops old entries. They depend only on the
+        generator and the number of entries.
         """
         size = len(self._all if problem_id is None else self._groups.get(problem_id, ()))
         if not size or n < 1:

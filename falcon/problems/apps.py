@@ -10,7 +10,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from falcon.problems.fault import FieldFault, RowRefused
+from falcon.errors import RowRefused
+from falcon.problems.fault import FieldFault
 from falcon.problems.problem import Difficulty, Problem, Split
 from falcon.problems.syntax import defined_names, parse
 from falcon.suite import Call, CallSuite, Run, StdinSuite

@@ -44,9 +44,9 @@ class Entry:
 
     def fault(self, field: str, message: str) -> ProblemFault:
         """A fault of this problem, in the file and field that hold ``field`` of a Problem."""
-        theirs = field_in(self.format, field)
-        file = self.file if self.row else file_of(self.file, theirs)
-        return ProblemFault(file, self.row, theirs, f"`{self.problem.id}`: {message}")
+        file_field = field_in(self.format, field)
+        file = self.file if self.row else file_of(self.file, file_field)
+        return ProblemFault(file, self.row, file_field, f"`{self.problem.id}`: {message}")
 
     @property
     def place(self) -> str:

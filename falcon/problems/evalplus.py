@@ -14,8 +14,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from falcon.errors import UserError
-from falcon.problems.fault import RowRefused
+from falcon.errors import RowRefused, UserError
 from falcon.problems.problem import Difficulty, Problem, Split
 from falcon.suite import Call, CallSuite, Rule
 

@@ -21,12 +21,6 @@ FieldFault = tuple[str, str]
 """Field and message. The reader of the file adds the file and the row."""
 
 
-class RowRefused(Exception):
-    """A row that is no problem; ``args`` are its field faults."""
-
-    args: tuple[FieldFault, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class ProblemFault:
     """What is wrong in ``file`` at ``row`` (line, or position in an array, from 1; 0: the

@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from falcon.errors import RowRefused
 from falcon.problems.apps import read_apps
 from falcon.problems.apps_folder import read_folders
 from falcon.problems.evalplus import read_evalplus
-from falcon.problems.fault import ProblemFault, RowRefused, validation_faults
+from falcon.problems.fault import ProblemFault, validation_faults
 from falcon.problems.formats import field_in, format_of, looks_like, wrong_format
 from falcon.problems.humaneval import read_humaneval
 from falcon.problems.jsonl import read_jsonl

@@ -84,11 +84,11 @@ def looks_like(row: Mapping[str, Any]) -> str:
     return _ADVICE[format_of(row)]
 
 
-def wrong_format(file: Path, found: str, *allowed: str) -> list[ProblemFault]:
+def wrong_format(file: Path, name: str, *allowed: str) -> list[ProblemFault]:
     """One fault for the whole file when its rows are clearly of a format that is not allowed."""
-    if not found or found in allowed:
+    if not name or name in allowed:
         return []
-    return [ProblemFault(file, 0, "", _ADVICE[found])]
+    return [ProblemFault(file, 0, "", _ADVICE[name])]
 
 
 def field_in(name: str, field: str) -> str:
@@ -96,7 +96,7 @@ def field_in(name: str, field: str) -> str:
 
     Positions are kept where both sides have them: the asserts of MBPP.
     """
-    for part, theirs in _FIELDS.get(name, {}).items():
+    for part, file_field in _FIELDS.get(name, {}).items():
         if field == part or field.startswith(f"{part}."):
-            return theirs + field[len(part) :] if part == "tests.asserts" else theirs
+            return file_field + field[len(part) :] if part == "tests.asserts" else file_field
     return field

@@ -106,8 +106,8 @@ def _shared_runs(
                 first.setdefault(position, run)
         for position in sorted(first):
             place, text = first[position]
-            theirs = held_out[position].id
-            yield Leak(problem.id, theirs, "ngram", text, None, place, number, position)
+            held_out_id = held_out[position].id
+            yield Leak(problem.id, held_out_id, "ngram", text, None, place, number, position)
 
 
 def _without_boilerplate(positions: list[int], sets: Sequence[str]) -> list[int]:

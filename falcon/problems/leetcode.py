@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from falcon.problems.fault import RowRefused
+from falcon.errors import RowRefused
 from falcon.problems.problem import Difficulty, Problem, Split
 from falcon.suite import CodeSuite
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from falcon.errors import UserError
-from falcon.problems.fault import FieldFault, RowRefused, validation_faults
+from falcon.errors import RowRefused, UserError
+from falcon.problems.fault import FieldFault, validation_faults
 from falcon.problems.problem import Difficulty, Problem, Split
 from falcon.problems.rows import Row
 from falcon.problems.syntax import called_function, defined_functions, parse

@@ -115,14 +115,15 @@ def find_overlap(
 
 
 def _touched(name: str, size: int, leaks: Sequence[Leak], sets: Sequence[str]) -> BenchmarkOverlap:
-    mine = [leak for leak in leaks if sets[leak.held_out] == name]
+    own = [leak for leak in leaks if sets[leak.held_out] == name]
 
     def count(side: str) -> Counts:
-        kinds = [
-            {getattr(leak, side) for leak in mine if leak.kind in wanted}
-            for wanted in (("ngram",), ("embedding",), ("ngram", "embedding"))
-        ]
-        return Counts(*map(len, kinds))
+        # Sets, since one problem may have several leaks, and "either" is less than the sum.
+        positions = (
+            {getattr(leak, side) for leak in own if leak.kind in kinds}
+            for kinds in (("ngram",), ("embedding",), ("ngram", "embedding"))
+        )
+        return Counts(*map(len, positions))
 
     return BenchmarkOverlap(name, size, count("held_out"), count("train"))
 

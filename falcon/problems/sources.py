@@ -232,18 +232,18 @@ def load_held_out(name: str, settings: Settings, data_dir: Path) -> list[Problem
     return problems
 
 
-def find_problem(wanted: str, settings: Settings, data_dir: Path) -> Problem:
+def find_problem(problem_id: str, settings: Settings, data_dir: Path) -> Problem:
     """The problem with that id. Raises UserError that names the nearest ids."""
     names = [*settings.data.sources]
     names += [name for name in settings.benchmark.names if name not in names]
     # The source that the id names first: files of the others may not be on this machine.
-    names.sort(key=lambda name: name.partition(":")[0] != wanted.partition("/")[0])
+    names.sort(key=lambda name: name.partition(":")[0] != problem_id.partition("/")[0])
     ids: list[str] = []
     for name in names:
         for problem in load_any(name, settings, data_dir):
-            if problem.id == wanted:
+            if problem.id == problem_id:
                 return problem
             ids.append(problem.id)
-    near = difflib.get_close_matches(wanted, ids, n=3)
+    near = difflib.get_close_matches(problem_id, ids, n=3)
     hint = f"Near: {', '.join(near)}." if near else "`falcon problems list` shows them."
-    raise UserError(f"There is no problem `{wanted}` in {', '.join(names)}.", hint=hint)
+    raise UserError(f"There is no problem `{problem_id}` in {', '.join(names)}.", hint=hint)

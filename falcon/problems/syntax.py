@@ -82,7 +82,7 @@ def reference_faults(problem: Problem) -> list[FieldFault]:
     if called and problem.entry_point and called != problem.entry_point:
         message = f"`{called}` is not the problem's entry_point `{problem.entry_point}`"
         faults.append(("tests.entry_point", message))
-    wanted = called or ("" if tests.kind == "stdin" else problem.entry_point)
+    entry_point = called or ("" if tests.kind == "stdin" else problem.entry_point)
     for number, code in enumerate(problem.solutions):
         field = f"solutions.{number}"
         try:
@@ -90,8 +90,8 @@ def reference_faults(problem: Problem) -> list[FieldFault]:
         except SyntaxError as error:
             faults.append((field, f"the reference does not parse{_where(error)}"))
             continue
-        if wanted and wanted not in defined_names(tree):
-            faults.append((field, f"the reference does not define the entry point `{wanted}`"))
+        if entry_point and entry_point not in defined_names(tree):
+            faults.append((field, f"the reference does not define the entry point `{entry_point}`"))
     return faults
 
 

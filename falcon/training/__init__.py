@@ -1,6 +1,8 @@
 """Training: MRLF (Algorithm 1), its losses, checkpoints and the loop around it."""
 
 from falcon.training.run.checkpoint import saved_run_id
-from falcon.training.run.loop import TrainResult, dry_run, train
+from falcon.training.run.loop import train
+from falcon.training.run.memory_check import dry_run
+from falcon.training.run.result import TrainResult
 
 __all__ = ["TrainResult", "dry_run", "saved_run_id", "train"]

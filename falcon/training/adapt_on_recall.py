@@ -1,33 +1,29 @@
-"""Recall into the weights: theta_i for a task of which nobody has seen a test's outcome.
+"""Recall into the weights: theta_i for a task without test results.
 
-Algorithm 1 adapts theta to a task on a mini-batch of both memories. Where a model is used there
-are no samples of the task with outcomes, so short-term memory is empty; what is left is what
-long-term memory recalls for the task (eq. 6). Recalled programs that passed count as ground truth:
-one inner step (eq. 3) on their supervised loss (eq. 2) gives theta_i. Training draws the inner
-mini-batch alike, so theta is trained for this. Nothing of the task's own solution or tests enters,
-and nothing is kept: the next task starts from theta.
+Algorithm 1 adapts theta to a task on a mini-batch of both memories. Where a model is used, no
+samples of the task have been run, so short-term memory is empty. What is left is what long-term
+memory recalls for the task (eq. 6). Recalled programs that passed count as ground truth: inner
+steps (eq. 3) on their supervised loss (eq. 2) give theta_i. Training makes its inner mini-batch
+the same way, so theta is trained for this. Nothing of the task's own solution or tests enters, and
+nothing is kept: the next task starts from theta.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
+from falcon.config import Settings
+from falcon.memory import LongTermMemory
 from falcon.memory.recall import recall_hits
-from falcon.policy.adapter import cast
+from falcon.policy.adapter import Pairs, cast
+from falcon.policy.policy import Policy
+from falcon.problems.problem import Problem
+from falcon.rollout import Clock, Phase
 from falcon.training.batches.items import Item, Sample, items_of, sl_sample
 from falcon.training.inner_loop import adapt
-
-if TYPE_CHECKING:
-    from falcon.config import Settings
-    from falcon.memory import LongTermMemory
-    from falcon.policy.adapter import Pairs
-    from falcon.policy.policy import Policy
-    from falcon.problems.problem import Problem
-    from falcon.rollout import Clock, Phase
 
 
 def into_weights(settings: Settings, memory: LongTermMemory | None, phase: Phase) -> bool:
@@ -37,16 +33,12 @@ def into_weights(settings: Settings, memory: LongTermMemory | None, phase: Phase
 
 
 def recalled_samples(
-    policy: Policy,
-    settings: Settings,
-    problem: Problem,
-    memory: LongTermMemory,
-    phase: Phase,
+    policy: Policy, settings: Settings, problem: Problem, memory: LongTermMemory, phase: Phase
 ) -> list[Sample]:
-    """Up to ``memory.top_k`` recalled programs as supervised samples, each for the prompt of its task.
+    """Up to ``memory.top_k`` recalled programs as supervised samples, each for its own prompt.
 
-    One a task. None of ``problem`` itself, in an evaluation none of the same statement under
-    another name either, and none whose task is longer than a prompt may be.
+    One program a task. None of ``problem`` itself, in an evaluation none of the same statement
+    under another name either, and none whose task is longer than a prompt may be.
     """
     hits = recall_hits(
         memory,
@@ -81,12 +73,12 @@ def adapted_weights(
     None where the settings leave every theta_i at theta; a problem for which nothing is recalled
     keeps theta. ``at_once`` tasks adapt together (0: all); ``clock`` counts the time.
     """
-    meta = settings.train.meta
-    if memory is None or not into_weights(settings, memory, phase) or meta.inner_lr == 0:
+    if memory is None or not into_weights(settings, memory, phase):
         return None
-    # Nobody takes a gradient through this step, so it needs no graph.
-    once = settings.train.model_copy(update={"meta": meta.model_copy(update={"order": 1})})
-    first_order = settings.model_copy(update={"train": once})
+    if settings.train.meta.inner_lr == 0:
+        return None
+    # No gradient is taken through these steps, so they need no graph.
+    first_order = settings.changed({"train.meta.order": 1})
     width = at_once or max(len(problems), 1)
     stacks: list[Pairs] = []
     for first in range(0, max(len(problems), 1), width):
@@ -104,7 +96,7 @@ def adapted_weights(
         stacks.append(cast(fast, policy.compute_dtype))
         if clock:
             clock.add("adapt", since)
-    return {
+    return {  # parts [n, ...] -> all tasks [N, ...]
         name: (torch.cat([s[name][0] for s in stacks]), torch.cat([s[name][1] for s in stacks]))
         for name in stacks[0]
     }

@@ -7,13 +7,10 @@ worse than usual, and not by what every program for the problem gets.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from falcon.config import MetaSettings
 from falcon.feedback import unit_test_value
 from falcon.feedback.reward import TERMS, Feedback, Reward
-
-if TYPE_CHECKING:
-    from falcon.config import MetaSettings
 
 
 def baselines(

@@ -1,26 +1,24 @@
 """The inner loop of MRLF: theta_i <- theta_i - alpha * grad L_inner(theta_i) (eq. 3).
 
-All tasks of a meta-batch adapt at once, as stacks of adapter pairs. Order 1 treats the
-inner gradient as a constant (FOMAML); order 2 differentiates through it and holds the whole
-graph, which is for small models. Plain SGD without momentum, as in MAML.
+All N tasks of a meta-batch adapt at once, as stacks of adapter pairs (fast weights): A [N, r, in],
+B [N, out, r]. Order 1 treats the inner gradient as a constant (FOMAML). Order 2 differentiates
+through it, so it keeps the graph of all micro-batches in memory, which is for small models. Plain
+SGD without momentum, as in MAML.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 
+from falcon.config import Settings
+from falcon.policy.adapter import Pairs
 from falcon.policy.likelihood import Group, score
+from falcon.policy.policy import Policy
 from falcon.training.batches.items import Item
 from falcon.training.objectives import LossReport, batch_loss, loss_batches, merge
-
-if TYPE_CHECKING:
-    from falcon.config import Settings
-    from falcon.policy.adapter import Pairs
-    from falcon.policy.policy import Policy
 
 
 def tensors(pairs: Pairs) -> list[torch.Tensor]:
@@ -28,61 +26,85 @@ def tensors(pairs: Pairs) -> list[torch.Tensor]:
     return [t for pair in pairs.values() for t in pair]
 
 
-def _rebuilt(pairs: Pairs, flat: Sequence[torch.Tensor]) -> Pairs:
-    return {name: (flat[2 * i], flat[2 * i + 1]) for i, name in enumerate(pairs)}
-
-
 def accumulate(
     policy: Policy, items: Sequence[Item], pairs: Pairs, settings: Settings, *, shared: bool = False
 ) -> LossReport:
     """Backward pass of the losses on ``pairs``, micro-batch by micro-batch; gradients add up.
 
-    ``shared``: the pairs hang on one graph (order 2), which can be walked back only once.
+    ``shared``: the pairs share one graph (order 2), so all losses need one backward pass together.
     """
     if shared:
-        parts = [
-            batch_loss(policy, items, rows, pairs, settings)
-            for rows in loss_batches(items, settings)
-        ]
-        if parts:
-            torch.stack([loss for loss, _ in parts]).sum().backward()  # type: ignore[no-untyped-call]
-        return merge([report for _, report in parts])
+        total, report = _total_loss(policy, items, pairs, settings)
+        if total is not None:
+            total.backward()  # type: ignore[no-untyped-call]
+        return report
     reports = []
-    stacked = next(iter(pairs.values()))[0].dim() == 3
     batches = loss_batches(items, settings)
     missing = policy.passes(len(batches)) - len(batches)
     for rows in batches:
-        used, taken = _of_rows(pairs, rows) if stacked else (pairs, None)
-        told = taken.renumbered(rows) if taken else rows
-        total, report = batch_loss(policy, items, told, used, settings)
+        part = _PartOfStack.of(pairs, rows) if _stacked(pairs) else None
+        used, renumbered = (part.pairs, part.renumbered(rows)) if part else (pairs, rows)
+        total, report = batch_loss(policy, items, renumbered, used, settings)
         if total.requires_grad:
             total.backward()  # type: ignore[no-untyped-call]
-        if taken:
-            taken.put_back(pairs, used)
+        if part:
+            part.add_gradients_to(pairs)
         reports.append(report)
-    _keep_up(policy, missing, pairs)
+    _make_empty_passes(policy, missing, pairs)
     return merge(reports)
 
 
-def _keep_up(policy: Policy, missing: int, pairs: Pairs) -> None:
-    """Passes that add nothing, where the weights are split and another process has more to do."""
-    if not missing:
+def _total_loss(
+    policy: Policy, items: Sequence[Item], pairs: Pairs, settings: Settings
+) -> tuple[torch.Tensor | None, LossReport]:
+    """The loss of all micro-batches with its graph; None where there are none."""
+    batches = loss_batches(items, settings)
+    parts = [batch_loss(policy, items, rows, pairs, settings) for rows in batches]
+    total = torch.stack([loss for loss, _ in parts]).sum() if parts else None
+    return total, merge([report for _, report in parts])
+
+
+def _make_empty_passes(policy: Policy, count: int, pairs: Pairs) -> None:
+    """Make ``count`` passes that add nothing to any gradient.
+
+    Where the backbone is split, every pass gathers weights from all processes. One that has fewer
+    micro-batches than another must make as many passes, or the others would wait for ever.
+    """
+    if not count:
         return
     pad = int(policy.tokenizer.pad_token_id)
     rows = [Group((pad,), ((pad,),), 0, (0,))]
-    stacked = next(iter(pairs.values()))[0].dim() == 3
-    used = _of_rows(pairs, rows)[0] if stacked else pairs
-    for _ in range(missing):
+    used = _PartOfStack.of(pairs, rows).pairs if _stacked(pairs) else pairs
+    for _ in range(count):
         nothing = 0.0 * score(policy, rows, used, temperature=1.0, top_p=1.0).log_probs.sum()
         if nothing.requires_grad:
             nothing.backward()  # type: ignore[no-untyped-call]
 
 
-@dataclass(frozen=True)
-class _Taken:
-    """Tasks of one micro-batch, in the order of their first rows."""
+def _stacked(pairs: Pairs) -> bool:
+    return next(iter(pairs.values()))[0].dim() == 3  # [N, r, in] and not [r, in]
 
-    tasks: list[int]
+
+@dataclass(frozen=True)
+class _PartOfStack:
+    """The fast weights of the M tasks of one micro-batch, as leaves [M, ...] of their own.
+
+    A gradient of the whole stack [N, ...] for every micro-batch would be mostly zeros to write
+    and add.
+    """
+
+    tasks: list[int]  # [M], places in the stack
+    pairs: Pairs
+
+    @classmethod
+    def of(cls, stack: Pairs, rows: Sequence[Group]) -> _PartOfStack:
+        """The part that these rows need, tasks in the order of their first rows."""
+        tasks = list(dict.fromkeys(row.task for row in rows))
+        pairs = {
+            name: (a.detach()[tasks].requires_grad_(), b.detach()[tasks].requires_grad_())
+            for name, (a, b) in stack.items()
+        }
+        return cls(tasks, pairs)
 
     def renumbered(self, rows: Sequence[Group]) -> list[Group]:
         """The rows with their tasks' places in :attr:`tasks`."""
@@ -90,28 +112,15 @@ class _Taken:
         return [replace(row, task=place[row.task]) for row in rows]
 
     @torch.no_grad()
-    def put_back(self, pairs: Pairs, used: Pairs) -> None:
-        """Add the gradients of the weights of these tasks to those of the whole stack."""
-        at = torch.tensor(self.tasks, device=next(iter(pairs.values()))[0].device)
-        for whole, part in zip(tensors(pairs), tensors(used), strict=True):
+    def add_gradients_to(self, stack: Pairs) -> None:
+        """Add the gradients of this part to those of the whole stack."""
+        at = torch.tensor(self.tasks, device=next(iter(stack.values()))[0].device)
+        for whole, part in zip(tensors(stack), tensors(self.pairs), strict=True):
             if part.grad is None:
                 continue
             if whole.grad is None:
                 whole.grad = torch.zeros_like(whole)
-            whole.grad.index_add_(0, at, part.grad)
-
-
-def _of_rows(pairs: Pairs, rows: Sequence[Group]) -> tuple[Pairs, _Taken]:
-    """Leaves of the weights of these rows' tasks alone.
-
-    A gradient of the whole stack for every micro-batch would be mostly zeros to write and add.
-    """
-    tasks = list(dict.fromkeys(row.task for row in rows))
-    used = {
-        name: (a.detach()[tasks].requires_grad_(), b.detach()[tasks].requires_grad_())
-        for name, (a, b) in pairs.items()
-    }
-    return used, _Taken(tasks)
+            whole.grad.index_add_(0, at, part.grad)  # [N, ...] += [M, ...] at the M places
 
 
 def adapt(
@@ -121,7 +130,7 @@ def adapt(
 
     Order 1 returns leaves, ready to gather the outer gradient; order 2 returns tensors whose
     graph leads to the meta weights. None for ``meta.inner_lr: 0``: every theta_i is theta, and
-    what follows is plain policy gradient, to the bit.
+    what follows is plain policy gradient, to the bit. The report is of the first inner step.
     """
     if settings.train.meta.inner_lr == 0:
         meta = policy.bank.meta()
@@ -129,21 +138,22 @@ def adapt(
             batches = loss_batches(items, settings)
             missing = policy.passes(len(batches)) - len(batches)
             reports = [batch_loss(policy, items, rows, meta, settings)[1] for rows in batches]
-            _keep_up(policy, missing, meta)
+            _make_empty_passes(policy, missing, meta)
         return None, merge(reports)
-    step = _step_second_order if settings.train.meta.order == 2 else _step_first_order
     if settings.train.meta.order == 2:
+        step = _step_second_order
+        # Views of theta and not copies, so that the graph leads back to it.
         pairs: Pairs = {
             name: (a.expand(tasks, *a.shape), b.expand(tasks, *b.shape))
             for name, (a, b) in policy.bank.meta().items()
         }
     else:
-        pairs = policy.bank.stack(tasks)
-    report = LossReport({}, 0.0, 0, 0.0)
-    for number in range(settings.train.meta.inner_steps):
-        pairs, latest = step(policy, items, pairs, settings)
-        report = latest if number == 0 else report
-    return pairs, report
+        step, pairs = _step_first_order, policy.bank.stack(tasks)
+    reports = []
+    for _ in range(settings.train.meta.inner_steps):
+        pairs, report = step(policy, items, pairs, settings)
+        reports.append(report)
+    return pairs, reports[0]  # the loss before anything was adapted
 
 
 def _step_first_order(
@@ -153,6 +163,7 @@ def _step_first_order(
     with torch.no_grad():
         for tensor in tensors(pairs):
             if tensor.grad is not None:
+                # In place: leaves stay leaves, and the outer gradient is gathered on them as well.
                 tensor.sub_(tensor.grad, alpha=settings.train.meta.inner_lr)
                 tensor.grad = None
     return pairs, report
@@ -161,17 +172,15 @@ def _step_first_order(
 def _step_second_order(
     policy: Policy, items: Sequence[Item], pairs: Pairs, settings: Settings
 ) -> tuple[Pairs, LossReport]:
-    parts = [
-        batch_loss(policy, items, rows, pairs, settings) for rows in loss_batches(items, settings)
-    ]
-    if not parts:  # every sample was lost to sandbox faults
-        return pairs, merge([])
-    total = torch.stack([loss for loss, _ in parts]).sum()
+    total, report = _total_loss(policy, items, pairs, settings)
+    if total is None:  # every sample was lost to sandbox faults
+        return pairs, report
     flat = tensors(pairs)
+    # The gradient is part of the graph, so the outer loss is differentiated through it, too.
     gradients = torch.autograd.grad(total, flat, create_graph=True)
     alpha = settings.train.meta.inner_lr
     moved = [t - alpha * g for t, g in zip(flat, gradients, strict=True)]
-    return _rebuilt(pairs, moved), merge([report for _, report in parts])
+    return {name: (moved[2 * i], moved[2 * i + 1]) for i, name in enumerate(pairs)}, report
 
 
 def outer_gradient(
@@ -188,10 +197,10 @@ def outer_gradient(
         report = accumulate(policy, items, pairs, settings, shared=True)
     else:
         report = accumulate(policy, items, pairs, settings)
-        for name, (a, b) in meta.items():
-            for target, source in zip((a, b), pairs[name], strict=True):
-                if source.grad is not None:
-                    _add_gradient(target, source.grad.sum(0))
+        # First order: d theta_i / d theta is taken as the identity, so gradients only add up.
+        for target, source in zip(tensors(meta), tensors(pairs), strict=True):
+            if source.grad is not None:
+                _add_gradient(target, source.grad.sum(0))  # [N, ...] -> [...]
     if settings.train.meta.gradient == "all":
         for target, gradient in zip(
             tensors(meta), inner_gradients(policy, pairs, settings), strict=True
@@ -202,14 +211,14 @@ def outer_gradient(
 
 @torch.no_grad()
 def inner_gradients(policy: Policy, pairs: Pairs, settings: Settings) -> list[torch.Tensor]:
-    """The gradients of all inner steps, summed over the tasks: how far these went over alpha.
+    """The gradients of all inner steps, summed over the tasks, in the order of :func:`tensors`.
 
-    As :func:`tensors` of the meta weights.
+    They need no pass of their own: SGD moved theta_i by alpha times their sum.
     """
     alpha = settings.train.meta.inner_lr
     meta = policy.bank.meta()
     return [
-        (target - source).sum(0) / alpha
+        (target - source).sum(0) / alpha  # [...] - [N, ...] -> [...]
         for target, source in zip(tensors(meta), tensors(pairs), strict=True)
     ]
 

@@ -11,17 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
+from falcon.config import LossWeights, Settings
+from falcon.policy.adapter import Pairs
 from falcon.policy.likelihood import Group, micro_batches, score
+from falcon.policy.policy import Policy
 from falcon.training.batches.items import LOSSES, Item
-
-if TYPE_CHECKING:
-    from falcon.config import LossWeights, Settings
-    from falcon.policy.adapter import Pairs
-    from falcon.policy.policy import Policy
 
 
 @dataclass
@@ -59,14 +56,9 @@ def batch_loss(
     settings: Settings,
 ) -> tuple[torch.Tensor, LossReport]:
     """The weighted sum of the losses over one micro-batch, and the terms one by one."""
-    scored = score(
-        policy,
-        rows,
-        pairs,
-        temperature=settings.sampling.temperature,
-        top_p=settings.sampling.top_p,
-        plain={tag for row in rows for tag in row.tags if not items[tag].on_policy},
-    )
+    s = settings.sampling
+    plain = {tag for row in rows for tag in row.tags if not items[tag].on_policy}
+    scored = score(policy, rows, pairs, temperature=s.temperature, top_p=s.top_p, plain=plain)
     # Rows are sorted by length: lay the coefficients out in the order of the scored pieces.
     coefficients = torch.cat([items[tag].coefficients for tag, *_ in scored.pieces], dim=1)
     coefficients = coefficients.to(scored.log_probs.device)  # [J, sum of T]

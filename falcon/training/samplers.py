@@ -2,22 +2,20 @@
 
 ``uniform`` (every problem once an epoch), ``difficulty`` (a curriculum: harder ones join as
 training goes on) and ``success`` (the more often the less certain the outcome). Random numbers
-come from the seed and a position; with the long-term memory, which is restored with it, that one
-number is all the state there is, so a resumed run goes on exactly where it stopped.
+come from the seed and a position. So the position is all the state of a sampler, and a resumed
+run goes on exactly where it stopped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from falcon.config import Settings
+from falcon.memory import LongTermMemory
 from falcon.problems.problem import Difficulty, Problem
-
-if TYPE_CHECKING:
-    from falcon.config import Settings
-    from falcon.memory import LongTermMemory
 
 Successes = Callable[[str], tuple[int, int]]
 """How many programs for a problem passed, and how many there were, by its id."""
@@ -40,6 +38,15 @@ def _ordered(problems: Sequence[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda p: p.id)
 
 
+def _drawn(
+    pool: Sequence[Problem], count: int, seed: list[int], weights: np.ndarray | None = None
+) -> list[Problem]:
+    chances = None if weights is None else weights / weights.sum()
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(pool), size=min(count, len(pool)), replace=False, p=chances)
+    return [pool[int(i)] for i in chosen]
+
+
 class UniformSampler:
     """Every problem once an epoch, in an order drawn anew for each. ``position`` counts draws."""
 
@@ -59,6 +66,7 @@ class UniformSampler:
         while len(batch) < min(count, len(self._problems)):
             problem = self._at(self.position)
             self.position += 1
+            # Where an epoch ends inside the batch, the next may begin with a problem of the last.
             if all(problem.id != other.id for other in batch):
                 batch.append(problem)
         return batch
@@ -66,7 +74,7 @@ class UniformSampler:
 
 class DifficultySampler:
     """A curriculum over ``batches``: the easiest problems first, the next difficulty joins after
-    an equal part of them, and in the last part all are drawn from. ``position`` counts batches."""
+    an equal part of the batches, so the last part has all problems. ``position`` counts batches."""
 
     def __init__(self, problems: Sequence[Problem], seed: int, batches: int) -> None:
         self._seed = seed
@@ -83,17 +91,15 @@ class DifficultySampler:
         """The next ``count`` different problems (fewer only when the pool holds fewer)."""
         part = self.position * len(self._pools) // max(1, self._batches)
         pool = self._pools[min(part, len(self._pools) - 1)]
-        rng = np.random.default_rng([self._seed, self.position])
         self.position += 1
-        chosen = rng.choice(len(pool), size=min(count, len(pool)), replace=False)
-        return [pool[int(i)] for i in chosen]
+        return _drawn(pool, count, [self._seed, self.position - 1])
 
 
 class SuccessSampler:
-    """Problems by p(1 - p), where p = (passed + 1) / (all + 2) of the programs remembered.
+    """Problems by p(1 - p), where p = (passed + 1) / (all + 2) of the programs in memory.
 
-    A group of samples teaches most where some pass and some do not; a problem that always or
-    never was solved comes seldom, not never. ``position`` counts batches.
+    A group of samples teaches most where some pass and some do not. By the added 1 and 2, a
+    problem that was always or never solved comes seldom, not never. ``position`` counts batches.
     """
 
     def __init__(self, problems: Sequence[Problem], seed: int, successes: Successes) -> None:
@@ -107,15 +113,8 @@ class SuccessSampler:
         counts = np.array([self._successes(p.id) for p in self._problems], dtype=float)
         rate = (counts[:, 0] + 1) / (counts[:, 1] + 2)
         weights = rate * (1 - rate)
-        rng = np.random.default_rng([self._seed, self.position])
         self.position += 1
-        chosen = rng.choice(
-            len(self._problems),
-            size=min(count, len(self._problems)),
-            replace=False,
-            p=weights / weights.sum(),
-        )
-        return [self._problems[int(i)] for i in chosen]
+        return _drawn(self._problems, count, [self._seed, self.position - 1], weights)
 
 
 def make_sampler(

@@ -1,18 +1,33 @@
-"""Provenance: what a run was made of, as tags."""
+"""Provenance: what a run was made of, and which run made the results that lie in ``outputs/`` now.
+
+``state/runs/STAGE.json`` maps a fingerprint of a stage's results to the run that made them. So the
+run is found again when DVC restores older results from its cache.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import shutil
+import socket
 import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from falcon.config import Settings
 from tasks.support.dvc_files import data_version
+from tasks.support.files import write_text
+from tasks.support.workspace import Workspace
 
 CODE = ("falcon", "tasks", "flows", "dvc.yaml", "params.yaml", "data.dvc")
 """What makes a commit dirty when it is changed. ``dvc.lock`` changes with every run."""
+
+KEPT = 20
+"""Newest runs of a stage that are remembered."""
 
 
 def provenance(root: Path, settings: Settings) -> dict[str, str]:
@@ -45,3 +60,43 @@ def git_commit(root: Path) -> str:
         return ""
     changed = git("status", "--porcelain", "--", *CODE).stdout.strip()
     return commit.stdout.strip() + ("-dirty" if changed else "")
+
+
+def _read(space: Workspace, stage: str) -> tuple[Path, str, dict[str, Any]]:
+    """The file of a stage, the fingerprint of its present results ("": none), and all runs."""
+    digest = hashlib.sha256()
+    small = [space.output(stage) / name for name in ("metrics.json", "checks.json")]
+    key = ""
+    if all(path.is_file() for path in small):
+        for path in small:
+            digest.update(path.read_bytes())
+        key = digest.hexdigest()
+    file = space.state / "runs" / f"{stage}.json"
+    return file, key, json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def read_marker(space: Workspace, stage: str) -> dict[str, Any]:
+    """The run that made the present results of a stage; empty when that is unknown."""
+    _, key, runs = _read(space, stage)
+    return dict(runs.get(key, {}))
+
+
+def write_marker(
+    space: Workspace, stage: str, run: str, settings: Settings, seconds: Mapping[str, float]
+) -> None:
+    """Record that ``run`` made the present results; ``seconds`` are those of each kind of work
+    and, as ``stage``, those of all of it."""
+    file, key, runs = _read(space, stage)
+    runs.pop(key, None)
+    runs[key] = {
+        "run_id": run,
+        "parent_run_id": os.environ.get("FALCON_PARENT_RUN_ID", ""),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "seconds": seconds["stage"],
+        "time": {k: v for k, v in seconds.items() if k != "stage" and math.isfinite(v)},
+        "settings": settings_hash(settings),
+    }
+    # The newest stands last. Sorted keys would lose that order, so this is not `write_json`.
+    newest = dict(list(runs.items())[-KEPT:])
+    write_text(file, json.dumps(newest, indent=2) + "\n")

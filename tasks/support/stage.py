@@ -22,9 +22,8 @@ from falcon.monitor import ConsoleMonitor
 from tasks.support.checks import CheckReport
 from tasks.support.dvc_files import dependencies
 from tasks.support.files import read_json, write_json
-from tasks.support.marker import write_marker
 from tasks.support.processes import rank
-from tasks.support.provenance import settings_hash
+from tasks.support.provenance import write_marker
 from tasks.support.run_lifecycle import stage_run
 from tasks.support.tracking import TrackedRun, Tracker
 from tasks.support.workspace import Workspace, require_stage
@@ -133,12 +132,12 @@ def require_inputs(space: Workspace, stage: str) -> None:
 
 def _finish(stage: Stage, result: StageResult, started: float) -> None:
     """Write and log the results. The marker comes last: failed checks leave none."""
-    seconds = time.monotonic() - started
-    times = {k.removeprefix(TIME): v for k, v in result.metrics.items() if k.startswith(TIME)}
+    times = {k: v for k, v in result.metrics.items() if k.startswith(TIME)}
+    times[f"{TIME}stage"] = time.monotonic() - started
     kept = {k: _finite(v) for k, v in result.metrics.items() if not k.startswith(TIME)}
     write_json(stage.out / "metrics.json", kept)
     write_json(stage.out / "checks.json", result.checks.as_json())
-    stage.run.metrics({**result.metrics, "time/stage": seconds})
+    stage.run.metrics({**result.metrics, **times})
     stage.run.tags(
         {
             "checks": "passed" if result.checks.passed else "failed",
@@ -149,8 +148,8 @@ def _finish(stage: Stage, result: StageResult, started: float) -> None:
     for path in (stage.out / "metrics.json", stage.out / "checks.json", *stage.artifacts):
         stage.run.artifact(path, stage.name)
     result.checks.raise_if_failed()
-    settings = settings_hash(stage.settings)
-    write_marker(stage.space, stage.name, stage.run.id, settings, seconds, times)
+    seconds = {kind.removeprefix(TIME): value for kind, value in times.items()}
+    write_marker(stage.space, stage.name, stage.run.id, stage.settings, seconds)
 
 
 def _finite(value: float) -> float | int | None:

@@ -54,6 +54,7 @@ def run_study(
 
     Raises UserError for an unknown study, and when there are no such outputs.
     """
+    from falcon.comparison.arms import Study
     from falcon.memory import make_encoder
     from falcon.problems import read_problems
 
@@ -74,13 +75,5 @@ def run_study(
         origin = source if fresh else None
         return open_memory(space, settings, folder, encoder=encoder, writable=True, copy_of=origin)
 
-    results = study.run_study(
-        settings,
-        read_problems(file),
-        open_memory=opened,
-        data_dir=space.data,
-        out=out,
-        seeds=seeds,
-        monitor=monitor,
-    )
-    return str(study.table_of(results))
+    inputs = Study(read_problems(file), opened, space.data, out, monitor)
+    return str(study.table_of(study.run_study(settings, inputs, seeds)))

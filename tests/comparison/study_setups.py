@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from falcon.comparison.arms import Study
 from falcon.memory import HashEncoder, LongTermMemory
 from falcon.monitor import SilentMonitor
 from falcon.problems import Problem
@@ -51,12 +52,5 @@ def run_study(
         benchmark={"names": ["builtin"], "samples": 2, "max_new_tokens": 8},
         **changes,
     )
-    return study.run_study(
-        settings,
-        PROBLEMS,
-        open_memory=opened,
-        data_dir=data,
-        out=root / "out",
-        seeds=[7],
-        monitor=SilentMonitor(),
-    )
+    inputs = Study(PROBLEMS, opened, data, root / "out", SilentMonitor())
+    return study.run_study(settings, inputs, [7])

@@ -32,12 +32,12 @@ def test_arms_write_as_many_programs_and_differ_in_what_they_are_about(tmp_path:
 
 def test_the_study_compares_each_arm_with_those_before(tmp_path: Path) -> None:
     model = tiny_causal(tmp_path / "model", chat=True)
-    found = run_study(study, tmp_path, model)
-    assert found == json.loads((tmp_path / "out" / "study.json").read_text())
-    assert (found["problems"], found["samples"], found["seeds"]) == (3, 2, [7])
-    assert found["steps"] == {"plain": 2, "mrlf": 1}
+    result = run_study(study, tmp_path, model)
+    assert result == json.loads((tmp_path / "out" / "study.json").read_text())
+    assert (result["problems"], result["samples"], result["seeds"]) == (3, 2, [7])
+    assert result["steps"] == {"plain": 2, "mrlf": 1}
     for way in ("sampled", "greedy"):
-        rows = found["scores"][way]
+        rows = result["scores"][way]
         assert set(rows["mrlf"]["pass@1"]) == {"mean", "against_base", "against_plain"}
         frames = [
             pd.read_parquet(tmp_path / "out" / "seed-7" / arm / way / "samples.parquet")
@@ -51,7 +51,7 @@ def test_the_study_compares_each_arm_with_those_before(tmp_path: Path) -> None:
             gain = rows["mrlf"][name]["against_base"]["value"]
             assert gain == pytest.approx(means[1] - means[0], abs=2e-6)
     curves = pd.read_csv(tmp_path / "out" / "seed-7" / "mrlf" / "curves.csv")
-    assert found["adaptation_gain"]["value"] == pytest.approx(
+    assert result["adaptation_gain"]["value"] == pytest.approx(
         curves["adaptation_gain"].mean(), abs=1e-5
     )
     assert (tmp_path / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -68,8 +68,8 @@ def test_other_steps_train_anew_but_do_not_score_the_untrained_model_again(tmp_p
     ]
     run_study(study, tmp_path, model)
     before = [file.stat().st_mtime_ns for file in files]
-    found = run_study(study, tmp_path, model, steps=2)
+    result = run_study(study, tmp_path, model, steps=2)
     after = [file.stat().st_mtime_ns for file in files]
     assert after[0] == before[0]
     assert after[1] > before[1]
-    assert found["steps"]["mrlf"] == 2
+    assert result["steps"]["mrlf"] == 2

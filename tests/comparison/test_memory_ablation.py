@@ -44,25 +44,25 @@ def test_a_study_goes_on_where_it_was_interrupted(
 
     model = tiny_causal(tmp_path / "model", chat=True)
     trained: list[Path] = []
-    whole = falcon.training.train
+    original = falcon.training.train
 
     def counted(*arguments: Any, **named: Any) -> Any:
         trained.append(named["out"])
         if len(trained) == 3:
             raise KeyboardInterrupt
-        return whole(*arguments, **named)
+        return original(*arguments, **named)
 
     monkeypatch.setattr(falcon.training, "train", counted)
     with pytest.raises(KeyboardInterrupt):
         run_study(study, tmp_path, model)
     assert not (tmp_path / "out" / "study.json").exists()
-    found = run_study(study, tmp_path, model)
+    result = run_study(study, tmp_path, model)
     assert len(trained) == 3 + 2  # two arms were done, the third began anew
     again = run_study(study, tmp_path, model)
     assert len(trained) == 5
-    assert again == found == json.loads((tmp_path / "out" / "study.json").read_text())
-    assert list(found["arms"]) == ["none", "long", "short", "both"]
-    base = found["arms"]["none"]
+    assert again == result == json.loads((tmp_path / "out" / "study.json").read_text())
+    assert list(result["arms"]) == ["none", "long", "short", "both"]
+    base = result["arms"]["none"]
     assert base["pass@1"]["against_none"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert set(base["by_difficulty"]) == {"introductory", "interview", "competition"}
     assert base["all_weighted"] == 0.0

@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
-from falcon.config import PARAMS, MachineSettings, Settings, resolve
+from falcon.config import PARAMS, MachineSettings, Settings, TrainSettings, resolve
 from falcon.config.settings import MOVED
 from falcon.errors import UserError
+from falcon.training.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,9 +64,8 @@ def test_a_moved_key_is_refused_with_its_new_place(old: str, new: str) -> None:
         resolve({"profiles": {"quick": {section: {key: 1}}}})
 
 
-def test_a_key_that_is_gone_is_refused_with_the_reason() -> None:
-    with pytest.raises(UserError, match=r"`train.method` is gone: MRLF is the only method"):
-        resolve({"train": {"method": "mrlf"}})
+def test_every_method_that_may_be_chosen_is_there() -> None:
+    assert set(METHODS) == set(get_args(TrainSettings.model_fields["method"].annotation))
 
 
 def test_no_stage_depends_on_machine_settings() -> None:

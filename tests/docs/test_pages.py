@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import pkgutil
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -133,11 +135,11 @@ def test_functions_that_the_paper_map_names_exist() -> None:
 def test_lines_of_algorithm_1_that_the_guide_names_exist() -> None:
     text = (ROOT / "docs" / "mrlf.md").read_text()
     training = ROOT / "falcon" / "training"
-    lines = set(re.findall(r"`(Mrlf\.\w+)`", text))
+    lines = set(re.findall(r"`((?:Mrlf|Engine)\.\w+)`", text))
     steps = set(re.findall(r"`inner_loop\.(\w+)`", text))
     assert lines
     assert steps
-    assert lines <= names(training / "methods" / "mrlf.py")
+    assert lines <= names(training / "methods" / "mrlf.py") | names(training / "engine.py")
     assert steps <= names(training / "inner_loop.py")
 
 
@@ -157,6 +159,36 @@ def test_tests_that_the_paper_map_names_exist() -> None:
 def test_every_equation_is_on_the_paper_map() -> None:
     text = (ROOT / "docs" / "paper_map.md").read_text()
     assert re.findall(r"^\*\*Eq\. (\d)", text, flags=re.MULTILINE) == [str(n) for n in range(1, 10)]
+
+
+def test_the_floors_are_those_of_the_import_contracts() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    contracts = project["importlinter"]["contracts"]
+    layers = next(c["layers"] for c in contracts if c.get("containers") == ["falcon"])
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    floors = re.findall(
+        r"^  ((?:\w+ \| )*\w+)(?::|  |$)", text.partition("## The sandbox")[0], re.M
+    )
+    assert floors == layers
+
+
+def test_what_make_is_told_to_do_in_pages_it_can() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for page in PAGES:
+        assert set(re.findall(r"(?:^|`)make (\w+)", page.read_text(), re.MULTILINE)) <= targets
+
+
+def test_new_names_of_the_upgrade_exist() -> None:
+    text = (ROOT / "docs" / "upgrading.md").read_text()
+    new = re.findall(r"^\| [^|]+ \| `((?:falcon|tasks|conformance)\.[\w.:]+)`", text, re.MULTILINE)
+    assert len(new) > 20
+    missing = []
+    for name in new:
+        try:
+            pkgutil.resolve_name(name.rstrip("."))
+        except (ImportError, AttributeError):
+            missing.append(name)
+    assert missing == []
 
 
 def settings_of(section: type[BaseModel]) -> dict[str, type[BaseModel] | None]:

@@ -1,4 +1,4 @@
-"""Made-up samples of two suites and three policies, with every kind of ending."""
+"""Made-up samples of two benchmarks and three policies, with every kind of ending."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ PLAN = {
 }
 
 
-def row(policy: str, suite: str, number: int, ending: str, sample: int = 0) -> dict[str, Any]:
+def row(policy: str, benchmark: str, number: int, ending: str, sample: int = 0) -> dict[str, Any]:
     outcome, error, reward = ENDINGS[ending]
     fault = ending == "X"
     return {
         "policy": policy,
-        "suite": suite,
-        "problem_id": f"{suite}/{number}",
+        "suite": benchmark,
+        "problem_id": f"{benchmark}/{number}",
         "difficulty": "introductory" if number % 2 == 0 else "competition",
         "sample": sample,
         "prompt_version": "v",
         "completion": "",
-        "program": f"# {policy} {suite} {number}\ndef f(a):\n    return a < {number} & a",
+        "program": f"# {policy} {benchmark} {number}\ndef f(a):\n    return a < {number} & a",
         "outcome": outcome,
         "error_type": error,
         "error_line": 3 if error else 0,
@@ -53,9 +53,9 @@ def row(policy: str, suite: str, number: int, ending: str, sample: int = 0) -> d
 def frame() -> pd.DataFrame:
     return pd.DataFrame(
         [
-            row(policy, suite, number, ending)
-            for policy, suites in PLAN.items()
-            for suite, endings in suites.items()
+            row(policy, benchmark, number, ending)
+            for policy, benchmarks in PLAN.items()
+            for benchmark, endings in benchmarks.items()
             for number, ending in enumerate(endings)
         ]
     )

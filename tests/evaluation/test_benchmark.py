@@ -78,13 +78,13 @@ def test_a_benchmark_scores_what_the_models_really_wrote(
 
     scores = json.loads((out / "scores.json").read_text())
     assert scores == json.loads(json.dumps(result.scores))
-    suite = scores["policies"]["base"]["suites"]["builtin"]
-    assert suite["pass@1"]["value"] == 0.5
-    assert suite["verdicts"] == {"pass": 0.5, "failure": 0.5, "runtime": 0.0, "syntax": 0.0}
+    scored = scores["policies"]["base"]["suites"]["builtin"]
+    assert scored["pass@1"]["value"] == 0.5
+    assert scored["verdicts"] == {"pass": 0.5, "failure": 0.5, "runtime": 0.0, "syntax": 0.0}
     # Eq. 8: 1 for all tests, -0.3 + 1.3 / 3 for one of three.
-    assert suite["reward"]["mean"] == pytest.approx((1 + -0.3 + 1.3 / 3) / 2, abs=1e-6)
-    assert suite["by_difficulty"]["introductory"]["pass@1"]["value"] == 1.0
-    assert suite["faults"] == 0
+    assert scored["reward"]["mean"] == pytest.approx((1 + -0.3 + 1.3 / 3) / 2, abs=1e-6)
+    assert scored["by_difficulty"]["introductory"]["pass@1"]["value"] == 1.0
+    assert scored["faults"] == 0
     pair = scores["comparisons"]["trained-base"]
     assert pair["pooled"]["pass_rate"]["difference"] == -0.5
     assert (pair["builtin"]["pass_rate"]["wins"], pair["builtin"]["pass_rate"]["losses"]) == (0, 1)
@@ -199,15 +199,15 @@ def test_several_samples_give_pass_at_k(model: Path, data_dir: Path, tmp_path: P
     out = tmp_path / "out"
     settings = settings_for(model, samples=3, temperature=1.5, top_p=1.0, batch_size=8)
     result = run(settings, data_dir, out, {"base": None})
-    suite = result.scores["policies"]["base"]["suites"]["builtin"]
-    assert {k for k in suite if k.startswith("pass@")} == {"pass@1", "pass@2"}
-    assert suite["samples"] == 6
+    scored = result.scores["policies"]["base"]["suites"]["builtin"]
+    assert {k for k in scored if k.startswith("pass@")} == {"pass@1", "pass@2"}
+    assert scored["samples"] == 6
     frame = pd.read_parquet(out / "samples.parquet")
     assert frame["sample"].tolist() == [0, 1, 2] * 2
     assert frame["completion"].nunique() > 2  # drawn, not greedy
 
 
-def test_limit_takes_problems_spread_over_the_suite(
+def test_limit_takes_problems_spread_over_the_benchmark(
     model: Path, data_dir: Path, tmp_path: Path
 ) -> None:
     many = [make_problem(f"f{i}", 2 + i % 2) for i in range(6)]
@@ -244,6 +244,6 @@ def test_an_absent_adapter_is_a_user_error_before_anything_is_run(
     assert not (tmp_path / "out").exists()
 
 
-def test_suites_have_short_and_different_names() -> None:
+def test_benchmarks_have_short_and_different_names() -> None:
     assert benchmark_names(["humaneval", "mbpp:data/m.jsonl"]) == ["humaneval", "mbpp"]
     assert benchmark_names(["mbpp:a/x.jsonl", "mbpp:b/y.json"]) == ["mbpp-x", "mbpp-y"]

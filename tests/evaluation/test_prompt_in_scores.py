@@ -99,9 +99,9 @@ def test_samples_of_an_unknown_prompt_are_refused(plain: Path, mbpp: Path, tmp_p
 def test_few_shot_shows_tasks_2_3_and_4_of_the_file(
     plain: Path, mbpp: Path, tmp_path: Path
 ) -> None:
-    suites = load_benchmarks(_settings(plain, "few-shot", f"mbpp:{mbpp}"), tmp_path)
-    (first, _) = suites.problems["mbpp"]
-    text = suites.form.text(load_tokenizer(str(plain)), first)
+    benchmarks = load_benchmarks(_settings(plain, "few-shot", f"mbpp:{mbpp}"), tmp_path)
+    (first, _) = benchmarks.problems["mbpp"]
+    text = benchmarks.form.text(load_tokenizer(str(plain)), first)
     assert [n for n in range(13) if f"    return x + {n}\n[DONE]" in text] == [2, 3, 4]
     assert text.count("[BEGIN]") == 4
     with pytest.raises(UserError, match="no benchmark holds tasks 2, 3 and 4"):

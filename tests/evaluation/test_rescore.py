@@ -52,13 +52,13 @@ def test_other_tests_show_on_old_samples(model: Path, scored: Path, data_dir: Pa
     found = rescore(
         settings_for(model), data_dir=data_dir, memory=None, out=scored, monitor=SilentMonitor()
     )
-    suite = found.scores["policies"]["base"]["suites"]["builtin"]
-    assert suite["pass@1"]["value"] == 1.0
-    assert suite["tests_passed"]["mean"] == 1.0
+    base = found.scores["policies"]["base"]["suites"]["builtin"]
+    assert base["pass@1"]["value"] == 1.0
+    assert base["tests_passed"]["mean"] == 1.0
     assert found.scores["policies"]["trained"]["suites"]["builtin"]["pass@1"]["value"] == 0.0
 
 
-def test_samples_that_are_missing_or_of_another_suite_are_named(
+def test_samples_that_are_missing_or_of_another_benchmark_are_named(
     model: Path, scored: Path, data_dir: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="no samples to score"):

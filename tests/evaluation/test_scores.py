@@ -8,7 +8,7 @@ from falcon.evaluation.scores import flat_metrics, rounded
 from tests.evaluation import samples
 
 
-def test_scores_of_a_suite_by_hand() -> None:
+def test_scores_of_a_benchmark_by_hand() -> None:
     found = samples.scores(samples.frame())["policies"]["base"]["suites"]["humaneval"]
     expected = wilson(2, 8)
     assert found["pass@1"]["value"] == 0.25
@@ -28,9 +28,9 @@ def test_scores_of_a_suite_by_hand() -> None:
 
 def test_faults_are_counted_and_left_out() -> None:
     found = samples.scores(samples.frame())
-    suite = found["policies"]["trained"]["suites"]["builtin"]
-    assert (suite["problems"], suite["samples"], suite["faults"]) == (3, 3, 1)
-    assert suite["pass@1"]["value"] == 1.0
+    scored = found["policies"]["trained"]["suites"]["builtin"]
+    assert (scored["problems"], scored["samples"], scored["faults"]) == (3, 3, 1)
+    assert scored["pass@1"]["value"] == 1.0
     assert found["comparisons"]["trained-base"]["builtin"]["problems"] == 3
 
 
@@ -63,7 +63,7 @@ def test_a_problem_counts_once_however_many_samples_it_has() -> None:
     assert found["builtin"]["faults"] == 1
 
 
-def test_metrics_are_numbers_by_suite_and_policy() -> None:
+def test_metrics_are_numbers_by_benchmark_and_policy() -> None:
     found = flat_metrics(samples.scores(samples.frame()))
     assert found["humaneval/base/pass@1"] == 0.25
     assert found["pooled/trained-base/pass_rate"] == rounded(3 / 11)

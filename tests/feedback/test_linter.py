@@ -115,7 +115,7 @@ def test_what_cannot_be_asked_about_has_no_findings(linter: Linter, program: str
 
 
 def test_a_program_that_ends_ruff_takes_no_other_with_it(linter: Linter) -> None:
-    # Ruff's parser goes down a chain of attributes by recursion, and has no room for these.
+    # Ruff's parser recurses down a chain of attributes and runs out of stack on these.
     deep = "x" + ".a" * 15_000 + "\n"
     others = [f"import os\nprint({n})\n" for n in range(5)]
     findings = linter.lint([*others, deep, UNUSED])
@@ -135,7 +135,7 @@ def test_without_ruff_the_judge_has_no_scores_and_nothing_is_raised(
     assert bad is not None
     assert bad.style == -1.0
     monkeypatch.undo()
-    # There may be one later; nothing was kept of its absence.
+    # Ruff may be found later: its absence is not stored.
     assert linter.lint([UNUSED]) == [FOUND]
 
 

@@ -62,7 +62,7 @@ def test_every_node_is_there_once_above_what_is_below_it(program: str) -> None:
     nodes, parents, sizes = nodes_of(program)
     contexts = (ast.Load, ast.Store, ast.Del)
     all_nodes = [n for n in ast.walk(nodes[0]) if not isinstance(n, contexts)]
-    # Operators are one object each for a whole process.
+    # All `+` of a process share one node object.
     assert sorted(map(id, nodes)) == sorted(map(id, all_nodes))
     assert (parents[0], sizes[0]) == (-1, len(nodes))
     for at in range(1, len(nodes)):
@@ -91,6 +91,6 @@ def test_large_parts_have_the_hash_of_what_is_below_them() -> None:
 def test_any_depth_works() -> None:
     deep = "x" + ".a" * 15_000
     nodes, _, sizes = nodes_of(deep)
-    if nodes:  # Where the compiler has room for it.
+    if nodes:  # The compiler may refuse such depth.
         assert sizes[0] == len(nodes) > 15_000
         assert len(part_hashes([1] * len(nodes), sizes)) == len(nodes)

@@ -1,4 +1,4 @@
-"""kill -9 at fifty random moments of writing: nothing acknowledged is lost, nothing is there twice.
+"""kill -9 at fifty random moments of writing: nothing acknowledged is lost or stored twice.
 
 The writers are forked from one warm process, so that a round takes a fraction of a second; they
 write log and embeddings and search exactly. Kills of a process that has Chroma open are

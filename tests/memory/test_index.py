@@ -18,7 +18,7 @@ from falcon.sandbox.verdict import Outcome
 
 
 class CountingEncoder(HashEncoder):
-    """A hash encoder that remembers which texts it was asked for."""
+    """A hash encoder that records the texts it encodes."""
 
     def __init__(self, dim: int = 64) -> None:
         super().__init__(dim)
@@ -34,7 +34,7 @@ def state_of(folder: Path) -> IndexState:
 
 
 CHROMA = Settings().changed({"machine.search": "chroma"})
-"""Few texts are else compared with one by one, and the collection not asked."""
+"""Otherwise few texts are searched exactly, and the collection is not used."""
 
 
 def index_of(filled: Path) -> Path:

@@ -29,8 +29,8 @@ def _refuse(event, arguments):
     host = place.decode() if isinstance(place, bytes) else str(place or "127.0.0.1")
     if host.startswith(_LOCAL):
         return
-    with open(os.environ["OFFLINE_TRIES"], "a") as told:
-        told.write(f"{event} {host} by {sys.argv[:3]}\n")
+    with open(os.environ["OFFLINE_TRIES"], "a") as log:
+        log.write(f"{event} {host} by {sys.argv[:3]}\n")
     raise OSError(f"offline: {event} {host}")
 
 

@@ -17,8 +17,8 @@ from falcon.monitor import SilentMonitor
 from tasks.support import dvc, dvc_files
 from tasks.support.errors import StageFailed
 from tasks.support.files import path_md5
-from tasks.support.marker import read_marker
 from tasks.support.params import write_settings
+from tasks.support.provenance import read_marker
 from tasks.support.study import run_study
 from tasks.support.workspace import Workspace
 

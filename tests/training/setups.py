@@ -115,11 +115,13 @@ def attempts_of(
         judge=make_judge(settings),
         error_share=share or {"name": 0.5, "index": 0.5},
     )
-    found = []
-    for i, (program, verdict, said) in enumerate(zip(programs, verdicts, feedback, strict=True)):
+    attempts = []
+    for i, (program, verdict, assessed) in enumerate(
+        zip(programs, verdicts, feedback, strict=True)
+    ):
         ids = tuple(policy.encode(before + program))
         completion = Completion(ids, before + program, True, policy.tokenizer.eos_token_id)
-        found.append(
+        attempts.append(
             Attempt(
                 problem,
                 i,
@@ -129,11 +131,11 @@ def attempts_of(
                 len(before),
                 "test-1",
                 verdict,
-                said,
-                composite(said, settings),
+                assessed,
+                composite(assessed, settings),
             )
         )
-    return found
+    return attempts
 
 
 PROBLEMS = (

@@ -43,8 +43,8 @@ def memory(tmp_path: Path) -> Iterator[LongTermMemory]:
 
 
 def failed(number: int) -> Experience:
-    known = demonstration(make_problem(number))
-    return known.model_copy(
+    passed = demonstration(make_problem(number))
+    return passed.model_copy(
         update={"program": "def f():\n    return nope\n", "verdict": verdict_of("NameError", 2)}
     )
 
@@ -59,13 +59,13 @@ def test_only_programs_that_passed_one_a_task_and_none_of_the_task_itself(
     again = demonstration(make_problem(2)).model_copy(update={"program": "def other(): pass\n"})
     memory.append([again, failed(7), failed(8)])
     settings = settings_of(tiny, top_k=9)
-    found = recalled_samples(causal, settings, make_problem(3), memory, "train")
-    told = programs(causal, found)
+    samples = recalled_samples(causal, settings, make_problem(3), memory, "train")
+    texts = programs(causal, samples)
     wanted = {f"def {make_problem(n).entry_point}(x):" for n in (1, 2, 4)}
-    assert {t.splitlines()[0] for t in told} == wanted
-    assert len(told) == len(wanted)
-    assert all(s.rows[LOSSES.index("sl")].min() == 1 and not s.on_policy for s in found)
-    assert all(not s.rows[1:].any() for s in found)
+    assert {t.splitlines()[0] for t in texts} == wanted
+    assert len(texts) == len(wanted)
+    assert all(s.rows[LOSSES.index("sl")].min() == 1 and not s.on_policy for s in samples)
+    assert all(not s.rows[1:].any() for s in samples)
 
 
 def test_the_same_statement_under_another_name_is_left_out_of_an_evaluation(
@@ -123,13 +123,13 @@ def test_the_step_is_that_of_the_supervised_loss_of_what_is_recalled(
     causal: Policy, tiny: dict[str, Path], memory: LongTermMemory
 ) -> None:
     settings = settings_of(tiny, top_k=4)
-    asked = [make_problem(3, "test"), make_problem(9, "test")]
+    problems = [make_problem(3, "test"), make_problem(9, "test")]
     before = [t.detach().clone() for t in causal.bank.parameters()]
-    found = adapted_weights(causal, settings, asked, memory, "eval")
-    assert found is not None
+    adapted = adapted_weights(causal, settings, problems, memory, "eval")
+    assert adapted is not None
     for place, numbers in enumerate(((1, 2, 4), (1, 2, 3, 4))):
         wanted = tensors(by_hand(causal, settings, numbers))
-        assert distance([t[place] for t in tensors(found)], wanted) < 1e-6
+        assert distance([t[place] for t in tensors(adapted)], wanted) < 1e-6
         assert distance(wanted, tensors(causal.bank.meta())) > 1e-3
     assert all(torch.equal(a, b) for a, b in zip(before, causal.bank.parameters(), strict=True))
 
@@ -138,7 +138,7 @@ def test_neither_tests_nor_solution_of_a_task_change_its_weights(
     causal: Policy, tiny: dict[str, Path], memory: LongTermMemory
 ) -> None:
     settings = settings_of(tiny)
-    known = make_problem(9, "test")
+    one_task = make_problem(9, "test")
     calls = [{"args": [1], "expected": 99}]
     other = make_problem(
         9,
@@ -146,7 +146,7 @@ def test_neither_tests_nor_solution_of_a_task_change_its_weights(
         solutions=["def count_9(x):\n    return 99\n"],
         tests={"kind": "call", "entry_point": "count_9", "calls": calls},
     )
-    one, two = (adapted_weights(causal, settings, [p], memory, "eval") for p in (known, other))
+    one, two = (adapted_weights(causal, settings, [p], memory, "eval") for p in (one_task, other))
     assert one is not None
     assert two is not None
     assert all(torch.equal(a, b) for a, b in zip(tensors(one), tensors(two), strict=True))
@@ -156,24 +156,24 @@ def test_tasks_in_parts_adapt_as_all_at_once(
     causal: Policy, tiny: dict[str, Path], memory: LongTermMemory
 ) -> None:
     settings = settings_of(tiny)
-    asked = [make_problem(n, "test") for n in (3, 9, 11)]
-    whole = adapted_weights(causal, settings, asked, memory, "eval")
-    parts = adapted_weights(causal, settings, asked, memory, "eval", at_once=2)
-    assert whole is not None
+    problems = [make_problem(n, "test") for n in (3, 9, 11)]
+    at_once = adapted_weights(causal, settings, problems, memory, "eval")
+    parts = adapted_weights(causal, settings, problems, memory, "eval", at_once=2)
+    assert at_once is not None
     assert parts is not None
-    assert tensors(whole)[0].shape[0] == 3
-    assert distance(tensors(parts), tensors(whole)) < 1e-6
+    assert tensors(at_once)[0].shape[0] == 3
+    assert distance(tensors(parts), tensors(at_once)) < 1e-6
 
 
 def test_a_task_for_which_nothing_is_near_keeps_theta(
     causal: Policy, tiny: dict[str, Path], memory: LongTermMemory
 ) -> None:
-    found = adapted_weights(
+    adapted = adapted_weights(
         causal, settings_of(tiny, min_similarity=1.0), [make_problem(9)], memory, "eval"
     )
-    assert found is not None
+    assert adapted is not None
     meta = tensors(causal.bank.meta())
-    assert all(torch.equal(t[0], m) for t, m in zip(tensors(found), meta, strict=True))
+    assert all(torch.equal(t[0], m) for t, m in zip(tensors(adapted), meta, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_half_written_folders_are_no_checkpoints(causal: Policy, tmp_path: Path)
     assert latest(tmp_path) is None
     assert saved_run_id(tmp_path) is None
     save(tmp_path, Progress(step=1, run_id="run"), causal, optimizer_of(causal), 2)
-    shutil.copytree(tmp_path / "step-000001", tmp_path / "step-000002.part")
-    shutil.copytree(tmp_path / "step-000001", tmp_path / "step-000002.old")
+    shutil.copytree(tmp_path / "step-000001", tmp_path / ".step-000002.new-1")
+    shutil.copytree(tmp_path / "step-000001", tmp_path / ".step-000002.old-1")
     (tmp_path / "step-000003").mkdir()
     (tmp_path / "best").mkdir()
     assert latest(tmp_path) == tmp_path / "step-000001"
@@ -71,6 +71,7 @@ def test_half_written_folders_are_no_checkpoints(causal: Policy, tmp_path: Path)
 
 def test_the_last_few_are_kept(causal: Policy, tmp_path: Path) -> None:
     optimizer = optimizer_of(causal)
+    (tmp_path / ".step-000007.new-1").mkdir()  # of a process that was killed
     for step in (8, 9, 10, 11):
         save(tmp_path, Progress(step=step), causal, optimizer, 2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-000010", "step-000011"]

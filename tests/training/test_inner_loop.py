@@ -77,9 +77,9 @@ def adapted_alone(
     return pairs
 
 
-def distance(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
+def distance(actual: list[torch.Tensor], wanted: list[torch.Tensor]) -> float:
     """Norm of the difference relative to the norm of what is wanted."""
-    a, b = (torch.cat([t.detach().flatten() for t in ts]).double() for ts in (found, wanted))
+    a, b = (torch.cat([t.detach().flatten() for t in ts]).double() for ts in (actual, wanted))
     return float((a - b).norm() / b.norm())
 
 
@@ -95,7 +95,7 @@ def test_stacked_adaptation_equals_a_loop_over_tasks(
     inner, outer = items_for(policy), items_for(policy, outer=True)
     pairs, _ = adapt(policy, inner, TASKS, settings)
     outer_gradient(policy, outer, pairs, settings)
-    found = [p.grad.clone() for p in tensors(policy.bank.meta())]  # type: ignore[union-attr]
+    gradients = [p.grad.clone() for p in tensors(policy.bank.meta())]  # type: ignore[union-attr]
     meta = tensors(policy.bank.meta())
     sums = [torch.zeros_like(t) for t in meta]
     values = []
@@ -111,7 +111,7 @@ def test_stacked_adaptation_equals_a_loop_over_tasks(
         assert distance(moves, [a - b for a, b in zip(tensors(own), meta, strict=True)]) < 1e-4
         assert distance(stacked, meta) > 1e-3
     assert distance(values[0], values[1]) > 1e-3
-    assert distance(found, sums) < 1e-5
+    assert distance(gradients, sums) < 1e-5
 
 
 @pytest.mark.parametrize(("order", "steps"), [(1, 1), (1, 2), (2, 2)])
@@ -121,14 +121,14 @@ def test_the_gradient_of_all_steps_has_those_of_the_inner_ones(
     policy, settings = load(tiny, "causal", order), settings_of(tiny, order, steps, lr=0.2)
     changed = {"train": {"meta": settings.train.meta.model_dump() | {"gradient": "all"}}}
     inner, outer = items_for(policy), items_for(policy, outer=True)
-    found = []
+    gradients = []
     for now in (settings, make_settings(tiny["causal"], **changed)):
         for t in tensors(policy.bank.meta()):
             t.grad = None
         pairs, _ = adapt(policy, inner, TASKS, now)
         outer_gradient(policy, outer, pairs, now)
-        found.append([t.grad.clone() for t in tensors(policy.bank.meta())])  # type: ignore[union-attr]
-    wanted = [torch.zeros_like(t) for t in found[0]]
+        gradients.append([t.grad.clone() for t in tensors(policy.bank.meta())])  # type: ignore[union-attr]
+    wanted = [torch.zeros_like(t) for t in gradients[0]]
     for task in range(TASKS):
         at = {
             n: tuple(t.detach().requires_grad_() for t in p) for n, p in policy.bank.meta().items()
@@ -144,7 +144,7 @@ def test_the_gradient_of_all_steps_has_those_of_the_inner_ones(
                 for t, g in zip(tensors(at), grads, strict=True)  # type: ignore[arg-type]
             ]
             at = {n: (moved[2 * i], moved[2 * i + 1]) for i, n in enumerate(at)}
-    added = [b - a for a, b in zip(*found, strict=True)]
+    added = [b - a for a, b in zip(*gradients, strict=True)]
     assert distance(added, wanted) < 1e-4
 
 
@@ -193,12 +193,12 @@ def test_order_zero_is_the_plain_sum(tiny: dict[str, Path]) -> None:
     policy, settings = load(tiny, "causal", 0), settings_of(tiny, 0)
     items = items_for(policy)
     outer_gradient(policy, items, None, settings)
-    found = [t.grad.clone() for t in tensors(policy.bank.meta())]  # type: ignore[union-attr]
+    gradients = [t.grad.clone() for t in tensors(policy.bank.meta())]  # type: ignore[union-attr]
     total = sum(
         loss_of(policy, one(items, task), policy.bank.meta(), settings) for task in range(TASKS)
     )
     wanted = torch.autograd.grad(total, tensors(policy.bank.meta()))  # type: ignore[arg-type]
-    assert distance(found, list(wanted)) < 1e-5
+    assert distance(gradients, list(wanted)) < 1e-5
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -208,13 +208,13 @@ def test_alpha_zero_is_plain_policy_gradient_to_the_bit(tiny: dict[str, Path], o
     pairs, report = adapt(policy, inner, TASKS, settings)
     assert pairs is None
     outer_gradient(policy, outer, pairs, settings)
-    found = [t.grad.clone() for t in tensors(policy.bank.meta())]  # type: ignore[union-attr]
+    gradients = [t.grad.clone() for t in tensors(policy.bank.meta())]  # type: ignore[union-attr]
     # -sum of advantage times log-probability, by autograd, on the meta weights.
     for parameter in policy.bank.parameters():
         parameter.grad = None
     for rows in loss_batches(outer, settings):
         batch_loss(policy, outer, rows, policy.bank.meta(), settings)[0].backward()
-    for mine, plain in zip(found, tensors(policy.bank.meta()), strict=True):
+    for mine, plain in zip(gradients, tensors(policy.bank.meta()), strict=True):
         assert torch.equal(mine, plain.grad)
     stacked = adapt(policy, inner, TASKS, settings_of(tiny, order))[1]
     assert report.terms == pytest.approx(stacked.terms, rel=1e-5)
@@ -224,7 +224,7 @@ def test_alpha_zero_is_plain_policy_gradient_to_the_bit(tiny: dict[str, Path], o
 def test_micro_batches_do_not_change_the_gradient(tiny: dict[str, Path], order: int) -> None:
     policy = load(tiny, "causal", order)
     inner, outer = items_for(policy), items_for(policy, outer=True)
-    found, counts = [], []
+    gradients, counts = [], []
     for budget in (256, 8192):
         changes: dict[str, Any] = {"micro_batch_tokens": budget, "meta": {"order": order}}
         settings = make_settings(tiny["causal"], train=changes)
@@ -232,11 +232,11 @@ def test_micro_batches_do_not_change_the_gradient(tiny: dict[str, Path], order: 
             t.grad = None
         pairs, report = adapt(policy, inner, TASKS, settings)
         outer_gradient(policy, outer, pairs, settings)
-        found.append([t.grad.clone() for t in tensors(policy.bank.meta())])  # type: ignore[union-attr]
+        gradients.append([t.grad.clone() for t in tensors(policy.bank.meta())])  # type: ignore[union-attr]
         counts.append(len(loss_batches(inner, settings)))
         assert report.tokens == sum(len(item.completion) for item in inner)
     assert counts[0] > counts[1]
-    assert distance(found[0], found[1]) < 1e-5
+    assert distance(gradients[0], gradients[1]) < 1e-5
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -279,7 +279,7 @@ def test_a_task_without_samples_stays_at_the_meta_weights(
 def test_recomputed_activations_give_the_same_outer_gradient(
     tiny: dict[str, Path], kind: str, order: int
 ) -> None:
-    found = []
+    gradients = []
     for recompute in (False, True):
         policy = load(tiny, kind, order)
         if recompute:
@@ -287,6 +287,6 @@ def test_recomputed_activations_give_the_same_outer_gradient(
         settings = settings_of(tiny, order)
         pairs, _ = adapt(policy, items_for(policy), TASKS, settings)
         outer_gradient(policy, items_for(policy, outer=True), pairs, settings)
-        found.append([p.grad.clone() for p in policy.bank.parameters() if p.grad is not None])
-    assert len(found[0]) > 0
-    assert distance(found[1], found[0]) < 1e-5
+        gradients.append([p.grad.clone() for p in policy.bank.parameters() if p.grad is not None])
+    assert len(gradients[0]) > 0
+    assert distance(gradients[1], gradients[0]) < 1e-5

@@ -31,14 +31,14 @@ ONLY_SL = {"train": {"loss": dict.fromkeys(LOSSES[1:], 0.0) | {"sl": 1.0}}}
 
 def pieces(policy: Policy, ids: tuple[int, ...]) -> list[tuple[int, int]]:
     """Characters of each token; texts here are ASCII, so each token has its own."""
-    found, at = [], 0
+    spans, at = [], 0
     for token in ids:
-        found.append((at, at + len(policy.decode([token]))))
-        at = found[-1][1]
-    return found
+        spans.append((at, at + len(policy.decode([token]))))
+        at = spans[-1][1]
+    return spans
 
 
-def told(attempts: Sequence[Attempt]) -> list[Feedback]:
+def feedback_of(attempts: Sequence[Attempt]) -> list[Feedback]:
     """The feedback of those that were judged."""
     return [a.feedback for a in attempts if a.judged]
 
@@ -61,10 +61,10 @@ def test_sl_loss_is_the_mean_over_completion_tokens_of_the_library(
     if policy.kind == "seq2seq":
         wanted = policy.model(input_ids=torch.tensor([prompt]), labels=ids).loss
     else:
-        whole = torch.tensor([prompt + target.completion])
-        labels = whole.clone()
+        row_ids = torch.tensor([prompt + target.completion])
+        labels = row_ids.clone()
         labels[:, : len(prompt)] = -100
-        wanted = policy.model(input_ids=whole, labels=labels).loss
+        wanted = policy.model(input_ids=row_ids, labels=labels).loss
     torch.testing.assert_close(total, wanted, rtol=1e-5, atol=0)
     assert report.terms["sl"] == pytest.approx(float(wanted.detach()), rel=1e-5)
     assert report.tokens == len(target.completion)
@@ -109,7 +109,7 @@ def test_loss_is_the_weighted_sum_of_coefficients_times_log_probs(
     ]
     samples.append(sl_sample(policy, (5, 6, 7), GOOD))
     items = items_of(0, samples)
-    found = {}
+    reports_by_budget = {}
     for budget in (256, 4096):
         settings = make_settings(
             tiny["causal"], train={"loss": weights, "micro_batch_tokens": budget}
@@ -118,7 +118,7 @@ def test_loss_is_the_weighted_sum_of_coefficients_times_log_probs(
             batch_loss(policy, items, rows, policy.bank.meta(), settings)[1]
             for rows in loss_batches(items, settings)
         ]
-        found[budget] = merge(reports)
+        reports_by_budget[budget] = merge(reports)
     terms = dict.fromkeys(LOSSES, 0.0)
     for item in items:
         ids, prompt = item.completion, item.prompt
@@ -136,7 +136,7 @@ def test_loss_is_the_weighted_sum_of_coefficients_times_log_probs(
         for name, values in zip(LOSSES, item.coefficients, strict=True):
             terms[name] -= float((values * log_p).sum())
     total = sum(terms[name] * weights.get(name, 1.0) for name in LOSSES)
-    for report in found.values():
+    for report in reports_by_budget.values():
         assert report.terms == pytest.approx(terms, rel=1e-4, abs=1e-6)
         assert report.total == pytest.approx(total, rel=1e-4)
         assert report.tokens == sum(len(item.completion) for item in items)
@@ -158,11 +158,11 @@ def test_negative_term_touches_the_error_line_only(causal: Policy) -> None:
     negative = row(rows, "negative").tolist()
     ids = attempts[2].completion.ids
     assert len(negative) == len(ids) + 1
-    for (start, end), found in zip(pieces(causal, ids), negative, strict=False):
+    for (start, end), reward in zip(pieces(causal, ids), negative, strict=False):
         if end <= line[0] - 4 or start > line[1]:
-            assert found == 0
+            assert reward == 0
         elif start >= line[0] and end <= line[1]:
-            assert found == pytest.approx(value)
+            assert reward == pytest.approx(value)
     assert negative[-1] == 0
     coarse = row(rows, "coarse").tolist()
     assert coarse == pytest.approx([-0.6] * len(negative))
@@ -190,45 +190,45 @@ def test_baselines_are_subtracted_where_a_term_is_earned(causal: Policy) -> None
 def test_baseline_of_the_group(causal: Policy, adaptive: str) -> None:
     settings = FeedbackSettings.model_validate({"adaptive": adaptive})
     attempts = attempts_of(causal, [*ROWS, (GOOD, "fault", 0)], settings)
-    found = baselines(told(attempts), MetaSettings(baseline="group_mean"), adaptive)
+    base = baselines(feedback_of(attempts), MetaSettings(baseline="group_mean"), adaptive)
     adapted = -0.3 + 1.3 / 3
     if adaptive == "replace":
-        assert found["coarse"] == found["error"] == pytest.approx((1 + adapted - 0.6) / 3)
+        assert base["coarse"] == base["error"] == pytest.approx((1 + adapted - 0.6) / 3)
     else:
-        assert found["coarse"] == pytest.approx((1 - 0.3 - 0.6) / 3)
+        assert base["coarse"] == pytest.approx((1 - 0.3 - 0.6) / 3)
         # The crash has no share of tests, so the mean is over the other two.
-        assert found["error"] == pytest.approx((1 + adapted) / 2)
+        assert base["error"] == pytest.approx((1 + adapted) / 2)
     styles = [
         r.value
         for a in attempts[:3]
         for r in a.feedback.rewards
         if r.term == "style" and r.span is not None
     ]
-    assert found["style"] == pytest.approx(sum(styles) / len(styles))
-    assert found["negative"] == 0
+    assert base["style"] == pytest.approx(sum(styles) / len(styles))
+    assert base["negative"] == 0
 
 
 def test_no_baseline_is_zero_everywhere(causal: Policy) -> None:
     meta = MetaSettings(baseline="none", quality_baseline="none")
-    assert not any(baselines(told(attempts_of(causal, ROWS)), meta, "replace").values())
+    assert not any(baselines(feedback_of(attempts_of(causal, ROWS)), meta, "replace").values())
 
 
 def test_greedy_baseline_is_that_of_the_greedy_attempt(causal: Policy) -> None:
     attempts = attempts_of(causal, ROWS)
     meta = MetaSettings(baseline="greedy", quality_baseline="none")
-    assert baselines(told(attempts), meta, "replace", told(attempts[2:3]))[
+    assert baselines(feedback_of(attempts), meta, "replace", feedback_of(attempts[2:3]))[
         "coarse"
     ] == pytest.approx(-0.6)
     both = attempts_of(causal, ROWS, FeedbackSettings(adaptive="add"))
-    found = baselines(told(both), meta, "add", told(both[1:2]))
-    assert (found["coarse"], found["error"]) == pytest.approx((-0.3, -0.3 + 1.3 / 3))
+    base = baselines(feedback_of(both), meta, "add", feedback_of(both[1:2]))
+    assert (base["coarse"], base["error"]) == pytest.approx((-0.3, -0.3 + 1.3 / 3))
     fault = attempts_of(causal, [(GOOD, "fault", 0)])
-    assert baselines(told(attempts), meta, "replace", told(fault))["coarse"] == 0
+    assert baselines(feedback_of(attempts), meta, "replace", feedback_of(fault))["coarse"] == 0
 
 
 def test_group_baseline_leaves_no_reward_where_all_samples_are_alike(causal: Policy) -> None:
     attempts = attempts_of(causal, [(CRASH, "NameError", 3)] * 3)
-    base = baselines(told(attempts), MetaSettings(), "replace")
+    base = baselines(feedback_of(attempts), MetaSettings(), "replace")
     rows = attempt_rows(causal, attempts[0], base)
     for name in ("coarse", "style", "complexity"):
         assert row(rows, name).abs().max() < 1e-6

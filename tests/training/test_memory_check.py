@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from falcon.policy.policy import Policy
-from falcon.training.run.memory_check import MIB, DeviceMemory, check_memory, measure_likely_step
+from falcon.training.run.device_memory import MIB, DeviceMemory
+from falcon.training.run.memory_check import check_memory, measure_likely_step
 from tests.models import load_tiny
 from tests.training.setups import make_settings
 
@@ -54,9 +55,9 @@ def test_no_weight_moves_and_no_random_number_is_drawn(
     policy = load_tiny(tiny[kind], second_order=order == 2)
     before = [p.detach().clone() for p in policy.bank.parameters()]
     state = torch.get_rng_state()
-    found = checked(policy, tiny[kind], train={"meta": {"order": order}})
-    assert found.device == "cpu"
-    assert found.peak >= found.update > 0
+    memory = checked(policy, tiny[kind], train={"meta": {"order": order}})
+    assert memory.device == "cpu"
+    assert memory.peak >= memory.update > 0
     assert all(p.grad is None for p in policy.bank.parameters())
     for now, then in zip(policy.bank.parameters(), before, strict=True):
         assert torch.equal(now, then)
@@ -77,7 +78,7 @@ def test_larger_batches_take_more(tiny: dict[str, Path]) -> None:
 
 
 def test_too_little_memory_is_one_line_before_anything_begins(tiny: dict[str, Path]) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", TOO_LITTLE, str(tiny["causal"])],
         cwd=ROOT,
         capture_output=True,
@@ -85,21 +86,21 @@ def test_too_little_memory_is_one_line_before_anything_begins(tiny: dict[str, Pa
         timeout=200,
         check=False,
     )
-    assert "largest batch does not fit into the memory of the device (cpu)" in done.stdout, (
-        done.stdout + done.stderr[-3000:]
+    assert "largest batch does not fit into the memory of the device (cpu)" in process.stdout, (
+        process.stdout + process.stderr[-3000:]
     )
 
 
 @pytest.mark.parametrize("order", [0, 1])
 @pytest.mark.parametrize("kind", ["causal", "seq2seq"])
-def test_what_is_foreseen_grows_with_the_programs_and_leaves_nothing_behind(
+def test_the_likely_step_grows_with_the_programs_and_leaves_nothing_behind(
     tiny: dict[str, Path], kind: str, order: int
 ) -> None:
     policy = load_tiny(tiny[kind])
     before = [p.detach().clone() for p in policy.bank.parameters()]
     state = torch.get_rng_state()
 
-    def seen(length: int) -> int:
+    def likely(length: int) -> int:
         meta = {"order": order, "samples": 32, "evaluation_samples": 2}
         settings = make_settings(
             tiny[kind],
@@ -109,16 +110,16 @@ def test_what_is_foreseen_grows_with_the_programs_and_leaves_nothing_behind(
         return measure_likely_step(settings, policy, [(5, 6, 7), (5, 6, 7, 8) * 20], TASKS)
 
     policy.end_ids = frozenset()  # so that programs are as long as they may get
-    assert seen(200) > seen(8) + 16 * MIB
+    assert likely(200) > likely(8) + 16 * MIB
     assert all(p.grad is None for p in policy.bank.parameters())
     for now, then in zip(policy.bank.parameters(), before, strict=True):
         assert torch.equal(now, then)
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_what_is_foreseen_is_said_beside_the_most() -> None:
-    said = str(DeviceMemory("cpu", 1 * MIB, 2 * MIB, 5 * MIB, likely=4 * MIB))
-    assert said.endswith("about 4 MiB with programs as they are now, at most 5 MiB of cpu")
+def test_the_likely_memory_stands_beside_the_most() -> None:
+    text = str(DeviceMemory("cpu", 1 * MIB, 2 * MIB, 5 * MIB, likely=4 * MIB))
+    assert text.endswith("about 4 MiB with programs as they are now, at most 5 MiB of cpu")
     assert "about" not in str(DeviceMemory("cpu", 1 * MIB, 2 * MIB, 5 * MIB))
 
 

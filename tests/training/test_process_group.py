@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from falcon.training.process_group import ProcessGroup
 from falcon.training.run import checkpoint
-from falcon.training.run.process_group import ProcessGroup
 from tests.processes import ONE_THREAD, ROOT, free_port, run_two
 from tests.training.setups import make_settings, run_training
 from tests.training.test_training_loop import WEIGHTS
@@ -110,8 +110,8 @@ def test_a_training_of_one_process_goes_on_in_two_by_accelerate(
 def test_the_settings_files_of_accelerate_are_read_by_it() -> None:
     from accelerate.commands.config.config_args import load_config_from_file
 
-    found = {p.stem: load_config_from_file(str(p)) for p in (ROOT / "launch").glob("*.yaml")}
-    assert {name: (c.num_machines, c.num_processes) for name, c in found.items()} == {
+    configs = {p.stem: load_config_from_file(str(p)) for p in (ROOT / "launch").glob("*.yaml")}
+    assert {name: (c.num_machines, c.num_processes) for name, c in configs.items()} == {
         "fsdp": (1, 2),
         "machine": (1, 2),
         "machines": (2, 16),
@@ -138,16 +138,16 @@ def test_a_process_alone_shares_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("meta", "said"),
+    ("meta", "message"),
     [
         ({"tasks": 2, "order": 2}, "meta.order 2"),
         ({"tasks": 3, "baseline": "greedy"}, "greedy programs of 3 tasks"),
     ],
 )
 def test_what_a_split_backbone_cannot_do_is_refused(
-    tiny: dict[str, Path], tmp_path: Path, meta: dict[str, Any], said: str
+    tiny: dict[str, Path], tmp_path: Path, meta: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(AssertionError, match=said):
+    with pytest.raises(AssertionError, match=message):
         train_in_two(
             tiny["causal"], tmp_path, {"x": {"machine": {"shard": True}, "train": {"meta": meta}}}
         )

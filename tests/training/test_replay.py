@@ -35,9 +35,9 @@ def samples_of(
     ):
         memory.append([a.experience(Origin(stage="seed")) for a in attempts_of(policy, rows)])
         solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
-        found = replay_samples(memory, solver, problems, np.random.default_rng(0))
-    assert not any(s.on_policy for s in found)
-    return {GOOD if "x + 1" in policy.decode(s.completion) else BAD: s for s in found}
+        samples = replay_samples(memory, solver, problems, np.random.default_rng(0))
+    assert not any(s.on_policy for s in samples)
+    return {GOOD if "x + 1" in policy.decode(s.completion) else BAD: s for s in samples}
 
 
 def earned(sample: Sample, name: str) -> float:
@@ -50,23 +50,25 @@ def earned(sample: Sample, name: str) -> float:
 def test_programs_that_failed_are_left_out(
     causal: Policy, tiny: dict[str, Path], tmp_path: Path
 ) -> None:
-    found = samples_of(causal, tiny, tmp_path, {})
-    assert set(found) == {GOOD}
-    assert earned(found[GOOD], "tests") == pytest.approx(1 - (1 + CRASH) / 2)
+    by_program = samples_of(causal, tiny, tmp_path, {})
+    assert set(by_program) == {GOOD}
+    assert earned(by_program[GOOD], "tests") == pytest.approx(1 - (1 + CRASH) / 2)
 
 
 def test_the_baseline_is_the_mean_of_what_is_remembered_of_the_problem(
     causal: Policy, tiny: dict[str, Path], tmp_path: Path
 ) -> None:
-    found = samples_of(causal, tiny, tmp_path / "mean", {"remembered": "all"})
+    by_program = samples_of(causal, tiny, tmp_path / "mean", {"remembered": "all"})
     for name in ("tests", "style", "complexity"):
-        assert earned(found[GOOD], name) == pytest.approx(-earned(found[BAD], name), abs=1e-6)
-    assert earned(found[BAD], "tests") == pytest.approx(CRASH - (1 + CRASH) / 2)
+        assert earned(by_program[GOOD], name) == pytest.approx(
+            -earned(by_program[BAD], name), abs=1e-6
+        )
+    assert earned(by_program[BAD], "tests") == pytest.approx(CRASH - (1 + CRASH) / 2)
     none = {"remembered": "all", "baseline": "none", "quality_baseline": "none"}
-    found = samples_of(causal, tiny, tmp_path / "none", none)
-    assert earned(found[GOOD], "tests") == 1
-    assert earned(found[BAD], "tests") == pytest.approx(CRASH)
-    assert earned(found[BAD], "style") > 0
+    by_program = samples_of(causal, tiny, tmp_path / "none", none)
+    assert earned(by_program[GOOD], "tests") == 1
+    assert earned(by_program[BAD], "tests") == pytest.approx(CRASH)
+    assert earned(by_program[BAD], "style") > 0
 
 
 def test_problems_that_are_not_trained_on_are_left_out(

@@ -57,23 +57,23 @@ def levels(sampler: DifficultySampler, batches: int) -> list[set[str]]:
 def test_harder_problems_join_as_training_goes_on() -> None:
     names = ("introductory", "interview", "competition")
     problems = [make_problem(i, difficulty=names[i % 3]) for i in range(12)]
-    found = levels(DifficultySampler(problems, 0, 30), 30)
-    assert set().union(*found[:10]) == {"introductory"}
-    assert set().union(*found[10:20]) == {"introductory", "interview"}
-    assert set().union(*found[20:]) == set(names)
+    batches = levels(DifficultySampler(problems, 0, 30), 30)
+    assert set().union(*batches[:10]) == {"introductory"}
+    assert set().union(*batches[10:20]) == {"introductory", "interview"}
+    assert set().union(*batches[20:]) == set(names)
     one = DifficultySampler(PROBLEMS, 0, 30)
     assert levels(one, 3) == [{"introductory"}] * 3
     assert len({p.id for p in one.next(5)}) == 5
 
 
 def test_uncertain_problems_come_most_and_none_is_left_out() -> None:
-    known = {PROBLEMS[0].id: (5, 10), PROBLEMS[1].id: (30, 30), PROBLEMS[2].id: (0, 30)}
-    sampler = SuccessSampler(PROBLEMS[:3], 0, lambda name: known[name])
+    outcomes = {PROBLEMS[0].id: (5, 10), PROBLEMS[1].id: (30, 30), PROBLEMS[2].id: (0, 30)}
+    sampler = SuccessSampler(PROBLEMS[:3], 0, lambda name: outcomes[name])
     drawn = Counter(p.id for _ in range(600) for p in sampler.next(1))
     assert drawn[PROBLEMS[0].id] > 400
     assert min(drawn[p.id] for p in PROBLEMS[1:3]) > 10
-    # What is not known yet is as uncertain as can be.
-    fresh = SuccessSampler(PROBLEMS[:3], 0, lambda name: known[name] if "1" in name else (0, 0))
+    # A problem without outcomes is as uncertain as can be.
+    fresh = SuccessSampler(PROBLEMS[:3], 0, lambda name: outcomes[name] if "1" in name else (0, 0))
     assert all(len({p.id for p in fresh.next(3)}) == 3 for _ in range(5))
 
 

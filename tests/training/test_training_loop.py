@@ -113,27 +113,27 @@ def test_curves_have_a_row_a_step_and_every_loss(whole: Path) -> None:
 def test_without_rewards_of_the_latest_samples_the_remembered_keep_theirs(
     tiny: dict[str, Path], tmp_path: Path
 ) -> None:
-    found = []
+    losses = []
     for latest, remembered in ((True, 0), (False, 0), (False, 1)):
         meta = {"order": 0, "baseline": "none", "quality_baseline": "none"}
         meta |= {"latest_rewards": latest, "long_batch": remembered}
         settings = make_settings(tiny["causal"], train={"steps": 1, "meta": meta})
-        result, _ = run_training(tmp_path / str(len(found)), settings)
+        result, _ = run_training(tmp_path / str(len(losses)), settings)
         (row,) = rows_of(result.curves)
-        found.append({name: float(row[f"loss/{name}"]) for name in LOSSES})
-    whole, silent, remembering = found
-    earned = [name for name in ("coarse", "complexity", "style") if whole[name]]
+        losses.append({name: float(row[f"loss/{name}"]) for name in LOSSES})
+    all_rewards, silent, remembering = losses
+    earned = [name for name in ("coarse", "complexity", "style") if all_rewards[name]]
     assert earned
     assert not any(silent[name] for name in earned)
     assert all(remembering[name] for name in ("error", "complexity", "style"))
-    assert silent["negative"] == whole["negative"] != 0
+    assert silent["negative"] == all_rewards["negative"] != 0
 
 
 def test_the_time_of_a_step_is_split_by_kind(tiny: dict[str, Path], tmp_path: Path) -> None:
     monitor = SilentMonitor()
     began = time.perf_counter()
     run_training(tmp_path, make_settings(tiny["causal"], train={"steps": 2}), monitor=monitor)
-    whole = time.perf_counter() - began
+    elapsed = time.perf_counter() - began
     kinds = {"recall", "generate", "execute", "feedback", "adapt", "update", "log"}
     steps = [
         {name[5:]: s for name, s in row.items() if name.startswith("time/")}
@@ -142,7 +142,7 @@ def test_the_time_of_a_step_is_split_by_kind(tiny: dict[str, Path], tmp_path: Pa
     assert set(steps[1]) == kinds | {"evaluate_s"}
     assert all(seconds > 0 for step in steps for seconds in step.values())
     # Kinds do not overlap; the line "Evaluation" is in them.
-    assert sum(s for step in steps for kind, s in step.items() if kind != "evaluate_s") < whole
+    assert sum(s for step in steps for kind, s in step.items() if kind != "evaluate_s") < elapsed
     parts = ("recall", "generate", "execute", "feedback")
     assert all(step["evaluate_s"] < sum(step[kind] for kind in parts) for step in steps)
 
@@ -211,20 +211,22 @@ def test_the_best_validated_adapter_is_the_result(tiny: dict[str, Path], tmp_pat
 def test_references_answer_the_prompt_of_the_samples(
     tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With what was recalled in it: as the policy will be asked."""
-    seen: list[tuple[Any, ...]] = []
-    supervised = Mrlf._supervised
+    """Recalled text included: as the policy will be asked."""
+    prompts: list[tuple[Any, ...]] = []
+    supervised = Mrlf.supervised_samples
 
     def watched(self: Mrlf, problem: Any, group: Any, rng: Any) -> Any:
-        found = supervised(self, problem, group, rng)
-        seen.append((found[0].prompt, group[0].prompt_ids, self.policy.prompts.encode(problem)))
-        return found
+        samples = supervised(self, problem, group, rng)
+        prompts.append(
+            (samples[0].prompt, group[0].prompt_ids, self.policy.prompts.encode(problem))
+        )
+        return samples
 
-    monkeypatch.setattr(Mrlf, "_supervised", watched)
+    monkeypatch.setattr(Mrlf, "supervised_samples", watched)
     run_training(tmp_path, make_settings(tiny["causal"], train={"steps": 1}))
-    assert len(seen) == 4  # two tasks, in the inner and in the outer mini-batch
-    for prompt, asked, bare in seen:
-        assert prompt == asked
+    assert len(prompts) == 4  # two tasks, in the inner and in the outer mini-batch
+    for prompt, of_samples, bare in prompts:
+        assert prompt == of_samples
         assert len(prompt) > len(bare)
 
 
@@ -290,16 +292,16 @@ def test_the_inner_steps_may_be_an_update_of_their_own(
     from falcon.training.inner_loop import inner_gradients, outer_gradient, tensors
     from falcon.training.methods import mrlf
 
-    taken: dict[str, list[torch.Tensor]] = {}
+    kept: dict[str, list[torch.Tensor]] = {}
 
     def outer(policy: Policy, *rest: Any) -> Any:
-        taken["theta"] = [p.detach().clone() for p in tensors(policy.bank.meta())]
+        kept["theta"] = [p.detach().clone() for p in tensors(policy.bank.meta())]
         report = outer_gradient(policy, *rest)
-        taken["outer"] = [p.grad.clone() for p in tensors(policy.bank.meta())]  # type: ignore[union-attr]
+        kept["outer"] = [p.grad.clone() for p in tensors(policy.bank.meta())]  # type: ignore[union-attr]
         return report
 
     def inner(*args: Any) -> Any:
-        taken["inner"] = [g.clone() for g in inner_gradients(*args)]
+        kept["inner"] = [g.clone() for g in inner_gradients(*args)]
         return inner_gradients(*args)
 
     monkeypatch.setattr(mrlf, "outer_gradient", outer)
@@ -310,15 +312,15 @@ def test_the_inner_steps_may_be_an_update_of_their_own(
     result, _ = run_training(tmp_path, settings)
     trained = Policy.load(settings.policy, adapter=result.policy, seed=settings.seed)
 
-    weights = [torch.nn.Parameter(t.clone()) for t in taken["theta"]]
+    weights = [torch.nn.Parameter(t.clone()) for t in kept["theta"]]
     t = settings.train
     optimizer = torch.optim.AdamW(weights, lr=t.learning_rate, weight_decay=t.weight_decay)
     for name in ("inner", "outer"):
-        for weight, gradient in zip(weights, taken[name], strict=True):
+        for weight, gradient in zip(weights, kept[name], strict=True):
             weight.grad = gradient
         torch.nn.utils.clip_grad_norm_(weights, t.clip_norm)
         optimizer.step()
-    found = tensors(trained.bank.meta())
-    for weight, got, start in zip(weights, found, taken["theta"], strict=True):
+    trained_weights = tensors(trained.bank.meta())
+    for weight, got, start in zip(weights, trained_weights, kept["theta"], strict=True):
         assert torch.allclose(got, weight, rtol=0, atol=1e-8)
         assert not torch.equal(got, start)

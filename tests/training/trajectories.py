@@ -76,10 +76,10 @@ _CALLS = ([(-1, 1), (2, 2), (-3, 3)], [(-5, 5), (3, 4)], [(-5, 5), (0, 0)], [("x
 
 def _problems() -> list[Problem]:
     """Three problems to train on and one to validate on, with answers of a few tokens."""
-    found = []
+    problems = []
     for number, calls in enumerate(_CALLS):
         rows = [{"args": [given], "expected": wanted} for given, wanted in calls]
-        found.append(
+        problems.append(
             make_problem(
                 number,
                 "valid" if number == 2 else "train",
@@ -89,7 +89,7 @@ def _problems() -> list[Problem]:
                 tests={"kind": "call", "entry_point": "f", "calls": rows},
             )
         )
-    return found
+    return problems
 
 
 def run(name: str, folder: Path) -> dict[str, Any]:
@@ -127,8 +127,8 @@ def main(out: Path, names: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in names or CASES:
         with tempfile.TemporaryDirectory() as folder:
-            found = run(name, Path(folder))
-        (out / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+            trajectory = run(name, Path(folder))
+        (out / f"{name}.json").write_text(json.dumps(trajectory, indent=1) + "\n")
 
 
 if __name__ == "__main__":

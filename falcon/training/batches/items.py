@@ -13,18 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
 from falcon.feedback import token_offsets, token_rewards
 from falcon.feedback.reward import TERMS, Reward
+from falcon.policy.policy import Policy
+from falcon.rollout import Attempt
 from falcon.training.advantages import advantages
 
-if TYPE_CHECKING:
-    from falcon.policy.policy import Policy
-    from falcon.rollout import Attempt
-
+Ids = tuple[int, ...]
+"""Token ids of a prompt [P] or a completion [T]."""
 LOSSES = ("sl", *TERMS)
 """The J losses of the inner sum, in the order of Algorithm 1: rows of all coefficients."""
 
@@ -37,8 +36,8 @@ class Sample:
     distribution. References and replayed programs are scored by the plain model (eq. 2).
     """
 
-    prompt: tuple[int, ...]  # [P]
-    completion: tuple[int, ...]  # [T]
+    prompt: Ids
+    completion: Ids
     rows: torch.Tensor  # [J, T], advantages; 1 for `sl`
     on_policy: bool = True
 
@@ -48,19 +47,14 @@ class Item:
     """A completion of one task with its coefficients c_jt, ready to be scored."""
 
     task: int  # its place in the meta-batch, so which theta_i scores it
-    prompt: tuple[int, ...]  # [P]
-    completion: tuple[int, ...]  # [T]
+    prompt: Ids
+    completion: Ids
     coefficients: torch.Tensor  # [J, T]
     on_policy: bool = True
 
 
 def _term_rows(
-    policy: Policy,
-    rewards: Sequence[Reward],
-    ids: tuple[int, ...],
-    count: int,
-    start: int,
-    length: int,
+    policy: Policy, rewards: Sequence[Reward], ids: Ids, count: int, start: int, length: int
 ) -> torch.Tensor:
     """Rewards at the tokens, [J, ``count``]; the program is ``length`` characters from ``start``.
 
@@ -78,17 +72,12 @@ def _term_rows(
 
 def attempt_rows(policy: Policy, attempt: Attempt, baseline: Mapping[str, float]) -> torch.Tensor:
     """Advantages at the tokens of an attempt, [J, T]."""
-    return _term_rows(
-        policy,
-        advantages(attempt.feedback.rewards, baseline),
-        attempt.completion.ids,
-        len(attempt.completion.drawn),
-        attempt.program_start,
-        len(attempt.program),
-    )
+    rewards, written = advantages(attempt.feedback.rewards, baseline), attempt.completion
+    start, length = attempt.program_start, len(attempt.program)
+    return _term_rows(policy, rewards, written.ids, len(written.drawn), start, length)
 
 
-def sl_sample(policy: Policy, prompt: tuple[int, ...], target: str) -> Sample:
+def sl_sample(policy: Policy, prompt: Ids, target: str) -> Sample:
     """The supervised sample of eq. 2: a reference as the answer the prompt asks for."""
     ids = tuple(policy.encode(target))
     if not policy.chat:  # an answer in a chat ends with its closing fence
@@ -99,7 +88,7 @@ def sl_sample(policy: Policy, prompt: tuple[int, ...], target: str) -> Sample:
 
 
 def experience_sample(
-    policy: Policy, prompt: tuple[int, ...], text: str, rewards: Sequence[Reward], program: str
+    policy: Policy, prompt: Ids, text: str, rewards: Sequence[Reward], program: str
 ) -> Sample:
     """An experience of long-term memory as a sample: its program as an answer, with ``rewards``.
 

@@ -8,17 +8,14 @@ by default only programs that passed are trained on, as in self-imitation (Oh et
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from falcon.memory import LongTermMemory
+from falcon.problems.problem import Problem
+from falcon.rollout import Solver
 from falcon.training.advantages import advantages, baselines
 from falcon.training.batches.items import Sample, experience_sample
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from falcon.memory import LongTermMemory
-    from falcon.problems.problem import Problem
-    from falcon.rollout import Solver
 
 _GROUP = 16
 """Experiences of a problem that a baseline is taken from, at most."""
@@ -44,13 +41,10 @@ def replay_samples(
         # The baseline is of all programs: among those that passed, a pass would be worth nothing.
         group = memory.sample(rng, _GROUP, problem_id=problem.id)
         baseline = baselines([other.feedback for other in group], meta, adaptive)
+        prompt = solver.policy.prompts.encode(problem)
+        answer = solver.policy.form.target(problem, experience.program)
+        rewards = advantages(experience.feedback.rewards, baseline)
         samples.append(
-            experience_sample(
-                solver.policy,
-                solver.policy.prompts.encode(problem),
-                solver.policy.form.target(problem, experience.program),
-                advantages(experience.feedback.rewards, baseline),
-                experience.program,
-            )
+            experience_sample(solver.policy, prompt, answer, rewards, experience.program)
         )
     return samples

@@ -1,8 +1,8 @@
 """Checkpoints of training: written atomically, last k kept, best kept, resumed exactly.
 
 A checkpoint holds adapter, optimizer, sampler position, the experiences documented so far,
-short-term memory and the metrics of every step; random numbers come from (seed, step) and need no state. It
-is bound to its settings and inputs by a digest. Tensors are read with ``weights_only``.
+short-term memory and the metrics of every step. Random numbers come from (seed, step) and need no
+state. A digest binds it to its settings and inputs. Tensors are read with ``weights_only``.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
 
 import torch
 
 from falcon.errors import UserError
+from falcon.files import replaced_folder
 from falcon.memory.experience import Experience
-
-if TYPE_CHECKING:
-    from falcon.policy.policy import Policy
-
+from falcon.policy.policy import Policy
 
 MEMORIES = ("experiences", "short_term")
-"""Parts of :class:`Progress` that are written a line an experience."""
+"""Parts of :class:`Progress` that have files of their own, a line an experience."""
 
 
 @dataclass
@@ -44,25 +42,15 @@ class Progress:
     supervised: int = 0
 
 
-def write_folder(folder: Path, fill: Any) -> None:
-    """Fill a new folder under a temporary name, flush it, and put it in place of the old one."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    fill(temporary)
-    for file in temporary.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-    if folder.exists():
-        old = folder.with_name(f"{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-        os.replace(temporary, folder)
-        shutil.rmtree(old)
-    else:
-        os.replace(temporary, folder)
+def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a new folder and flush it; then it takes the place of the old one."""
+    with replaced_folder(folder) as fresh:
+        fill(fresh)
+        # Before it gets its name: after a power cut a file could have its name and no contents.
+        for file in fresh.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
 
 
 def save(
@@ -89,7 +77,7 @@ def save(
             f"{root}: the checkpoint of step {progress.step} cannot be written ({fault.strerror}).",
             hint="Free some space and run the same command again: it goes on from the last one.",
         ) from fault
-    for old in _folders(root)[:-keep]:
+    for old in [*_folders(root)[:-keep], *root.glob(".step-*")]:  # the latter a killed save left
         shutil.rmtree(old)
 
 

@@ -1,89 +1,89 @@
-"""Rehearsal: the largest pieces of work of a training, done once before it begins.
+"""Memory check: try the largest batches of a training first, to find out-of-memory early.
 
 Rows as long as they may get are begun as in generation, and micro-batches as full as they may
 get go forward and back. So a training that does not fit fails at once and not after hours, and
-the memory it took is the most that the training will take. What it takes with programs as long as
-the policy writes them now is less where a step does not fill a micro-batch: :func:`measure_likely_step` writes
-some and sees. No weight moves and no global random number is drawn.
+no later step takes more memory. A step with programs as long as the policy writes them now may
+take less: :func:`measure_likely_step` makes such a step. No weight moves, and no global random
+number is drawn.
 """
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import torch
 
+from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.generation.local import Draws, Sampling, Weights, active_pairs, generate
-from falcon.training.batches.items import LOSSES, Item, Sample, items_of
+from falcon.policy.adapter import Pairs
+from falcon.policy.policy import Policy
+from falcon.problems.problem import Problem
+from falcon.training.batches.items import LOSSES, Ids, Item, Sample, items_of
 from falcon.training.inner_loop import adapt, outer_gradient, tensors
 from falcon.training.objectives import loss_batches
-
-if TYPE_CHECKING:
-    from falcon.config import Settings
-    from falcon.policy.adapter import Pairs
-    from falcon.policy.policy import Policy
-
-MIB = 1 << 20
+from falcon.training.run.device_memory import DeviceMemory, peak, peak_of, reset_peak
+from falcon.training.run.setup import load_policy, split_problems, tasks_of_process
 
 
-@dataclass(frozen=True)
-class DeviceMemory:
-    """Bytes of the device (of the process, on a CPU): ``loaded`` before any work, and the most
-    while ``generation`` and the ``update`` were rehearsed. ``device`` is ``cpu`` or ``cuda``.
-    ``likely`` is what a step took with programs as the policy writes them now; 0: not seen."""
+def dry_run(settings: Settings, problems: Sequence[Problem]) -> DeviceMemory:
+    """What a training of these settings takes of the device's memory, without training.
 
-    device: str
-    loaded: int
-    generation: int
-    update: int
-    likely: int = 0
-
-    def __str__(self) -> str:
-        parts = {"loaded": self.loaded, "generation": self.generation, "update": self.update}
-        said = ", ".join(f"{name} {size / MIB:.0f} MiB" for name, size in parts.items())
-        now = (
-            f"about {self.likely / MIB:.0f} MiB with programs as they are now, "
-            if self.likely
-            else ""
-        )
-        return f"{said}; {now}at most {self.peak / MIB:.0f} MiB of {self.device}"
-
-    @property
-    def peak(self) -> int:
-        """The most at any time."""
-        return max(self.loaded, self.generation, self.update)
+    Raises UserError where it does not fit, and for no problems.
+    """
+    policy = load_policy(settings)
+    training, _ = split_problems(settings, policy, problems)
+    prompts = [policy.prompts.encode(problem) for problem in training]
+    tasks = tasks_of_process(settings, training, settings.machine.processes)
+    # The likely step goes first: the process does not give back what the largest batches took.
+    likely = measure_likely_step(settings, policy, prompts, tasks)
+    return replace(check_memory(settings, policy, prompts, tasks), likely=likely)
 
 
 def check_memory(
     settings: Settings, policy: Policy, prompts: Sequence[Sequence[int]], tasks: int
 ) -> DeviceMemory:
-    """Do the largest pieces of work once; ``prompts`` are token ids of the training problems.
+    """Try the largest batches; ``prompts`` are token ids of the training problems.
 
-    ``tasks`` are those of a step that one process has. Raises UserError where the memory of the device is not enough.
+    ``tasks`` are those of a step that one process has. Raises UserError where the memory of the
+    device is not enough.
     """
-    lengths = [tuple(prompt) for prompt in sorted(prompts, key=len)]
-    longest = _with_recall(settings, lengths[-1])
-    loaded = peak(policy.device)
-    with _named(policy):
-        generation = _most(policy, lambda: _begin_rows(settings, policy, longest, tasks))
-        update = _most(policy, lambda: _update(settings, policy, (longest, lengths[0]), tasks))
-    forget_peak(policy.device)
-    return DeviceMemory(policy.device.type, loaded, generation, update)
+    ordered = [tuple(prompt) for prompt in sorted(prompts, key=len)]
+    shortest, longest = ordered[0], _with_recall(settings, ordered[-1])
+    device = policy.device
+    loaded = peak(device)
+    with _out_of_memory_is_named(policy):
+        generation = peak_of(lambda: _begin_rows(settings, policy, longest, tasks), device)
+        # Short prompts leave room for more completions in a micro-batch, so for more logits.
+        update = peak_of(lambda: _update(settings, policy, (longest, shortest), tasks), device)
+    reset_peak(device)
+    return DeviceMemory(device.type, loaded, generation, update)
+
+
+def measure_likely_step(
+    settings: Settings, policy: Policy, prompts: Sequence[Sequence[int]], tasks: int
+) -> int:
+    """Bytes that a step takes with programs that the policy writes now.
+
+    Its ``tasks`` prompts are evenly spread from the shortest to the longest. Raises UserError
+    where the memory of the device is not enough.
+    """
+    ordered = [tuple(prompt) for prompt in sorted(prompts, key=len)]
+    # The middle of each of `tasks` equal parts.
+    chosen = [ordered[(2 * n + 1) * len(ordered) // (2 * tasks)] for n in range(tasks)]
+    with _out_of_memory_is_named(policy):
+        return peak_of(lambda: _step(settings, policy, chosen), policy.device)
 
 
 @contextmanager
-def _named(policy: Policy) -> Iterator[None]:
-    """Too little memory as a UserError that says so."""
+def _out_of_memory_is_named(policy: Policy) -> Iterator[None]:
+    """Raise UserError where the memory of the device is not enough."""
     try:
         yield
     except (torch.OutOfMemoryError, RuntimeError) as fault:
-        # On a CPU it is a plain RuntimeError, if the system says no at all.
+        # On a CPU it is a plain RuntimeError, if the system refuses memory at all.
         if not isinstance(fault, torch.OutOfMemoryError) and "allocate memory" not in str(fault):
             raise
         raise UserError(
@@ -92,84 +92,48 @@ def _named(policy: Policy) -> Iterator[None]:
         ) from fault
 
 
-def measure_likely_step(
-    settings: Settings, policy: Policy, prompts: Sequence[Sequence[int]], tasks: int
-) -> int:
-    """Bytes that a step takes on ``tasks`` prompts from the shortest to the longest, evenly
-    spread, with programs that the policy writes.
-
-    Raises UserError where the memory of the device is not enough.
-    """
-    ordered = [tuple(prompt) for prompt in sorted(prompts, key=len)]
-    asked = [ordered[(2 * n + 1) * len(ordered) // (2 * tasks)] for n in range(tasks)]
-    with _named(policy):
-        return _most(policy, lambda: _step(settings, policy, asked))
-
-
-def _step(settings: Settings, policy: Policy, asked: Sequence[tuple[int, ...]]) -> None:
+def _step(settings: Settings, policy: Policy, prompts: Sequence[Ids]) -> None:
     """Programs, inner step, programs under the adapted weights, and outer step."""
-    meta, sampling = settings.train.meta, Sampling.of(settings.sampling, policy.form.stop)
+    meta = settings.train.meta
 
-    def written(samples: int, fast: Pairs | None) -> list[list[tuple[int, ...]]]:
-        draws = Draws(sampling, samples, settings.seed)
-        made = generate(policy, asked, draws, weights=Weights(fast))
-        return [[completion.drawn for completion in group] for group in made]
+    def written(samples: int, fast: Pairs | None) -> list[list[Ids]]:
+        draws = Draws(Sampling.of(settings.sampling, policy.form.stop), samples, settings.seed)
+        groups = generate(policy, prompts, draws, weights=Weights(fast))
+        return [[completion.drawn for completion in group] for group in groups]
 
-    def items(groups: Sequence[Sequence[tuple[int, ...]]]) -> list[Item]:
-        found = []
+    def items(groups: Sequence[Sequence[Ids]]) -> list[Item]:
+        result = []
         for task, group in enumerate(groups):
-            found += _scored(task, asked[task], group)
-            # The reference, about as long as a program, and what is remembered of other tasks.
-            found += _scored(task, asked[task], [first[task][0]], on_policy=False)
+            result += _scored(task, prompts[task], group)
+            # The reference, about as long as a program, and what is replayed of other tasks.
+            result += _scored(task, prompts[task], [first[task][0]], on_policy=False)
             for other in range(task + 1, task + 1 + meta.long_batch):
-                place = other % len(asked)
-                found += _scored(task, asked[place], [first[place][0]], on_policy=False)
-        return found
+                place = other % len(prompts)
+                result += _scored(task, prompts[place], [first[place][0]], on_policy=False)
+        return result
 
-    try:
+    with _gradients_dropped(policy):
         first = written(meta.samples, None)
         half = meta.samples // 2 if meta.order else 0
         fast = None
         if meta.order:
-            fast = adapt(policy, items([g[:half] for g in first]), len(asked), settings)[0]
+            fast = adapt(policy, items([g[:half] for g in first]), len(prompts), settings)[0]
         after = written(meta.evaluation_samples, fast if meta.evaluate_with == "adapted" else None)
         outer = [[*a[half:], *b] for a, b in zip(first, after, strict=True)]
         outer_gradient(policy, items(outer), fast, settings)
         _ = _moments(policy)
+
+
+@contextmanager
+def _gradients_dropped(policy: Policy) -> Iterator[None]:
+    try:
+        yield
     finally:
         for parameter in policy.bank.parameters():
             parameter.grad = None
 
 
-def peak(device: torch.device) -> int:
-    """The most bytes of the device that this process held so far."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) << 10
-    return 0
-
-
-def forget_peak(device: torch.device) -> None:
-    """Let :func:`peak` count from now, where the system can."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return  # The peak then is that of the whole process, which is not less.
-
-
-def _most(policy: Policy, work: Callable[[], None]) -> int:
-    gc.collect()
-    forget_peak(policy.device)
-    work()
-    return peak(policy.device)
-
-
-def _with_recall(settings: Settings, prompt: tuple[int, ...]) -> tuple[int, ...]:
+def _with_recall(settings: Settings, prompt: Ids) -> Ids:
     """The longest prompt with as much recalled text before it as there may be."""
     m = settings.memory
     more = m.recall_tokens if m.into == "prompt" and m.recalls("train") else 0
@@ -177,25 +141,27 @@ def _with_recall(settings: Settings, prompt: tuple[int, ...]) -> tuple[int, ...]
     return prompt[:1] * max(0, length - len(prompt)) + prompt
 
 
-def _begin_rows(settings: Settings, policy: Policy, prompt: tuple[int, ...], tasks: int) -> None:
+def _begin_rows(settings: Settings, policy: Policy, prompt: Ids, tasks: int) -> None:
     """As many rows as are generated together, at the length where the last token is drawn."""
     meta, s = settings.train.meta, settings.sampling
     fast = policy.bank.stack(tasks) if meta.order and meta.evaluate_with == "adapted" else None
     for samples, pairs in ((meta.samples, None), (meta.evaluation_samples, fast)):
         count = max(1, min(tasks, s.batch_size // samples))
-        with policy.whole(), torch.inference_mode(), active_pairs(policy, Weights(pairs)) as used:
+        with (
+            policy.gathered(),
+            torch.inference_mode(),
+            active_pairs(policy, Weights(pairs)) as used,
+        ):
             rows = torch.arange(count, device=policy.device) if pairs is not None else None
             state = policy.start([prompt] * count, samples, used, rows)
-            state.reserve(s.max_new_tokens)
+            state.reserve(s.max_new_tokens)  # the key-value cache at its largest
             state.advance(state.logits.argmax(-1))
 
 
-def _update(
-    settings: Settings, policy: Policy, prompts: Sequence[tuple[int, ...]], tasks: int
-) -> None:
+def _update(settings: Settings, policy: Policy, prompts: Sequence[Ids], tasks: int) -> None:
     """Inner and outer step on the fullest micro-batch; for order 2, whose graph is one, on all."""
     order = settings.train.meta.order
-    try:
+    with _gradients_dropped(policy):
         for prompt in prompts:
             items = [item for task in range(tasks) for item in _items(settings, task, prompt)]
             if order != 2:
@@ -204,17 +170,14 @@ def _update(
             fast = adapt(policy, items, tasks, settings)[0] if order else None
             outer_gradient(policy, items, fast, settings)
         _ = _moments(policy)
-    finally:
-        for parameter in policy.bank.parameters():
-            parameter.grad = None
 
 
 def _moments(policy: Policy) -> list[torch.Tensor]:
-    """What the optimiser keeps of every weight: two means."""
+    """What the optimizer keeps of every weight: two means."""
     return [torch.zeros_like(t) for t in tensors(policy.bank.meta()) for _ in range(2)]
 
 
-def _items(settings: Settings, task: int, prompt: tuple[int, ...]) -> list[Item]:
+def _items(settings: Settings, task: int, prompt: Ids) -> list[Item]:
     """The longest mini-batch of a task: every sample ends at the limit."""
     meta = settings.train.meta
     count = max(meta.samples + meta.evaluation_samples - meta.samples // 2, 1)
@@ -222,16 +185,12 @@ def _items(settings: Settings, task: int, prompt: tuple[int, ...]) -> list[Item]
 
 
 def _scored(
-    task: int,
-    prompt: tuple[int, ...],
-    completions: Sequence[tuple[int, ...]],
-    *,
-    on_policy: bool = True,
+    task: int, prompt: Ids, completions: Sequence[Ids], *, on_policy: bool = True
 ) -> list[Item]:
-    """Completions whose every token has a reward; those not ``on_policy`` by the plain model."""
+    """Completions with a reward at every token; those not ``on_policy`` are references."""
     samples = []
     for completion in completions:
-        rows = torch.zeros(len(LOSSES), len(completion))
+        rows = torch.zeros(len(LOSSES), len(completion))  # [J, T]
         rows[1 if on_policy else 0] = 1.0
         samples.append(Sample(prompt, completion, rows, on_policy))
     return items_of(task, samples)

@@ -1,19 +1,16 @@
-"""The learning rate of the meta-update: a linear warm-up, then a linear fall to zero."""
+"""The learning rate beta of the meta-update: a linear warm-up, then a linear fall to zero."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
 
-if TYPE_CHECKING:
-    import torch
-
-    from falcon.config import TrainSettings
+from falcon.config import TrainSettings
 
 
 def factor(warmup: int, done: int, updates: int) -> float:
-    """Factor of beta for the update after ``done`` of all ``updates``."""
+    """Factor of beta for the update that follows ``done`` of all ``updates``."""
     if done < warmup:
-        return (done + 1) / warmup
+        return (done + 1) / warmup  # not from 0, which would waste the first update
     return (updates - done) / max(updates - warmup, 1)
 
 
