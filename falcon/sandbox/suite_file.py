@@ -130,7 +130,7 @@ def _checked(tree: ast.Module, text: str) -> CodeSuite:
 
 
 def _asserted(tree: ast.Module) -> CodeSuite | None:
-    """Imports, functions and classes before the tests; other statements with the test after them."""
+    """Imports, functions and classes go before the tests; others with the test after them."""
     setup: list[str] = []
     tests: list[str] = []
     waiting: list[str] = []

@@ -16,8 +16,8 @@ def start(role: str, text: str, channel: str) -> None:
     config, fd = launch.Confinement(**json.loads(text)), int(channel)
     launch.die_with_parent(config.parent)
     sys.setrecursionlimit(5000 if role == "oracle" else 1000)
-    # Each role imports its own part only: what a zygote holds beside would spread its objects over more pages,
-    # and a child copies each page that it touches.
+    # Each role imports its own part only: more modules would spread a zygote's objects over more
+    # pages, and a child copies each page that it touches.
     try:
         if role == "zygote":
             from . import zygote
