@@ -46,6 +46,12 @@ class LinterFault(Exception):
     """Ruff cannot be started: the linter starts it again, or reports no findings."""
 
 
+class RowRefused(Exception):
+    """A row of a file is no problem; ``args``: (field, message). The reader lists them as faults."""
+
+    args: tuple[tuple[str, str], ...]
+
+
 def full_disk(fault: BaseException) -> UserError | None:
     """``fault`` in one line if a full disk is behind it, else None."""
     checked: set[int] = set()
@@ -62,9 +68,3 @@ def full_disk(fault: BaseException) -> UserError | None:
             )
         at = at.__cause__ or at.__context__  # libraries wrap the system's error
     return None
-
-
-class RowRefused(Exception):
-    """A row of a file that is no problem; ``args`` are its faults: (field, message)."""
-
-    args: tuple[tuple[str, str], ...]

@@ -20,7 +20,7 @@ def free_port() -> int:
 
 
 def run_two(module: str, *arguments: str | Path) -> list[str]:
-    """Run a module as ranks 0 and 1; what each said. Fails where one of them failed."""
+    """Run a module as ranks 0 and 1; the output of each. Fails where one of them failed."""
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     processes = [
         subprocess.Popen(
@@ -33,7 +33,7 @@ def run_two(module: str, *arguments: str | Path) -> list[str]:
         )
         for rank in "01"
     ]
-    said = [process.communicate(timeout=240) for process in processes]
+    outputs = [process.communicate(timeout=240) for process in processes]
     codes = [process.returncode for process in processes]
-    assert codes == [0, 0], "\n".join(error[-2000:] for _, error in said)
-    return [out for out, _ in said]
+    assert codes == [0, 0], "\n".join(error[-2000:] for _, error in outputs)
+    return [out for out, _ in outputs]

@@ -38,9 +38,8 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, settings: SamplingSettings, stop: tuple[str, ...] = ()) -> Sampling:
+    def of(cls, s: SamplingSettings, stop: tuple[str, ...] = ()) -> Sampling:
         """The training-time sampling of the settings."""
-        s = settings
         return cls(s.temperature, s.top_p, s.max_new_tokens, s.batch_size, stop)
 
     def greedy(self) -> Sampling:
@@ -62,9 +61,8 @@ class Draws:
     streams: Sequence[int] = ()
 
     @classmethod
-    def of(cls, settings: BenchmarkSettings, samples: int, seed: int) -> Draws:
-        """As in benchmarks and in service: one sample is written greedily."""
-        b = settings
+    def of(cls, b: BenchmarkSettings, samples: int, seed: int) -> Draws:
+        """As in benchmarks and in service: a single sample is greedy."""
         sampling = Sampling(b.temperature, b.top_p, b.max_new_tokens, b.batch_size)
         return cls(sampling.greedy() if samples == 1 else sampling, samples, seed)
 
@@ -144,7 +142,7 @@ def generate(
     width = max(1, sampling.batch_size // samples)
     tasks = weights.tasks or range(len(prompts))
     results: list[list[Completion]] = [[] for _ in prompts]
-    with policy.whole(), torch.inference_mode(), active_pairs(policy, weights) as pairs:
+    with policy.gathered(), torch.inference_mode(), active_pairs(policy, weights) as pairs:
         for first in range(0, len(order), width):
             batch = order[first : first + width]
             rows = [

@@ -1,6 +1,6 @@
 """Adapters: LoRA pairs with an optional leading task dimension (the fast weights of MRLF).
 
-Meta weights are pairs A [r, in], B [out, r], one a linear layer. Fast weights stack N
+Meta weights are pairs A [r, in], B [out, r], one pair a linear layer. Fast weights stack N
 adapted copies, A [N, r, in], B [N, out, r]: the frozen backbone runs once over the rows of
 all tasks and only the low-rank products differ. Saved in PEFT's format. No dropout (an
 inner step must see the function it differentiates), no other adapter kinds.
@@ -23,11 +23,12 @@ from falcon.errors import UserError
 if TYPE_CHECKING:
     from falcon.policy.backbone import Backbone
 
-Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
+Pair = tuple[torch.Tensor, torch.Tensor]
+Pairs = dict[str, Pair]
 """Layer name -> (A, B), with or without the leading task dimension."""
 
-# B starts off zero by this much so that the first inner step has a gradient for A; the
-# change to the function is far below the backbone's own rounding in bfloat16.
+# LoRA starts B at zero, where A has no gradient, so a single inner step could not move A. This
+# much changes the function far less than the backbone's own rounding in bfloat16.
 B_STD = 1e-3
 
 
@@ -38,11 +39,12 @@ class AdaptedLinear(nn.Module):
         super().__init__()
         self.base = base
         self.name = name
+        # Past nn.Module's own setattr, which would make the bank a child of each of its layers.
         object.__setattr__(self, "_bank", bank)
 
     @property
     def weight(self) -> torch.Tensor:
-        """The frozen weight: some architectures look at its type or device."""
+        """The frozen weight: some architectures read its type or device."""
         return self.base.weight
 
     @property
@@ -58,37 +60,33 @@ class AdaptedLinear(nn.Module):
         y: torch.Tensor = self.base(x)
         if bank.active is None:
             return y
-        a, b = bank.active[self.name]
-        return _with_low_rank(y, x, a.to(x.dtype), b.to(x.dtype), bank.scale, bank.rows)
+        return _with_low_rank(y, x, bank.active[self.name], bank.scale, bank.rows)
 
 
 def _with_low_rank(
-    y: torch.Tensor,
-    x: torch.Tensor,
-    a: torch.Tensor,
-    b: torch.Tensor,
-    scale: float,
-    rows: _Rows | None,
+    y: torch.Tensor, x: torch.Tensor, pair: Pair, scale: float, rows: _Rows | None
 ) -> torch.Tensor:
-    """y + scale * x A^T B^T, of all rows or of each row's task; in one pass over y."""
-    if a.dim() == 2:
-        low = nn.functional.linear(x, a).flatten(0, -2)
+    """y + scale * x A^T B^T, with one pair or each row's own; y is read and written once."""
+    a, b = (t.to(x.dtype) for t in pair)
+    if a.dim() == 2:  # one pair for all rows
+        low = nn.functional.linear(x, a).flatten(0, -2)  # [R * L, r]
         return torch.addmm(y.flatten(0, -2), low, b.t(), alpha=scale).view_as(y)
     if rows is None:
         raise ValueError("fast weights are in use but no row says which task it belongs to")
     if rows.task.numel() != len(x):
         raise ValueError(f"{rows.task.numel()} row tasks for {len(x)} rows")
-    if x.shape[1] == 1 and len(x) >= len(a):
-        return y + scale * rows.together(x, a, b)
+    if x.shape[1] == 1 and len(x) >= len(a):  # decoding: a token a row
+        return y + scale * rows.by_task(x, a, b)
     if not rows.in_order:
-        a, b = a[rows.task], b[rows.task]
+        a, b = a[rows.task], b[rows.task]  # [R, r, in], [R, out, r]
     return torch.baddbmm(y, torch.bmm(x, a.transpose(1, 2)), b.transpose(1, 2), alpha=scale)
 
 
 class _Rows:
-    """Which task each row belongs to, and where it lies when rows are sorted by task.
+    """Which task each row belongs to, and its slot when rows are laid out as [N, most].
 
-    ``in_order``: row i belongs to task i, and there are no others.
+    ``in_order``: row i belongs to task i, and there are no others. ``most``: rows of the task
+    that has most; tasks with fewer leave slots empty.
     """
 
     def __init__(self, task: torch.Tensor, tasks: int) -> None:
@@ -96,21 +94,20 @@ class _Rows:
         self.in_order = len(task) == tasks and task.tolist() == list(range(tasks))
         counts = torch.bincount(task, minlength=tasks)
         self.most = int(counts.max())
-        order = torch.argsort(task, stable=True)
-        behind = (
-            torch.arange(len(task), device=task.device) - (counts.cumsum(0) - counts)[task[order]]
-        )
-        self.slot = torch.empty_like(task)
-        self.slot[order] = task[order] * self.most + behind
+        order = torch.argsort(task, stable=True)  # rows by task
+        first = (counts.cumsum(0) - counts)[task[order]]  # where the row's task begins in `order`
+        within = torch.arange(len(task), device=task.device) - first  # number within its task
+        self.slot = torch.empty_like(task)  # [R]
+        self.slot[order] = task[order] * self.most + within
 
-    def together(self, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    def by_task(self, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """The low-rank product of one token a row, [R, 1, in] -> [R, 1, out], task by task.
 
-        A copy of its pair for each row would be more to read than the backbone itself.
+        Copying a pair for each row would read more memory than the backbone itself.
         """
-        laid = x.new_zeros(len(a) * self.most, x.shape[2])
-        laid[self.slot] = x[:, 0]
-        low = torch.bmm(laid.view(len(a), self.most, -1), a.transpose(1, 2))
+        slots = x.new_zeros(len(a) * self.most, x.shape[2])  # [N * most, in]
+        slots[self.slot] = x[:, 0]
+        low = torch.bmm(slots.view(len(a), self.most, -1), a.transpose(1, 2))  # [N, most, r]
         return torch.bmm(low, b.transpose(1, 2)).flatten(0, 1)[self.slot].unsqueeze(1)
 
 
@@ -143,16 +140,16 @@ class AdapterBank(nn.Module):
         self.names.append(name)
         self.a.append(nn.Parameter(a.to(linear.weight.device)))
         self.b.append(nn.Parameter(b.to(linear.weight.device)))
-        made = AdaptedLinear(linear, name, self)
-        self._layers.append(made)
-        return made
+        layer = AdaptedLinear(linear, name, self)
+        self._layers.append(layer)
+        return layer
 
     def meta(self) -> Pairs:
         """The meta pairs themselves (they carry the gradient of the meta-update)."""
         return {n: (a, b) for n, a, b in zip(self.names, self.a, self.b, strict=True)}
 
     def stack(self, tasks: int) -> Pairs:
-        """N detached copies that are leaves: theta_i = theta of Algorithm 1's adaptation."""
+        """N detached copies [N, ...] with gradients of their own: theta_i = theta (Algorithm 1)."""
         return {
             name: (
                 a.detach().expand(tasks, *a.shape).clone().requires_grad_(),
@@ -169,23 +166,21 @@ class AdapterBank(nn.Module):
         return _Use(self, pairs, None if row_task is None else _Rows(row_task, tasks))
 
     def again(self) -> AbstractContextManager[None]:
-        """A block in which the layers read what they read now, whatever is in use by then."""
+        """A block in which the layers read what they read now, whatever they read by then."""
         return _Use(self, self.active, self.rows)
 
     @contextmanager
     def fold(self, pairs: Pairs) -> Iterator[None]:
         """Let the layers use W + scale B A inside the block, for many passes without gradients.
 
-        A pass then costs what the bare backbone costs. The frozen weights stay as they are;
-        the sums take their memory once more. Float32 only: bfloat16 would round the sum.
+        A pass then costs as much as one of the bare backbone. The frozen weights stay as they
+        are, so the sums take as much memory again. Float32 only: bfloat16 would round the sum.
         """
         with torch.no_grad():
-            self.folded = {
-                layer.name: torch.addmm(
-                    layer.weight, pairs[layer.name][1], pairs[layer.name][0], alpha=self.scale
-                )
-                for layer in self._layers
-            }
+            self.folded = {}
+            for layer in self._layers:
+                a, b = pairs[layer.name]
+                self.folded[layer.name] = torch.addmm(layer.weight, b, a, alpha=self.scale)
         try:
             yield
         finally:
@@ -193,7 +188,7 @@ class AdapterBank(nn.Module):
 
 
 class _Use(AbstractContextManager[None]):
-    """A block with these weights in use; it may be entered any number of times."""
+    """A block with these weights in use. It may be entered again, also inside itself."""
 
     def __init__(self, bank: AdapterBank, pairs: Pairs | None, rows: _Rows | None) -> None:
         self._bank, self._pairs, self._rows = bank, pairs, rows
@@ -219,11 +214,8 @@ def linear_names(backbone: Backbone, targets: tuple[str, ...]) -> list[str]:
     Raises UserError naming the targets that the model does not have.
     """
     head = backbone.model.get_output_embeddings()
-    names = [
-        name
-        for name, module in backbone.model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
-    ]
+    modules = backbone.model.named_modules()
+    names = [name for name, m in modules if isinstance(m, nn.Linear) and m is not head]
     if not targets:
         return names
     leaves = {name.rsplit(".", 1)[-1] for name in names}
@@ -287,7 +279,7 @@ def save_adapter(bank: AdapterBank, backbone: Backbone, folder: Path, source: st
 def load_adapter(bank: AdapterBank, folder: Path) -> None:
     """Read a folder written by :func:`save_adapter` or by PEFT into the meta weights.
 
-    Raises UserError when the folder is no adapter, a damaged one, or one of another model or rank.
+    Raises UserError when the folder holds no adapter, or a damaged one, or one that does not fit.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -309,9 +301,9 @@ def load_adapter(bank: AdapterBank, folder: Path) -> None:
             for leaf, into in (("lora_A", a), ("lora_B", b)):
                 key = f"{_PREFIX}{name}.{leaf}.weight"
                 if key not in tensors or tensors[key].shape != into.shape:
-                    found = tuple(tensors[key].shape) if key in tensors else "nothing"
+                    shape = tuple(tensors[key].shape) if key in tensors else "nothing"
                     raise UserError(
-                        f"{file}: {name}.{leaf}: expected {tuple(into.shape)}, found {found}.",
-                        hint="The adapter belongs to another model or rank; set policy.* as it was trained.",
+                        f"{file}: {name}.{leaf}: expected {tuple(into.shape)}, found {shape}.",
+                        hint="It belongs to another model or rank: set policy.* as it was trained.",
                     )
                 into.copy_(tensors[key])

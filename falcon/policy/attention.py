@@ -2,8 +2,10 @@
 
 ``transformers`` repeats keys and values to the number of query heads whenever a mask is
 given, which on a CPU costs more than the attention itself. With one query position the
-heads of a group may stand in the query dimension instead: the result is the same and
+heads of a group can stand in the query dimension instead: the result is the same and
 nothing is copied. Longer queries take the library's own path.
+
+Shapes: R rows, H query heads, K key heads, L queries, S keys, d the width of a head.
 """
 
 from __future__ import annotations
@@ -27,16 +29,17 @@ def grouped_decode_attention(
 
     Returns ([R, L, H, d], None), the form ``transformers`` expects of an attention function.
     """
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward as sdpa
 
     rows, heads, length, width = query.shape
     groups = key.shape[1]
-    if length != 1 or heads == groups:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
+    if length != 1 or heads == groups:  # with as many keys as queries nothing would be copied
+        return sdpa(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
     if attention_mask is not None:
+        # [R, 1, 1, S]: it holds for all heads, and so for the heads that now stand as queries.
         attention_mask = attention_mask[..., : key.shape[-2]]
     out = torch.nn.functional.scaled_dot_product_attention(
-        query.view(rows, groups, heads // groups, width),
+        query.view(rows, groups, heads // groups, width),  # [R, K, H / K, d]
         key,
         value,
         attn_mask=attention_mask,
@@ -46,7 +49,7 @@ def grouped_decode_attention(
 
 
 def register() -> None:
-    """Make :data:`ATTENTION` known to ``transformers``; harmless when called again."""
+    """Make :data:`ATTENTION` known to ``transformers``; may be called again."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 

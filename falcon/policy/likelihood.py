@@ -6,6 +6,9 @@ restart after the prompt. The numbers are those of a plain forward pass of each 
 work is that of P + nC tokens instead of n(P + C). Encoder-decoder models read each prompt
 once in the encoder and have one decoder row a completion. Rows are put into micro-batches by
 a budget of padded tokens, so that memory is bounded whatever the lengths.
+
+Shapes: R rows, L tokens of the longest row, P completion tokens of all rows together, H width of
+the model, V vocabulary.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ from falcon.policy.nucleus import entropy, log_prob
 if TYPE_CHECKING:
     from falcon.policy.adapter import Pairs
     from falcon.policy.policy import Policy
+
+Pieces = tuple[tuple[int, int, int, int], ...]
+"""(tag, task, start, end) of each completion within the P tokens."""
 
 
 @dataclass(frozen=True)
@@ -44,38 +50,30 @@ class Group:
 
 @dataclass(frozen=True)
 class Scored:
-    """Log-probabilities of a micro-batch: ``log_probs`` [P] over all completion tokens in a row.
+    """Log-probabilities of a micro-batch, over the completion tokens one after another."""
 
-    ``pieces`` gives (tag, task, start, end) of each completion within it. ``entropy`` [P] is
-    detached, in nats.
-    """
-
-    log_probs: torch.Tensor
-    entropy: torch.Tensor
-    pieces: tuple[tuple[int, int, int, int], ...]
+    log_probs: torch.Tensor  # [P]
+    entropy: torch.Tensor  # [P] in nats, detached
+    pieces: Pieces
 
 
 def _split(group: Group, budget: int) -> Iterator[Group]:
     """Cut a group into rows of at most ``budget`` tokens (at least one completion each)."""
-    taken: list[int] = []
+    indices: list[int] = []
     size = len(group.prompt)
     for i, completion in enumerate(group.completions):
-        if taken and size + len(completion) > budget:
-            yield _part(group, taken)
-            taken, size = [], len(group.prompt)
-        taken.append(i)
+        if indices and size + len(completion) > budget:
+            yield _part(group, indices)
+            indices, size = [], len(group.prompt)  # each row reads the prompt anew
+        indices.append(i)
         size += len(completion)
-    if taken:
-        yield _part(group, taken)
+    if indices:
+        yield _part(group, indices)
 
 
-def _part(group: Group, which: list[int]) -> Group:
-    return Group(
-        group.prompt,
-        tuple(group.completions[i] for i in which),
-        group.task,
-        tuple(group.tags[i] for i in which),
-    )
+def _part(group: Group, indices: list[int]) -> Group:
+    completions = tuple(group.completions[i] for i in indices)
+    return Group(group.prompt, completions, group.task, tuple(group.tags[i] for i in indices))
 
 
 def micro_batches(
@@ -85,18 +83,14 @@ def micro_batches(
 
     The longest batch comes first, so that a step that does not fit fails at once.
     """
-    rows = [
-        part
-        for group in groups
-        for part in (
-            _split(group, budget)
-            if packed
-            else (_part(group, [i]) for i in range(len(group.completions)))
-        )
-    ]
+    rows: list[Group] = []
+    for group in groups:
+        single = (_part(group, [i]) for i in range(len(group.completions)))
+        rows += _split(group, budget) if packed else single
     rows.sort(key=lambda row: -row.length)
     batches: list[list[Group]] = []
     for row in rows:
+        # The first row is the longest of its batch, so all are padded to its length.
         if batches and (len(batches[-1]) + 1) * batches[-1][0].length <= budget:
             batches[-1].append(row)
         else:
@@ -115,15 +109,15 @@ def score(
 ) -> Scored:
     """Log-probabilities of a micro-batch under ``pairs`` (meta, or stacked fast weights).
 
-    ``plain`` names the tags to score under the model as it is (temperature 1, no nucleus):
-    text the policy did not draw. Entropy is at ``temperature`` throughout.
+    ``plain`` names the tags to score at temperature 1 without a nucleus: text that the policy
+    did not draw. Entropy is at ``temperature`` throughout.
     """
     forward = _forward_seq2seq if policy.kind == "seq2seq" else _forward_packed
     with policy.training_pass():
-        logits, tokens, pieces = forward(policy, rows, pairs)
-    given = [tag in plain for tag, _, start, end in pieces for _ in range(start, end)]
-    as_it_is = torch.tensor(given, dtype=torch.bool, device=logits.device)
-    log_probs = log_prob(logits, tokens, temperature, top_p, as_it_is)
+        logits, tokens, pieces = forward(policy, rows, pairs)  # [P, V], [P]
+    flags = [tag in plain for tag, _, start, end in pieces for _ in range(start, end)]
+    plain_tokens = torch.tensor(flags, dtype=torch.bool, device=logits.device)  # [P]
+    log_probs = log_prob(logits, tokens, temperature, top_p, plain_tokens)
     return Scored(log_probs, entropy(logits.detach(), temperature), pieces)
 
 
@@ -134,12 +128,13 @@ def _row_task(policy: Policy, rows: Sequence[Group], pairs: Pairs | None) -> tor
 
 def _forward_packed(
     policy: Policy, rows: Sequence[Group], pairs: Pairs | None
-) -> tuple[torch.Tensor, torch.Tensor, tuple[tuple[int, int, int, int], ...]]:
+) -> tuple[torch.Tensor, torch.Tensor, Pieces]:
+    """Logits [P, V] and ids [P] of the completion tokens. A row is: prompt, completion 1, 2, ..."""
     length = max(row.length for row in rows)
     ids = torch.full((len(rows), length), policy.tokenizer.pad_token_id, dtype=torch.long)
     positions = torch.zeros(len(rows), length, dtype=torch.long)
-    segment = torch.full((len(rows), length), -1, dtype=torch.long)
-    source: list[int] = []
+    segment = torch.full((len(rows), length), -1, dtype=torch.long)  # -1 padding, 0 prompt
+    source: list[int] = []  # where in the flattened rows the logits of each target stand
     target: list[int] = []
     pieces: list[tuple[int, int, int, int]] = []
     for r, row in enumerate(rows):
@@ -151,10 +146,13 @@ def _forward_packed(
         for k, completion in enumerate(row.completions):
             n = len(completion)
             ids[r, at : at + n] = torch.tensor(completion, dtype=torch.long)
+            # As if the completion stood right behind the prompt, whatever lies between in the row.
             positions[r, at : at + n] = torch.arange(p, p + n)
             segment[r, at : at + n] = k + 1
             pieces.append((row.tags[k], row.task, len(target), len(target) + n))
             if n:
+                # A token is predicted one place before it: the first by the prompt's last token
+                # (not by the completion packed before), the others by their predecessors.
                 source += [r * length + p - 1, *(r * length + at + t for t in range(n - 1))]
                 target += completion
             at += n
@@ -174,13 +172,13 @@ def _forward_packed(
 def _head_at(policy: Policy, index: list[int]) -> Iterator[None]:
     """Let the output head see only these positions of the flattened rows, as [1, P, H].
 
-    With a vocabulary of tens of thousands the logits are what fills memory, and most
-    positions (prompts, padding) need none.
+    With a vocabulary of tens of thousands the logits fill the memory, and most positions
+    (prompts, padding) need none.
     """
     at = torch.tensor(index, device=policy.device)
 
     def select(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        hidden = inputs[0]
+        hidden = inputs[0]  # [R, L, H]
         return (hidden.reshape(-1, hidden.shape[-1])[at].unsqueeze(0), *inputs[1:])
 
     handle = policy.model.get_output_embeddings().register_forward_pre_hook(select)
@@ -193,9 +191,10 @@ def _head_at(policy: Policy, index: list[int]) -> Iterator[None]:
 def _segment_mask(segment: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Additive mask [R, 1, L, L]: causal, and a completion sees the prompt and itself only."""
     rows, length = segment.shape
-    same = segment.unsqueeze(2) == segment.unsqueeze(1)
-    prompt = (segment == 0).unsqueeze(1)
+    same = segment.unsqueeze(2) == segment.unsqueeze(1)  # [R, L, L]: query and key of one segment
+    prompt = (segment == 0).unsqueeze(1)  # [R, 1, L]: every query may see the prompt
     causal = torch.ones(length, length, dtype=torch.bool).tril()
+    # Padding sees padding, so that no query is without a key.
     allowed = (same | prompt) & causal
     mask = torch.zeros(rows, 1, length, length, dtype=dtype)
     return mask.masked_fill_(~allowed.unsqueeze(1), torch.finfo(dtype).min)
@@ -203,7 +202,8 @@ def _segment_mask(segment: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 def _forward_seq2seq(
     policy: Policy, rows: Sequence[Group], pairs: Pairs | None
-) -> tuple[torch.Tensor, torch.Tensor, tuple[tuple[int, int, int, int], ...]]:
+) -> tuple[torch.Tensor, torch.Tensor, Pieces]:
+    """Logits [P, V] and ids [P] of the completion tokens; each completion is a decoder row."""
     from transformers.modeling_outputs import BaseModelOutput
 
     ids, mask = policy.pad([row.prompt for row in rows], left=False)
@@ -211,11 +211,11 @@ def _forward_seq2seq(
     with policy.bank.use(pairs, row_task):
         hidden = policy.model.get_encoder()(
             input_ids=ids, attention_mask=mask, return_dict=True
-        ).last_hidden_state
+        ).last_hidden_state  # [R, L, H]
     flat = [(r, k) for r, row in enumerate(rows) for k in range(len(row.completions))]
-    owner = torch.tensor([r for r, _ in flat], device=policy.device)
+    owner = torch.tensor([r for r, _ in flat], device=policy.device)  # prompt of a decoder row
     start = policy.model.config.decoder_start_token_id
-    inputs = [(start, *rows[r].completions[k][:-1]) for r, k in flat]
+    inputs = [(start, *rows[r].completions[k][:-1]) for r, k in flat]  # shifted by one
     decoder_ids, decoder_mask = policy.pad(inputs, left=False)
     index: list[int] = []
     target: list[int] = []
@@ -229,7 +229,7 @@ def _forward_seq2seq(
     fast_rows = None if row_task is None else row_task[owner]
     with policy.bank.use(pairs, fast_rows), _head_at(policy, index):
         out = policy.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=hidden[owner]),
+            encoder_outputs=BaseModelOutput(last_hidden_state=hidden[owner]),  # a copy a row
             attention_mask=mask[owner],
             decoder_input_ids=decoder_ids,
             decoder_attention_mask=decoder_mask,

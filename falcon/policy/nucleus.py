@@ -10,17 +10,20 @@ from __future__ import annotations
 import torch
 
 _HEAD = 64
+"""Likeliest tokens that are tried first: nearly every nucleus is narrower."""
 _CHUNK = 32
-"""Rows of logits looked at together: what is made of them stays in the processor's caches."""
+"""Rows of logits worked on together: intermediate results stay in the processor's caches."""
 
 
 def _kept(
     scaled: torch.Tensor, top_p: float, width: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    total = torch.logsumexp(scaled, dim=-1, keepdim=True)
+    """The ``width`` likeliest tokens of rows [P, V]: logits [P, K], -inf outside the nucleus; ids
+    [P, K]; the mass they cover [P]."""
+    total = torch.logsumexp(scaled, dim=-1, keepdim=True)  # [P, 1], over the whole vocabulary
     values, indices = torch.topk(scaled, min(width, scaled.shape[-1]), dim=-1)
     mass = torch.exp(values - total)
-    before = mass.cumsum(-1) - mass
+    before = mass.cumsum(-1) - mass  # of the likelier tokens; the one that crosses top_p is kept
     return values.masked_fill(before >= top_p, -torch.inf), indices, before[..., -1] + mass[..., -1]
 
 
@@ -37,7 +40,7 @@ def nucleus(
         values, indices = torch.sort(scaled, dim=-1, descending=True)
         return values, indices
     values, indices, covered = _kept(scaled, top_p, _HEAD)
-    wide = (covered < top_p).nonzero().squeeze(-1)
+    wide = (covered < top_p).nonzero().squeeze(-1)  # rows whose nucleus is wider than the head
     if len(wide):
         more = scaled.shape[-1] - values.shape[-1]
         values = torch.nn.functional.pad(values, (0, more), value=-torch.inf)
@@ -53,38 +56,39 @@ def log_prob(
     top_p: float,
     plain: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """log p of ``tokens`` [P] under the distribution they were drawn from; ``logits`` [P, V] -> [P].
+    """log p of ``tokens`` [P] as they were drawn; ``logits`` [P, V] -> [P].
 
-    The nucleus is fixed by the detached logits; a token outside it (drawn under slightly
-    other weights) is given the untruncated probability instead of minus infinity. Rows of
-    ``plain`` [P] (bool) are of the model as it is: temperature 1, no nucleus.
+    The detached logits fix the nucleus. A token outside it (drawn under slightly other weights)
+    gets its probability without a nucleus, instead of minus infinity. ``plain`` [P] (bool) marks
+    tokens that are scored at temperature 1 without a nucleus.
     """
     if plain is None:
         plain = torch.zeros_like(tokens, dtype=torch.bool)
     if top_p >= 1:
         return _whole_log_prob(logits, tokens, _temperatures(plain, temperature))
-    # Nearly every nucleus is a few tokens wide, and the gradient has to do with those alone:
-    # what takes the whole vocabulary is asked of the rows that need it.
-    indices, kept, covered = _looked(logits.detach(), temperature, top_p)
-    inside = (indices == tokens.unsqueeze(-1)).logical_and(kept).any(-1)
-    lit = logits.gather(-1, torch.cat([indices, tokens.unsqueeze(-1)], dim=-1)).float()
-    lit = lit / temperature
-    found = lit[:, -1] - torch.logsumexp(lit[:, :-1].masked_fill(~kept, -torch.inf), dim=-1)
+    # Nearly every nucleus is a few tokens wide, and the gradient concerns those alone. Only rows
+    # that need it pay for a softmax over the whole vocabulary, forward and backward.
+    indices, kept, covered = _head(logits.detach(), temperature, top_p)
+    inside = (indices == tokens.unsqueeze(-1)).logical_and(kept).any(-1)  # [P]
+    scaled = logits.gather(-1, torch.cat([indices, tokens.unsqueeze(-1)], dim=-1)).float()
+    scaled = scaled / temperature  # [P, K + 1]: the head, and last the token itself
+    mass = torch.logsumexp(scaled[:, :-1].masked_fill(~kept, -torch.inf), dim=-1)
+    narrow_log_probs = scaled[:, -1] - mass  # [P], right where the nucleus lies in the head
     narrow = (covered >= top_p).logical_and(inside).logical_and(~plain)
     rest = (~narrow).nonzero().squeeze(-1)
     if not len(rest):
-        return found
-    some, plain = logits[rest], plain[rest]
-    other = _whole_log_prob(some, tokens[rest], _temperatures(plain, temperature))
+        return narrow_log_probs
+    rest_logits, plain = logits[rest], plain[rest]
+    rest_log_probs = _whole_log_prob(rest_logits, tokens[rest], _temperatures(plain, temperature))
     wide = ((covered[rest] < top_p) & ~plain).nonzero().squeeze(-1)
-    for rows in torch.split(wide, _HEAD):
-        cut = _wide_log_prob(some[rows], tokens[rest[rows]], temperature, top_p)
-        other = other.index_put((rows,), cut)
-    return found.index_put((rest,), other)
+    for rows in torch.split(wide, _HEAD):  # a few at once: a wide nucleus sorts the vocabulary
+        cut = _wide_log_prob(rest_logits[rows], tokens[rest[rows]], temperature, top_p)
+        rest_log_probs = rest_log_probs.index_put((rows,), cut)
+    return narrow_log_probs.index_put((rest,), rest_log_probs)
 
 
 def _temperatures(plain: torch.Tensor, temperature: float) -> torch.Tensor:
-    """[P, 1]: 1 where plain."""
+    """The temperature of each row, [P] -> [P, 1]: 1 where plain."""
     return torch.where(plain, 1.0, temperature).unsqueeze(-1)
 
 
@@ -96,15 +100,15 @@ def _whole_log_prob(
 
 
 @torch.no_grad()
-def _looked(
+def _head(
     logits: torch.Tensor, temperature: float, top_p: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The likeliest tokens of each row: ids [P, K], whether each is in the nucleus, mass covered."""
+    """The likeliest tokens of each row: ids [P, K], whether in the nucleus [P, K], mass [P]."""
     parts = []
     for some in torch.split(logits, _CHUNK):
         values, indices, covered = _kept(some.float() / temperature, top_p, _HEAD)
         parts.append((indices, torch.isfinite(values), covered))
-    indices, kept, covered = (torch.cat(found) for found in zip(*parts, strict=True))
+    indices, kept, covered = (torch.cat(column) for column in zip(*parts, strict=True))
     return indices, kept, covered
 
 
@@ -116,19 +120,19 @@ def _wide_log_prob(
         values, indices, _ = _kept(scaled, top_p, scaled.shape[-1])
     kept = torch.isfinite(values)
     inside = (indices == tokens.unsqueeze(-1)).logical_and(kept).any(-1)
-    lit = scaled.gather(-1, indices).masked_fill(~kept, -torch.inf)
-    mass = torch.where(inside, torch.logsumexp(lit, dim=-1), torch.logsumexp(scaled, dim=-1))
+    cut = scaled.gather(-1, indices).masked_fill(~kept, -torch.inf)
+    mass = torch.where(inside, torch.logsumexp(cut, dim=-1), torch.logsumexp(scaled, dim=-1))
     return scaled.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - mass
 
 
 @torch.no_grad()
 def entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """Entropy in nats of each row before any cut, [P, V] -> [P]."""
-    found = []
+    parts = []
     for some in torch.split(logits, _CHUNK):
         log_p = torch.log_softmax(some.float() / temperature, dim=-1)
-        found.append(-(log_p.exp() * log_p).sum(-1))
-    return torch.cat(found) if found else logits.new_zeros(0, dtype=torch.float32)
+        parts.append(-(log_p.exp() * log_p).sum(-1))
+    return torch.cat(parts) if parts else logits.new_zeros(0, dtype=torch.float32)
 
 
 def draw(
@@ -138,10 +142,10 @@ def draw(
 
     The random number is an input so that a sample does not depend on what else is in the batch.
     """
-    values, indices = nucleus(logits, temperature, top_p)
+    values, indices = nucleus(logits, temperature, top_p)  # [R, K], best first
     cumulative = torch.softmax(values, dim=-1).cumsum(-1)
-    threshold = uniforms.unsqueeze(-1) * cumulative[..., -1:]
+    threshold = uniforms.unsqueeze(-1) * cumulative[..., -1:]  # [R, 1]; the sum is not quite 1
     position = torch.searchsorted(cumulative, threshold, right=True).clamp(max=values.shape[-1] - 1)
-    # Rounding at the very end of the sum must not land outside the nucleus.
+    # Rounding at the very end of the sum must not pick a token outside the nucleus.
     last = torch.isfinite(values).sum(-1, keepdim=True) - 1
     return indices.gather(-1, torch.minimum(position, last)).squeeze(-1)

@@ -1,8 +1,10 @@
 """Policy: the actor p(w | D, theta). A frozen backbone, its adapter, and the form of its prompts.
 
-One object for decoder-only and encoder-decoder models. It generates through
-:mod:`falcon.generation.local`, gives log-probabilities through
-:mod:`falcon.policy.likelihood`, and is saved as a PEFT adapter with its tokenizer.
+One object for decoder-only and encoder-decoder models. :mod:`falcon.generation.local` generates
+with it, :mod:`falcon.policy.likelihood` computes its log-probabilities. It is saved as a PEFT
+adapter with its tokenizer.
+
+Shapes: R rows, L tokens of the longest row, V vocabulary.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from falcon.prompts.forms import Form
 
 
-# Padded tokens of one pass over prompts. On a CPU a large pass is several times slower a token:
-# its activations leave the processor's caches, and their memory is asked for anew each time.
+# Padded tokens of one pass over prompts. On a CPU a token of a large pass takes several times as
+# long: activations leave the processor's caches, and their memory is allocated anew each time.
 PASS_TOKENS = defaultdict(lambda: 32768, cpu=2048)
 
 
@@ -44,11 +46,12 @@ class Policy:
         self.prompts = backbone.prompts
         self.tokenizer = backbone.prompts.tokenizer
         self.kind = backbone.kind
-        ends = self.model.generation_config.eos_token_id
-        listed = ends if isinstance(ends, list) else [ends]
         self._recompute: Recompute | None = None
         self._shards: Shards | None = None
-        self.end_ids = frozenset(i for i in (*listed, self.tokenizer.eos_token_id) if i is not None)
+        ends = self.model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        # A model may end with more tokens than its tokenizer names: the end of a turn, of a text.
+        self.end_ids = frozenset(i for i in (*ends, self.tokenizer.eos_token_id) if i is not None)
 
     @classmethod
     def load(
@@ -64,13 +67,9 @@ class Policy:
         ``second_order`` picks attention that can be differentiated twice (``meta.order: 2``).
         Raises UserError for a model that does not exist or an adapter of another model.
         """
-        backbone = load_backbone(settings, second_order=second_order)
+        s, backbone = settings, load_backbone(settings, second_order=second_order)
         bank = attach(
-            backbone,
-            rank=settings.lora_rank,
-            alpha=settings.lora_alpha,
-            targets=settings.lora_targets,
-            seed=seed,
+            backbone, rank=s.lora_rank, alpha=s.lora_alpha, targets=s.lora_targets, seed=seed
         )
         policy = cls(backbone, bank)
         if adapter is not None:
@@ -103,17 +102,17 @@ class Policy:
         return self._recompute.on() if self._recompute else nullcontext()
 
     def shard(self) -> None:
-        """Split the frozen blocks over the processes; raises UserError for a model that cannot be."""
+        """Split the frozen blocks over the processes. Raises UserError for a model that cannot."""
         self._shards = Shards(self.backbone)
 
-    def whole(self) -> AbstractContextManager[None]:
-        """A block in which the weights may be read and any number of passes be made."""
-        return self._shards.whole() if self._shards else nullcontext()
+    def gathered(self) -> AbstractContextManager[None]:
+        """Inside, all weights are there and each process makes as many passes as it likes."""
+        return self._shards.gathered() if self._shards else nullcontext()
 
     def passes(self, own: int) -> int:
-        """How many training passes to make for ``own`` that are needed: as many as anybody.
+        """Training passes to make where this process needs ``own``: the most that any needs.
 
-        Asked before the first of them, by every process.
+        Every process calls this before its first pass.
         """
         return self._shards.passes(own) if self._shards else own
 
@@ -134,11 +133,8 @@ class Policy:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens and spacing kept as they are."""
-        return str(
-            self.tokenizer.decode(
-                list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
-            )
-        )
+        keep = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        return str(self.tokenizer.decode(list(ids), **keep))
 
     def save(self, folder: Path) -> None:
         """Write the adapter (PEFT format) and the tokenizer into ``folder``."""
@@ -160,8 +156,8 @@ class Policy:
         row_task: torch.Tensor | None,
     ) -> DecodingState:
         """Read each prompt once and make ``samples`` rows of it, ready to draw the first token."""
-        begin = _start_seq2seq if self.kind == "seq2seq" else _start_causal
-        return begin(self, prompts, samples, pairs, row_task)
+        start = _start_seq2seq if self.kind == "seq2seq" else _start_causal
+        return start(self, prompts, samples, pairs, row_task)
 
     def pad(
         self, rows: Sequence[Sequence[int]], *, left: bool
@@ -171,71 +167,62 @@ class Policy:
         ids = torch.full((len(rows), length), self.tokenizer.pad_token_id, dtype=torch.long)
         mask = torch.zeros(len(rows), length, dtype=torch.long)
         for i, row in enumerate(rows):
-            at = slice(length - len(row), length) if left else slice(0, len(row))
-            ids[i, at] = torch.tensor(list(row), dtype=torch.long)
-            mask[i, at] = 1
+            place = slice(length - len(row), length) if left else slice(0, len(row))
+            ids[i, place] = torch.tensor(list(row), dtype=torch.long)
+            mask[i, place] = 1
         return ids.to(self.device), mask.to(self.device)
 
 
+@dataclass(eq=False)
 class DecodingState:
-    """Rows being decoded: the next-token logits [R, V] and the caches behind them."""
+    """Rows that are being decoded: logits of the next token, and the caches behind them."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        pairs: Pairs | None,
-        row_task: torch.Tensor | None,
-        cache: Any,
-        logits: torch.Tensor,
-        mask: torch.Tensor,
-        encoder: Any = None,
-    ) -> None:
-        self._policy = policy
-        self._pairs = pairs
-        self._row_task = row_task
-        self._cache = cache
-        self.logits = logits
-        self._mask = mask
-        self._encoder = encoder
+    policy: Policy
+    pairs: Pairs | None
+    row_task: torch.Tensor | None  # [R]
+    cache: Any
+    logits: torch.Tensor  # [R, V]
+    mask: torch.Tensor  # [R, S]: of all tokens so far (causal), of the prompt (seq2seq)
+    encoder: Any = None  # the encoder's output (seq2seq)
 
     def select(self, index: torch.Tensor) -> None:
         """Keep only the rows of ``index``."""
-        self._cache.batch_select_indices(index)
-        self._mask = self._mask[index]
-        if self._row_task is not None:
-            self._row_task = self._row_task[index]
-        if self._encoder is not None:
-            self._encoder.last_hidden_state = self._encoder.last_hidden_state[index]
+        self.cache.batch_select_indices(index)
+        self.mask = self.mask[index]
+        if self.row_task is not None:
+            self.row_task = self.row_task[index]
+        if self.encoder is not None:
+            self.encoder.last_hidden_state = self.encoder.last_hidden_state[index]
 
     def reserve(self, tokens: int) -> None:
-        """Make room for so many more tokens at once, where the cache grows in place."""
-        for layer in getattr(self._cache, "layers", ()):
+        """Make room for this many more tokens at once, where the cache grows in place."""
+        for layer in getattr(self.cache, "layers", ()):
             if isinstance(layer, GrowingLayer):
                 layer.reserve(tokens)
 
     def advance(self, tokens: torch.Tensor) -> None:
         """Feed one token a row, [R], and compute the next logits."""
-        policy = self._policy
-        with policy.bank.use(self._pairs, self._row_task):
+        policy = self.policy
+        with policy.bank.use(self.pairs, self.row_task):
             if policy.kind == "seq2seq":
                 out = policy.model(
-                    encoder_outputs=self._encoder,
-                    attention_mask=self._mask,
+                    encoder_outputs=self.encoder,
+                    attention_mask=self.mask,
                     decoder_input_ids=tokens.unsqueeze(1),
-                    past_key_values=self._cache,
+                    past_key_values=self.cache,
                     use_cache=True,
                 )
             else:
-                positions = self._mask.sum(-1, keepdim=True)
-                self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
+                positions = self.mask.sum(-1, keepdim=True)  # [R, 1]; padding is not counted
+                self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
                 out = policy.model(
                     input_ids=tokens.unsqueeze(1),
-                    attention_mask=self._mask,
+                    attention_mask=self.mask,
                     position_ids=positions,
-                    past_key_values=self._cache,
+                    past_key_values=self.cache,
                     use_cache=True,
                 )
-        self.logits = out.logits[:, -1]
+        self.logits = out.logits[:, -1]  # [R, V]
 
 
 def _repeat(tensor: torch.Tensor | None, times: int) -> torch.Tensor | None:
@@ -249,21 +236,22 @@ def _start_causal(
     pairs: Pairs | None,
     row_task: torch.Tensor | None,
 ) -> DecodingState:
-    """One pass over the prompts a group of like lengths, so that little of it is padding."""
-    most = PASS_TOKENS[policy.device.type] if grows(policy.model.config) else sys.maxsize
-    groups = _groups([len(p) for p in prompts], most)
+    """One pass for each group of prompts of like length, so that little of it is padding."""
+    limit = PASS_TOKENS[policy.device.type] if grows(policy.model.config) else sys.maxsize
+    groups = _groups([len(p) for p in prompts], limit)
+    # On the left, so that the last position of every row is its prompt's last token.
     ids, mask = policy.pad(prompts, left=True)
     width = ids.shape[1]
     caches, logits = [], []
     for part in groups:
         longest = max(len(p) for p in prompts[part])
-        at = (part, slice(width - longest, width))
+        at = (part, slice(width - longest, width))  # the group's rows without needless padding
         cache = new_cache(policy.model.config)
         with policy.bank.use(pairs, None if row_task is None else row_task[part]):
             out = policy.model(
                 input_ids=ids[at],
                 attention_mask=mask[at],
-                position_ids=(mask[at].cumsum(-1) - 1).clamp(min=0),
+                position_ids=(mask[at].cumsum(-1) - 1).clamp(min=0),  # from 0 at the first token
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
@@ -271,24 +259,19 @@ def _start_causal(
         caches.append(cache)
         logits.append(out.logits[:, -1])
     cache = joined(caches, width)
-    cache.batch_repeat_interleave(samples)
-    return DecodingState(
-        policy,
-        pairs,
-        _repeat(row_task, samples),
-        cache,
-        torch.cat(logits).repeat_interleave(samples, dim=0),
-        mask.repeat_interleave(samples, dim=0),
-    )
+    cache.batch_repeat_interleave(samples)  # rows of one prompt stay neighbours
+    first_logits = torch.cat(logits).repeat_interleave(samples, dim=0)  # [R, V]
+    row_task, mask = _repeat(row_task, samples), mask.repeat_interleave(samples, dim=0)
+    return DecodingState(policy, pairs, row_task, cache, first_logits, mask)
 
 
-def _groups(lengths: Sequence[int], most: int) -> list[slice]:
-    """Neighbours that fit into ``most`` padded tokens together; a longer one stands alone."""
+def _groups(lengths: Sequence[int], limit: int) -> list[slice]:
+    """Neighbours that fit into ``limit`` padded tokens together; a longer one stands alone."""
     groups: list[slice] = []
     first = widest = 0
     for i, length in enumerate(lengths):
         widest = max(widest, length)
-        if i > first and widest * (i + 1 - first) > most:
+        if i > first and widest * (i + 1 - first) > limit:
             groups.append(slice(first, i))
             first, widest = i, length
     return [*groups, slice(first, len(lengths))]
@@ -308,17 +291,8 @@ def _start_seq2seq(
         encoder = policy.model.get_encoder()(input_ids=ids, attention_mask=mask, return_dict=True)
     encoder.last_hidden_state = encoder.last_hidden_state.repeat_interleave(samples, dim=0)
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    rows = len(prompts) * samples
-    state = DecodingState(
-        policy,
-        pairs,
-        _repeat(row_task, samples),
-        cache,
-        torch.empty(0),
-        mask.repeat_interleave(samples, dim=0),
-        encoder,
-    )
-    state.advance(
-        torch.full((rows,), policy.model.config.decoder_start_token_id, device=policy.device)
-    )
+    row_task, mask = _repeat(row_task, samples), mask.repeat_interleave(samples, dim=0)
+    state = DecodingState(policy, pairs, row_task, cache, torch.empty(0), mask, encoder)
+    start = policy.model.config.decoder_start_token_id
+    state.advance(torch.full((len(mask),), start, device=policy.device))
     return state

@@ -1,14 +1,14 @@
-"""Recompute: activations of the blocks are made again in the backward pass, not kept.
+"""Recompute: activations of the blocks are computed again in the backward pass, not kept.
 
-Memory of the update for about a third more of its time (gradient checkpointing). The library's
-own switch, with two things it does not know of: the adapters in use when a block ran must be in
-use when it runs again, and only training passes may do so, since generation needs the cache.
+This saves memory of the update and takes about a third more time (gradient checkpointing). It is
+the library's own switch, with two additions: the adapters in use when a block ran are in use
+when it runs again, and only training passes recompute, since generation needs the cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from falcon.errors import UserError
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from falcon.policy.adapter import AdapterBank
     from falcon.policy.backbone import Backbone
-
-Contexts = tuple[AbstractContextManager[None], AbstractContextManager[None]]
 
 
 class Recompute:
@@ -32,11 +30,9 @@ class Recompute:
                 f"{backbone.name} cannot recompute activations.",
                 hint="Set train.gradient_checkpointing: false.",
             )
-
-        def contexts() -> Contexts:
-            return nullcontext(), bank.again()
-
-        model.activation_checkpointing_enable({"use_reentrant": False, "context_fn": contexts})
+        # One context for the first run of a block, one for the run in the backward pass.
+        contexts = {"context_fn": lambda: (nullcontext(), bank.again())}
+        model.activation_checkpointing_enable({"use_reentrant": False, **contexts})
         self._blocks: list[torch.nn.Module] = [
             module for module in model.modules() if getattr(module, "gradient_checkpointing", False)
         ]
@@ -44,7 +40,7 @@ class Recompute:
     @contextmanager
     def on(self) -> Iterator[None]:
         """Recompute what is computed inside the block."""
-        # The library looks at this flag of a block; what is below it stays as it is (no dropout).
+        # The library reads this flag of a block. Its submodules keep theirs, so no dropout starts.
         before: list[tuple[Any, bool]] = [(block, block.training) for block in self._blocks]
         for block in self._blocks:
             block.training = True

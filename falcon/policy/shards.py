@@ -1,10 +1,10 @@
 """Shards: the frozen backbone split over the processes of a training (PyTorch's FSDP).
 
 Each process keeps its part of every block's weights and gathers a block when a training pass
-reaches it, so larger models and micro-batches fit. Adapters stay whole in every process (they are
-small, and the fast weights of a process are its own), so do embeddings and head. Programs are
-written with the blocks gathered: rows end at different times in different processes, and a
-gather is a meeting of all. Gradients of adapters are not added up here (:mod:`falcon.training.process_group`).
+reaches it, so larger models and micro-batches fit. Every process keeps all of the adapters (they
+are small, and the fast weights of a process are its own), the embeddings and the head. Programs
+are written with all blocks gathered: rows end at different times in different processes, while
+a gather needs every process at once. :mod:`falcon.training.process_group` sums gradients.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Shards:
         self._blocks: list[FSDPModule] = [fully_shard(block, mesh=mesh) for block in blocks]
 
     @contextmanager
-    def whole(self) -> Iterator[None]:
-        """All blocks gathered inside the block of code; every process must come and leave."""
+    def gathered(self) -> Iterator[None]:
+        """Inside, all blocks are gathered; every process must enter and leave."""
         for block in self._blocks:
-            block.set_reshard_after_forward(False)
+            block.set_reshard_after_forward(False)  # else the first pass would free it again
             block.unshard()
         try:
             yield
@@ -60,10 +60,10 @@ class Shards:
                 block.reshard()
 
     def passes(self, own: int) -> int:
-        """The most training passes that any process has: all must make as many.
+        """The most training passes that any process needs: all must make as many.
 
-        A meeting of all, as each pass is: ask before the first.
+        A collective call, as each pass is: every process calls it before its first pass.
         """
-        most = torch.tensor(own, device=self._device)
-        distributed.all_reduce(most, distributed.ReduceOp.MAX)
-        return int(most)
+        count = torch.tensor(own, device=self._device)
+        distributed.all_reduce(count, distributed.ReduceOp.MAX)
+        return int(count)

@@ -28,16 +28,15 @@ def _preamble(problem: Problem) -> str:
     """Imports and helpers that a starter has before the function to complete."""
     if not problem.entry_point or not problem.starter:
         return ""
-    match = re.search(
-        rf"^(?:async )?def {re.escape(problem.entry_point)}\b", problem.starter, re.MULTILINE
-    )
+    definition = rf"^(?:async )?def {re.escape(problem.entry_point)}\b"
+    match = re.search(definition, problem.starter, re.MULTILINE)
     return problem.starter[: match.start()] if match else ""
 
 
 def extract(completion: str, problem: Problem) -> Extraction:
     """Cut the program out of an answer: the block that defines the entry point, else the first.
 
-    An answer that only holds an indented body is taken as the starter's continuation.
+    An answer that only holds an indented body continues the starter.
     """
     blocks = code_blocks(completion)
     name = problem.entry_point
@@ -45,11 +44,13 @@ def extract(completion: str, problem: Problem) -> Extraction:
     defining = [b for b in blocks if name and definition.search(completion[b[0] : b[1]])]
     start, end = defining[0] if defining else blocks[0]
     code = completion[start:end]
+    # An indented first line cannot begin a program, but it can go on with the starter's function.
     body_alone = name and not defining and code[:1] in (" ", "\t")
     if body_alone and problem.starter:
         before = problem.starter if problem.starter.endswith("\n") else problem.starter + "\n"
     else:
         before = _preamble(problem)
+    # `before` is no part of the completion: its characters lie in front of the code's.
     return Extraction(before + code, start - len(before))
 
 

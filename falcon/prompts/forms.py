@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from falcon.problems.problem import Problem
 
 _TOP_LEVEL = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-"""What follows a function that is complete (Chen et al. 2021)."""
+"""What may follow a complete function (Chen et al. 2021)."""
 _AFTER_DOCUMENTED = ("\nclass", "\nassert", '\n"""', "\nprint", "\nif", "\n<|/", "\n" + FENCE)
-"""What follows the functions of MBPP (bigcode-evaluation-harness)."""
+"""What may follow a function of MBPP (bigcode-evaluation-harness)."""
 SHOTS = ("mbpp/2", "mbpp/3", "mbpp/4")
 """The worked examples of Austin et al. 2021."""
 
 
 class Form(ABC):
-    """One way to ask. ``name`` is the setting, ``version`` what is recorded."""
+    """One way to put a problem. ``name`` is the setting; ``version`` is recorded with scores."""
 
     name: ClassVar[str]
     version: ClassVar[str]
@@ -39,28 +39,28 @@ class Form(ABC):
 
     @property
     def key(self) -> str:
-        """The version, and a digest of texts that come from elsewhere, if any do."""
+        """The version, and a digest of texts that come from files, if any do."""
         return self.version
 
     @abstractmethod
     def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
         """The whole prompt. Recall text goes before the task."""
 
-    @abstractmethod
     def stops(self, problem: Problem) -> tuple[str, ...]:
-        """Texts that end an answer, beside the model's own end token."""
+        """Texts that end an answer to this problem, beside the model's own end token."""
+        return self.stop
 
-    @abstractmethod
     def extract(self, completion: str, problem: Problem) -> Extraction:
-        """The program of a completion."""
+        """The program of a completion: the block that defines the entry point, or all of it."""
+        return extract(completion, problem)
 
-    @abstractmethod
     def target(self, problem: Problem, program: str) -> str:
-        """A reference program as the completion the prompt asks for (the target of eq. 2)."""
+        """A reference program as the completion that the prompt asks for (the target of eq. 2)."""
+        return program.strip()
 
 
 def task_text(problem: Problem) -> str:
-    """What the user asks: statement, starter code or visible examples, and the form wanted."""
+    """The task in words: statement, starter code or visible examples, and what to write."""
     if problem.uses_stdin:
         return (
             f"{problem.statement.strip()}\n\n"
@@ -68,8 +68,9 @@ def task_text(problem: Problem) -> str:
         )
     if problem.starter:
         starter = f"Complete this function:\n{FENCE}python\n{problem.starter.rstrip()}\n{FENCE}"
-        same = problem.statement.strip() in problem.starter
-        return starter if same else f"{problem.statement.strip()}\n\n{starter}"
+        # Some starters hold the task in their doc string: then it is said once.
+        complete = problem.statement.strip() in problem.starter
+        return starter if complete else f"{problem.statement.strip()}\n\n{starter}"
     text = f"{problem.statement.strip()}\n\nWrite a Python function"
     text += f" named `{problem.entry_point}`." if problem.entry_point else "."
     if problem.examples:
@@ -90,26 +91,22 @@ class Chat(Form):
 
     def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
         """The template's text. Raises UserError for a tokenizer without a template."""
-        if not getattr(tokenizer, "chat_template", None):
-            raise UserError(
-                "policy.prompt: chat: the model's tokenizer has no chat template.",
-                hint="Use auto or completion.",
-            )
+        _require_template(tokenizer)
         turn = {"role": "user", "content": _after(recall_text, task_text(problem))}
         text = tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
         return f"{text}{FENCE}python\n"
 
-    def stops(self, problem: Problem) -> tuple[str, ...]:
-        """The fence that closes the block the prompt has opened."""
-        return self.stop
-
-    def extract(self, completion: str, problem: Problem) -> Extraction:
-        """The block that defines the entry point."""
-        return extract(completion, problem)
-
     def target(self, problem: Problem, program: str) -> str:
         """The program and the fence after it."""
         return f"{program.strip()}\n{FENCE}"
+
+
+def _require_template(tokenizer: Any) -> None:
+    if not getattr(tokenizer, "chat_template", None):
+        raise UserError(
+            "policy.prompt: chat: the model's tokenizer has no chat template.",
+            hint="Use auto or completion.",
+        )
 
 
 class Apps(Form):
@@ -123,32 +120,20 @@ class Apps(Form):
         kind = "Use Standard Input format" if problem.uses_stdin else "Use Call-Based format"
         return f"\nQUESTION:\n{_after(recall_text, task_text(problem))}\n{kind}\nANSWER:\n"
 
-    def stops(self, problem: Problem) -> tuple[str, ...]:
-        """None: the model's end token alone."""
-        return ()
-
-    def extract(self, completion: str, problem: Problem) -> Extraction:
-        """All of it, or the block that defines the entry point where there are fences."""
-        return extract(completion, problem)
-
-    def target(self, problem: Problem, program: str) -> str:
-        """The program."""
-        return program.strip()
-
 
 class Continuation(Form):
-    """Code that is continued, for models without a chat template.
+    """Code for the model to continue, for models without a chat template.
 
-    A starter that holds the whole task (HumanEval's prompt) is continued as it is. A function
-    without a starter follows a doc string of the task and its visible example: the zero-shot
-    form of bigcode-evaluation-harness for MBPP, and EvalPlus's own prompts of MBPP+. All else
-    is asked for in the format of APPS.
+    A starter that holds the whole task (HumanEval's prompt) is the prompt. Where there is no
+    starter, a doc string of the task and its visible example is: the zero-shot form of
+    bigcode-evaluation-harness for MBPP, and EvalPlus's own prompts of MBPP+. All other problems
+    are put in the format of APPS.
     """
 
     name = "completion"
     version = "completion-1"
     begins = True
-    _other = Apps()
+    _other = Apps()  # for problems that no code leads up to
 
     def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
         """The code to continue."""
@@ -159,13 +144,13 @@ class Continuation(Form):
         return self._other.text(tokenizer, problem, recall_text)
 
     def stops(self, problem: Problem) -> tuple[str, ...]:
-        """Where code of the next thing begins."""
+        """Beginnings of code that no longer belongs to the function."""
         if _continues(problem):
             return _TOP_LEVEL
         return _AFTER_DOCUMENTED if _documented(problem) else self._other.stops(problem)
 
     def extract(self, completion: str, problem: Problem) -> Extraction:
-        """What stands before the next thing, behind the starter where that was continued."""
+        """What precedes the first stop, behind the starter where the prompt was the starter."""
         if _continues(problem):
             return extract_before_stop(completion, _TOP_LEVEL, problem.starter)
         if _documented(problem):
@@ -176,7 +161,7 @@ class Continuation(Form):
         """What follows the starter, or the whole program."""
         if _continues(problem) and program.startswith(problem.starter):
             return program[len(problem.starter) :].rstrip()
-        return program.strip()
+        return super().target(problem, program)
 
 
 def _continues(problem: Problem) -> bool:
@@ -193,7 +178,7 @@ def _doc_string(problem: Problem) -> str:
         lines.append(problem.examples.strip())
     elif problem.entry_point and problem.entry_point not in problem.statement:
         lines.append(f"The function is named `{problem.entry_point}`.")
-    quoted = "\n".join(lines).replace('"""', "'''")
+    quoted = "\n".join(lines).replace('"""', "'''")  # the task must not end the doc string
     return f'"""\n{quoted}\n"""\n'
 
 
@@ -224,15 +209,17 @@ class FewShot(Continuation):
                 "policy.prompt: few-shot: there are no examples.",
                 hint="Score mbpp:PATH with a file that holds tasks 2, 3 and 4.",
             )
-        shown = [f"{_asked(shot)}{shot.solutions[0].strip()}\n[DONE]\n\n" for shot in self.shots]
-        return _after(recall_text, f"{''.join(shown)}{_asked(problem)}")
+        examples = [
+            f"{_with_tests(shot)}{shot.solutions[0].strip()}\n[DONE]\n\n" for shot in self.shots
+        ]
+        return _after(recall_text, f"{''.join(examples)}{_with_tests(problem)}")
 
     def stops(self, problem: Problem) -> tuple[str, ...]:
         """The mark that ends each example."""
         return ("[DONE]",) if problem.source == "mbpp" else super().stops(problem)
 
     def extract(self, completion: str, problem: Problem) -> Extraction:
-        """What stands before the mark."""
+        """What precedes the mark."""
         if problem.source == "mbpp":
             return extract_before_stop(completion, self.stops(problem))
         return super().extract(completion, problem)
@@ -244,7 +231,7 @@ class FewShot(Continuation):
         return super().target(problem, program)
 
 
-def _asked(problem: Problem) -> str:
+def _with_tests(problem: Problem) -> str:
     tests = problem.tests.asserts if problem.tests.kind == "code" else (problem.examples,)
     return (
         f"You are an expert Python programmer, and here is your task: {problem.statement.strip()}"
@@ -257,7 +244,7 @@ FORMS: dict[str, Form] = {form.name: form for form in (Chat(), Continuation(), F
 
 
 def form_of_version(version: str) -> Form:
-    """The form that a recorded version names. Raises UserError for one that is not known."""
+    """The form of a recorded version. Raises UserError for an unknown one."""
     for form in FORMS.values():
         if form.version == version:
             return form
@@ -270,9 +257,9 @@ def form_of_version(version: str) -> Form:
 def choose(name: str, tokenizer: Any, *, seq2seq: bool) -> Form:
     """The form of a ``policy.prompt`` setting for a model.
 
-    ``auto``: chat where there is a chat template; else completion, but for encoder-decoder
-    models, which continue nothing, the format of APPS. Raises UserError for an unknown name and
-    for ``chat`` without a template.
+    ``auto`` is chat where there is a chat template, and completion elsewhere; for encoder-decoder
+    models, which do not continue a text, the format of APPS. Raises UserError for an unknown name
+    and for ``chat`` without a template.
     """
     template = bool(getattr(tokenizer, "chat_template", None))
     if name == "auto":
@@ -282,9 +269,6 @@ def choose(name: str, tokenizer: Any, *, seq2seq: bool) -> Form:
         raise UserError(
             f"policy.prompt: there is no prompt `{name}`.", hint=f"Valid: {', '.join(valid)}."
         )
-    if name == "chat" and not template:
-        raise UserError(
-            "policy.prompt: chat: the model's tokenizer has no chat template.",
-            hint="Use auto or completion.",
-        )
+    if name == "chat":
+        _require_template(tokenizer)
     return FORMS[name]

@@ -35,14 +35,11 @@ class Examiner:
         self.clock = clock or Clock()
 
     def examine(
-        self,
-        drafts: Sequence[Sequence[Draft]],
-        error_share: Mapping[str, float],
-        monitor: Monitor,
+        self, drafts: Sequence[Sequence[Draft]], error_share: Mapping[str, float], monitor: Monitor
     ) -> list[list[Attempt]]:
         """Run the drafts in the sandbox and assess them, a problem's samples together."""
         flat = [draft for group in drafts for draft in group]
-        verdicts = iter(self._run(flat, monitor))
+        verdicts = iter(self._run(flat, monitor))  # flat, so that all groups share the workers
         since = time.perf_counter()
         references = [(d.program, next(iter(d.problem.solutions), "")) for d in flat]
         self.judge.prepare(references)  # all at once: a language model answers in batches

@@ -19,7 +19,7 @@ HACKING = {
 
 
 def _signs(attempt: Attempt, wanted: frozenset[str] | None) -> bool:
-    """Whether an attempt shows one of the signs; None: one that is in no group."""
+    """Whether an attempt shows one of the wanted signs (None: one of those in no group)."""
     signs = set(attempt.feedback.tripwires)
     return bool(signs - frozenset().union(*HACKING.values()) if wanted is None else signs & wanted)
 
@@ -27,7 +27,7 @@ def _signs(attempt: Attempt, wanted: frozenset[str] | None) -> bool:
 def outcome_metrics(attempts: Sequence[Attempt]) -> dict[str, float]:
     """Share of each coarse class, mean rewards, tripped, length. Our own faults are apart."""
     judged = [a for a in attempts if a.judged]
-    n = max(len(judged), 1)
+    n = max(len(judged), 1)  # no attempt at all gives zeros, not NaN
     classes = Counter(a.verdict.outcome.coarse for a in judged)
     metrics = {
         f"verdict/{name}": classes[name] / n for name in ("pass", "failure", "runtime", "syntax")
@@ -42,7 +42,6 @@ def outcome_metrics(attempts: Sequence[Attempt]) -> dict[str, float]:
     metrics["judge/fault_rate"] = judge_faults / n
     metrics["tamper_rate"] = sum(bool(a.feedback.tripwires) for a in judged) / n
     for name, signs in (("tamper", None), *HACKING.items()):
-        tripped = [a for a in judged if _signs(a, signs)]
-        metrics[f"hacking/{name}"] = len(tripped) / n
+        metrics[f"hacking/{name}"] = sum(_signs(a, signs) for a in judged) / n
     metrics["tokens/mean"] = sum(len(a.completion.ids) for a in judged) / n
     return metrics

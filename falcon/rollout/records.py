@@ -24,38 +24,29 @@ class Draft:
     """One completion for a problem and the program in it."""
 
     problem: Problem
-    sample: int
-    """Its number among the samples of the problem, from 0."""
+    sample: int  # its number among the samples of the problem, from 0
     prompt_ids: tuple[int, ...]  # [P]
-    completion: Completion  # ids [T]
+    completion: Completion  # its ids [T]
     program: str
-    program_start: int
-    """Character of the completion at which the program begins (see
-    :class:`falcon.prompts.extraction.Extraction`)."""
-    prompt_version: str
-    """Version of the form in which the problem was put."""
+    program_start: int  # character of the completion where it begins; negative behind a starter
+    prompt_version: str  # of the form in which the problem was put
 
     @classmethod
     def of(
-        cls,
-        problem: Problem,
-        sample: int,
-        prompt_ids: tuple[int, ...],
-        completion: Completion,
-        form: Form,
+        cls, problem: Problem, sample: int, ids: tuple[int, ...], completion: Completion, form: Form
     ) -> Draft:
-        """The draft that a completion holds."""
+        """The draft that a completion of a prompt ``ids`` holds."""
         cut = form.extract(completion.text, problem)
-        return cls(problem, sample, prompt_ids, completion, cut.program, cut.start, form.version)
+        return cls(problem, sample, ids, completion, cut.program, cut.start, form.version)
 
 
 @dataclass(frozen=True)
 class Attempt(Draft):
-    """A draft with everything that came of it; ``reward`` is the composite R(W, F)."""
+    """A draft with everything that came of it."""
 
     verdict: Verdict
     feedback: Feedback
-    reward: float
+    reward: float  # the composite R(W, F)
 
     @property
     def test_reward(self) -> float:
@@ -97,11 +88,7 @@ def attempt_row(attempt: Attempt) -> dict[str, object]:
         "n_pass": v.n_pass,
         "n_fail": v.n_fail,
         "reward": attempt.reward,
-        "coarse": f.value("coarse"),
-        "error": f.value("error"),
-        "style": f.value("style"),
-        "complexity": f.value("complexity"),
-        "negative": f.value("negative"),
+        **{term: f.value(term) for term in ("coarse", "error", "style", "complexity", "negative")},
         "tripped": bool(f.tripwires),
         "tokens": len(attempt.completion.ids),
         "cpu_s": v.cpu_s,

@@ -63,7 +63,7 @@ def roll_out(
             Draws(Sampling.of(settings.sampling), settings.rollout.samples, settings.seed),
             memory=memory,
             phase="train",
-            weights=Weights(use_adapter=False),
+            weights=Weights(use_adapter=False),  # a new adapter is small, but it is not zero
             monitor=monitor,
         )
         attempts = [a for group in groups for a in group]

@@ -47,8 +47,8 @@ class Writer:
     def recall(self, problem: Problem, memory: LongTermMemory | None, phase: Phase) -> str:
         """The text that long-term memory puts before the task (eq. 6), or "".
 
-        Never from the problem itself: its stored answer would be copied. In an evaluation,
-        nothing of the same statement under another name either.
+        Never from the problem itself; in an evaluation, nothing of the same statement under
+        another name either.
         """
         m = self.recall_settings
         if memory is None or m.into != "prompt" or not m.recalls(phase):
@@ -60,7 +60,7 @@ class Writer:
             memory,
             problem.statement,
             m,
-            exclude={problem.id},
+            exclude={problem.id},  # its stored answer would be copied
             unseen=phase == "eval",
             count_tokens=lambda text: len(self.policy.encode(text)),
         )
@@ -86,7 +86,7 @@ class Writer:
         since = time.perf_counter()
         total = len(problems) * draws.samples
         with (monitor or SilentMonitor()).progress("generate", total) as bar:
-            tokens = 0
+            tokens = 0  # of all rows so far
 
             def count(rows: int) -> None:
                 nonlocal tokens

@@ -14,7 +14,7 @@ from falcon.errors import UserError
 from falcon.listing import print_code
 
 if TYPE_CHECKING:
-    from tasks.serving.generate import Answer
+    from tasks.serving.generate import Generated
 
 _out = Console()
 
@@ -96,18 +96,18 @@ def generate(
         typer.echo(json.dumps({"task": task} | answer.as_json()))
     else:
         _show_answer(answer, err)
-    best = answer.written[answer.best].verdict
+    best = answer.programs[answer.best].verdict
     raise typer.Exit(1 if best is not None and not best.passed else 0)
 
 
-def _show_answer(answer: Answer, err: Console) -> None:
+def _show_answer(answer: Generated, err: Console) -> None:
     from falcon.sandbox.show import print_verdict
 
-    recalled = "; with recalled experiences" if answer.recalled else ""
-    text = f"model: {answer.served.said}{recalled}"
+    recalled = "; with recalled experiences" if answer.recall_text else ""
+    text = f"model: {answer.served.source}{recalled}"
     err.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
-    best = answer.written[answer.best]
-    shown = [best] if best.verdict else list(answer.written)
+    best = answer.programs[answer.best]
+    shown = [best] if best.verdict else list(answer.programs)
     for number, each in enumerate(shown, start=1):
         if len(shown) > 1:
             _out.print(f"# --- {number} of {len(shown)}", highlight=False)
@@ -115,7 +115,7 @@ def _show_answer(answer: Answer, err: Console) -> None:
         if not each.finished:
             err.print("the length limit cut the program (benchmark.max_new_tokens)", style="red")
     if best.verdict and answer.suite:
-        passing = sum(bool(each.verdict and each.verdict.passed) for each in answer.written)
-        if len(answer.written) > 1:
-            err.print(f"{passing} of {len(answer.written)} programs pass", highlight=False)
+        passing = sum(bool(each.verdict and each.verdict.passed) for each in answer.programs)
+        if len(answer.programs) > 1:
+            err.print(f"{passing} of {len(answer.programs)} programs pass", highlight=False)
         print_verdict(err, best.verdict, answer.suite)

@@ -63,9 +63,8 @@ class CodeGenerator(PythonModel):  # type: ignore[misc]
 
 
 def _problem(task: str) -> Problem:
-    """A user's task as a problem; it has no tests, so one that always passes stands for them."""
-    from falcon.problems.problem import Difficulty, Problem, Split
-    from falcon.suite import CodeSuite
+    """A user's task as a problem without tests."""
+    from falcon.problems.problem import Difficulty, Problem, Split, no_tests
 
     return Problem(
         id="request",
@@ -73,7 +72,7 @@ def _problem(task: str) -> Problem:
         split=Split.TEST,
         difficulty=Difficulty.INTRODUCTORY,
         statement=task,
-        tests=CodeSuite(asserts=("assert True",)),
+        tests=no_tests(stdin=False),
     )
 
 

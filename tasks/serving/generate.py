@@ -1,9 +1,8 @@
 """Generate: programs for a user's task, by the model in service.
 
-The same prompt, recall and answer extraction as the benchmark, so that what a user gets is
-what was measured. Examples are shown to the model, tests never; programs are run on the tests, or
-where there are none on the examples. Nothing is learnt from a request and nothing is added to
-a memory.
+A request goes the way of a benchmark's problem (:mod:`falcon.rollout`), so that what a user gets
+is what was measured. The model is shown the examples, never the tests; programs run on the tests,
+or on the examples where there are no tests. Nothing is learnt from a request.
 """
 
 from __future__ import annotations
@@ -32,21 +31,17 @@ PROBLEM_ID = "user/task"
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for. ``tests`` is a file; ``signature`` a line ``def f(x: int) -> int:``;
-    ``examples`` are expressions that are to be true, like ``f(2) == 4``.
-
-    ``adapter`` and ``model`` take the place of the model in service.
-    """
+    """What a user asks for. ``adapter`` and ``model`` take the place of the model in service."""
 
     task: str
-    tests: Path | None = None
-    signature: str = ""
-    stdin: bool = False
+    tests: Path | None = None  # a file
+    signature: str = ""  # def f(x: int) -> int:
+    stdin: bool = False  # a whole program that reads standard input
     adapter: Path | None = None
     model: str = ""
     memory: bool = True
     samples: int = 1
-    examples: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()  # expressions that must be true, like f(2) == 4
 
 
 @dataclass(frozen=True)
@@ -55,11 +50,11 @@ class Served:
 
     settings: PolicySettings
     adapter: Path | None
-    said: str
+    source: str
 
 
 @dataclass(frozen=True)
-class Written:
+class GeneratedProgram:
     """One program. ``finished`` is false when the length limit cut it."""
 
     program: str
@@ -68,12 +63,12 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """All programs for a request, and which of them to use: the first of those that do best."""
+class Generated:
+    """All programs for a request, and which of them to use: the first of the best ones."""
 
     served: Served
-    recalled: str
-    written: tuple[Written, ...]
+    recall_text: str
+    programs: tuple[GeneratedProgram, ...]
     suite: Suite | None
 
     @property
@@ -81,30 +76,31 @@ class Answer:
         """Index of the program to use."""
 
         def rank(index: int) -> tuple[bool, int]:
-            verdict = self.written[index].verdict
+            verdict = self.programs[index].verdict
             return (verdict.passed, verdict.n_pass) if verdict else (False, 0)
 
-        return max(range(len(self.written)), key=lambda index: (*rank(index), -index))
+        return max(range(len(self.programs)), key=lambda index: (*rank(index), -index))
 
     def as_json(self) -> dict[str, Any]:
-        """The answer as plain data."""
+        """The result as plain data."""
         from falcon.sandbox.show import verdict_json
 
+        samples = [
+            {
+                "program": p.program,
+                "finished": p.finished,
+                "verdict": verdict_json(p.verdict, self.suite)
+                if p.verdict and self.suite
+                else None,
+            }
+            for p in self.programs
+        ]
         return {
             "model": self.served.settings.model,
-            "policy": self.served.said,
-            "recalled": self.recalled,
+            "policy": self.served.source,
+            "recalled": self.recall_text,
             "best": self.best,
-            "samples": [
-                {
-                    "program": each.program,
-                    "finished": each.finished,
-                    "verdict": verdict_json(each.verdict, self.suite)
-                    if each.verdict and self.suite
-                    else None,
-                }
-                for each in self.written
-            ],
+            "samples": samples,
         }
 
 
@@ -115,37 +111,37 @@ def signature_name(signature: str) -> tuple[str, str]:
     """
     line = f"{signature.strip().removesuffix(':').rstrip()}:"
     try:
-        body = ast.parse(f"{line}\n    pass\n").body
+        statements = ast.parse(f"{line}\n    pass\n").body
     except (SyntaxError, ValueError):
-        body = []
-    if len(body) != 1 or not isinstance(body[0], ast.FunctionDef) or "\n" in line:
+        statements = []
+    if len(statements) != 1 or not isinstance(statements[0], ast.FunctionDef) or "\n" in line:
         raise UserError(
             f"--signature: `{signature}` is no signature.",
             hint='Write it like "def f(x: int) -> int:".',
         )
-    return line, body[0].name
+    return line, statements[0].name
 
 
 def read_request(request: Request) -> tuple[Problem, Suite | None]:
-    """The request as a Problem, and what its programs are run on: tests, else examples, else nothing.
+    """The request as a Problem, and what its programs run on: tests, else examples, else nothing.
 
     Raises UserError for an empty task, a malformed signature, example or file of tests, and tests
-    or examples that do not fit the form of the program.
+    or examples that do not fit the kind of program.
     """
     from falcon.problems.problem import Difficulty, Problem, Split, no_tests
 
     if not request.task.strip():
         raise UserError("the task is empty.", hint='falcon generate "Return the sum of a list."')
     starter, name = signature_name(request.signature) if request.signature else ("", "")
-    shown = _read_examples(request)
-    suite = _read_tests(request, name) or shown
+    examples = _read_examples(request)
+    suite = _read_tests(request, name) or examples
     stdin = request.stdin or isinstance(suite, StdinSuite)
     if stdin and name:
         raise UserError("a program that reads standard input has no --signature.")
-    if stdin and shown:
-        asking = "--stdin" if request.stdin else request.tests
+    if stdin and examples:
+        option = "--stdin" if request.stdin else request.tests
         raise UserError(
-            f"--example: examples are calls of a function, but {asking} asks for a whole program.",
+            f"--example: examples are calls of a function, but {option} asks for a whole program.",
             hint="Write what it reads and prints into the task.",
         )
     problem = Problem(
@@ -154,9 +150,9 @@ def read_request(request: Request) -> tuple[Problem, Suite | None]:
         split=Split.TRAIN,
         difficulty=Difficulty.INTRODUCTORY,
         statement=_with_examples(request) if starter else request.task,
-        entry_point=name or _tested(suite),
+        entry_point=name or _entry_point(suite),
         starter=f"{starter}\n" if starter else "",
-        examples="\n".join(shown.asserts) if shown else "",
+        examples="\n".join(examples.asserts) if examples else "",
         tests=suite or no_tests(stdin=stdin),
     )
     return problem, suite
@@ -175,7 +171,7 @@ def _read_examples(request: Request) -> CodeSuite | None:
 
 
 def _with_examples(request: Request) -> str:
-    """The task with its examples, as problems with a starter have them in their text."""
+    """The task with its examples in the text, as in problems that have a starter."""
     if not request.examples:
         return request.task
     head = "Example:" if len(request.examples) == 1 else "Examples:"
@@ -210,7 +206,8 @@ def _read_tests(request: Request, name: str) -> Suite | None:
     return suite
 
 
-def _tested(suite: Suite | None) -> str:
+def _entry_point(suite: Suite | None) -> str:
+    """The function that the tests call, or ""."""
     from falcon.sandbox.suite_file import called
 
     if suite is None or isinstance(suite, StdinSuite):
@@ -221,26 +218,26 @@ def _tested(suite: Suite | None) -> str:
 
 
 def adapter_settings(folder: Path, base: PolicySettings, model: str = "") -> PolicySettings:
-    """``base`` with the model, rank and layers that an adapter folder says it was trained with.
+    """``base`` with the model, rank and layers that an adapter's folder names.
 
-    ``model`` takes the place of the model it names. Raises UserError when it is no LoRA adapter.
+    ``model`` replaces the model it names. Raises UserError when it is no LoRA adapter.
     """
     hint = "Give a folder the train stage wrote."
     card = read_json(folder / "adapter_config.json", hint=hint)
     if card.get("peft_type") != "LORA":
         raise UserError(f"{folder}: not a LoRA adapter.", hint=hint)
     layers = card.get("target_modules")
-    changed = {
+    adapter = {
         "model": model or card.get("base_model_name_or_path") or base.model,
         "lora_rank": card.get("r", base.lora_rank),
         "lora_alpha": card.get("lora_alpha", base.lora_alpha),
         "lora_targets": layers if isinstance(layers, list) else [],
     }
-    return PolicySettings.model_validate(base.model_dump() | changed)
+    return PolicySettings.model_validate(base.model_dump() | adapter)
 
 
 def choose(space: Workspace, settings: Settings, request: Request) -> Served:
-    """The policy for a request: its own, else the model in service, else the bare base model.
+    """The policy for a request: the one it names, else the model in service, else the base model.
 
     Raises UserError when an adapter or the registry cannot be read.
     """
@@ -251,21 +248,22 @@ def choose(space: Workspace, settings: Settings, request: Request) -> Served:
     if request.model:
         policy = base.model_copy(update={"model": request.model})
         return Served(policy, None, f"{request.model}, untrained")
-    found = _champion(space, settings)
-    if found is None:
+    champion = _champion(space, settings)
+    if champion is None:
         return Served(base, None, f"{base.model}, untrained: no model is in service")
-    number, folder = found
+    number, folder = champion
     policy = adapter_settings(folder, base)
     name = settings.tracking.registered_model
     return Served(policy, folder, f"{name} version {number}, in service")
 
 
 def _champion(space: Workspace, settings: Settings) -> tuple[str, Path] | None:
-    """Version and adapter folder of the model in service; kept in ``state/served``."""
+    """Version and adapter folder of the model in service; a copy is kept in ``state/served``."""
     from tasks.support.mlflow_store import tracking_uri
     from tasks.support.tracking import Tracker
 
     uri = tracking_uri(settings, space)
+    # Looking into a registry that is not there would create it.
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         return None
     from tasks.support.errors import RegistryUnavailable
@@ -287,7 +285,7 @@ def _champion(space: Workspace, settings: Settings) -> tuple[str, Path] | None:
 
 
 @contextmanager
-def recollection(
+def open_recall_memory(
     space: Workspace, settings: Settings, request: Request
 ) -> Iterator[LongTermMemory | None]:
     """The published memory, else that of the last training; None where nothing is recalled."""
@@ -301,17 +299,16 @@ def recollection(
     if not request.memory or folder is None or not m.recalls("eval"):
         yield None
         return
-    encoder = make_encoder(m.encoder)
-    index = search_index(space.root)
+    encoder, index = make_encoder(m.encoder), search_index(space.root)
     with LongTermMemory.open(folder, encoder, index=index, settings=settings) as memory:
         yield memory
 
 
-def answer(space: Workspace, settings: Settings, request: Request, monitor: Monitor) -> Answer:
-    """Write ``samples`` programs (one: greedy; more: sampled as in the benchmark) and judge them.
+def answer(space: Workspace, settings: Settings, request: Request, monitor: Monitor) -> Generated:
+    """Write ``samples`` programs (one: greedily; more: drawn as in the benchmark) and judge them.
 
     Raises UserError for what is wrong with the request, before any model is loaded, and where
-    there are tests and programs cannot be run safely.
+    there are tests but programs cannot run safely.
     """
     from falcon.generation.local import Draws, Weights
     from falcon.policy.policy import Policy
@@ -322,7 +319,7 @@ def answer(space: Workspace, settings: Settings, request: Request, monitor: Moni
     served = choose(space, settings, request)
     policy = Policy.load(served.settings, adapter=served.adapter, seed=settings.seed)
     writer = Writer(policy, settings.memory)
-    with recollection(space, settings, request) as memory:
+    with open_recall_memory(space, settings, request) as memory:
         recall_text = writer.recall(problem, memory, "eval")
         fast = adapted_weights(policy, settings, [problem], memory, "eval")
     (drafts,) = writer.write(
@@ -333,11 +330,11 @@ def answer(space: Workspace, settings: Settings, request: Request, monitor: Moni
         monitor=monitor,
     )
     verdicts = _judge(settings, [draft.program for draft in drafts], suite)
-    written = tuple(
-        Written(draft.program, draft.completion.finished, verdict)
+    programs = tuple(
+        GeneratedProgram(draft.program, draft.completion.finished, verdict)
         for draft, verdict in zip(drafts, verdicts, strict=True)
     )
-    return Answer(served, recall_text, written, suite)
+    return Generated(served, recall_text, programs, suite)
 
 
 def _judge(settings: Settings, programs: list[str], suite: Suite | None) -> list[Verdict | None]:

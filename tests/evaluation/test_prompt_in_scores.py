@@ -41,8 +41,8 @@ def mbpp(tmp_path: Path) -> Path:
     return file
 
 
-def _settings(model: Path, prompt: str, suite: str, tokens: int = 900) -> Settings:
-    tree = settings_for(model, suites=[suite], max_new_tokens=10).model_dump()
+def _settings(model: Path, prompt: str, source: str, tokens: int = 900) -> Settings:
+    tree = settings_for(model, names=[source], max_new_tokens=10).model_dump()
     tree["policy"] |= {"prompt": prompt, "max_prompt_tokens": tokens}
     return Settings.model_validate(tree)
 

@@ -38,12 +38,13 @@ def test_results_whose_checks_failed_are_not_used(
     assert space.output("prepare").joinpath("problems.parquet").exists()
     capsys.readouterr()
     assert main(["seed"]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
     assert (
-        "`seed` reads outputs/prepare/problems.parquet, and the checks of `prepare` failed" in told
+        "`seed` reads outputs/prepare/problems.parquet, and the checks of `prepare` failed"
+        in message
     )
-    assert "falcon stage prepare" in told
+    assert "falcon stage prepare" in message
     assert not space.output("seed").exists()
     write_data(space.root / "data", problems)
     assert main(["prepare"]) == 0
@@ -57,9 +58,9 @@ def test_nothing_begins_on_a_disk_without_room(
     monkeypatch.setattr(workspace, "ROOM", 2**62)
     before = sorted(shared.root.rglob("*"))
     for call in (lambda: main(["prepare"]), lambda: cli.run(["run"])):
-        code, told = call(), capsys.readouterr().err
-        assert (code, told.count("\n")) == (2, 1)
-        assert "MiB free on its disk" in told
+        code, message = call(), capsys.readouterr().err
+        assert (code, message.count("\n")) == (2, 1)
+        assert "MiB free on its disk" in message
     assert sorted(shared.root.rglob("*")) == before
 
 
@@ -77,9 +78,9 @@ def test_a_disk_that_fills_up_on_the_way_is_one_line(
 
     monkeypatch.setattr("tasks.support.stage.run_stage", fill)
     assert main(["prepare"]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "the disk is full" in told
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "the disk is full" in message
     assert full_disk(ValueError("something else")) is None
 
 

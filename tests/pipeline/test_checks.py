@@ -44,9 +44,9 @@ def facts(**changed: float) -> pd.DataFrame:
     return pd.DataFrame([{**usual, **changed}])
 
 
-def check_rollout(frame: pd.DataFrame, said: pd.DataFrame, docs: Path | None = None):
+def check_rollout(frame: pd.DataFrame, figures: pd.DataFrame, docs: Path | None = None):
     return validate(
-        "rollout", {"rollouts": frame, "facts": said}, suites.rollout(GateSettings()), docs=docs
+        "rollout", {"rollouts": frame, "facts": figures}, suites.rollout(GateSettings()), docs=docs
     )
 
 
@@ -63,7 +63,7 @@ def test_good_rollouts_pass_and_every_expectation_is_counted(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("frame", "said", "column"),
+    ("frame", "figures", "column"),
     [
         (samples(outcome=["pass", "cheated", "pass"]), facts(), "outcome"),
         (samples(reward=[1.0, math.nan, 0.0]), facts(), "reward"),
@@ -74,9 +74,9 @@ def test_good_rollouts_pass_and_every_expectation_is_counted(tmp_path: Path) -> 
     ],
 )
 def test_bad_rollouts_fail_and_say_where(
-    frame: pd.DataFrame, said: pd.DataFrame, column: str
+    frame: pd.DataFrame, figures: pd.DataFrame, column: str
 ) -> None:
-    report = check_rollout(frame, said)
+    report = check_rollout(frame, figures)
     assert not report.passed
     assert {c.expected["column"] for c in report.failures} == {column}
     with pytest.raises(ChecksFailed, match=column) as caught:

@@ -52,9 +52,9 @@ def test_an_unknown_setting_is_one_line_wherever_it_is_met(
     file.write_text(before.replace("  top_k: 3", "  top_kk: 3"))
     try:
         assert cli.run(["config"]) == 2
-        told = capsys.readouterr().err
-        assert told.count("\n") == 1
-        assert "unknown key `memory.top_kk`. Did you mean `top_k`?" in told
+        message = capsys.readouterr().err
+        assert message.count("\n") == 1
+        assert "unknown key `memory.top_kk`. Did you mean `top_k`?" in message
         done = sh(shared.root, sys.executable, "-m", "tasks", "prepare")
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     finally:
@@ -104,12 +104,12 @@ def test_the_environment_is_set_and_the_user_s_is_kept(tmp_path) -> None:
 def test_doctor_misses_data_and_a_shadowed_mlflow_and_says_what_to_do(tmp_path) -> None:
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / "__init__.py").write_text("")
-    found = {finding.name: finding for finding in doctor.examine(tmp_path)}
-    assert found["packages"].state == "ok"
-    assert found["mlflow"].state == "missing"
-    assert "Remove" in found["mlflow"].todo
-    assert (found["data"].state, found["settings"].state) == ("missing", "missing")
-    assert "dvc add data" in found["data"].todo
+    findings = {finding.name: finding for finding in doctor.examine(tmp_path)}
+    assert findings["packages"].state == "ok"
+    assert findings["mlflow"].state == "missing"
+    assert "Remove" in findings["mlflow"].todo
+    assert (findings["data"].state, findings["settings"].state) == ("missing", "missing")
+    assert "dvc add data" in findings["data"].todo
 
 
 def test_a_port_in_use_is_said_before_anything_starts(

@@ -65,11 +65,11 @@ def test_a_real_server_schedules_the_weekly_training(tmp_path: Path) -> None:
     )
     line = next((x for x in done.stdout.splitlines() if x.startswith("RESULT ")), "")
     assert line, done.stdout + done.stderr
-    found = json.loads(line.removeprefix("RESULT "))
-    assert found["n"] >= 1
-    assert found["state"] == "Scheduled"
-    assert found["when"] == "Mon 00"
-    assert found["parameters"] == {"carry_on": True}
+    result = json.loads(line.removeprefix("RESULT "))
+    assert result["n"] >= 1
+    assert result["state"] == "Scheduled"
+    assert result["when"] == "Mon 00"
+    assert result["parameters"] == {"carry_on": True}
     with socket.socket() as probe:  # the server that was started here is gone
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 
@@ -135,7 +135,7 @@ def test_memory_is_handed_over_when_a_run_starts_anew(
     ("cause", "hopeless"), [(1, False), (-9, False), (137, False), (2, True), (3, True)]
 )
 def test_only_faults_that_may_pass_are_tried_again(cause: int, hopeless: bool) -> None:
-    assert StageFailed("train", cause, "said").hopeless is hopeless
+    assert StageFailed("train", cause, "message").hopeless is hopeless
 
 
 def test_each_stage_has_a_prefect_task_of_its_name() -> None:

@@ -55,15 +55,15 @@ def test_a_stage_run_is_a_child_with_its_inputs_on_record(
         monkeypatch.setenv("FALCON_PARENT_RUN_ID", parent.id)
         with stage_run(tracker, "train", settings) as run:
             run.metrics({"loss": 0.5}, 3)
-    found = tracker.client.get_run(run.id)
-    assert found.info.status == "FINISHED"
-    assert found.data.tags["mlflow.parentRunId"] == parent.id
-    assert found.data.tags["settings.hash"]
-    assert len(found.data.tags["git.commit"].removesuffix("-dirty")) == 40
-    assert found.data.params["train.meta.tasks"] == str(settings.train.meta.tasks)
+    logged = tracker.client.get_run(run.id)
+    assert logged.info.status == "FINISHED"
+    assert logged.data.tags["mlflow.parentRunId"] == parent.id
+    assert logged.data.tags["settings.hash"]
+    assert len(logged.data.tags["git.commit"].removesuffix("-dirty")) == 40
+    assert logged.data.params["train.meta.tasks"] == str(settings.train.meta.tasks)
     assert tracker.client.get_metric_history(run.id, "loss")[0].step == 3
-    md5 = found.data.tags["dvc.data.md5"]
-    assert found.inputs.dataset_inputs[0].dataset.digest == md5
+    md5 = logged.data.tags["dvc.data.md5"]
+    assert logged.inputs.dataset_inputs[0].dataset.digest == md5
     same = tracker.client.search_runs([tracker.experiment_id()], f"dataset.digest = '{md5}'")
     assert run.id in [each.info.run_id for each in same]
     # The child did not end its parent, the parent ended itself.
@@ -128,9 +128,9 @@ def test_a_resumed_stage_goes_on_in_the_same_run(tracker: Tracker) -> None:
         assert again.id == run
         again.metrics({"loss": 1.0}, 1)
         assert tracker.client.get_run(run).info.status == "RUNNING"
-    found = tracker.client.get_run(run)
-    assert found.info.status == "FINISHED"
-    assert "resumed" in found.data.tags
+    logged = tracker.client.get_run(run)
+    assert logged.info.status == "FINISHED"
+    assert "resumed" in logged.data.tags
     assert [m.value for m in tracker.client.get_metric_history(run, "loss")] == [2.0, 1.0]
 
 
@@ -156,9 +156,9 @@ def test_an_outage_is_spooled_and_replayed_in_order(
     assert tracker.queue.replay()
     assert tracker.queue.pending() == 0
     real = tracker.run_ids.real(child.id)
-    found = tracker.client.get_run(real)
-    assert found.info.status == "FAILED"
-    assert found.data.tags["mlflow.parentRunId"] == tracker.run_ids.real(parent.id)
+    logged = tracker.client.get_run(real)
+    assert logged.info.status == "FAILED"
+    assert logged.data.tags["mlflow.parentRunId"] == tracker.run_ids.real(parent.id)
     assert [m.step for m in tracker.client.get_metric_history(real, "loss")] == [0, 1, 2]
     assert [a.path for a in tracker.client.list_artifacts(real, "notes")] == ["notes/note.txt"]
 
@@ -173,9 +173,9 @@ def test_a_child_of_a_run_that_waits_waits_too_though_the_tracker_is_back(
     assert child.id.startswith("local-")
     child.end("FINISHED")
     assert tracker.queue.replay()
-    found = tracker.client.get_run(tracker.run_ids.real(child.id))
-    assert found.data.tags["mlflow.parentRunId"] == tracker.run_ids.real(parent.id)
-    assert found.info.status == "FINISHED"
+    logged = tracker.client.get_run(tracker.run_ids.real(child.id))
+    assert logged.data.tags["mlflow.parentRunId"] == tracker.run_ids.real(parent.id)
+    assert logged.info.status == "FINISHED"
     # A parent that nobody ever made is refused, and blocks nothing.
     orphan = tracker.create_run("stage", {}, "local-nobody")
     assert orphan.id.startswith("local-")
@@ -227,9 +227,9 @@ def test_what_the_tracker_refuses_is_set_aside_and_does_not_block(tracker: Track
     run.metrics({"loss": 1.0})
     refused = (tracker.queue.folder / "refused.jsonl").read_text().splitlines()
     assert json.loads(refused[-1])["params"] == {"p": "2"}
-    found = tracker.client.get_run(run.id)
-    assert found.data.params == {"p": "1"}
-    assert found.data.metrics == {"loss": 1.0}
+    logged = tracker.client.get_run(run.id)
+    assert logged.data.params == {"p": "1"}
+    assert logged.data.metrics == {"loss": 1.0}
 
 
 def test_the_queue_keeps_order_through_a_second_outage(tmp_path: Path) -> None:

@@ -69,9 +69,9 @@ def first(space: Workspace) -> subprocess.CompletedProcess[str]:
 def test_every_stage_runs_and_leaves_what_it_promises(
     space: Workspace, first: subprocess.CompletedProcess[str]
 ) -> None:
-    said = first.stdout + first.stderr
+    output = first.stdout + first.stderr
     for stage in STAGES:
-        assert f"{stage}: ran" in said
+        assert f"{stage}: ran" in output
         checks = json.loads((space.output(stage) / "checks.json").read_text())
         assert checks["passed"] is True
         assert checks["evaluated"] > 0
@@ -172,9 +172,9 @@ def test_a_second_run_does_nothing_and_says_so(
     kept = {p: p.stat().st_mtime_ns for p in space.root.glob("outputs/*/metrics.json")}
     done = run(space, "run")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     for stage in STAGES:
-        assert f"{stage}: up to date" in said
+        assert f"{stage}: up to date" in output
     assert kept == {p: p.stat().st_mtime_ns for p in kept}
     alone = sh(space.root, sys.executable, "-m", "dvc", "repro", "train")
     assert alone.returncode == 0
@@ -200,12 +200,12 @@ def test_with_mlflow_away_the_work_is_kept_and_the_record_made_later(
     uri = f"http://127.0.0.1:{free_port()}"
     shutil.rmtree(space.output("gate"))
     done = run(space, "run", MLFLOW_TRACKING_URI=uri)
-    said = done.stdout + done.stderr
-    assert done.returncode == 2, said[-4000:]
-    assert "Comparing with the model fetched last" in said
-    assert "gate: ran" in said
+    output = done.stdout + done.stderr
+    assert done.returncode == 2, output[-4000:]
+    assert "Comparing with the model fetched last" in output
+    assert "gate: ran" in output
     last = done.stderr.strip().splitlines()[-3:]
-    assert f"the model registry at {uri} failed" in " ".join(last), said[-3000:]
+    assert f"the model registry at {uri} failed" in " ".join(last), output[-3000:]
     assert "Start the tracker" in " ".join(last)
     assert parents() == before
     done = run(space, "run")

@@ -33,4 +33,4 @@ def test_a_model_without_known_blocks_is_named(folders: dict[str, Path]) -> None
     policy = load_tiny(folders["causal"])
     policy.model._no_split_modules = None
     with pytest.raises(UserError, match="cannot be split"):
-        Shards(policy)
+        Shards(policy.backbone)

@@ -18,8 +18,8 @@ def make_judge(settings: FeedbackSettings) -> Judge:
         return StaticJudge()
     if settings.judge == "recorded":
         return RecordedJudge(Path(settings.recorded_scores))
-    # The only way from feedback up to the policy (a local critic is a policy that generates):
-    # it stays inside this function, so that importing feedback loads no model code.
+    # Critics reach the policy (a local critic is a model that generates). This is the only way
+    # from feedback to it, inside of the function, so that feedback alone loads no model code.
     from falcon.critics.make import make_critic
     from falcon.sandbox.cache import folder
 

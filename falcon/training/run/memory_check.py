@@ -147,7 +147,11 @@ def _begin_rows(settings: Settings, policy: Policy, prompt: Ids, tasks: int) -> 
     fast = policy.bank.stack(tasks) if meta.order and meta.evaluate_with == "adapted" else None
     for samples, pairs in ((meta.samples, None), (meta.evaluation_samples, fast)):
         count = max(1, min(tasks, s.batch_size // samples))
-        with policy.whole(), torch.inference_mode(), active_pairs(policy, Weights(pairs)) as used:
+        with (
+            policy.gathered(),
+            torch.inference_mode(),
+            active_pairs(policy, Weights(pairs)) as used,
+        ):
             rows = torch.arange(count, device=policy.device) if pairs is not None else None
             state = policy.start([prompt] * count, samples, used, rows)
             state.reserve(s.max_new_tokens)  # the key-value cache at its largest
