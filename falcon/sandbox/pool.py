@@ -81,7 +81,7 @@ class Sandbox:
                 suites[key] = text, hash(text)
             suite, suite_hash = suites[key]
             trace = ', "trace": true' if program.trace else ""
-            # The suite's text is reused: to encode it for each program would cost more than all else.
+            # The suite's text is reused: encoding it anew would cost more than all the rest.
             body = f'{{"code": {json.dumps(program.message)}, "suite": {suite}{trace}}}'
             messages.append((body.encode(), suite_hash))
         if self._cache is None:

@@ -18,7 +18,7 @@ from typing import Any
 from falcon.config import Settings
 from falcon.errors import SlotFault
 from falcon.sandbox.wire import frames, launch
-from falcon.sandbox.wire.messages import WorkerConfig
+from falcon.sandbox.wire.launch import WorkerConfig
 
 _START_SECONDS = _SEND_SECONDS = 60.0
 PACKAGES = ("numpy", "sortedcontainers")
@@ -54,14 +54,16 @@ class Slot:
         # Longer than any honest judgement: restarts and retries at twenty times the budget.
         self._patience = 60 + 20 * config.cpu_total * (config.retries + 1)
         self._sock, theirs = socket.socketpair()
-        argv = launch.command("worker.loop", json.dumps(config._asdict()), str(theirs.fileno()))
+        fd, null = theirs.fileno(), subprocess.DEVNULL
+        argv = launch.command("worker.loop", json.dumps(config._asdict()), str(fd))
+        only = {"PYTHONHASHSEED": "0"}
         try:
             self.process = subprocess.Popen(
                 argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={"PYTHONHASHSEED": "0"},
+                stdin=null,
+                stdout=null,
+                pass_fds=[fd],
+                env=only,
                 cwd="/",
                 start_new_session=True,
             )

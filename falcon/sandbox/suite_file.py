@@ -64,7 +64,7 @@ def labels(suite: Suite, count: int) -> list[str]:
 
 def called(suite: CodeSuite) -> str:
     """The one name that test code takes from the program, "" when there are several or none."""
-    from falcon.sandbox.wire.names import free_names
+    from falcon.sandbox.wire.suites import free_names
 
     names = free_names("\n".join((suite.setup, *suite.asserts)))
     return next(iter(names)) if len(names) == 1 else ""
@@ -130,7 +130,7 @@ def _checked(tree: ast.Module, text: str) -> CodeSuite:
 
 
 def _asserted(tree: ast.Module) -> CodeSuite | None:
-    """Imports, functions and classes before the tests; other statements with the test after them."""
+    """Imports, functions and classes go before the tests; others with the test after them."""
     setup: list[str] = []
     tests: list[str] = []
     waiting: list[str] = []

@@ -54,7 +54,7 @@ def _end(child: subprocess.Popen[str]) -> None:
             member.terminate()
         except psutil.NoSuchProcess:
             continue
-    # The stage needs these seconds to mark its run as KILLED and to write its last checkpoint.
+    # The stage needs some seconds to mark its run as KILLED and to end processes of its own.
     _, alive = psutil.wait_procs(family, timeout=20)
     for member in alive:
         member.kill()

@@ -49,7 +49,7 @@ def launched(state: Path, count: int) -> Iterator[None]:
     if count == 1 or "WORLD_SIZE" in os.environ:
         yield
         return
-    # Each rank gets its share of the cores; with all of them each, they would slow each other.
+    # Each rank gets its share of the cores: if each used all, they would slow each other.
     threads = str(max(1, len(os.sched_getaffinity(0)) // count))
     shared = {
         "WORLD_SIZE": str(count),

@@ -1,4 +1,4 @@
-"""Run ids: those given while the tracker was away, and the real ones the runs got later."""
+"""Run ids: ours, given while the tracker is away, and the real ones that it gives later."""
 
 from __future__ import annotations
 

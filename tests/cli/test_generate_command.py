@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from tasks.serving.generate import Request, adapter_settings, read_request, sign
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from models import tiny_causal
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 TASK = "Double a number."
 SIGNATURE = "def double(x: int) -> int"
 ANSWER = "def double(x):\n    return x + x\n"
@@ -153,8 +151,6 @@ def test_the_model_in_service_writes_and_without_one_the_base(tiny, tests, here,
     assert "no model is in service" in done.err
     assert not (here / "state" / "mlflow.db").exists()
 
-    (here / "mlflow").mkdir()
-    shutil.copy(REPOSITORY / "mlflow" / "codegen_model.py", here / "mlflow")
     space, settings = Workspace(here), load_settings(params)
     registry = Registry(Tracker(settings, space), settings)
     tags = {"policy.md5": path_md5(adapter), "run.train": ""}

@@ -131,7 +131,7 @@ def test_a_memory_is_pruned_to_the_most_valuable_and_can_be_brought_back(here, f
         assert sorted(e.verdict.passed for e in memory) == [False, True]
         refused = falcon("memory", "prune", "--keep", "1")
     assert refused.code == 2
-    assert "memory.before: is still there" in refused.err
+    assert "memory.before already exists" in refused.err
     assert not folder.with_name("memory.pruned").exists()
     (folder.parent / "memory.before").rename(here / "back")
     with LongTermMemory.open(here / "back", HashEncoder()) as before:

@@ -12,7 +12,7 @@ from limits import small
 from falcon.sandbox import Program, Sandbox
 from falcon.sandbox.program import suite_message
 from falcon.sandbox.slot import worker_config
-from falcon.sandbox.wire.messages import JudgeRequest
+from falcon.sandbox.wire.suites import JudgeRequest
 from falcon.sandbox.worker import code as code_suite
 from falcon.sandbox.worker.loop import Worker
 from falcon.sandbox.worker.suite_cache import SuiteCache

@@ -8,34 +8,40 @@ import socket
 import sys
 
 from ..wire import launch
-from ..wire.messages import Confinement
-from . import compiler, oracle, zygote
 from .jail import confine
-
-_SERVERS = {"compiler": compiler.serve, "oracle": oracle.serve}
-
-
-def _serve(role: str, channel: int, config: Confinement) -> None:
-    used = confine.separate(config, processes=False)
-    # Once more: a change of user clears what was asked of the kernel.
-    launch.die_with_parent(config.parent)
-    confine.confine(config, used, stack=False)
-    confine.clean_interpreter(config.packages)
-    os.write(channel, b"ready")
-    _SERVERS[role](channel)
 
 
 def start(role: str, text: str, channel: str) -> None:
     """Confine this process and serve the worker. Sends ``ready``, or why it cannot be."""
-    config, fd = Confinement(**json.loads(text)), int(channel)
+    config, fd = launch.Confinement(**json.loads(text)), int(channel)
     launch.die_with_parent(config.parent)
     sys.setrecursionlimit(5000 if role == "oracle" else 1000)
+    # Each role imports its own part only: more modules would spread a zygote's objects over more
+    # pages, and a child copies each page that it touches.
     try:
         if role == "zygote":
+            from . import zygote
+
             zygote.run(socket.socket(fileno=fd), config)
+        elif role == "compiler":
+            from . import compiler
+
+            _confine(config, fd)
+            compiler.serve(fd)
         else:
-            _serve(role, fd, config)
+            from . import oracle
+
+            _confine(config, fd)
+            oracle.serve(fd)
     except OSError as fault:
         os.write(fd, b"fault " + str(fault).encode())
         os._exit(3)
     os._exit(0)
+
+
+def _confine(config: launch.Confinement, channel: int) -> None:
+    used = confine.separate(config, processes=False)
+    launch.die_with_parent(config.parent)  # once more: a change of user has cleared it
+    confine.confine(config, used, stack=False)
+    confine.clean_interpreter(config.packages)
+    os.write(channel, b"ready")

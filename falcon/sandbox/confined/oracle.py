@@ -17,9 +17,9 @@ from types import CodeType
 from typing import Any
 
 from ..wire import codec, frames
-from ..wire.messages import WITH_ARGUMENTS, CodeTests, OracleMessage, Reply, request
-from ..wire.names import free_names
+from ..wire.messages import WITH_ARGUMENTS, OracleMessage, Reply, request
 from ..wire.outcome import Ending, ErrorReport, Outcome
+from ..wire.suites import CodeTests, free_names
 from .instrument import FAIL, RECORD, instrument
 
 MAX_TESTS = 20_000

@@ -23,8 +23,13 @@ from ..wire.messages import unpack_job as _unpack_job
 
 CHANNEL = 60
 # Bound before a program runs: one that patches these modules changes nothing here.
+# And each lookup in a class would touch pages that every child must copy.
 _write, _exit, _flush = frames.write, os._exit, sys.stdout.flush
 _dumps, _encode, _decode, _unpack = json.dumps, codec.encode, codec.decode, marshal.loads
+_HELLO, _LOADED, _DONE = Reply.HELLO, Reply.LOADED, Reply.DONE
+_TRACE, _ERROR, _VALUE = Reply.TRACE, Reply.ERROR, Reply.VALUE
+_WHOLE, _TRACED = (Job.WHOLE, Job.WHOLE_TRACED), (Job.WHOLE_TRACED, Job.MODULE_TRACED)
+_PRELUDE = (Reply.PRELUDE_RAN, Reply.PRELUDE_FAILED)
 _reserve: list[mmap.mmap] = []
 
 
@@ -84,11 +89,11 @@ _tracers: list[Tracer] = []  # one, or none without a trace
 
 def _answer(kind: bytes, nonce: bytes, body: bytes = b"") -> None:
     if _tracers:
-        _write(CHANNEL, Reply.TRACE + nonce + _tracers[0].take())
+        _write(CHANNEL, _TRACE + nonce + _tracers[0].take())
     _write(CHANNEL, kind + nonce + body)
 
 
-def _fail(nonce: bytes, fault: BaseException, kind: bytes = Reply.ERROR) -> None:
+def _fail(nonce: bytes, fault: BaseException, kind: bytes = _ERROR) -> None:
     while _reserve:
         _reserve.pop().close()
     _answer(kind, nonce, _report(fault))
@@ -130,7 +135,7 @@ def _call(space: dict[str, Any], request: bytes) -> None:
     else:
         changed = after if after != before else ""
         body = len(text).to_bytes(4, "big") + text.encode() + changed.encode()
-        _answer(Reply.VALUE, nonce, body)
+        _answer(_VALUE, nonce, body)
 
 
 def _serve_calls(space: dict[str, Any], inbox: frames.Inbox) -> None:
@@ -165,7 +170,7 @@ def _run_whole(code: types.CodeType, space: dict[str, Any], nonce: bytes) -> Non
         _flush()
         _fail(nonce, fault)
     else:
-        _answer(Reply.DONE, nonce)
+        _answer(_DONE, nonce)
 
 
 def _load(code: bytes, space: dict[str, Any], nonce: bytes, done: bytes, failed: bytes) -> bool:
@@ -188,24 +193,23 @@ def main(channel: int, stdin: int, stdout: int) -> None:
     os.closerange(CHANNEL + 1, 64)
     try:
         # The first byte on the socket: the kernel tells the worker who wrote it.
-        _write(CHANNEL, Reply.HELLO)
+        _write(CHANNEL, _HELLO)
         inbox = frames.Inbox(CHANNEL)
         kind, nonce, prelude, code = _unpack_job(inbox.read())
-        whole = kind in (Job.WHOLE, Job.WHOLE_TRACED)
+        whole = kind in _WHOLE
         name = "__main__" if whole else "solution"
         module = types.ModuleType(name)
         sys.modules[name] = module
         space = module.__dict__
         # The end of the prelude is sent first, so that no program can pretend that it failed.
-        ends = Reply.PRELUDE_RAN, Reply.PRELUDE_FAILED
-        if prelude and not _load(prelude, space, nonce, *ends):
+        if prelude and not _load(prelude, space, nonce, *_PRELUDE):
             return
-        if kind in (Job.WHOLE_TRACED, Job.MODULE_TRACED):
+        if kind in _TRACED:
             _tracers.append(Tracer())
             _tracers[0].start()
         if whole:
             _run_whole(_unpack(code), space, nonce)
-        elif _load(code, space, nonce, Reply.LOADED, Reply.ERROR):
+        elif _load(code, space, nonce, _LOADED, _ERROR):
             _serve_calls(space, inbox)
     finally:
         _exit(0)  # whatever was raised: the worker has its answer, or the lack of one

@@ -17,7 +17,8 @@ import signal
 import socket
 
 from ..wire import launch
-from ..wire.messages import ChildStatus, Confinement
+from ..wire.launch import Confinement
+from ..wire.messages import pack_status
 from . import program_main
 from .jail import confine, linux, seccomp
 
@@ -73,7 +74,7 @@ class Zygote:
             while self.kill(-1, signal.SIGKILL) == 0:
                 os.waitpid(-1, 0)
             self._wipe_scratch()
-        self.control.send(ChildStatus(status, usage.ru_utime + usage.ru_stime).pack())
+        self.control.send(pack_status(status, usage.ru_utime + usage.ru_stime))
 
     def _wipe_scratch(self) -> None:
         """Remove what the program left in /tmp. Raises OSError when something stays."""

@@ -51,20 +51,20 @@ class Inbox:
 
     def read(self) -> bytes:
         """The next payload. Raises Closed at the end of the stream."""
-        return self._exactly(int.from_bytes(self._exactly(_HEAD), "big"))
-
-    def _exactly(self, size: int) -> bytes:
-        start, end = self._at, self._at + size
-        if end > len(self._data):
-            # Parts are joined once: adding each to the rest would copy a large frame many times.
-            parts = [self._data[start:]]
-            missing = size - len(parts[0])
+        while True:
+            start, missing = self._at + _HEAD, 1
+            if len(self._data) >= start:
+                end = start + int.from_bytes(self._data[self._at : start], "big")
+                missing = end - len(self._data)
+                if missing <= 0:
+                    self._at = end
+                    return self._data[start:end]
+            # Joined once: adding each part to the rest would copy a large frame many times.
+            parts = [self._data[self._at :]]
             while missing > 0:
                 part = os.read(self._fd, 1 << 16)
                 if not part:
                     raise Closed
                 parts.append(part)
                 missing -= len(part)
-            self._data, start, end = b"".join(parts), 0, size
-        self._at = end
-        return self._data[start:end]
+            self._data, self._at = b"".join(parts), 0

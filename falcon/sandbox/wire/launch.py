@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+from typing import NamedTuple
 
 PACKAGE = "falcon_sandbox"
 """Name of ``falcon/sandbox`` in these processes. It stands for the folder without running its
@@ -17,6 +18,30 @@ _BOOT = (
 _PR_SET_PDEATHSIG = 1
 # PyDLL keeps the interpreter's lock: a forked child has no other thread to give it to.
 _libc = ctypes.PyDLL(None, use_errno=True)
+
+
+class WorkerConfig(NamedTuple):
+    """What a worker is started with."""
+
+    level: str
+    packages: list[str]
+    memory_mib: int
+    cpu_each: float  # seconds for one test
+    cpu_total: float  # seconds for all tests of a program
+    output_bytes: int
+    retries: int
+    trainer: int  # process id
+
+
+class Confinement(NamedTuple):
+    """What a confined process is started with."""
+
+    level: str
+    packages: list[str]
+    memory_mib: int
+    cpu_seconds: float
+    parent: int  # process id
+    numpy: bool = False  # import it before the first program
 
 
 def command(module: str, *arguments: str) -> list[str]:

@@ -1,10 +1,10 @@
-"""Messages: what each process of a slot is told, and the first byte of each answer."""
+"""Messages between the worker and the confined processes: requests, and first bytes of answers."""
 
 from __future__ import annotations
 
 import marshal
 import struct
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import codec
 
@@ -65,87 +65,12 @@ def request(function: str, arguments: str, named: str, *, want: int = VALUE_ONLY
     return marshal.dumps((function, *given, want), 2)
 
 
-class ChildStatus(NamedTuple):
+def pack_status(status: int, cpu: float) -> bytes:
     """How a child ended, as its zygote reports: wait status and CPU seconds."""
-
-    status: int
-    cpu: float
-
-    def pack(self) -> bytes:
-        """As one message."""
-        return struct.pack("!id", *self)
-
-    @classmethod
-    def unpack(cls, data: bytes) -> ChildStatus:
-        """Inverse of :meth:`pack`."""
-        return cls(*struct.unpack("!id", data))
+    return struct.pack("!id", status, cpu)
 
 
-class WorkerConfig(NamedTuple):
-    """What a worker is started with."""
-
-    level: str
-    packages: list[str]
-    memory_mib: int
-    cpu_each: float  # seconds for one test
-    cpu_total: float  # seconds for all tests of a program
-    output_bytes: int
-    retries: int
-    trainer: int  # process id
-
-
-class Confinement(NamedTuple):
-    """What a confined process is started with."""
-
-    level: str
-    packages: list[str]
-    memory_mib: int
-    cpu_seconds: float
-    parent: int  # process id
-    numpy: bool = False  # import it before the first program
-
-
-class CallTests(NamedTuple):
-    """A CallSuite."""
-
-    entry_point: str
-    calls: list[tuple[str, str]]  # encoded arguments and expected value
-    atol: float
-    rule: str
-    reference: str
-    prelude: str
-
-
-class StdinTests(NamedTuple):
-    """A StdinSuite."""
-
-    runs: list[tuple[str, str]]  # standard input and expected output
-    rule: str
-    prelude: str
-
-
-class CodeTests(NamedTuple):
-    """A CodeSuite."""
-
-    entry_point: str
-    asserts: tuple[str, ...]
-    check: str
-    setup: str
-    prelude: str
-
-
-class JudgeRequest(NamedTuple):
-    """One program and its tests, as the trainer sends them."""
-
-    code: str
-    tests: CallTests | StdinTests | CodeTests
-    trace: bool = False
-
-    @classmethod
-    def from_json(cls, raw: dict[str, Any]) -> JudgeRequest:
-        """A request as JSON gives it. It comes from the trainer: not checked."""
-        fields = dict(raw["suite"])
-        kind = {"call": CallTests, "stdin": StdinTests, "code": CodeTests}[fields.pop("kind")]
-        if kind is CodeTests:  # it is the key of what is kept of a suite
-            fields["asserts"] = tuple(fields["asserts"])
-        return cls(raw["code"], kind(**fields), raw.get("trace", False))
+def unpack_status(data: bytes) -> tuple[int, float]:
+    """Inverse of :func:`pack_status`."""
+    status, cpu = struct.unpack("!id", data)
+    return int(status), float(cpu)

@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..wire import codec
-from ..wire.messages import PRESENCE, TRUTH, VALUE_ONLY, CallTests, request
+from ..wire.messages import PRESENCE, TRUTH, VALUE_ONLY, request
 from ..wire.outcome import Ending, Outcome
+from ..wire.suites import CallTests
 from .child_handle import violation
 from .compare import apps, evalplus
 from .compare.value import same_value

@@ -11,7 +11,7 @@ import struct
 import time
 
 from ..wire import codec, frames
-from ..wire.messages import NONCE, ChildStatus, Reply
+from ..wire.messages import NONCE, Reply, unpack_status
 from ..wire.outcome import Ending, ErrorReport, Outcome
 from .handles import ConfinedProcess, Fault
 from .pipes import Pipes
@@ -70,7 +70,7 @@ class ChildHandle:
                 os.close(fd)
         zygote.used += 1
         self._watch = Stopwatch(limits, spent)
-        self._quiet_until = time.monotonic() + min(_QUIET_SECONDS, limits.cpu) * patient
+        self._quiet_until = time.monotonic() + (min(_QUIET_SECONDS, limits.cpu) if patient else 0)
 
     @property
     def cpu(self) -> float:
@@ -227,7 +227,7 @@ class ChildHandle:
         data = self.zygote.sock.recv(64)
         if not data:
             raise Fault("the zygote ended")
-        self.status, cpu = ChildStatus.unpack(data)
+        self.status, cpu = unpack_status(data)
         self._watch.cpu = max(self.cpu, cpu)
         # What it sent before its end counts.
         while self.sock.fileno() >= 0 and self._receive():

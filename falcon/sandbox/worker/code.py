@@ -15,8 +15,9 @@ import marshal
 from functools import partial
 from typing import Any
 
-from ..wire.messages import CodeTests, OracleMessage, Reply
+from ..wire.messages import OracleMessage, Reply
 from ..wire.outcome import Ending, ErrorReport, Outcome
+from ..wire.suites import CodeTests
 from . import calls, literal
 from .handles import Fault
 from .runner import Execution, Runner

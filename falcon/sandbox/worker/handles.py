@@ -13,7 +13,7 @@ import time
 from typing import Literal
 
 from ..wire import frames, launch
-from ..wire.messages import Confinement, WorkerConfig
+from ..wire.launch import Confinement, WorkerConfig
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 START_SECONDS, RETIRE_SECONDS = 30.0, 1.0
@@ -44,16 +44,11 @@ class ConfinedProcess:
         self.role = role
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, kind)
         self.used = 0
-        text = json.dumps(config._asdict())
+        fd, null = theirs.fileno(), subprocess.DEVNULL
+        argv = launch.command("confined.entry", role, json.dumps(config._asdict()), str(fd))
         try:
             self.process = subprocess.Popen(
-                launch.command("confined.entry", role, text, str(theirs.fileno())),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=ENVIRONMENT,
-                cwd="/",
+                argv, stdin=null, stdout=null, stderr=null, pass_fds=[fd], env=ENVIRONMENT, cwd="/"
             )
         except OSError as fault:
             self.sock.close()

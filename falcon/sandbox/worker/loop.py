@@ -11,8 +11,9 @@ import warnings
 from typing import Any
 
 from ..wire import frames, launch
-from ..wire.messages import CallTests, CodeTests, JudgeRequest, StdinTests, WorkerConfig
+from ..wire.launch import WorkerConfig
 from ..wire.outcome import Ending, Outcome
+from ..wire.suites import CallTests, CodeTests, JudgeRequest, StdinTests
 from . import calls, code, stdin
 from .compiled import compile_ahead, compile_source, with_prelude
 from .handles import SLOWER_TRACED, Fault, Handles

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..wire.messages import StdinTests
 from ..wire.outcome import Ending, Outcome
+from ..wire.suites import StdinTests
 from .compare import apps
 from .compare.value import same_text
 from .runner import Execution, Runner

@@ -40,7 +40,7 @@ class Store(Generic[_Value]):
 
 class SuiteCache:
     """``expected``: what references returned, for 256 suites. ``calls``: requests that test code
-    made, 16 MiB of them, and how often in a row a program was asked something else."""
+    made, 16 MiB of them, and how often in a row a program got other ones."""
 
     def __init__(self) -> None:
         self.expected: Store[list[object]] = Store(256)

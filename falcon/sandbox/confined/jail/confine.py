@@ -7,8 +7,7 @@ import os
 import resource
 import sys
 
-from ...wire.launch import PACKAGE
-from ...wire.messages import Confinement
+from ...wire.launch import PACKAGE, Confinement
 from . import landlock, linux, namespaces, seccomp
 from .namespaces import STDLIB
 

@@ -99,12 +99,7 @@ def _one_of(index: int, values: tuple[int, ...], *, allow: bool) -> list[_Line]:
 def _bits(index: int, mask: int, *, allow: bool) -> list[_Line]:
     """Return allow (or refuse) when an argument has any bit of ``mask``."""
     hit, miss = (_ALLOW, _error(errno.EPERM)) if allow else (_error(errno.EPERM), _ALLOW)
-    return [
-        (_LD, 0, 0, _arg(index)),
-        (_JSET, 1, 0, mask),
-        (_RET, 0, 0, miss),
-        (_RET, 0, 0, hit),
-    ]
+    return [(_LD, 0, 0, _arg(index)), (_JSET, 1, 0, mask), (_RET, 0, 0, miss), (_RET, 0, 0, hit)]
 
 
 def _head(code: _Code) -> None:
