@@ -19,8 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 State = Literal["ok", "note", "missing"]
-Result = tuple[State, str, str]
-"""How a thing is, in words too, and what to do about it ("": nothing)."""
+Result = tuple[State, str, str]  # how a thing is, the same in words, what to do ("": nothing)
 
 DISTRIBUTION = "falcon-mlops"
 LEAST_DISK_GIB = 5.0

@@ -8,8 +8,7 @@ and have errors of their own.)
 
 import errno
 
-DEFECT = 70
-"""Exit code of a command that ended by an error nobody handles."""
+DEFECT = 70  # Exit code of a command that ended by an error nobody handles
 INTERRUPTED = 130
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

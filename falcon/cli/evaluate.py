@@ -36,8 +36,7 @@ class EvaluateOptions:
     limit: Annotated[int, typer.Option(min=0, help="Problems of each benchmark; 0: all.")] = 0
     samples: Annotated[int, typer.Option(min=1, help="Programs a problem; 1 is greedy.")] = 1
     prompt: Annotated[
-        str,
-        typer.Option(help="auto, chat, completion, few-shot or apps; default: policy.prompt."),
+        str, typer.Option(help="auto, chat, completion, few-shot or apps; default: policy.prompt.")
     ] = ""
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; default: state/evaluation.")

@@ -150,8 +150,7 @@ def report(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
-    folder: Folder = None,
+    out: Annotated[Path, typer.Argument(help="The Parquet file to write.")], folder: Folder = None
 ) -> None:
     """All experiences as one Parquet table."""
     from falcon.memory import to_parquet

@@ -19,11 +19,9 @@ from falcon.errors import UserError
 
 PARAMS = Path("params.yaml")
 
-FREE = ("machine", "tracking")
-"""Sections that no stage of ``dvc.yaml`` depends on."""
+FREE = ("machine", "tracking")  # Sections that no stage of `dvc.yaml` depends on
 
-PREFIX = "FALCON_SET__"
-"""Begins the names of variables that override settings: ``FALCON_SET__TRAIN__STEPS=3``."""
+PREFIX = "FALCON_SET__"  # of variables that override settings: FALCON_SET__TRAIN__STEPS=3
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from falcon.config.sections import (
 from falcon.config.training import BenchmarkSettings, GateSettings, RolloutSettings, TrainSettings
 from falcon.errors import UserError
 
-MOVED = {
+MOVED = {  # old keys and their new places
     "benchmark.suites": "benchmark.names",
     "memory.search": "machine.search",
     "memory.server": "machine.server",
@@ -37,7 +37,6 @@ MOVED = {
     "train.processes": "machine.processes",
     "train.shard": "machine.shard",
 }
-"""Old keys and their new places."""
 
 
 class Settings(Section):

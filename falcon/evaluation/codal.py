@@ -81,12 +81,7 @@ def respond(plan: Plan, work: Path, monitor: Monitor) -> list[Row]:
     """Greedy responses, one row an instruction. Finished ones are kept in ``work``, so that an
     interrupted run goes on with the rest. Raises UserError for a model that is absent."""
     parts = [plan.instructions[i : i + _CHUNK] for i in range(0, len(plan.instructions), _CHUNK)]
-    basis = [
-        VERSION,
-        plan.policy.model_dump(mode="json"),
-        plan.adapter_digest,
-        plan.max_new_tokens,
-    ]
+    basis = [VERSION, plan.policy.model_dump(mode="json"), plan.adapter_digest, plan.max_new_tokens]
     keys = [digest([basis, [[p.id, p.preference, p.text] for p in part]]) for part in parts]
     store = ChunkStore(work)
     missing = [(k, part) for k, part in zip(keys, parts, strict=True) if k not in store]
@@ -161,11 +156,7 @@ def _marked(answer: str | CriticFault) -> Row:
 
 
 def score(
-    rows: Sequence[Row],
-    *,
-    confidence: float = 0.95,
-    seed: int = 0,
-    faults_are_zero: bool = False,
+    rows: Sequence[Row], *, confidence: float = 0.95, seed: int = 0, faults_are_zero: bool = False
 ) -> dict[str, Any]:
     """Mean marks with intervals, by preference and in all. ``value`` is None for a preference all
     of whose judgements failed, and in all if there is such a preference."""

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEMPLATE = "report.html.j2"
-SHOWN = 25
-"""Problems that are shown for a comparison: so many gained, and so many lost."""
+SHOWN = 25  # Problems that are shown for a comparison: so many gained, and so many lost
 
 
 def write_report(

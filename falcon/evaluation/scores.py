@@ -21,20 +21,14 @@ from falcon.sandbox.verdict import Outcome
 if TYPE_CHECKING:
     import pandas as pd
 
-POOLED = "pooled"
-"""All benchmarks of a comparison together, every problem with the same weight."""
+POOLED = "pooled"  # All benchmarks of a comparison together, every problem with the same weight
 
-CLASSES = ("pass", "failure", "runtime", "syntax")
-"""The outcome classes of eq. 7."""
+CLASSES = ("pass", "failure", "runtime", "syntax")  # The outcome classes of eq. 7
 
 TERMS = {"reward": "test_reward", "style": "style", "complexity": "complexity"}
 """Name in the scores -> column of the samples."""
 
-APPS_SHARES = {
-    Difficulty.INTRODUCTORY: 0.2,
-    Difficulty.INTERVIEW: 0.6,
-    Difficulty.COMPETITION: 0.2,
-}
+APPS_SHARES = {Difficulty.INTRODUCTORY: 0.2, Difficulty.INTERVIEW: 0.6, Difficulty.COMPETITION: 0.2}
 """Problems of each level in APPS's test split (1000, 3000 and 1000)."""
 
 DIGITS = 6  # decimals of every stored number

@@ -12,11 +12,9 @@ from pydantic import ValidationError
 
 from falcon.errors import UserError
 
-SHOWN = 20
-"""Faults named in one line; the rest are counted."""
+SHOWN = 20  # Faults named in one line; the rest are counted
 
-FieldFault = tuple[str, str]
-"""Field and message. The reader of the file adds the file and the row."""
+FieldFault = tuple[str, str]  # Field and message. The reader of the file adds the file and the row
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,11 +65,7 @@ _FIELDS: dict[str, dict[str, str]] = {
     },
 }
 _FIELDS["evalplus"] = {**_FIELDS["humaneval"], "tests": "base_input"}
-_FIELDS["sanitized"] = {
-    **_FIELDS["mbpp"],
-    "tests.setup": "test_imports",
-    "statement": "prompt",
-}
+_FIELDS["sanitized"] = {**_FIELDS["mbpp"], "tests.setup": "test_imports", "statement": "prompt"}
 
 
 def format_of(row: Mapping[str, Any]) -> str:
