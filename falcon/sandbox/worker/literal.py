@@ -45,11 +45,6 @@ class Test:
     request: bytes
     condition: CodeType
 
-    @property
-    def calls(self) -> bool:
-        """Whether it calls the program at all."""
-        return bool(self.request)
-
     def holds(self, value: Any) -> bool:
         """The condition on what the program returned. Raises what the test would raise."""
         space = {"__builtins__": {}, _VALUE: value, **_FUNCTIONS}
@@ -114,7 +109,7 @@ def tests_of(
             ]
     except (_Unfit, SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return None
-    fit = len(tests) <= MOST_TESTS and any(test.calls for test in tests)
+    fit = len(tests) <= MOST_TESTS and any(test.request for test in tests)
     return tuple(tests) if fit else None
 
 
@@ -187,9 +182,7 @@ def _test(node: ast.Assert, renamed: dict[str, str], ours: set[str]) -> Test:
     if len(calls) > 1:
         raise _Unfit
     code = compile(condition, "<test>", "eval")
-    if not calls:
-        return Test(b"", code)
-    return Test(_request(calls[0], renamed, ours), code)
+    return Test(_request(calls[0], renamed, ours) if calls else b"", code)
 
 
 def _request(call: ast.Call, renamed: dict[str, str], ours: set[str]) -> bytes:

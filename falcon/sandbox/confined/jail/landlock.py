@@ -32,20 +32,15 @@ def abi() -> int:
         return 0
 
 
-def _handled(version: int) -> int:
-    # The kernel refuses bits it does not know: 13 at first, REFER since 2, TRUNCATE since 3.
-    bits = 13 + (version >= 2) + (version >= 3)
-    return ((1 << bits) - 1) | (_IOCTL_DEV if version >= 5 else 0)
-
-
 def restrict(rules: list[tuple[str, int]]) -> int:
     """Confine this process to ``rules`` (path, rights); paths that are absent are skipped.
 
-    Returns the ABI used. Raises OSError where the kernel has no Landlock. Needs
-    no_new_privs.
+    Returns the ABI used. Raises OSError where the kernel has no Landlock. Needs no_new_privs.
     """
     version = abi()
-    handled = _handled(version)
+    # The kernel refuses bits it does not know: 13 at first, REFER since 2, TRUNCATE since 3.
+    bits = 13 + (version >= 2) + (version >= 3)
+    handled = ((1 << bits) - 1) | (_IOCTL_DEV if version >= 5 else 0)
     attributes = struct.pack("Q", handled)
     if version >= 4:
         attributes += struct.pack("Q", 3)  # no TCP bind or connect
