@@ -168,8 +168,6 @@ class Oracle:
                 space["check"](self._stub(tests.entry_point))
         except _Stop:
             return
-        except frames.Closed:
-            raise
         except BaseException as fault:  # noqa: BLE001  recorded as the failing test it is
             self._fail(fault)
 

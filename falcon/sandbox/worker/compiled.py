@@ -53,14 +53,12 @@ def compile_source(handles: Handles, source: str, answer: bytes = b"") -> Compil
         server = handles.server("compiler")
         try:
             server.send(source.encode("utf-8", "surrogatepass"))
-            answer = server.receive(COMPILE_SECONDS)
+            return _read(handles, source, server.receive(COMPILE_SECONDS))
         except Fault:
             handles.drop("compiler")
         except TimeoutError:
             handles.drop("compiler")
             return Ending(Outcome.TIMEOUT, ErrorReport("CompileTimeout"))
-        else:
-            return _read(handles, source, answer)
     # A fresh compiler ended, too: then the source is to blame.
     return _syntax("it ends the compiler")
 

@@ -59,16 +59,11 @@ class Stopwatch:
                 # Behind the name, which may hold blanks and brackets: state, parent, ...
                 zygote = int(file.read().rpartition(")")[2].split()[1])
             own, beside = _children(self.pid), _children(zygote) - 1
-        except (OSError, ValueError, IndexError):
-            return 0.0
-        return 0.0 if own or beside else min(most, self._run_delay())
-
-    def _run_delay(self) -> float:
-        """Seconds since its start that it was ready to run and had no processor. Read only when
-        a wall limit is met: to read it for each test would cost a file each."""
-        try:
+            # Nanoseconds since its start that it was ready to run and had no processor. Read only
+            # when a wall limit is met: to read it for each test would cost a file each.
             with open(f"/proc/{self.pid}/schedstat", encoding="ascii") as file:
-                return int(file.read().split()[1]) * 1e-9
+                run_delay = int(file.read().split()[1]) * 1e-9
+            return 0.0 if own or beside else min(most, run_delay)
         except (OSError, ValueError, IndexError):
             return 0.0
 

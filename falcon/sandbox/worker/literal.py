@@ -74,12 +74,11 @@ def _computed(node: ast.BinOp) -> Any:
     left, right = _plain(node.left), _plain(node.right)
     # Bounded, so that the tests of one problem cannot keep the worker busy.
     numbers = all(type(v) in (int, float) and abs(v) < _LARGE for v in (left, right))
+    fit = numbers
     if isinstance(node.op, ast.Pow):
         fit = numbers and type(right) is int and 0 <= right <= 64
     elif isinstance(node.op, ast.Add):
         fit = numbers or (type(left) is type(right) and type(left) in (str, list, tuple))
-    else:
-        fit = numbers
     if not fit:
         raise _Unfit
     try:
@@ -102,11 +101,8 @@ def tests_of(
             tests = [_test(node, names, ours | _bound(module)) for node in body]
         else:
             names = {entry_point: entry_point} if entry_point else {}
-            tests = [
-                _test(node, names, ours)
-                for text in asserts
-                for node in _asserts(ast.parse(text).body, text)
-            ]
+            nodes = [node for text in asserts for node in _asserts(ast.parse(text).body, text)]
+            tests = [_test(node, names, ours) for node in nodes]
     except (_Unfit, SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return None
     fit = len(tests) <= MOST_TESTS and any(test.request for test in tests)

@@ -137,9 +137,7 @@ class Execution:
         nonce = self._nonces.popleft()
         if frame is not None and frame[1 : 1 + NONCE] != nonce:
             return _OTHER_QUESTION
-        if frame is None or frame[:1] != kind:
-            return self._failure(frame)
-        return None
+        return None if frame is not None and frame[:1] == kind else self._failure(frame)
 
     def _next(self) -> bytes | None:
         """The next answer, None at the end; lines that ran before it go into ``lines``."""
