@@ -4,8 +4,6 @@ It installs and changes nothing. Of packages it reads the metadata; one that mus
 be checked is imported in a child process.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -4,8 +4,6 @@ Applied before anything heavy is imported, by the command line and by ``python -
 A variable the user has set is left as it is. It starts nothing.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import MutableMapping

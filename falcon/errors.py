@@ -6,8 +6,6 @@ is a defect and keeps its traceback. (The sandbox's processes use the standard l
 and have errors of their own.)
 """
 
-from __future__ import annotations
-
 import errno
 
 DEFECT = 70

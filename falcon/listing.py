@@ -4,8 +4,6 @@ Programs are written by models, so what could steer a terminal is shown as an es
 a pipe is not changed at all: it may be meant for a file.
 """
 
-from __future__ import annotations
-
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text

@@ -4,8 +4,6 @@ The library uses the protocol alone. Here are a silent monitor, and one that dra
 terminal and prints plain lines elsewhere; those of a tracker are in ``tasks/``.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager

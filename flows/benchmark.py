@@ -1,7 +1,5 @@
 """Benchmark: score the present policies again and decide again, without training."""
 
-from __future__ import annotations
-
 import os
 
 from falcon.env import apply

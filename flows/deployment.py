@@ -4,8 +4,6 @@ For a work pool and workers see ``prefect.yaml``, which deploys the same flow. T
 that holds the schedule must run before this is imported (``tasks/support/prefect_server.py``).
 """
 
-from __future__ import annotations
-
 from typing import Any
 from zoneinfo import available_timezones
 

@@ -4,8 +4,6 @@ They change what is in service, so they are no DVC stages. ``falcon promote`` do
 Prefect; on a Prefect server it is on record who did it and when.
 """
 
-from __future__ import annotations
-
 from falcon.env import apply
 
 apply()

@@ -5,8 +5,6 @@ gate passed. One MLflow run is the parent of all. DVC decides what is up to date
 when, and tries again.
 """
 
-from __future__ import annotations
-
 import os
 import time
 

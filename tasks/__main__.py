@@ -1,7 +1,5 @@
 """``python -m tasks STAGE``: run one stage. What ``dvc.yaml`` calls."""
 
-from __future__ import annotations
-
 import os
 import sys
 import traceback

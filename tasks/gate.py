@@ -4,8 +4,6 @@
 judged; promotion (``registry.py``) compares them with ``dvc.lock`` and the champion again.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

@@ -5,8 +5,6 @@ imports this one: its ``run`` starts without Prefect, which costs seconds to imp
 full disk.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

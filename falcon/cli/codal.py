@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from falcon.cli.options import takes
 from falcon.config import Settings, settings_at
 from falcon.env import find_root, state_dir
 from falcon.errors import UserError
@@ -17,31 +19,37 @@ if TYPE_CHECKING:
     from falcon.critics import Critic
 
 
-def codal(
+@dataclass(frozen=True)
+class CodalOptions:
+    """What the command line says. Empty: the settings' own."""
+
     source: Annotated[
         str, typer.Argument(help="codal-style (25 instructions of our own) or a file of the set.")
-    ] = "codal-style",
+    ] = "codal-style"
     judge: Annotated[
         Literal["model", "api", "recorded"], typer.Option(help="Who marks the responses.")
-    ] = "model",
-    judge_model: Annotated[str, typer.Option(help="Default: feedback.critic.model.")] = "",
-    judge_url: Annotated[str, typer.Option(help="Address of an endpoint (--judge api).")] = "",
+    ] = "model"
+    judge_model: Annotated[str, typer.Option(help="Default: feedback.critic.model.")] = ""
+    judge_url: Annotated[str, typer.Option(help="Address of an endpoint (--judge api).")] = ""
     judgements: Annotated[
         Path | None, typer.Option(help="File of recorded answers (--judge recorded).")
-    ] = None,
-    reference: Annotated[str, typer.Option(help="Whose responses are the references.")] = "",
-    model: Annotated[str, typer.Option(help="Model under test; default: the settings'.")] = "",
-    adapter: Annotated[Path | None, typer.Option(help="A PEFT folder on that model.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Instructions a preference; 0: all.")] = 0,
-    max_new_tokens: Annotated[int, typer.Option(min=8, help="Longest response.")] = 1024,
+    ] = None
+    reference: Annotated[str, typer.Option(help="Whose responses are the references.")] = ""
+    model: Annotated[str, typer.Option(help="Model under test; default: the settings'.")] = ""
+    adapter: Annotated[Path | None, typer.Option(help="A PEFT folder on that model.")] = None
+    limit: Annotated[int, typer.Option(min=0, help="Instructions a preference; 0: all.")] = 0
+    max_new_tokens: Annotated[int, typer.Option(min=8, help="Longest response.")] = 1024
     faults_are_zero: Annotated[
         bool, typer.Option("--faults-are-zero", help="As the benchmark's own script counts.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder; default: state/codal.")] = None,
+    ] = False
+    out: Annotated[Path | None, typer.Option(help="Folder; default: state/codal.")] = None
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Judge the stored responses again.")
-    ] = False,
-) -> None:
+    ] = False
+
+
+@takes(CodalOptions)
+def codal(o: CodalOptions) -> None:
     """Have a model answer instructions and a judge mark the answers from 1 to 10.
 
     Interrupted, the same command goes on where it was.
@@ -54,24 +62,24 @@ def codal(
     from falcon.problems.codal import load_codal
 
     root = find_root()
-    settings = with_options(settings_at(root), model, judge_model, judge_url, judgements)
-    folder = out or state_dir(root) / "codal"
-    critic = make_critic(judge, settings.feedback.critic, folder / "judgements")
+    settings = with_options(settings_at(root), o.model, o.judge_model, o.judge_url, o.judgements)
+    folder = o.out or state_dir(root) / "codal"
+    critic = make_critic(o.judge, settings.feedback.critic, folder / "judgements")
     monitor = ConsoleMonitor(Console(stderr=True))
-    instructions = tuple(bench.spread_evenly(load_codal(source), limit))
-    chosen, references = bench.references_of(instructions, reference)
-    if rescore:
+    instructions = tuple(bench.spread_evenly(load_codal(o.source), o.limit))
+    chosen, references = bench.references_of(instructions, o.reference)
+    if o.rescore:
         rows, stored = bench.read(folder)
-        _require_same_set(rows, references, source)
+        _require_same_set(rows, references, o.source)
         about = stored["model"]
     else:
-        digest = adapter_digest("trained", adapter)
-        plan = bench.Plan(settings.policy, instructions, adapter, digest, max_new_tokens)
-        about = {"name": plan.policy.model, "adapter": digest, "max_new_tokens": max_new_tokens}
+        digest = adapter_digest("trained", o.adapter)
+        plan = bench.Plan(settings.policy, instructions, o.adapter, digest, o.max_new_tokens)
+        about = {"name": plan.policy.model, "adapter": digest, "max_new_tokens": o.max_new_tokens}
         rows = bench.respond(plan, folder / "unfinished", monitor)
     rows = bench.judge(rows, references, critic, monitor)
-    scores = {"source": source, "model": about, "reference": chosen}
-    scores |= _scores(rows, critic, settings, faults_are_zero)
+    scores = {"source": o.source, "model": about, "reference": chosen}
+    scores |= _scores(rows, critic, settings, o.faults_are_zero)
     origin = {"reference": chosen, "judge": critic.name, "judge_version": critic.version}
     bench.write([row | origin for row in rows], scores, folder)
     ChunkStore(folder / "unfinished").clear()

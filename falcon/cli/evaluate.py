@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from falcon.cli.options import takes
 from falcon.config import settings_at
 from falcon.env import find_root, state_dir
 from falcon.errors import UserError
@@ -17,33 +19,39 @@ if TYPE_CHECKING:
     from falcon.evaluation.benchmark import BenchmarkResult
 
 
-def evaluate(
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What the command line says. Empty: the settings' own."""
+
     benchmarks: Annotated[
         list[str],
         typer.Argument(help="humaneval, builtin, mbpp:PATH, evalplus:PATH; several may be named."),
-    ],
+    ]
     model: Annotated[
         str, typer.Option(help="Package, folder or hub name; default: the settings'.")
-    ] = "",
+    ] = ""
     adapter: Annotated[
         Path | None, typer.Option(help="A PEFT folder, scored beside its base model.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Problems of each benchmark; 0: all.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, help="Programs a problem; 1 is greedy.")] = 1,
+    ] = None
+    limit: Annotated[int, typer.Option(min=0, help="Problems of each benchmark; 0: all.")] = 0
+    samples: Annotated[int, typer.Option(min=1, help="Programs a problem; 1 is greedy.")] = 1
     prompt: Annotated[
         str,
         typer.Option(help="auto, chat, completion, few-shot or apps; default: policy.prompt."),
-    ] = "",
+    ] = ""
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; default: state/evaluation.")
-    ] = None,
+    ] = None
     rescore: Annotated[
         bool,
         typer.Option(
             "--rescore", help="Judge the samples in the folder again; no model is loaded."
         ),
-    ] = False,
-) -> None:
+    ] = False
+
+
+@takes(EvaluateOptions)
+def evaluate(o: EvaluateOptions) -> None:
     """Score a model: samples.parquet, scores.json and report.html in one folder.
 
     Interrupted, the same command goes on where it was.
@@ -53,21 +61,21 @@ def evaluate(
     from falcon.monitor import ConsoleMonitor
 
     root = find_root()
-    folder = out or state_dir(root) / "evaluation"
+    folder = o.out or state_dir(root) / "evaluation"
     values = {
-        "benchmark.names": benchmarks,
-        "benchmark.limit": limit,
-        "benchmark.samples": samples,
+        "benchmark.names": o.benchmarks,
+        "benchmark.limit": o.limit,
+        "benchmark.samples": o.samples,
     }
-    policy = {"policy.model": model, "policy.prompt": prompt}
+    policy = {"policy.model": o.model, "policy.prompt": o.prompt}
     settings = settings_at(root).changed(values | {k: v for k, v in policy.items() if v})
     monitor = ConsoleMonitor(Console(stderr=True))
-    if rescore:
+    if o.rescore:
         result = again(settings, data_dir=root / "data", memory=None, out=folder, monitor=monitor)
     else:
-        if adapter is not None and not adapter.is_dir():
-            raise UserError(f"{adapter}: there is no such folder.", hint="Give a PEFT folder.")
-        policies = {"base": None} if adapter is None else {"base": None, "trained": adapter}
+        if o.adapter is not None and not o.adapter.is_dir():
+            raise UserError(f"{o.adapter}: there is no such folder.", hint="Give a PEFT folder.")
+        policies = {"base": None} if o.adapter is None else {"base": None, "trained": o.adapter}
         result = run_benchmark(
             settings,
             folders=BenchmarkFolders(root / "data", folder, folder / "unfinished"),

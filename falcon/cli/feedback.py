@@ -1,7 +1,5 @@
 """``falcon feedback``: what a program earns, and where in it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

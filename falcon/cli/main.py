@@ -5,8 +5,6 @@ group ``falcon.commands``, so that the library knows no orchestrator. A fault of
 one line on standard error and an exit code; a traceback only with FALCON_DEBUG=1.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import traceback

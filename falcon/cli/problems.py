@@ -1,7 +1,5 @@
 """``falcon problems``: look at problems and check files of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """``falcon sandbox``: run a program on tests and say what it did."""
 
-from __future__ import annotations
-
 import ast
 import json
 from pathlib import Path

@@ -5,8 +5,6 @@ profile, the environment (``FALCON_SET__...``), the command line (``--set``). Ov
 like values of the file.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 from collections.abc import Iterable, Sequence

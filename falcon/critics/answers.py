@@ -4,8 +4,6 @@ JSON Lines, one answer a line. A last line that a crash left incomplete is cut o
 is opened. :class:`RecordedCritic` reads the same file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import threading

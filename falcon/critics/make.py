@@ -1,7 +1,5 @@
 """Which critic the settings name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

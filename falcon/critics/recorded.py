@@ -1,7 +1,5 @@
 """The recorded critic: answers from a file, no model and no network."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ digest of everything its contents depend on, so an interrupted run finds the chu
 made and makes the rest. Nothing here knows models or benchmarks.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable

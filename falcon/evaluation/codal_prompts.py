@@ -5,8 +5,6 @@ marked from 1 to 10 beside a reference). The wording is ours, so marks compare o
 given under the same :data:`VERSION`.
 """
 
-from __future__ import annotations
-
 import re
 
 VERSION = "codal-1"

@@ -4,8 +4,6 @@ The bootstrap draws problems, not samples: samples of one problem are not indepe
 here knows policies or benchmarks.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 The estimator of HumanEval (Chen et al. 2021, eq. 1).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Adaptive reward, the paper's "error" term: the share of tests passed (eq. 8), as in RLTF."""
 
-from __future__ import annotations
-
 from falcon.feedback.reward import Reward
 from falcon.feedback.spans import whole_span
 from falcon.sandbox.verdict import Verdict

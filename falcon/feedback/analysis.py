@@ -4,8 +4,6 @@ Programs are not run here. One longer than :data:`falcon.feedback.syntax.MAX_CHA
 analysed, so the cost is bounded whatever a model writes.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 from falcon.feedback.facts import Facts

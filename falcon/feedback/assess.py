@@ -4,8 +4,6 @@ The samples of a task are assessed together because N_e of eq. 9 counts over the
 run here; the caller passes the verdicts in.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """AST match: share of the reference's sub-trees found in a program (PPOCoder, CodeBLEU)."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 from falcon.feedback.nodes import nodes_of, part_hashes

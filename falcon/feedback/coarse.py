@@ -4,8 +4,6 @@ With ``adaptive: replace`` the error term, whose limits are the same 1.0 and -0.
 one for passes and failures; the coarse term then has no span.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from falcon.feedback.reward import Reward

@@ -3,8 +3,6 @@
 For Python "compiles" means that the compiler accepts the source, however the program runs.
 """
 
-from __future__ import annotations
-
 from falcon.feedback.reward import Reward
 from falcon.feedback.spans import whole_span
 from falcon.sandbox.verdict import Verdict

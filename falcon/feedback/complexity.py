@@ -5,8 +5,6 @@ nested loops, slow calls in loops, and length; with a reference, only what excee
 The score depends on the syntax tree only, not on layout or on measured running time.
 """
 
-from __future__ import annotations
-
 import math
 
 from falcon.feedback.facts import Facts

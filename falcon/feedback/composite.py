@@ -4,8 +4,6 @@ T is the unit tests' term, S style, C complexity and E the feedback on errors (e
 programs, selects them and stands in reports; the losses of Algorithm 1 use the single terms.
 """
 
-from __future__ import annotations
-
 import math
 
 from falcon.config import FeedbackSettings

@@ -5,8 +5,6 @@ is computed from other variables; variables are renamed by first use. Edges are 
 the text; branches are ignored.
 """
 
-from __future__ import annotations
-
 import ast
 from collections import Counter
 from collections.abc import Callable

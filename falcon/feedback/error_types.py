@@ -6,8 +6,6 @@ Unlike in RLTF, line numbers come from the sandbox, so errors raised while the p
 have a line, too. The memories count how often an error occurs, not this module.
 """
 
-from __future__ import annotations
-
 import builtins
 import re
 from typing import Literal

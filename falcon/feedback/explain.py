@@ -3,8 +3,6 @@
 Values and spans come from :class:`Feedback`; nothing is computed here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console

@@ -3,8 +3,6 @@
 Only the record; :mod:`falcon.feedback.analysis` fills it.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 

@@ -3,8 +3,6 @@
 It takes the place of eq. 9, with one value for every error type.
 """
 
-from __future__ import annotations
-
 from falcon.feedback.error_types import LineMatching, error_span, error_type
 from falcon.feedback.reward import Reward
 from falcon.sandbox.verdict import Outcome, Verdict

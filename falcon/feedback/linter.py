@@ -6,8 +6,6 @@ time and must be kept alive.) Linting never raises: a program that ruff gave no 
 None as its findings, which is not the same as an empty list.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

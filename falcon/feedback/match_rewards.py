@@ -1,7 +1,5 @@
 """PPOCoder's two matches with a reference, as rewards in [0, 1] over the whole program."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from falcon.feedback.ast_match import ast_match

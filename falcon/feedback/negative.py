@@ -4,8 +4,6 @@ The paper's sum runs over all error types; a program gets the summand of its own
 place of the error (as RLTF's fine-grained feedback). The caller counts.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Nodes of a program's syntax tree in one flat list, made once for all that need it."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Sequence
 from functools import lru_cache

@@ -6,8 +6,6 @@ of each token and is exact. Any other tokenizer decodes piece by piece, with a l
 (which rules for leading spaces need), and the result is checked against the whole text.
 """
 
-from __future__ import annotations
-
 import codecs
 from collections.abc import Sequence
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Repeats: parts of a program that occur in it twice, ignoring layout."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable
 from operator import attrgetter

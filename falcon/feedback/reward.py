@@ -1,7 +1,5 @@
 """Reward and Feedback: the paper's F, each term with the text it belongs to."""
 
-from __future__ import annotations
-
 from pydantic import BaseModel, ConfigDict
 
 TERMS = ("coarse", "error", "complexity", "style", "negative")

@@ -5,8 +5,6 @@ types, security of files, tests and the like are left out, as they do not suit s
 programming tasks, and so are those that the starter code of a task decides.
 """
 
-from __future__ import annotations
-
 RULES: dict[str, tuple[str, ...]] = {
     # Layout
     "long line": ("line-too-long",),

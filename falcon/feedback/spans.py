@@ -4,8 +4,6 @@ Lines are counted as CPython counts them (``\\r\\n``, ``\\r`` and ``\\n`` end a 
 feed and Unicode separators do not). :mod:`falcon.feedback.offsets` finds a token's characters.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 

@@ -7,8 +7,6 @@ names are well chosen or the program is correct. An issue of a name that the ref
 costs nothing: the task may require a name in camelCase.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Syntax: the tree of a program, parsed once for all that need it."""
 
-from __future__ import annotations
-
 import ast
 import threading
 import warnings

@@ -4,8 +4,6 @@ They are metrics, never rewards: many have honest uses, and a reward would teach
 hide them. They protect nothing: the sandbox limits what a program can reach.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from functools import lru_cache

@@ -4,8 +4,6 @@ One pass over the flat list of :mod:`falcon.feedback.nodes`, with a handler for 
 that matters. What ruff finds (unused names, idioms, layout) is not searched for here.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable
 from typing import Any

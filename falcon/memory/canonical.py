@@ -7,8 +7,6 @@ small scanner here may misread (open brackets or strings, tabs, quotes nested in
 keeps its text: equal programs may then count as two, but different ones never count as one.
 """
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 A copy that leaves anything out has a digest of its own. The source is never changed.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Collection, Iterator

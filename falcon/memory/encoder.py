@@ -5,8 +5,6 @@ one that hashes character and word n-grams and needs no weights. Neither is trai
 neither keeps vectors on disk: the index does.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 import itertools

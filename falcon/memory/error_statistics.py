@@ -5,8 +5,6 @@ stored: opening the log counts again. With a forgetting factor below 1 an error 
 factor^age in P_error, where age is the number of later experiences; counts do not decay.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -4,8 +4,6 @@ Used for the newest vectors, which the approximate index does not hold yet; by a
 may not open that index; and as the reference that the index is measured against.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

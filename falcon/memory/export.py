@@ -1,7 +1,5 @@
 """Experiences as a Parquet table for analysis. One way only: the log is never read from it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path

@@ -15,8 +15,6 @@ id and content. Processes cannot share a folder of Chroma: the first one locks i
 exactly.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import logging

@@ -4,8 +4,6 @@ A file beside the collection, ``state.json``, replaced atomically. On a server t
 changes is stored as metadata of the collection.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping

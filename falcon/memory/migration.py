@@ -5,8 +5,6 @@ number and one function here. Logs are not rewritten: old lines are migrated as 
 and a log may hold lines of several schemas.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@ breaks the syntax. Formatting and comments stay. Whether the edit changes what t
 is not known here: the sandbox finds out.
 """
 
-from __future__ import annotations
-
 import io
 import tokenize
 import warnings

@@ -4,8 +4,6 @@ Lines and text are drawn in ``currentColor``, so that a drawing fits light and d
 input gives equal bytes. Only numbers and names come here; ``report.py`` knows experiences.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple

@@ -4,8 +4,6 @@ Chroma's native code may crash on a damaged file instead of raising an error. Th
 when the last process that opened the folder did not close it.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

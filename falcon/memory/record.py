@@ -5,8 +5,6 @@ need, without building the whole object. Of a pruned experience a stub stays, it
 error, so that the same program is not stored again and still counts in P_error.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any, NamedTuple
 

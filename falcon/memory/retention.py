@@ -5,8 +5,6 @@ error type, then the other passes by score, then the other failures from the new
 take turns, so that no problem loses its experiences to another.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ Top-k by cosine (eq. 6) under the conditions of a :class:`RecallQuery`. Experien
 split are never returned, whatever was stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice

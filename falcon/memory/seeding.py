@@ -5,8 +5,6 @@ are run. The functions that run and judge programs are passed in, so that memory
 neither sandbox pools nor judges.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ part of the checkpoints of training. Unlike long-term memory it keeps repetition
 eq. 9 counts samples.
 """
 
-from __future__ import annotations
-
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import Any

@@ -5,8 +5,6 @@ task can be similar. The rewards are not part of it: they are the evaluation sco
 recall returns but does not search by.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 from falcon.memory.experience import Experience

@@ -7,8 +7,6 @@ incomplete is cut off; one with a wrong checksum is skipped. If the disk cannot 
 vectors stay in RAM.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json

@@ -8,8 +8,6 @@ nothing is copied. Longer queries take the library's own path.
 Shapes: R rows, H query heads, K key heads, L queries, S keys, d the width of a head.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -7,8 +7,6 @@ the library's own layers.
 Shapes: R rows, S tokens so far, L new tokens, d the width of a head.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ Training on the log-probability of another distribution biases the gradient, so 
 call what is here.
 """
 
-from __future__ import annotations
-
 import torch
 
 _HEAD = 64

@@ -4,8 +4,6 @@ A benchmark (``apps:PATH``, compared by the rules of its checker) or a source to
 imports that the checker puts before every program are the suite's prelude, without numpy.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """The directory form of APPS: a folder a problem, a file a field."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -3,8 +3,6 @@
 Purely textual and syntactic: no model, nothing is run.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 

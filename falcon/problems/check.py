@@ -4,8 +4,6 @@ Beyond what a loader refuses: the same problem in two splits. Nothing is run and
 repaired.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ Reads the columns of the hub's set (``instruction``, ``preference``, and one
 Parquet. An instruction is no Problem: nothing can be run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

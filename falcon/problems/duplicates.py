@@ -1,7 +1,5 @@
 """Duplicates: the same problem twice in one set."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from falcon.problems.canonical import code_shape, statement_words

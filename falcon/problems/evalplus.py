@@ -6,8 +6,6 @@ JSON has lost the types of some of MBPP+'s inputs: the table below gives them ba
 ``evalplus`` package does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast

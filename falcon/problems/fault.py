@@ -4,8 +4,6 @@ Readers collect faults instead of stopping at the first; this module turns a lis
 the one line a user sees. What is a fault, the readers decide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files and folders of problems, read whole, with everything that is wrong with them at once."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace

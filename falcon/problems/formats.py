@@ -4,8 +4,6 @@ A row's keys say its format, so that a file that was given to the wrong loader i
 the name of the right one. Nothing is read here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """HumanEval (Chen et al. 2021), from the installed package or a file. A benchmark only."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

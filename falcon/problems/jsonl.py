@@ -1,7 +1,5 @@
 """Problems in FALCON's own form: one ``Problem`` a row. A source: ``jsonl:PATH``."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from falcon.problems.problem import Problem

@@ -5,8 +5,6 @@ Tasks on linked lists and trees are left out: their tests pass objects of classe
 program shares, and only plain data crosses to a program here.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

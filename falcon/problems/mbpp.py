@@ -5,8 +5,6 @@ Task ids decide the split: 1 to 10 demonstrations, 11 to 510 test, 511 to 600 va
 are kept as code; the sandbox runs them.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 from typing import Any

@@ -4,8 +4,6 @@ By the two signs of :mod:`falcon.problems.leaks`; both signs of one training pro
 problem of a benchmark make one pair. It only reports; commands and checks decide.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

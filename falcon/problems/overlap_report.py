@@ -3,8 +3,6 @@
 A file appears whole or not at all, needs no network, and has equal bytes for equal input.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

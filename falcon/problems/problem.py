@@ -4,8 +4,6 @@ One immutable record whatever the benchmark. Loaders (one a file beside this one
 benchmarks' formats into it; no other code looks at those formats.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field

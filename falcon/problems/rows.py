@@ -3,8 +3,6 @@
 Knows files and JSON only; what a row means is the loaders' business.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import zlib

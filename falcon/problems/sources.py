@@ -4,8 +4,6 @@ A source is trained on, a benchmark is only ever scored on. Whatever is wrong wi
 is one UserError that names all of it; a file is never read in part.
 """
 
-from __future__ import annotations
-
 import difflib
 import logging
 import re

@@ -3,8 +3,6 @@
 Nothing is run here.
 """
 
-from __future__ import annotations
-
 import ast
 import warnings
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Fences: the marks around a code block in a chat answer, and where the blocks of an answer are."""
 
-from __future__ import annotations
-
 import re
 
 FENCE = "```"

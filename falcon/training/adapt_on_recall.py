@@ -8,8 +8,6 @@ the same way, so theta is trained for this. Nothing of the task's own solution o
 nothing is kept: the next task starts from theta.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 

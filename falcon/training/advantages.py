@@ -4,8 +4,6 @@ A baseline lowers the variance of the policy gradient: weights then move by what
 worse than usual, and not by what every program for the problem gets.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from falcon.config import MetaSettings

@@ -4,8 +4,6 @@ Attempts shared out over the processes, supervised samples, and the move of thet
 method (:mod:`falcon.training.methods`) derives from it and adds ``iterate``.
 """
 
-from __future__ import annotations
-
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

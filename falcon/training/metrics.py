@@ -1,7 +1,5 @@
 """Metrics of one iteration: outcomes before and after adaptation, and the losses of both loops."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from falcon.rollout import Attempt, outcome_metrics

@@ -7,8 +7,6 @@ over tokens keeps long programs from drowning short ones). :mod:`falcon.training
 makes the coefficients.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

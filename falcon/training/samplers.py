@@ -6,8 +6,6 @@ come from the seed and a position. So the position is all the state of a sampler
 run goes on exactly where it stopped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Protocol
 

@@ -4,8 +4,6 @@ Prefect, MLflow and DVC are imported inside the commands: most of ``falcon`` wor
 waiting for them.
 """
 
-from __future__ import annotations
-
 import os
 
 import typer

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from falcon.cli.options import takes
 from falcon.errors import UserError
 from falcon.listing import print_code
 
@@ -54,27 +56,31 @@ def ui(port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5
         raise UserError(f"the MLflow server ended (exit {server.returncode}).")
 
 
-def generate(
-    task: Annotated[str, typer.Argument(help="What the program is to do.")],
+@dataclass(frozen=True)
+class GenerateOptions:
+    """What the command line says."""
+
+    task: Annotated[str, typer.Argument(help="What the program is to do.")]
     tests: Annotated[
         Path | None, typer.Option(help="A file of tests: Python asserts, or JSON stdin/expected.")
-    ] = None,
-    signature: Annotated[str, typer.Option(help='Like "def f(x: int) -> int:".')] = "",
+    ] = None
+    signature: Annotated[str, typer.Option(help='Like "def f(x: int) -> int:".')] = ""
     example: Annotated[
         list[str] | None,
         typer.Option(help='Shown to the model, and run where there are no tests: "f(2) == 4".'),
-    ] = None,
-    stdin: Annotated[
-        bool, typer.Option("--stdin", help="A whole program, not a function.")
-    ] = False,
+    ] = None
+    stdin: Annotated[bool, typer.Option("--stdin", help="A whole program, not a function.")] = False
     adapter: Annotated[
         Path | None, typer.Option(help="A trained adapter in place of the model in service.")
-    ] = None,
-    model: Annotated[str, typer.Option(help="A base model in place of the one in service.")] = "",
-    no_memory: Annotated[bool, typer.Option("--no-memory", help="Recall nothing.")] = False,
-    samples: Annotated[int, typer.Option(min=1, help="Programs; 1 is greedy.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
+    ] = None
+    model: Annotated[str, typer.Option(help="A base model in place of the one in service.")] = ""
+    no_memory: Annotated[bool, typer.Option("--no-memory", help="Recall nothing.")] = False
+    samples: Annotated[int, typer.Option(min=1, help="Programs; 1 is greedy.")] = 1
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+
+
+@takes(GenerateOptions)
+def generate(o: GenerateOptions) -> None:
     """Write a program for a task. With tests or examples, exit code 0 if it passes and 1 if not.
 
     The program goes to standard output, all else to standard error. Of several programs that
@@ -84,16 +90,23 @@ def generate(
     from tasks.serving import generate as work
     from tasks.support.workspace import Workspace
 
-    examples = tuple(example or ())
     request = work.Request(
-        task, tests, signature, stdin, adapter, model, not no_memory, samples, examples
+        o.task,
+        o.tests,
+        o.signature,
+        o.stdin,
+        o.adapter,
+        o.model,
+        memory=not o.no_memory,
+        samples=o.samples,
+        examples=tuple(o.example or ()),
     )
     space = Workspace.here()
     err = Console(stderr=True)
     monitor = ConsoleMonitor(err) if err.is_terminal else SilentMonitor()
     answer = work.answer(space, space.settings(), request, monitor)
-    if as_json:
-        typer.echo(json.dumps({"task": task} | answer.as_json()))
+    if o.as_json:
+        typer.echo(json.dumps({"task": o.task} | answer.as_json()))
     else:
         _show_answer(answer, err)
     best = answer.programs[answer.best].verdict

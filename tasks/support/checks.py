@@ -5,8 +5,6 @@ the number of expectations evaluated is compared for the same reason. Data Docs 
 so they go to ``state/``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

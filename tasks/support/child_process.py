@@ -1,7 +1,5 @@
 """Child process: a command run to its end, line by line, that never outlives its parent."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Callable
 from pathlib import Path

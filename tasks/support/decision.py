@@ -1,7 +1,5 @@
 """Decision: ``gate.json``, and whether it is about the results that lie there now."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from falcon.errors import UserError

@@ -3,8 +3,6 @@
 DVC alone decides whether a stage is up to date.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

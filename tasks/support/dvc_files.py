@@ -3,8 +3,6 @@
 They are read directly, since starting DVC takes half a second.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Errors of the pipeline. A :class:`UserError` ends a command with one line and its exit code."""
 
-from __future__ import annotations
-
 from falcon.errors import UserError
 
 

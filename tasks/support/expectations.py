@@ -5,8 +5,6 @@ column or a fact by now; here are only the bounds. A bound ignores missing value
 that may be missing is checked for presence too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 ``run`` is the tracker's own id. ``tracking.py`` handles what a function raises.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """MLflow's store: where runs are kept, and the tables of an SQLite database made safely."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import subprocess

@@ -5,8 +5,6 @@ deleted run) is moved to ``refused.jsonl`` with a warning; a call that does not 
 is kept and tried again. What the calls mean is known to ``tracking.py``.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

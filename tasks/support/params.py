@@ -3,8 +3,6 @@
 Comments and everything else in the file stay as they are.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any

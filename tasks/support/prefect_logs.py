@@ -1,7 +1,5 @@
 """Prefect's logs: a user's mistake is one line there, not a traceback."""
 
-from __future__ import annotations
-
 import logging
 import os
 

@@ -3,8 +3,6 @@
 Imports no Prefect: the address must be in the environment before Prefect reads its settings.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

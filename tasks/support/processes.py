@@ -6,8 +6,6 @@ code. The others run the same command with ``RANK`` above 0 and write to their o
 variables; then none are started here.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

@@ -4,8 +4,6 @@
 run is found again when DVC restores older results from its cache.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """Run ids: ours, given while the tracker is away, and the real ones that it gives later."""
 
-from __future__ import annotations
-
 import uuid
 from pathlib import Path
 

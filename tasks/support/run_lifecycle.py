@@ -1,7 +1,5 @@
 """Life of an MLflow run: opened, closed by how its work ended, and marked when it crashed."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

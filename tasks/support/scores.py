@@ -4,8 +4,6 @@ The layout is ``falcon.evaluation.scores``'; here is only what decisions need of
 None when nothing was judged, and a decision that needs it refuses.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

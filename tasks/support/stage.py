@@ -5,8 +5,6 @@ It reads the settings, opens an MLflow run (the same one again when training res
 calls ``python -m tasks STAGE`` and nothing else does.
 """
 
-from __future__ import annotations
-
 import importlib
 import math
 import os

@@ -1,7 +1,5 @@
 """Timed encoder: counts the seconds that the embeddings of a stage take."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 

@@ -11,10 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-import typer
-
-from falcon.cli.main import app, load_plugins
-
 ROOT = Path(__file__).parents[2]
 FILES = sorted(file for top in ("falcon", "tasks", "flows") for file in (ROOT / top).rglob("*.py"))
 TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
@@ -29,15 +25,6 @@ def functions() -> Iterator[tuple[str, Function]]:
         for node in ast.walk(tree):
             if isinstance(node, Function):
                 yield f"{file.relative_to(ROOT)}:{node.lineno} {node.name}", node
-
-
-def commands() -> set[str]:
-    """Names of the functions behind ``falcon``: their parameters are the declared options."""
-    target = typer.Typer()
-    load_plugins(target)
-    groups = [app, target, *(group.typer_instance for group in app.registered_groups)]
-    found = [each.callback for group in groups for each in group.registered_commands]
-    return {callback.__name__ for callback in found if callback is not None}
 
 
 def test_a_public_class_name_means_one_thing() -> None:
@@ -60,11 +47,10 @@ def test_no_function_is_long() -> None:
 
 
 def test_no_function_has_many_parameters() -> None:
-    exempt = commands()
     many = {}
     for place, node in functions():
         names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
         number = len([name for name in names if name not in ("self", "cls")])
-        if number > MOST_PARAMETERS and node.name not in exempt:
+        if number > MOST_PARAMETERS:
             many[place] = number
     assert many == {}

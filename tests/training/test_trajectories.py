@@ -13,6 +13,7 @@ import pytest
 from tests.training.trajectories import CASES, FOLDER, PINNED
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(900)  # about 75 s of one quiet core
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, **PINNED, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=840,
         check=False,
     )
     assert process.returncode == 0, process.stderr[-3000:]

@@ -1,7 +1,5 @@
 """Judge: the interface of all judges, and the scores they give."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

@@ -6,8 +6,6 @@ never a score: the program then has no style and no complexity, and the share of
 is a metric.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

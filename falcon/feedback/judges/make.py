@@ -1,7 +1,5 @@
 """Which judge the settings name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from falcon.config import FeedbackSettings

@@ -1,7 +1,5 @@
 """The recorded judge: scores that another judge gave before, looked up in a file."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """The static judge: style and complexity computed from the text, without a model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from falcon.feedback.analysis import facts_of

@@ -9,8 +9,6 @@ One completion passes through four records, because four places know different t
 - ``Group`` (:mod:`falcon.policy.likelihood`): items of one prompt, scored in one row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ problem. Another policy sampled these programs, and nothing corrects for it (no 
 by default only programs that passed are trained on, as in self-imitation (Oh et al., 2018).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -22,8 +22,6 @@ LMB), because the same batch twice would make the outer step a mere second inner
 numbers come from (seed, step) alone, so there is no random state to restore.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ short-term memory and the metrics of every step. Random numbers come from (seed,
 state. A digest binds it to its settings and inputs. Tensors are read with ``weights_only``.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

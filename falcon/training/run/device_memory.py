@@ -1,7 +1,5 @@
 """Device memory: the most that was in use, of a GPU or, on a CPU, of this process."""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass

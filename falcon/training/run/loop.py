@@ -4,8 +4,6 @@ Runs under ``accelerate``, in one process or several (:mod:`falcon.training.proc
 Trackers are behind the monitor.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Sequence

@@ -7,8 +7,6 @@ take less: :func:`measure_likely_step` makes such a step. No weight moves, and n
 number is drawn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace

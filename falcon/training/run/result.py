@@ -1,7 +1,5 @@
 """Result of a training: theta_final (eq. 5), the curves, and the metrics of the last steps."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The learning rate beta of the meta-update: a linear warm-up, then a linear fall to zero."""
 
-from __future__ import annotations
-
 import torch
 
 from falcon.config import TrainSettings

@@ -1,7 +1,5 @@
 """Set-up of a training: its policy, its problems and its processes, checked before any work."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """State of a training under way: what the loop, the supervised updates and validation share."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path

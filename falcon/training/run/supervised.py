@@ -4,8 +4,6 @@ CodeRL, RLTF and PPOCoder all start from such a checkpoint. The learning rate fa
 updates and those of the loop together. Nothing is sampled and nothing enters a memory here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from falcon.problems.problem import Problem

@@ -1,7 +1,5 @@
 """Validation: the greedy score on held-out problems. The best adapter so far is kept (eq. 5)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from falcon.generation.local import Draws, Sampling, Weights

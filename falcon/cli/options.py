@@ -1,0 +1,38 @@
+"""Options of a command as a record: its fields are the arguments and options of the command."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from functools import wraps
+from typing import Any, TypeVar, get_type_hints
+
+R = TypeVar("R")
+
+
+def takes(record: type[R]) -> Callable[[Callable[[R], None]], Callable[..., None]]:
+    """Make a typer command of a function that takes one dataclass ``record``.
+
+    Fields are annotated as parameters of a command are: ``Annotated[int, typer.Option(...)]``.
+    """
+    hints = get_type_hints(record, include_extras=True)
+    parameters = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(record)  # type: ignore[arg-type]
+    ]
+
+    def decorate(function: Callable[[R], None]) -> Callable[..., None]:
+        @wraps(function)
+        def command(**values: Any) -> None:
+            function(record(**values))
+
+        # What typer reads; `wraps` has copied those of the function.
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {name: hints[name] for name in hints}
+        return command
+
+    return decorate
