@@ -9,17 +9,16 @@ apply()
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
 
 from tasks import stages  # noqa: E402
-from tasks.support.pipeline_result import StageOutcome  # noqa: E402
-from tasks.support.prefect_logs import hide_tracebacks  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 from tasks.support.run_lifecycle import pipeline_run  # noqa: E402
+from tasks.support.run_report import StageOutcome  # noqa: E402
 from tasks.support.workspace import Workspace  # noqa: E402
 
 
 @flow(name="falcon-benchmark")  # type: ignore[untyped-decorator]
 def benchmark(force: bool = False) -> tuple[StageOutcome, StageOutcome]:
     """Run the stages benchmark and gate against the model in service; promotes nothing."""
-    hide_tracebacks()
+    stages.hide_tracebacks()
     space = Workspace.here()
     os.chdir(space.root)
     settings = space.stage_settings()

@@ -11,7 +11,7 @@ apply()
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
 from prefect.artifacts import create_markdown_artifact  # noqa: E402
 
-from tasks.support.prefect_logs import hide_tracebacks  # noqa: E402
+from tasks.stages import hide_tracebacks  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 
 

@@ -18,14 +18,13 @@ from prefect.artifacts import create_markdown_artifact  # noqa: E402
 from falcon.config import Settings  # noqa: E402
 from tasks import stages  # noqa: E402
 from tasks.support import dvc  # noqa: E402
-from tasks.support.decision import read_gate  # noqa: E402
 from tasks.support.errors import PromotionRefused, RegistryUnavailable  # noqa: E402
 from tasks.support.handover import hand_over_memory, publish_memory  # noqa: E402
 from tasks.support.params import write_settings  # noqa: E402
-from tasks.support.pipeline_result import PipelineResult, StageOutcome  # noqa: E402
-from tasks.support.prefect_logs import hide_tracebacks  # noqa: E402
+from tasks.support.provenance import read_gate  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 from tasks.support.run_lifecycle import log_data, pipeline_run  # noqa: E402
+from tasks.support.run_report import PipelineResult, StageOutcome  # noqa: E402
 from tasks.support.tracking import TrackedRun, flatten  # noqa: E402
 from tasks.support.workspace import Workspace  # noqa: E402
 
@@ -38,7 +37,7 @@ def train(profile: str = "", force: bool = False, carry_on: bool = False) -> Pip
     ``carry_on`` starts from the memory of the last run even when nothing else has changed
     (schedules set it).
     """
-    hide_tracebacks()
+    stages.hide_tracebacks()
     space = Workspace.here()
     os.chdir(space.root)
     write_settings(space, profile)

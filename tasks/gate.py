@@ -10,7 +10,7 @@ from typing import Any
 from falcon.config import GateSettings
 from falcon.errors import UserError
 from falcon.evaluation.intervals import Interval
-from tasks.support import dvc_files
+from tasks.support import dvc
 from tasks.support import expectations as suites
 from tasks.support.checks import validate
 from tasks.support.files import path_md5, read_json, write_json
@@ -38,7 +38,7 @@ def run(stage: Stage) -> StageResult:
     import pandas as pd
 
     space, settings = stage.space, stage.settings
-    lock = dvc_files.lock(space.root)
+    lock = dvc.lock(space.root)
     scores = read_scores(space.output("benchmark") / "scores.json")
     _, card = read_champion(space)
     opponent = "champion" if card else "base"
@@ -53,7 +53,7 @@ def run(stage: Stage) -> StageResult:
         "decision": "passed" if passed else "refused",
         "opponent": {"policy": opponent, "version": str(card.get("version", ""))},
         "reasons": [asdict(reason) for reason in reasons],
-        "stages": {name: dvc_files.entry_hash(lock[name]) for name in JUDGED},
+        "stages": {name: dvc.entry_hash(lock[name]) for name in JUDGED},
         "policy": path_md5(space.output("train") / "policy"),
         "settings": settings_hash(settings),
     }

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from tasks.support import expectations as suites
 from tasks.support.checks import validate
+from tasks.support.memory import TimedEncoder
 from tasks.support.stage import Stage, StageResult
-from tasks.support.timed_encoder import TimedEncoder
 
 if TYPE_CHECKING:
     import pandas as pd

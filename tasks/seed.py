@@ -17,9 +17,8 @@ import numpy as np
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, validate
 from tasks.support.handover import start_memory
-from tasks.support.memory import open_memory
+from tasks.support.memory import TimedEncoder, open_memory
 from tasks.support.stage import Stage, StageResult
-from tasks.support.timed_encoder import TimedEncoder
 
 if TYPE_CHECKING:
     from falcon.feedback.reward import Feedback

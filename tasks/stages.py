@@ -5,6 +5,8 @@ imports this one: its ``run`` starts without Prefect, which costs seconds to imp
 full disk.
 """
 
+import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +26,8 @@ from tasks.support import dvc  # noqa: E402
 from tasks.support.checks import report_markdown  # noqa: E402
 from tasks.support.errors import StageFailed  # noqa: E402
 from tasks.support.files import read_json  # noqa: E402
-from tasks.support.pipeline_result import StageOutcome  # noqa: E402
 from tasks.support.provenance import read_marker  # noqa: E402
+from tasks.support.run_report import StageOutcome  # noqa: E402
 from tasks.support.workspace import STAGES, Workspace  # noqa: E402
 
 RETRY_DELAY = 10.0
@@ -56,6 +58,25 @@ def log_line(logger: Any) -> Callable[[str], None]:
             logger.info(line)
 
     return log
+
+
+class _OneLine(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        fault = record.exc_info[1] if record.exc_info else None
+        if isinstance(fault, UserError):
+            record.exc_info = None
+            record.exc_text = None
+        return True
+
+
+def hide_tracebacks() -> None:
+    """Cut the tracebacks of UserErrors in flow and task logs, unless FALCON_DEBUG=1."""
+    if os.environ.get("FALCON_DEBUG") == "1":
+        return
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, _OneLine) for each in logger.filters):
+            logger.addFilter(_OneLine())
 
 
 def _worth_retrying(task: Any, run: Any, state: Any) -> bool:

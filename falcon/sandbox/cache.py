@@ -9,6 +9,7 @@ saves time and decides nothing.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -27,8 +28,7 @@ from falcon.config import SandboxSettings
 from falcon.sandbox.verdict import Outcome, Verdict
 
 FILE = "verdicts.sqlite"
-MOST = 1_000_000
-"""Verdicts kept; the oldest half is removed when there are more."""
+MOST = 1_000_000  # verdicts kept; the oldest half is removed when there are more
 _CHUNK = 500
 _BUSY_SECONDS = 10.0
 
@@ -59,11 +59,9 @@ class VerdictCache:
         self.file, self.most = file, most
         self._lock = threading.Lock()
         self._table: sqlite3.Connection | None = None
-        try:
+        with contextlib.suppress(OSError, sqlite3.Error):
             file.parent.mkdir(parents=True, exist_ok=True)
             self._table = self._open()
-        except (OSError, sqlite3.Error):
-            self._table = None
 
     def _open(self) -> sqlite3.Connection:
         table = sqlite3.connect(
@@ -87,14 +85,10 @@ class VerdictCache:
             for start in range(0, len(keys), _CHUNK):  # SQLite bounds the marks of a query
                 chunk = keys[start : start + _CHUNK]
                 marks = ",".join("?" * len(chunk))
-                for key, body in self._query(
-                    f"SELECT key, body FROM verdicts WHERE key IN ({marks})",  # noqa: S608
-                    chunk,
-                ):
-                    try:
+                query = f"SELECT key, body FROM verdicts WHERE key IN ({marks})"  # noqa: S608
+                for key, body in self._query(query, chunk):
+                    with contextlib.suppress(ValidationError):  # of an older form: judged anew
                         verdicts[bytes(key)] = Verdict.model_validate_json(body)
-                    except ValidationError:
-                        continue
         return verdicts
 
     def keep(self, verdicts: Mapping[bytes, Verdict]) -> None:

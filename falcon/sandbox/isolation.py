@@ -20,8 +20,8 @@ from falcon.sandbox.program import suite_message
 from falcon.sandbox.slot import Slot
 from falcon.suite import Call, CallSuite
 
+# Layers a level goes without.
 LAYERS = {"L3": (), "L2": ("namespaces",), "L1": ("namespaces", "landlock")}
-"""Layers a level goes without."""
 
 _PRELUDE = """
 import ctypes, os, signal, socket, sys

@@ -8,20 +8,67 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
 
 from falcon.config import Settings
 from falcon.errors import SlotFault
 from falcon.sandbox.cache import FILE, VerdictCache, folder, key_of, prefix
 from falcon.sandbox.isolation import LAYERS, probe, require
-from falcon.sandbox.jobs import Jobs, QueuedJob
 from falcon.sandbox.program import Program, suite_message
 from falcon.sandbox.slot import Slot
 from falcon.sandbox.verdict import Outcome, Verdict
 
-_Message = tuple[bytes, int]
-"""A program as it is sent, and the hash of its suite."""
+BATCH = 8  # programs sent to a slot at once, at most: each message costs both sides a wake-up
+_Message = tuple[bytes, int]  # a program as it is sent, and the hash of its suite
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedJob:
+    """One program as it is sent, the hash of its suite, and where its verdict goes."""
+
+    message: bytes
+    suite: int
+    verdict: Future[Verdict]
+
+
+class Jobs:
+    """Queues of jobs, one a slot. Safe to use from several threads.
+
+    Programs of one suite go to one slot as long as it keeps up, because its worker remembers the
+    suite. A slot with an empty queue takes from the longest one.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self._queues: list[deque[QueuedJob]] = [deque() for _ in range(slots)]
+        self._ready = threading.Condition()
+        self._closed = False
+
+    def put(self, jobs: list[QueuedJob]) -> None:
+        """Add jobs to the queues of their suites."""
+        with self._ready:
+            for job in jobs:
+                self._queues[job.suite % len(self._queues)].append(job)
+            self._ready.notify_all()
+
+    def take(self, slot: int) -> list[QueuedJob]:
+        """Wait for jobs; many at once while the queue is long, few near its end, so that slots
+        finish together. Empty once the queues are closed and done."""
+        with self._ready:
+            while not any(self._queues):
+                if self._closed:
+                    return []
+                self._ready.wait()
+            queue = self._queues[slot] or max(self._queues, key=len)
+            return [queue.popleft() for _ in range(min(BATCH, 1 + len(queue) // 4))]
+
+    def close(self) -> None:
+        """No more will come."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
 
 
 class Sandbox:
@@ -117,21 +164,18 @@ class Sandbox:
         jobs = [QueuedJob(body, suite, Future()) for body, suite in messages]
         futures = [job.verdict for job in jobs]
         self._jobs.put(jobs)
+        pending = set(futures)
         try:
-            self._watch(futures, progress)
+            while pending:
+                when = FIRST_COMPLETED if progress else ALL_COMPLETED
+                _, pending = wait(pending, return_when=when)
+                if progress:
+                    progress(len(futures) - len(pending))
         except BaseException:  # Ctrl-C, say: what no slot has begun is not judged
             for future in futures:
                 future.cancel()
             raise
         return [future.result() for future in futures]
-
-    @staticmethod
-    def _watch(futures: list[Future[Verdict]], progress: Callable[[int], None] | None) -> None:
-        pending = set(futures)
-        while pending:
-            _, pending = wait(pending, return_when=FIRST_COMPLETED if progress else "ALL_COMPLETED")
-            if progress:
-                progress(len(futures) - len(pending))
 
     def _serve(self, number: int) -> None:
         slot: Slot | None = None
@@ -169,19 +213,15 @@ class Sandbox:
         reason = ""
         for _ in range(self.settings.machine.retries + 1):
             try:
-                if slot is None:
-                    slot = Slot(self.settings, self._level)
+                slot = slot or Slot(self.settings, self._level)
                 (raw,) = slot.judge([message])
+                return slot, self._verdict(raw)
             except SlotFault as fault:
                 reason = str(fault)
                 if slot is not None:
                     slot.close()
                 slot = None
-                continue
-            return slot, self._verdict(raw)
-        return None, Verdict(
-            outcome=Outcome.SANDBOX_ERROR, isolation=self._level, detail=reason[:500]
-        )
+        return None, self._verdict({"outcome": Outcome.SANDBOX_ERROR, "detail": reason[:500]})
 
     def _verdict(self, raw: dict[str, object]) -> Verdict:
         return Verdict.model_validate({**raw, "isolation": self._level})

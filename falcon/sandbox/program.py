@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from falcon.errors import UserError
+from falcon.sandbox.wire import codec
 from falcon.sandbox.wire.messages import RETURNS
 from falcon.suite import CallSuite, CodeSuite, Suite
 
@@ -24,9 +26,8 @@ class Program:
 
     def __post_init__(self) -> None:
         if not isinstance(self.code, str):
-            raise ValueError(
-                f"the program is {type(self.code).__name__}, not text: decode it first"
-            )
+            kind = type(self.code).__name__
+            raise ValueError(f"the program is {kind}, not text: decode it first")
 
     @property
     def message(self) -> str:
@@ -42,9 +43,6 @@ class Program:
 
 def suite_message(suite: Suite) -> dict[str, object]:
     """The suite as the worker reads it. Raises UserError for values that are not plain data."""
-    from falcon.errors import UserError
-    from falcon.sandbox.wire import codec
-
     fields: dict[str, object] = suite.model_dump(exclude={"calls", "runs"})
     if isinstance(suite, CodeSuite):
         return fields

@@ -23,19 +23,11 @@ def verdict_json(verdict: Verdict, suite: Suite) -> dict[str, Any]:
         "passed": verdict.n_pass,
         "failed": verdict.n_fail,
         "tests": [
-            {
-                "test": name,
-                "outcome": case.outcome.value,
-                "error": case.error.model_dump() if case.error else None,
-            }
-            | ({} if case.lines is None else {"lines": list(case.lines)})
+            {"test": name}
+            | case.model_dump(mode="json", exclude={"lines"} if case.lines is None else None)
             for name, case in zip(named, verdict.cases, strict=True)
         ],
-        "cpu_s": verdict.cpu_s,
-        "wall_s": verdict.wall_s,
-        "isolation": verdict.isolation,
-        "integrity": verdict.integrity,
-        "detail": verdict.detail,
+        **verdict.model_dump(mode="json", exclude={"outcome", "error", "cases"}),
     }
 
 

@@ -21,8 +21,8 @@ from falcon.sandbox.wire import frames, launch
 from falcon.sandbox.wire.launch import WorkerConfig
 
 _START_SECONDS = _SEND_SECONDS = 60.0
+# Third-party packages that programs may import where they are installed.
 PACKAGES = ("numpy", "sortedcontainers")
-"""Third-party packages that programs may import where they are installed."""
 
 
 def packages() -> list[str]:
@@ -82,14 +82,12 @@ class Slot:
 
     def judge(self, messages: Sequence[bytes]) -> list[dict[str, Any]]:
         """Send programs and wait for their verdicts, in order. Raises SlotFault."""
-        body = b"[" + b",".join(messages) + b"]"
         try:
             self._sock.settimeout(_SEND_SECONDS)
-            self._sock.sendall(frames.pack(body))
+            self._sock.sendall(frames.pack(b"[" + b",".join(messages) + b"]"))
         except OSError as fault:
             raise SlotFault(f"the worker is gone: {fault}") from None
-        verdicts = json.loads(self._receive(self._patience * len(messages)))
-        return list(verdicts)
+        return list(json.loads(self._receive(self._patience * len(messages))))
 
     def _receive(self, patience: float) -> bytes:
         self._sock.settimeout(patience)

@@ -15,11 +15,11 @@ from typing import Any, TypeGuard
 from pydantic import TypeAdapter, ValidationError
 
 from falcon.errors import UserError
+from falcon.sandbox.wire.records import free_names
 from falcon.suite import CallSuite, CodeSuite, StdinSuite, Suite
 
+# Entry point of a ``check`` whose file does not say what it is given.
 CANDIDATE = "candidate"
-"""Entry point of a ``check`` whose file does not say what it is given."""
-
 _ANY: TypeAdapter[Suite] = TypeAdapter(Suite)
 _FORMS = (
     "Write assert statements or check(candidate) into a .py file, or a list of "
@@ -64,8 +64,6 @@ def labels(suite: Suite, count: int) -> list[str]:
 
 def called(suite: CodeSuite) -> str:
     """The one name that test code takes from the program, "" when there are several or none."""
-    from falcon.sandbox.wire.suites import free_names
-
     names = free_names("\n".join((suite.setup, *suite.asserts)))
     return next(iter(names)) if len(names) == 1 else ""
 
@@ -99,9 +97,8 @@ def _from_json(path: Path, text: str) -> Suite:
     except ValidationError as fault:
         first = fault.errors()[0]
         # The list is `runs` only in our own form: a user's path begins at the row.
-        where = [
-            str(part) for part in first["loc"] if part not in ("stdin", "runs", "call", "code")
-        ]
+        ours = ("stdin", "runs", "call", "code")
+        where = [str(part) for part in first["loc"] if part not in ours]
         at = f" `{'.'.join(where)}`:" if where else ""
         raise UserError(f"{path}:{at} {first['msg']}.", hint=_FORMS) from None
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from falcon.sandbox.wire.outcome import Outcome
+from falcon.sandbox.wire.records import Outcome
 
 __all__ = ["CaseResult", "ErrorInfo", "Outcome", "Verdict"]
 

@@ -93,8 +93,7 @@ def _print_line(line: str) -> None:
 def benchmark(
     force: Force = False,
     rescore: Annotated[
-        bool,
-        typer.Option("--rescore", help="Judge the last samples again, without any model."),
+        bool, typer.Option("--rescore", help="Judge the last samples again, without any model.")
     ] = False,
 ) -> None:
     """Score the present policies against the model in service, and decide again.

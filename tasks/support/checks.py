@@ -132,8 +132,7 @@ def validate(
             )
         # Sorted, so that equal results are equal files.
         checks += sorted(
-            (_check(name, each) for each in result.results),
-            key=lambda c: (c.name, str(c.expected)),
+            (_check(name, each) for each in result.results), key=lambda c: (c.name, str(c.expected))
         )
     if docs is not None:
         context.build_data_docs(site_names=["folder"])
@@ -142,10 +141,7 @@ def validate(
 
 def _site(folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
-    where = {
-        "class_name": "TupleFilesystemStoreBackend",
-        "base_directory": str(folder.absolute()),
-    }
+    where = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.absolute())}
     index = {"class_name": "DefaultSiteIndexBuilder"}
     return {"class_name": "SiteBuilder", "store_backend": where, "site_index_builder": index}
 

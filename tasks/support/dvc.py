@@ -1,20 +1,23 @@
-"""DVC: run one stage or another DVC command in a child process.
+"""DVC: run a stage or another DVC command in a child process, and read DVC's files.
 
-DVC alone decides whether a stage is up to date.
+DVC alone decides whether a stage is up to date. ``dvc.yaml``, ``dvc.lock`` and ``data.dvc`` are
+read directly, since starting DVC takes half a second.
 """
 
+import hashlib
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import yaml
 
 from falcon.env import apply
 from falcon.errors import UserError
-from tasks.support.child_process import run_lines
-from tasks.support.dvc_files import data_version
 from tasks.support.errors import StageFailed
 
 How = Literal["ran", "up to date", "restored"]
@@ -25,6 +28,9 @@ _LINES: tuple[tuple[str, How], ...] = (
     (r"Stage '.*' is cached - skipping run", "restored"),
     (r"Stage '.*' didn't change, skipping", "up to date"),
 )
+
+KEPT_LINES = 500
+"""Last lines of a command's output that are kept for messages."""
 
 
 def _command(*words: str) -> list[str]:
@@ -43,7 +49,9 @@ def _environment(root: Path, extra: Mapping[str, str] | None = None) -> dict[str
 
 def run(root: Path, *words: str, on_line: Callable[[str], None] | None = None) -> str:
     """Run a DVC command to its end and give its output. Raises UserError when it fails."""
-    code, lines = run_lines(_command(*words), root, _environment(root), on_line or (lambda _: None))
+    code, lines = _run_lines(
+        _command(*words), root, _environment(root), on_line or (lambda _: None)
+    )
     if code:
         error = next((line for line in reversed(lines) if line.startswith("ERROR")), "")
         raise UserError(f"dvc {' '.join(words)} failed: {error.removeprefix('ERROR: ')}")
@@ -72,7 +80,7 @@ def repro(
             on_line(line)
 
     words = _command("repro", "--single-item", *(["--force"] if force else []), stage)
-    code, lines = run_lines(words, root, _environment(root, env), watch)
+    code, lines = _run_lines(words, root, _environment(root, env), watch)
     if code:
         raise StageFailed(stage, _exit_code(lines, code), _message(lines))
     return how
@@ -113,3 +121,98 @@ def ensure_data(root: Path, on_line: Callable[[str], None] | None = None) -> str
             hint="Keep the change with `dvc add data`, or undo it with `dvc checkout data.dvc`.",
         )
     return version
+
+
+def dependencies(root: Path, stage: str) -> list[str]:
+    """Paths a stage of ``dvc.yaml`` reads, relative to ``root``."""
+    tree = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
+    return [str(path) for path in tree["stages"][stage].get("deps", [])]
+
+
+def lock(root: Path) -> dict[str, Any]:
+    """The stages of ``dvc.lock``; empty before the first run."""
+    file = root / "dvc.lock"
+    if not file.is_file():
+        return {}
+    tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return dict(tree.get("stages") or {})
+
+
+def entry_hash(entry: Any) -> str:
+    """sha256 of a stage's entry of ``dvc.lock``: everything it read and made."""
+    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
+
+
+def out_hash(root: Path, stage: str, path: str) -> str:
+    """Hash that ``dvc.lock`` has for an output of a stage; "" where it has none."""
+    outs = (lock(root).get(stage) or {}).get("outs") or []
+    return next((str(out["md5"]) for out in outs if out["path"] == path), "")
+
+
+def data_version(root: Path) -> str:
+    """The data version: md5 of ``data.dvc``. Raises UserError when there is none."""
+    file = root / "data.dvc"
+    try:
+        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return str(tree["outs"][0]["md5"])
+    except FileNotFoundError:
+        raise UserError(
+            f"{file} is not there.", hint="Put data in data/ and run `dvc add data`."
+        ) from None
+    except (KeyError, IndexError, TypeError, yaml.YAMLError):
+        raise UserError(f"{file}: no md5 in it.", hint="Run `dvc add data`.") from None
+
+
+def _run_lines(
+    words: list[str], folder: Path, env: dict[str, str], on_line: Callable[[str], None]
+) -> tuple[int, list[str]]:
+    """Run a command and call ``on_line`` with each line; give its exit code and last lines."""
+    child = subprocess.Popen(
+        words,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        bufsize=1,
+    )
+    assert child.stdout is not None
+    lines: list[str] = []
+    try:
+        for raw in child.stdout:
+            # A progress bar redraws itself after "\r"; only its last state is a line.
+            lines.append(raw.rstrip("\n").rsplit("\r", 1)[-1])
+            del lines[:-KEPT_LINES]
+            on_line(lines[-1])
+        return child.wait(), lines
+    except BaseException:  # also an interrupt or a cancelled flow: no child may stay behind
+        _end(child)
+        raise
+    finally:
+        child.stdout.close()
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Terminate the child and its descendants, and kill those that do not end in time."""
+    import psutil
+
+    if child.poll() is not None:
+        return
+    # List the descendants first: once the child is gone they belong to init and are not found.
+    family = psutil.Process(child.pid).children(recursive=True)
+    for member in (*family, child):
+        try:
+            member.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    # The stage needs some seconds to mark its run as KILLED and to end processes of its own.
+    _, alive = psutil.wait_procs(family, timeout=20)
+    for member in alive:
+        member.kill()
+    try:
+        child.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()

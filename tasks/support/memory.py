@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from tasks.support.workspace import Workspace
 
 if TYPE_CHECKING:
     from falcon.memory import LongTermMemory
-    from falcon.memory.encoder import Encoder
+    from falcon.memory.encoder import Encoder, Vectors
 
 
 def open_memory(
@@ -42,3 +44,27 @@ def open_memory(
 def has_memory(folder: Path) -> bool:
     """Whether a folder holds a memory (and not only its README)."""
     return any(folder.glob("*.jsonl"))
+
+
+class TimedEncoder:
+    """``encoder`` with ``seconds``: time spent in it, loading its weights included."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.name = encoder.name
+        self.seconds = 0.0
+
+    @property
+    def dim(self) -> int:
+        """Components of a vector."""
+        since = time.perf_counter()
+        dim = self._encoder.dim
+        self.seconds += time.perf_counter() - since
+        return dim
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts: float32 [len(texts), dim], every row of length 1."""
+        since = time.perf_counter()
+        vectors = self._encoder.encode(texts)
+        self.seconds += time.perf_counter() - since
+        return vectors

@@ -13,10 +13,9 @@ from typing import Any
 from falcon.config import PolicySettings, Settings
 from falcon.errors import UserError
 from falcon.files import replaced_folder
-from tasks.support.decision import read_gate
 from tasks.support.files import path_md5, write_json
 from tasks.support.mlflow_store import import_mlflow
-from tasks.support.provenance import provenance, read_marker
+from tasks.support.provenance import provenance, read_gate, read_marker
 from tasks.support.scores import read_scores
 from tasks.support.tracking import Tracker
 from tasks.support.workspace import Workspace

@@ -2,7 +2,7 @@
 
 Each call is one JSON line in ``state/spool``. A call that the tracker *rejects* (a bad name, a
 deleted run) is moved to ``refused.jsonl`` with a warning; a call that does not reach the tracker
-is kept and tried again. What the calls mean is known to ``tracking.py``.
+is kept and tried again. A run begun meanwhile gets an id of ours. ``tracking.py`` makes the calls.
 """
 
 import fcntl
@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tasks.support.errors import CallRejected
+from tasks.support.files import write_text
 
 Call = dict[str, Any]
+LOCAL = "local-"
+"""How an id of ours begins."""
 
 
 class OfflineQueue:
@@ -161,3 +164,35 @@ def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+class RunIds:
+    """Maps ids of ours to the tracker's, in one small file each, so processes never collide."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @staticmethod
+    def provisional() -> str:
+        """A new id of our own."""
+        return f"{LOCAL}{uuid.uuid4().hex}"
+
+    def learn(self, ours: str, real: str) -> None:
+        """Remember the real id of a run."""
+        write_text(self._folder / ours, real)
+
+    def known(self, run: str) -> str:
+        """The tracker's id, or ours while the tracker has given none."""
+        try:
+            return self.real(run)
+        except KeyError:
+            return run
+
+    def real(self, run: str) -> str:
+        """The tracker's id. Raises KeyError for a run that the tracker has not created yet."""
+        if not run.startswith(LOCAL):
+            return run
+        try:
+            return (self._folder / run).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise KeyError(run) from None

@@ -1,4 +1,4 @@
-"""Provenance: what a run was made of, and which run made the results that lie in ``outputs/`` now.
+"""Provenance: what a run was made of, which run made the present results, and what the gate judged.
 
 ``state/runs/STAGE.json`` maps a fingerprint of a stage's results to the run that made them. So the
 run is found again when DVC restores older results from its cache.
@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from falcon.config import Settings
-from tasks.support.dvc_files import data_version
-from tasks.support.files import write_text
+from falcon.errors import UserError
+from tasks.support.dvc import data_version, entry_hash, lock, out_hash
+from tasks.support.files import path_md5, read_json, write_text
 from tasks.support.workspace import Workspace
 
 CODE = ("falcon", "tasks", "flows", "dvc.yaml", "params.yaml", "data.dvc")
@@ -98,3 +99,29 @@ def write_marker(
     # The newest stands last. Sorted keys would lose that order, so this is not `write_json`.
     newest = dict(list(runs.items())[-KEPT:])
     write_text(file, json.dumps(newest, indent=2) + "\n")
+
+
+def read_gate(space: Workspace) -> dict[str, Any]:
+    """``gate.json``. Raises UserError when the gate stage has not run."""
+    hint = "Run `falcon run` or `dvc repro gate`."
+    return dict(read_json(space.output("gate") / "gate.json", hint=hint))
+
+
+def require_unchanged(space: Workspace, decision: dict[str, Any]) -> None:
+    """Raise UserError unless the decision is about exactly the present results.
+
+    Compares the gate file with ``dvc.lock``, every stage's entry, and the policy's files.
+    """
+    hint = "Run `falcon run` again."
+    entries = lock(space.root)
+    file = space.output("gate") / "gate.json"
+    if out_hash(space.root, "gate", "outputs/gate/gate.json") != path_md5(file):
+        raise UserError(f"{file} is not the one that DVC saw the gate stage make.", hint=hint)
+    for name, judged in decision["stages"].items():
+        if name not in entries or entry_hash(entries[name]) != judged:
+            raise UserError(
+                f"the gate judged another result of `{name}` than the present one.", hint=hint
+            )
+    policy = space.output("train") / "policy"
+    if not policy.is_dir() or path_md5(policy) != decision["policy"]:
+        raise UserError(f"{policy} is not the policy that the gate judged.", hint=hint)

@@ -16,15 +16,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from falcon.config import Settings
 from falcon.errors import UserError
-from tasks.support.decision import read_gate, require_unchanged
 from tasks.support.errors import PromotionRefused, RegistryUnavailable
 from tasks.support.files import path_md5, write_json
-from tasks.support.model_version import (
-    ModelVersion,
-    download_adapter,
-    log_policy,
-    version_tags,
-)
+from tasks.support.model_version import ModelVersion, download_adapter, log_policy, version_tags
+from tasks.support.provenance import read_gate, require_unchanged
 from tasks.support.tracking import Tracker
 from tasks.support.workspace import Workspace
 

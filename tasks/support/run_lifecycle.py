@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from falcon.config import Settings
-from tasks.support.dvc_files import data_version
+from tasks.support.dvc import data_version
 from tasks.support.errors import Killed
 from tasks.support.files import write_json
 from tasks.support.provenance import provenance

@@ -18,7 +18,7 @@ from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.monitor import ConsoleMonitor
 from tasks.support.checks import CheckReport
-from tasks.support.dvc_files import dependencies
+from tasks.support.dvc import dependencies
 from tasks.support.files import read_json, write_json
 from tasks.support.processes import rank
 from tasks.support.provenance import write_marker

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +20,16 @@ from rich.console import Console
 
 from falcon.config import Settings
 from tasks.support.errors import CallRejected
-from tasks.support.mlflow_calls import CALLS
 from tasks.support.mlflow_store import SQLITE, import_mlflow, prepare_database, tracking_uri
-from tasks.support.offline_queue import Call, OfflineQueue
-from tasks.support.run_ids import LOCAL, RunIds
+from tasks.support.offline_queue import LOCAL, Call, OfflineQueue, RunIds
 from tasks.support.workspace import Workspace
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 _console = Console(stderr=True)
 _REJECTIONS = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"})
+_BATCH = 90
+"""Entries of one request; MLflow takes at most 100 parameters or tags."""
 
 
 class Tracker:
@@ -100,7 +100,7 @@ class Tracker:
             if call["op"] == "create":
                 self._create(call)
             else:
-                CALLS[call["op"]](self.client, self.run_ids.real(call["run"]), call)
+                _CALLS[call["op"]](self.client, self.run_ids.real(call["run"]), call)
         except MlflowException as fault:
             if fault.error_code in _REJECTIONS:
                 raise CallRejected(fault.message) from fault
@@ -200,3 +200,50 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         flat.update(flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
     return flat
+
+
+def _reopen(client: Any, run: str, call: Call) -> None:
+    client.update_run(run, status="RUNNING")
+
+
+def _batch(client: Any, run: str, call: Call) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    at, step = call["time"], call["step"]
+    metrics = [Metric(key, value, at, step) for key, value in call["metrics"].items()]
+    params = [Param(key, value) for key, value in call["params"].items()]
+    tags = [RunTag(key, value) for key, value in call["tags"].items()]
+    for start in range(0, max(len(metrics), len(params), len(tags)), _BATCH):
+        part = slice(start, start + _BATCH)
+        client.log_batch(run, metrics=metrics[part], params=params[part], tags=tags[part])
+
+
+def _artifact(client: Any, run: str, call: Call) -> None:
+    path = Path(call["path"])
+    if not path.exists():
+        raise CallRejected(f"{path} is gone")
+    if path.is_dir():
+        client.log_artifacts(run, str(path), call["to"])
+    else:
+        client.log_artifact(run, str(path), call["to"] or None)
+
+
+def _dataset(client: Any, run: str, call: Call) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    data = Dataset(call["name"], call["digest"], source_type="dvc", source=call["source"])
+    client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", call["context"])])])
+
+
+def _end(client: Any, run: str, call: Call) -> None:
+    client.set_terminated(run, call["status"], call["time"])
+
+
+_CALLS: dict[str, Callable[[Any, str, Call], None]] = {
+    "reopen": _reopen,
+    "batch": _batch,
+    "artifact": _artifact,
+    "dataset": _dataset,
+    "end": _end,
+}
+"""How each ``op`` of a call but ``create`` is made; ``run`` is the tracker's own id."""

@@ -15,8 +15,7 @@ from falcon import doctor, env
 from falcon.cli import main as cli
 from falcon.errors import UserError
 from tasks.support import prefect_server
-from tasks.support.pipeline_result import PipelineResult, StageOutcome
-from tasks.support.run_report import shares
+from tasks.support.run_report import PipelineResult, StageOutcome, shares
 from tasks.support.workspace import Workspace
 
 

@@ -16,10 +16,10 @@ from safetensors.numpy import save_file
 from falcon.config import GateSettings
 from falcon.errors import UserError
 from tasks import gate
-from tasks.support import dvc_files
-from tasks.support.decision import read_gate
+from tasks.support import dvc
 from tasks.support.errors import PromotionRefused
 from tasks.support.files import path_md5, write_json
+from tasks.support.provenance import read_gate
 from tasks.support.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from tasks.support.scores import read_scores
 from tasks.support.tracking import Tracker
@@ -114,7 +114,7 @@ def test_promotion_from_first_model_to_rollback(space: Workspace) -> None:
     assert set(listed["tags"]) <= set(champion.tags)
     assert set(listed["aliases"]) == {CHAMPION, CHALLENGER, PREVIOUS}
     assert listed["model"] == registry.name
-    assert champion.tags["dvc.data.md5"] == dvc_files.data_version(space.root)
+    assert champion.tags["dvc.data.md5"] == dvc.data_version(space.root)
 
     # A second model that was compared with the untrained one may not replace it ...
     lay_out(space, 2, scores())
@@ -208,7 +208,7 @@ def test_the_paired_test_and_the_tolerances(
 def test_a_result_edited_by_hand_is_noticed(tmp_path: Path) -> None:
     space = Workspace(tmp_path)
     lay_out(space, 1, scores())
-    lock = dvc_files.lock(space.root)
+    lock = dvc.lock(space.root)
     assert gate.results_of(space, "benchmark", lock).passed
     file = space.output("benchmark") / "scores.json"
     file.write_text(file.read_text() + " ")

@@ -14,7 +14,7 @@ from pipeline_workspace import enter, problem, sh, write_data
 
 from falcon.errors import UserError
 from falcon.monitor import SilentMonitor
-from tasks.support import dvc, dvc_files
+from tasks.support import dvc
 from tasks.support.errors import StageFailed
 from tasks.support.files import path_md5
 from tasks.support.params import write_settings
@@ -52,7 +52,7 @@ def test_prepare_and_seed_run_once_and_again_only_when_something_changed(
     assert seeded["experiences"] >= 5
     assert (space.state / "data_docs" / "prepare" / "index.html").is_file()
     # DVC's hashes are what path_md5 computes, for files and for folders.
-    locked = dvc_files.lock(space.root)
+    locked = dvc.lock(space.root)
     for stage in ("prepare", "seed"):
         for out in locked[stage]["outs"]:
             assert path_md5(space.root / out["path"]) == out["md5"]

@@ -12,10 +12,10 @@ from limits import small
 from falcon.sandbox import Program, Sandbox
 from falcon.sandbox.program import suite_message
 from falcon.sandbox.slot import worker_config
-from falcon.sandbox.wire.suites import JudgeRequest
+from falcon.sandbox.wire.records import JudgeRequest
 from falcon.sandbox.worker import code as code_suite
+from falcon.sandbox.worker.calls import SuiteCache
 from falcon.sandbox.worker.loop import Worker
-from falcon.sandbox.worker.suite_cache import SuiteCache
 from falcon.suite import CodeSuite
 
 LOOP = """
@@ -85,7 +85,7 @@ def worker() -> Iterator[Worker]:
     with Sandbox(small(workers=1)) as sandbox:
         level = sandbox.isolation
     running = Worker(worker_config(small(), level))
-    running.warm()
+    running.handles.start("slim", "compiler")
     yield running
     running.handles.reset()
 

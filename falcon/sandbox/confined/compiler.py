@@ -7,19 +7,66 @@ process, which the worker restarts.
 
 from __future__ import annotations
 
+import ast
 import json
 import marshal
 import os
 import re
 import types
 import warnings
+from collections.abc import Iterator
 
 from ..wire import frames
 from ..wire.messages import RETURNS, SOURCE_NAME
 from ..wire.messages import CompilerAnswer as Answer
-from .function_body import in_function
 
 _UNFIT = re.compile("[\0\ud800-\udfff]")
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_FORM = "def code():\n    pass\ncode()"  # the name that checker gives it: a program may see it
+
+
+def _top_level(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes that are in no function or class."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending += [n for n in ast.iter_child_nodes(node) if not isinstance(n, _SCOPES)]
+
+
+def _importing_lines(source: str) -> int:
+    """How many lines at the beginning are imports; 0 where all lines are."""
+    for number, line in enumerate(source.splitlines()):
+        if not line.startswith(("from ", "import ")):
+            return number
+    return 0
+
+
+def _in_function(source: str) -> ast.Module | None:
+    """The program as a function and its call; None unless it parses and returns at its top level.
+
+    So the checker of APPS runs programs: the import lines at the beginning stay outside, all else
+    goes into a function. We change the syntax tree and not the text, so that line numbers and
+    strings of several lines stay as they are. Raises what the parser raises for a source too deep.
+    """
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return None
+    if not any(isinstance(node, ast.Return) for node in _top_level(tree)):
+        return None
+    imports = _importing_lines(source)
+    outside = [node for node in tree.body if node.lineno <= imports]
+    body = tree.body[len(outside) :]
+    if not body:
+        return None
+    form = ast.parse(_FORM)
+    for node in ast.walk(form):
+        ast.copy_location(node, body[0])
+    function = form.body[0]
+    assert isinstance(function, ast.FunctionDef)
+    function.body = body
+    return ast.Module([*outside, *form.body], tree.type_ignores)
 
 
 def _imports_numpy(code: types.CodeType) -> bool:
@@ -36,7 +83,7 @@ def _code(source: str, *, returns: bool) -> types.CodeType:
     try:
         return compile(source, SOURCE_NAME, "exec", dont_inherit=True)
     except SyntaxError:
-        tree = in_function(source) if returns else None
+        tree = _in_function(source) if returns else None
         if tree is None:
             raise
     return compile(tree, SOURCE_NAME, "exec", dont_inherit=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import socket
@@ -16,32 +17,20 @@ def start(role: str, text: str, channel: str) -> None:
     config, fd = launch.Confinement(**json.loads(text)), int(channel)
     launch.die_with_parent(config.parent)
     sys.setrecursionlimit(5000 if role == "oracle" else 1000)
-    # Each role imports its own part only: more modules would spread a zygote's objects over more
-    # pages, and a child copies each page that it touches.
     try:
+        # Each role imports its own part only: more modules would spread a zygote's objects over
+        # more pages, and a child copies each page that it touches.
+        part = importlib.import_module(f".{role}", __package__)
         if role == "zygote":
-            from . import zygote
-
-            zygote.run(socket.socket(fileno=fd), config)
-        elif role == "compiler":
-            from . import compiler
-
-            _confine(config, fd)
-            compiler.serve(fd)
+            part.run(socket.socket(fileno=fd), config)
         else:
-            from . import oracle
-
-            _confine(config, fd)
-            oracle.serve(fd)
+            used = confine.separate(config, processes=False)
+            launch.die_with_parent(config.parent)  # once more: a change of user has cleared it
+            confine.confine(config, used, stack=False)
+            confine.clean_interpreter(config.packages)
+            os.write(fd, b"ready")
+            part.serve(fd)
     except OSError as fault:
         os.write(fd, b"fault " + str(fault).encode())
         os._exit(3)
     os._exit(0)
-
-
-def _confine(config: launch.Confinement, channel: int) -> None:
-    used = confine.separate(config, processes=False)
-    launch.die_with_parent(config.parent)  # once more: a change of user has cleared it
-    confine.confine(config, used, stack=False)
-    confine.clean_interpreter(config.packages)
-    os.write(channel, b"ready")

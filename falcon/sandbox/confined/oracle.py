@@ -7,7 +7,9 @@ all the same, since a test may compute with whatever a program returned.
 
 from __future__ import annotations
 
+import ast
 import builtins
+import contextlib
 import functools
 import json
 import marshal
@@ -18,11 +20,10 @@ from typing import Any
 
 from ..wire import codec, frames
 from ..wire.messages import WITH_ARGUMENTS, OracleMessage, Reply, request
-from ..wire.outcome import Ending, ErrorReport, Outcome
-from ..wire.suites import CodeTests, free_names
-from .instrument import FAIL, RECORD, instrument
+from ..wire.records import CodeTests, Ending, ErrorReport, Outcome, free_names
 
 MAX_TESTS = 20_000
+_RECORD, _FAIL = "__test_record__", "__test_fail__"
 
 
 class _Failed(Exception):
@@ -66,12 +67,53 @@ def _write_back(old: Any, new: Any) -> None:
         old.update(new)
 
 
+def _guarded(body: list[ast.stmt]) -> ast.Try:
+    caught = ast.Name("__test_fault__", ast.Load())
+    failed = ast.Expr(ast.Call(ast.Name(_FAIL, ast.Load()), [caught], []))
+    handler = ast.ExceptHandler(ast.Name("BaseException", ast.Load()), "__test_fault__", [failed])
+    return ast.Try(body, [handler], [], [])
+
+
+def _recorded(value: ast.expr) -> ast.stmt:
+    return ast.Expr(ast.Call(ast.Name(_RECORD, ast.Load()), [value], []))
+
+
+class _Rewriter(ast.NodeTransformer):
+    def __init__(self) -> None:
+        self.count = 0
+
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
+        self.count += 1
+        return _guarded([_recorded(node.test)])
+
+    def visit_Try(self, node: ast.Try) -> ast.stmt:
+        # One test as a whole where it has handlers: they may be what is being tested.
+        if not node.handlers:
+            self.generic_visit(node)
+            return node
+        self.count += 1
+        return _guarded([node, _recorded(ast.Constant(True))])
+
+
+def _instrumented(source: str) -> ast.Module:
+    """Test code whose asserts are each recorded, as often as they run, and the next one still runs.
+
+    Code without any assert is one test: that it does not raise.
+    """
+    tree = ast.parse(source)
+    rewriter = _Rewriter()
+    rewriter.visit(tree)
+    if rewriter.count == 0:
+        tree.body = [_guarded([*tree.body, _recorded(ast.Constant(True))])]
+    return ast.fix_missing_locations(tree)
+
+
 @functools.lru_cache(maxsize=512)
 def _compiled(tests: CodeTests) -> tuple[frozenset[str], CodeType, tuple[CodeType, ...]]:
     """Names to stub, and the code of a suite: the programs of a group share it."""
     sources = (tests.check,) if tests.check else tests.asserts
     stubs = free_names("\n".join([tests.setup, *sources])) | ({tests.entry_point} - {""})
-    codes = tuple(compile(instrument(source), "<test>", "exec") for source in sources)
+    codes = tuple(compile(_instrumented(source), "<test>", "exec") for source in sources)
     return frozenset(stubs), compile(tests.setup, "<setup>", "exec"), codes
 
 
@@ -85,13 +127,12 @@ class Oracle:
         self._otherwise = False
         self._endings: list[Ending] = []
 
-    def serve(self) -> None:
-        """Judge suites. Raises Closed at the end of the stream."""
-        while True:
-            tests, foreseen = self._inbox.read(), self._inbox.read()
-            entry_point, asserts, *rest = json.loads(tests)
-            pairs = marshal.loads(foreseen) if foreseen else ()  # noqa: S302  the worker's
-            self._judge(CodeTests(entry_point, tuple(asserts), *rest), pairs)
+    def judge_next(self) -> None:
+        """Judge the next suite. Raises Closed at the end of the stream."""
+        tests, foreseen = self._inbox.read(), self._inbox.read()
+        entry_point, asserts, *rest = json.loads(tests)
+        pairs = marshal.loads(foreseen) if foreseen else ()  # noqa: S302  the worker's
+        self._judge(CodeTests(entry_point, tuple(asserts), *rest), pairs)
 
     def _judge(self, tests: CodeTests, foreseen: Sequence[tuple[bytes, bytes]]) -> None:
         """Run all tests of one suite in a fresh namespace, then send END.
@@ -102,7 +143,7 @@ class Oracle:
         self._count, self._otherwise, self._endings = 0, False, []
         self._foreseen = iter(foreseen) if foreseen else None
         random.seed(0)
-        space: dict[str, Any] = {"__name__": "tests", RECORD: self._record, FAIL: self._fail}
+        space: dict[str, Any] = {"__name__": "tests", _RECORD: self._record, _FAIL: self._fail}
         try:
             stubs, setup, codes = _compiled(tests)
             for name in stubs:
@@ -127,8 +168,6 @@ class Oracle:
                 space["check"](self._stub(tests.entry_point))
         except _Stop:
             return
-        except frames.Closed:
-            raise
         except BaseException as fault:  # noqa: BLE001  recorded as the failing test it is
             self._fail(fault)
 
@@ -189,8 +228,7 @@ class Oracle:
         ending = getattr(fault, "ending", None)
         if ending is None:
             # The comparison itself failed on what the program returned.
-            note = f"in the test: {fault}"[:300]
-            error = ErrorReport(type(fault).__name__, message=note)
+            error = ErrorReport(type(fault).__name__, message=f"in the test: {fault}"[:300])
             ending = Ending(Outcome.WRONG_ANSWER, error)
         self._add(ending)
 
@@ -206,7 +244,7 @@ class Oracle:
 
 def serve(channel: int) -> None:
     """Judge suites until the worker closes the channel."""
-    try:
-        Oracle(channel).serve()
-    except frames.Closed:
-        return
+    oracle = Oracle(channel)
+    with contextlib.suppress(frames.Closed):
+        while True:
+            oracle.judge_next()

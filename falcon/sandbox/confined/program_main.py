@@ -54,9 +54,8 @@ def _report(fault: BaseException) -> bytes:
         message = str(fault)[:400]
     except BaseException:  # noqa: BLE001  a program's own __str__ may do anything
         message = ""
-    return _dumps({"type": type(fault).__name__[:80], "line": line, "message": message}).encode(
-        "ascii", "replace"
-    )
+    text = _dumps({"type": type(fault).__name__[:80], "line": line, "message": message})
+    return text.encode("ascii", "replace")
 
 
 class Tracer:
@@ -138,17 +137,6 @@ def _call(space: dict[str, Any], request: bytes) -> None:
         _answer(_VALUE, nonce, body)
 
 
-def _serve_calls(space: dict[str, Any], inbox: frames.Inbox) -> None:
-    while True:
-        try:
-            request = inbox.read()
-        except frames.Closed:
-            return
-        if not request:
-            return
-        _call(space, request)
-
-
 def _finish_program() -> None:
     """What the interpreter does at its end: other threads, exit functions, output."""
     threading._shutdown()  # type: ignore[attr-defined]
@@ -210,6 +198,7 @@ def main(channel: int, stdin: int, stdout: int) -> None:
         if whole:
             _run_whole(_unpack(code), space, nonce)
         elif _load(code, space, nonce, _LOADED, _ERROR):
-            _serve_calls(space, inbox)
+            while request := inbox.read():
+                _call(space, request)
     finally:
-        _exit(0)  # whatever was raised: the worker has its answer, or the lack of one
+        _exit(0)  # whatever was raised: the worker has its answer, or the lack of one, or has gone

@@ -9,13 +9,12 @@ from typing import Any
 from . import codec
 
 SOURCE_NAME = "<program>"
+# Before a source: it may return at its top level. No source that compiles begins so.
 RETURNS = "\udc00"
-"""Before a source: it may return at its top level. No source that compiles begins so."""
-NONCE = 8
-"""Bytes of a nonce, which a child must repeat in its answer."""
+NONCE = 8  # bytes, which a child must repeat in its answer
+# What a request wants of the result: the value; with it the arguments where the call changed
+# them; a bool as it is and else whether there is a value; or just whether there is one.
 VALUE_ONLY, WITH_ARGUMENTS, TRUTH, PRESENCE = range(4)
-"""What a request wants of the result: the value; with it the arguments where the call changed
-them; a bool as it is and else whether there is a value; or just whether there is one."""
 
 
 class CompilerAnswer:

@@ -8,24 +8,58 @@ timeouts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..wire import codec
 from ..wire.messages import PRESENCE, TRUTH, VALUE_ONLY, request
-from ..wire.outcome import Ending, Outcome
-from ..wire.suites import CallTests
+from ..wire.records import CallTests, Ending, Outcome
 from .child_handle import violation
 from .compare import apps, evalplus
 from .compare.value import same_value
 from .compiled import compile_source
 from .handles import Fault
+from .limits import Limits
 from .runner import Execution, Runner
-from .stopwatch import Limits
-from .suite_cache import SuiteCache
 
 _REFERENCE_LIMITS = 4
+_Value = TypeVar("_Value")
+
+
+class Store(Generic[_Value]):
+    """Values by key up to a total size; the oldest go first."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.size = most, 0
+        self._kept: dict[Hashable, tuple[_Value, int]] = {}
+
+    def get(self, key: Hashable) -> _Value | None:
+        """What is kept under ``key``."""
+        return self._kept.get(key, (None, 0))[0]
+
+    def put(self, key: Hashable, value: _Value, size: int) -> None:
+        """Keep ``value`` of ``size`` in place of what there was."""
+        self._drop(key)
+        self._kept[key] = value, size
+        self.size += size
+        while self.size > self.most:
+            self._drop(next(iter(self._kept)))  # dicts keep the order of insertion
+
+    def _drop(self, key: Hashable) -> None:
+        self.size -= self._kept.pop(key, (None, 0))[1]
+
+
+class SuiteCache:
+    """What a slot remembers of suites for the other programs of a group; no verdict depends on it.
+
+    ``expected``: what references returned, for 256 suites. ``calls``: requests that test code
+    made, 16 MiB of them, and how often in a row a program got other ones.
+    """
+
+    def __init__(self) -> None:
+        self.expected: Store[list[object]] = Store(256)
+        self.calls: Store[tuple[list[bytes], int]] = Store(1 << 24)
 
 
 class Question(NamedTuple):
@@ -65,8 +99,7 @@ def _expected(runner: Runner, tests: CallTests, cache: SuiteCache, want: int) ->
     requests = _requests(tests, want)
     text = "\0".join((tests.reference, *map(repr, requests)))
     key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    kept = cache.expected.get(key)
-    if kept is not None:
+    if (kept := cache.expected.get(key)) is not None:
         return kept
     reference = compile_source(runner.handles, tests.reference)
     if isinstance(reference, Ending):
@@ -107,10 +140,9 @@ def ask(runner: Runner, questions: Sequence[Question]) -> list[Ending]:
     endings: list[Ending] = []
     while len(endings) < len(questions):
         left = questions[len(endings) :]
-        with runner.execution(patient=True) as execution:
+        with Execution(runner, patient=True) as execution:
             execution.ask_all(question.request for question in left)
-            broken = execution.load()
-            if broken:
+            if broken := execution.load():
                 # Loading fails alike every time: all tests that are left end so.
                 return endings + [runner.with_lines(broken, execution.loading)] * len(left)
             replace = _answers(runner, execution, left, endings)

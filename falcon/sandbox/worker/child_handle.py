@@ -12,16 +12,15 @@ import time
 
 from ..wire import codec, frames
 from ..wire.messages import NONCE, Reply, unpack_status
-from ..wire.outcome import Ending, ErrorReport, Outcome
+from ..wire.records import Ending, ErrorReport, Outcome
 from .handles import ConfinedProcess, Fault
-from .pipes import Pipes
-from .stopwatch import Limits, Stopwatch
+from .limits import Limits, Pipes, Stopwatch
 
 MAX_FRAME = 2 * codec.BYTES + 4096
 _HELLO_SECONDS = 20.0
 _KILL_SECONDS = 5.0
+# How long the answers of a patient child are left unread: nearly all are done by then.
 _QUIET_SECONDS = 0.02
-"""How long the answers of a patient child are left unread: nearly all are done by then."""
 _CREDENTIALS = struct.Struct("3i")  # process, user, group
 
 
@@ -69,18 +68,13 @@ class ChildHandle:
             for fd in given[1:]:
                 os.close(fd)
         zygote.used += 1
-        self._watch = Stopwatch(limits, spent)
+        self.watch = Stopwatch(limits, spent)
         self._quiet_until = time.monotonic() + (min(_QUIET_SECONDS, limits.cpu) if patient else 0)
-
-    @property
-    def cpu(self) -> float:
-        """CPU seconds used so far."""
-        return self._watch.cpu
 
     def begin_test(self) -> None:
         """Time counts for a new test from here."""
         if self.ended is None:
-            self._watch.begin_test()
+            self.watch.begin_test()
 
     def send(self, payload: bytes) -> None:
         """Queue one frame; it is written when an answer is waited for."""
@@ -94,7 +88,7 @@ class ChildHandle:
             self.ended = self.ended and self._killed
             return
         # Before the greeting nobody knows whom to kill; its end may come instead.
-        while self._watch.pid == 0 and self.ended is None:
+        while self.watch.pid == 0 and self.ended is None:
             self._await_greeting()
         if self.pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
@@ -102,13 +96,9 @@ class ChildHandle:
 
     def next_frame(self) -> bytes | None:
         """The next frame of the child, or None once it has ended (see ``ended``)."""
-        while True:
-            frame = self._take_frame()
-            if frame is not None:
-                return frame
-            if self.ended is not None:
-                return None
+        while (frame := self._take_frame()) is None and self.ended is None:
             self._step()
+        return frame
 
     def _take_frame(self) -> bytes | None:
         if self._killed is not None:
@@ -126,7 +116,7 @@ class ChildHandle:
         quiet = self._quiet_until - time.monotonic()
         if quiet > 0 and not self._out and self._killed is None:
             self._wait(quiet, answers=False)
-        elif self._watch.pid == 0:
+        elif self.watch.pid == 0:
             self._await_greeting()
         else:
             timeout = _KILL_SECONDS if self._killed else self._time_left()
@@ -135,7 +125,7 @@ class ChildHandle:
 
     def _time_left(self) -> float:
         try:
-            return self._watch.left()
+            return self.watch.left()
         except TimeoutError as fault:
             self.kill(Ending(Outcome.TIMEOUT, ErrorReport("Timeout", message=str(fault))))
             return _KILL_SECONDS
@@ -184,7 +174,7 @@ class ChildHandle:
         if len(self._in) >= 4 * MAX_FRAME:
             return False
         try:
-            part = (self.sock.recv(1 << 18) or None) if self._watch.pid else self._greeted()
+            part = (self.sock.recv(1 << 18) or None) if self.watch.pid else self._greeted()
         except BlockingIOError:
             return False
         except OSError:
@@ -199,16 +189,16 @@ class ChildHandle:
         """What the child wrote after its greeting, whose writer the kernel names; None at the
         end of the stream."""
         part, extra, _, _ = self.sock.recvmsg(1 << 18, socket.CMSG_SPACE(_CREDENTIALS.size))
-        pid = 0
-        for level, kind, body in extra:
-            if part and level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
-                pid = _CREDENTIALS.unpack(body[: _CREDENTIALS.size])[0]
         if not part:
             return None
+        pid = 0
+        for level, kind, body in extra:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                pid = _CREDENTIALS.unpack(body[: _CREDENTIALS.size])[0]
         hello = frames.pack(Reply.HELLO)
         if pid <= 0 or not part.startswith(hello):
             raise Fault("the child did not greet")
-        self._watch.pid = pid
+        self.watch.pid = pid
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         # After its end the number may be another process's; before, the zygote holds it.
         if self.status is None:
@@ -228,14 +218,14 @@ class ChildHandle:
         if not data:
             raise Fault("the zygote ended")
         self.status, cpu = unpack_status(data)
-        self._watch.cpu = max(self.cpu, cpu)
+        self.watch.cpu = max(self.watch.cpu, cpu)
         # What it sent before its end counts.
         while self.sock.fileno() >= 0 and self._receive():
             pass
         while self.pipes and self.pipes.stdout >= 0 and self._collect(self.pipes):
             pass
         self.ended = self._killed or _ending(self.status)
-        if self._watch.pid == 0:
+        if self.watch.pid == 0:
             raise Fault("the zygote or its child ended before the greeting")
 
     def finish(self) -> None:

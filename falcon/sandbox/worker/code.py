@@ -16,18 +16,15 @@ from functools import partial
 from typing import Any
 
 from ..wire.messages import OracleMessage, Reply
-from ..wire.outcome import Ending, ErrorReport, Outcome
-from ..wire.suites import CodeTests
+from ..wire.records import CodeTests, Ending, ErrorReport, Outcome
 from . import calls, literal
+from .calls import SuiteCache
 from .handles import Fault
 from .runner import Execution, Runner
-from .suite_cache import SuiteCache
 
 ORACLE_SECONDS = 10.0
-MOST_BYTES = 1 << 18
-"""A test whose calls have more bytes in all is not foreseen."""
-MOST_MISSES = 3
-"""Nor is one that made other calls this often in a row."""
+MOST_BYTES = 1 << 18  # a test whose calls have more bytes in all is not foreseen,
+MOST_MISSES = 3  # nor is one that made other calls this often in a row
 
 
 def judge(runner: Runner, tests: CodeTests, cache: SuiteCache) -> list[Ending]:
@@ -35,9 +32,9 @@ def judge(runner: Runner, tests: CodeTests, cache: SuiteCache) -> list[Ending]:
     asserts = literal.tests_of(tests.check, tests.asserts, tests.setup, tests.entry_point)
     if asserts is None:
         return _by_oracle(runner, tests, cache)
-    questions = [calls.Question(t.request, partial(_settled, t)) for t in asserts if t.calls]
+    questions = [calls.Question(t.request, partial(_settled, t)) for t in asserts if t.request]
     endings = iter(calls.ask(runner, questions))
-    return [next(endings) if test.calls else _settled(test, None) for test in asserts]
+    return [next(endings) if test.request else _settled(test, None) for test in asserts]
 
 
 def _settled(test: literal.Test, value: Any) -> Ending:
@@ -55,7 +52,7 @@ def _by_oracle(runner: Runner, tests: CodeTests, cache: SuiteCache) -> list[Endi
         endings = _on_replies(runner, tests, foreseen, replies) if replies else None
         if endings:
             return endings
-        runner.forget_time()
+        runner.cpu = 0.0  # what ran so far counts for nothing: its results are thrown away
         misses += replies is not None
     session = Session(runner)
     endings = _call_by_call(runner, tests, session)
@@ -72,10 +69,9 @@ def _replies(runner: Runner, requests: list[bytes]) -> list[bytes] | None:
     """What the program replies to each request in turn; None when it dies of one, so that a
     fresh child is needed for the next."""
     replies: list[bytes] = []
-    with runner.execution(patient=True) as execution:
+    with Execution(runner, patient=True) as execution:
         execution.ask_all(requests)
-        broken = execution.load()
-        if broken:
+        if broken := execution.load():
             return [_error(broken)] * len(requests)
         while len(replies) < len(requests):
             value, ending, dead = execution.answer()
@@ -99,7 +95,6 @@ def _on_replies(
 ) -> list[Ending] | None:
     """The endings, or None when the test made other calls than those."""
     server = runner.handles.server("oracle")
-    server.start_clock()
     pairs = marshal.dumps(list(zip(requests, replies, strict=True)))
     server.send(json.dumps(tests).encode(), pairs)
     try:
@@ -114,7 +109,6 @@ def _on_replies(
 
 def _call_by_call(runner: Runner, tests: CodeTests, session: Session) -> list[Ending]:
     server = runner.handles.server("oracle")
-    server.start_clock()
     server.send(json.dumps(tests).encode(), b"")
     endings: list[Ending] = []
     try:
@@ -156,7 +150,7 @@ class Session:
         """Put one call to the program; the oracle's reply frame."""
         self.requests.append(request)
         if self._final is None and self._execution is None:
-            self._execution = self._runner.execution()
+            self._execution = Execution(self._runner)
             self._final = self._execution.load()
             self._loading = self._execution.loading
         if self._final is not None:

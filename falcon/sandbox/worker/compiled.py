@@ -7,12 +7,12 @@ import re
 from typing import Any, NamedTuple
 
 from ..wire.messages import CompilerAnswer as Answer
-from ..wire.outcome import Ending, ErrorReport, Outcome
+from ..wire.records import Ending, ErrorReport, Outcome
 from .handles import Fault, Handles
 
 MAX_SOURCE = 1 << 20
 COMPILE_SECONDS = 2.0
-MOST_AHEAD = 1 << 16
+MOST_AHEAD = 1 << 16  # bytes
 _TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -51,17 +51,14 @@ def compile_source(handles: Handles, source: str, answer: bytes = b"") -> Compil
         return _read(handles, source, answer)
     for _ in range(2):
         server = handles.server("compiler")
-        server.start_clock()
         try:
             server.send(source.encode("utf-8", "surrogatepass"))
-            answer = server.receive(COMPILE_SECONDS)
+            return _read(handles, source, server.receive(COMPILE_SECONDS))
         except Fault:
             handles.drop("compiler")
         except TimeoutError:
             handles.drop("compiler")
             return Ending(Outcome.TIMEOUT, ErrorReport("CompileTimeout"))
-        else:
-            return _read(handles, source, answer)
     # A fresh compiler ended, too: then the source is to blame.
     return _syntax("it ends the compiler")
 

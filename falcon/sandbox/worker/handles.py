@@ -17,11 +17,10 @@ from ..wire.launch import Confinement, WorkerConfig
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 START_SECONDS, RETIRE_SECONDS = 30.0, 1.0
-RECYCLE_AFTER = 4000
-"""Programs that one zygote forks children for."""
-SLOWER_TRACED = 10
+RECYCLE_AFTER = 4000  # programs that one zygote forks children for
+SLOWER_TRACED = 10  # times: a traced program gets that much more time
+# Two zygotes, without and with numpy, and two servers.
 Role = Literal["slim", "numpy", "compiler", "oracle"]
-"""Two zygotes, without and with numpy, and two servers."""
 
 
 class Fault(Exception):
@@ -132,9 +131,10 @@ class Handles:
         return self._zygotes[role]
 
     def server(self, role: Literal["compiler", "oracle"]) -> Server:
-        """The server of this role. Raises Fault."""
+        """The server of this role; its clock counts from here. Raises Fault."""
         if role not in self._servers:
             self.start(role)
+        self._servers[role].start_clock()
         return self._servers[role]
 
     def start(self, *roles: Role) -> None:

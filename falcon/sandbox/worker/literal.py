@@ -45,11 +45,6 @@ class Test:
     request: bytes
     condition: CodeType
 
-    @property
-    def calls(self) -> bool:
-        """Whether it calls the program at all."""
-        return bool(self.request)
-
     def holds(self, value: Any) -> bool:
         """The condition on what the program returned. Raises what the test would raise."""
         space = {"__builtins__": {}, _VALUE: value, **_FUNCTIONS}
@@ -79,12 +74,11 @@ def _computed(node: ast.BinOp) -> Any:
     left, right = _plain(node.left), _plain(node.right)
     # Bounded, so that the tests of one problem cannot keep the worker busy.
     numbers = all(type(v) in (int, float) and abs(v) < _LARGE for v in (left, right))
+    fit = numbers
     if isinstance(node.op, ast.Pow):
         fit = numbers and type(right) is int and 0 <= right <= 64
     elif isinstance(node.op, ast.Add):
         fit = numbers or (type(left) is type(right) and type(left) in (str, list, tuple))
-    else:
-        fit = numbers
     if not fit:
         raise _Unfit
     try:
@@ -107,14 +101,11 @@ def tests_of(
             tests = [_test(node, names, ours | _bound(module)) for node in body]
         else:
             names = {entry_point: entry_point} if entry_point else {}
-            tests = [
-                _test(node, names, ours)
-                for text in asserts
-                for node in _asserts(ast.parse(text).body, text)
-            ]
+            nodes = [node for text in asserts for node in _asserts(ast.parse(text).body, text)]
+            tests = [_test(node, names, ours) for node in nodes]
     except (_Unfit, SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return None
-    fit = len(tests) <= MOST_TESTS and any(test.calls for test in tests)
+    fit = len(tests) <= MOST_TESTS and any(test.request for test in tests)
     return tuple(tests) if fit else None
 
 
@@ -187,9 +178,7 @@ def _test(node: ast.Assert, renamed: dict[str, str], ours: set[str]) -> Test:
     if len(calls) > 1:
         raise _Unfit
     code = compile(condition, "<test>", "eval")
-    if not calls:
-        return Test(b"", code)
-    return Test(_request(calls[0], renamed, ours), code)
+    return Test(_request(calls[0], renamed, ours) if calls else b"", code)
 
 
 def _request(call: ast.Call, renamed: dict[str, str], ours: set[str]) -> bytes:

@@ -12,14 +12,13 @@ from typing import Any
 
 from ..wire import frames, launch
 from ..wire.launch import WorkerConfig
-from ..wire.outcome import Ending, Outcome
-from ..wire.suites import CallTests, CodeTests, JudgeRequest, StdinTests
+from ..wire.records import CallTests, CodeTests, Ending, JudgeRequest, Outcome, StdinTests
 from . import calls, code, stdin
+from .calls import SuiteCache
 from .compiled import compile_ahead, compile_source, with_prelude
 from .handles import SLOWER_TRACED, Fault, Handles
+from .limits import Limits
 from .runner import Runner
-from .stopwatch import Limits
-from .suite_cache import SuiteCache
 
 _BY_SEVERITY = list(Outcome)
 
@@ -31,10 +30,6 @@ class Worker:
         self.config = config
         self.handles = Handles(config)
         self.cache = SuiteCache()
-
-    def warm(self) -> None:
-        """Start what nearly every program needs. Raises Fault."""
-        self.handles.start("slim", "compiler")
 
     def judge_all(self, requests: list[JudgeRequest]) -> list[dict[str, Any]]:
         """The verdicts on several programs."""
@@ -68,7 +63,9 @@ class Worker:
         if isinstance(program, Ending):
             return 0.0, [program] * _count(tests)
         program = with_prelude(self.handles, program, tests.prelude)
-        runner = Runner(self.handles, program, self._limits(request), traced=request.trace)
+        config, slower = self.config, SLOWER_TRACED if request.trace else 1
+        limits = Limits(config.cpu_each * slower, config.cpu_total * slower, config.output_bytes)
+        runner = Runner(self.handles, program, limits, traced=request.trace)
         if isinstance(tests, CallTests):
             endings = calls.judge(runner, tests, self.cache)
         elif isinstance(tests, StdinTests):
@@ -76,12 +73,6 @@ class Worker:
         else:
             endings = code.judge(runner, tests, self.cache)
         return runner.cpu, endings
-
-    def _limits(self, request: JudgeRequest) -> Limits:
-        """A traced program is many times slower and gets that much more time."""
-        slower = SLOWER_TRACED if request.trace else 1
-        config = self.config
-        return Limits(config.cpu_each * slower, config.cpu_total * slower, config.output_bytes)
 
 
 def _count(tests: CallTests | StdinTests | CodeTests) -> int:
@@ -103,7 +94,7 @@ def start(text: str, channel: str) -> None:
     inbox = frames.Inbox(fd)
     try:
         try:
-            worker.warm()
+            worker.handles.start("slim", "compiler")  # what nearly every program needs
         except Fault as fault:
             frames.write(fd, json.dumps({"fault": str(fault)}).encode())
             return

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..wire.messages import NONCE, Job, Reply, pack_job
-from ..wire.outcome import Ending, Outcome
+from ..wire.records import Ending, Outcome
 from .child_handle import ChildHandle, violation
 from .compiled import Compiled, clean_error
 from .handles import Fault, Handles
-from .stopwatch import Limits
+from .limits import Limits
 
 MAX_RESPAWNS = 64
 _ERROR_BYTES = 8192
@@ -42,19 +42,10 @@ class Runner:
         self.cpu = 0.0
         self._respawns = 0
 
-    def execution(self, *, stdin: bytes | None = None, patient: bool = False) -> Execution:
-        """A new child with the program sent to it: a whole one if it has ``stdin``, else a
-        module whose functions are called. Use it as a context manager."""
-        return Execution(self, stdin, patient)
-
     def may_respawn(self) -> bool:
         """Count a child that is replaced; False when there were too many."""
         self._respawns += 1
         return self._respawns <= MAX_RESPAWNS
-
-    def forget_time(self) -> None:
-        """What ran so far counts for nothing: its results are thrown away."""
-        self.cpu = 0.0
 
     def with_lines(self, ending: Ending, lines: set[int]) -> Ending:
         """The ending with the lines that ran for it, where a trace was asked for."""
@@ -62,10 +53,13 @@ class Runner:
 
 
 class Execution:
-    """A child with the program. ``loading``: the lines that ran while it was loaded; ``lines``:
-    those that ran for the last answer."""
+    """A child with the program: a whole one if it has ``stdin``, else a module whose functions
+    are called. ``loading``: the lines that ran while it was loaded; ``lines``: for the last answer.
+    Use it as a context manager."""
 
-    def __init__(self, runner: Runner, stdin: bytes | None, patient: bool) -> None:
+    def __init__(
+        self, runner: Runner, *, stdin: bytes | None = None, patient: bool = False
+    ) -> None:
         self._runner = runner
         program, spent = runner.program, runner.cpu
         zygote = runner.handles.zygote(numpy=program.numpy)
@@ -87,7 +81,7 @@ class Execution:
     def finish(self) -> None:
         """End the child and add its time to the program's. Raises Fault."""
         self.child.finish()
-        self._runner.cpu += self.child.cpu
+        self._runner.cpu += self.child.watch.cpu
 
     def ask_all(self, requests: Iterable[bytes]) -> None:
         """Queue requests, and that no more will come: the child exits after the last."""
@@ -143,9 +137,7 @@ class Execution:
         nonce = self._nonces.popleft()
         if frame is not None and frame[1 : 1 + NONCE] != nonce:
             return _OTHER_QUESTION
-        if frame is None or frame[:1] != kind:
-            return self._failure(frame)
-        return None
+        return None if frame is not None and frame[:1] == kind else self._failure(frame)
 
     def _next(self) -> bytes | None:
         """The next answer, None at the end; lines that ran before it go into ``lines``."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..wire.outcome import Ending, Outcome
-from ..wire.suites import StdinTests
+from ..wire.records import Ending, Outcome, StdinTests
 from .compare import apps
 from .compare.value import same_text
 from .runner import Execution, Runner
@@ -17,7 +16,7 @@ def judge(runner: Runner, tests: StdinTests) -> list[Ending]:
             endings.append(endings[-1])
             continue
         feed = stdin.encode("utf-8", "surrogateescape")
-        with runner.execution(stdin=feed, patient=True) as execution:
+        with Execution(runner, stdin=feed, patient=True) as execution:
             ending = _run(execution, expected, tests.rule)
             lines = execution.lines
         endings.append(runner.with_lines(ending, lines) if lines else ending)

@@ -18,14 +18,15 @@ _LIBRARIES = ("ssl", "crypto", "sqlite3", "ffi", "lzma", "bz2", "z", "uuid", "ex
 def separate(config: Confinement, *, processes: bool) -> tuple[int, int]:
     """Identity and namespaces; with ``processes`` a fork must follow, to be process 1.
 
-    Returns the memory in use, which cannot be read once /proc is gone.
+    Returns the bytes of address space and of data in use: once /proc is gone none can read them.
     """
-    used = _memory_used()
+    with open("/proc/self/statm", encoding="ascii") as file:
+        words, page = file.read().split(), os.sysconf("SC_PAGE_SIZE")
     if config.level == "L3":
         namespaces.enter(config.packages, processes=processes)
     elif os.getuid() == 0:
         namespaces.drop_root()
-    return used
+    return int(words[0]) * page, int(words[5]) * page
 
 
 def confine(config: Confinement, used: tuple[int, int], *, stack: bool) -> None:
@@ -60,14 +61,6 @@ def _readable() -> bool:
             return True
     except OSError:
         return False
-
-
-def _memory_used() -> tuple[int, int]:
-    """Bytes of address space and of data."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        words = file.read().split()
-    page = os.sysconf("SC_PAGE_SIZE")
-    return int(words[0]) * page, int(words[5]) * page
 
 
 def _limit(kind: int, value: int) -> None:

@@ -24,28 +24,15 @@ SCRATCH = READ | _WRITE_FILE | _TRUNCATE | (_MAKE_REMOVE & ~(1 << 9) & ~(1 << 10
 _FILE_RIGHTS = _EXECUTE | _WRITE_FILE | READ_FILE | _TRUNCATE | _IOCTL_DEV
 
 
-def abi() -> int:
-    """The kernel's Landlock version, 0 where there is none."""
-    try:
-        return linux.syscall(linux.SYS_LANDLOCK_CREATE, 0, 0, 1)
-    except OSError:
-        return 0
-
-
-def _handled(version: int) -> int:
-    # The kernel refuses bits it does not know: 13 at first, REFER since 2, TRUNCATE since 3.
-    bits = 13 + (version >= 2) + (version >= 3)
-    return ((1 << bits) - 1) | (_IOCTL_DEV if version >= 5 else 0)
-
-
 def restrict(rules: list[tuple[str, int]]) -> int:
     """Confine this process to ``rules`` (path, rights); paths that are absent are skipped.
 
-    Returns the ABI used. Raises OSError where the kernel has no Landlock. Needs
-    no_new_privs.
+    Returns the ABI used. Raises OSError where the kernel has no Landlock. Needs no_new_privs.
     """
-    version = abi()
-    handled = _handled(version)
+    version = linux.syscall(linux.SYS_LANDLOCK_CREATE, 0, 0, 1)  # flag 1 asks for the version
+    # The kernel refuses bits it does not know: 13 at first, REFER since 2, TRUNCATE since 3.
+    bits = 13 + (version >= 2) + (version >= 3)
+    handled = ((1 << bits) - 1) | (_IOCTL_DEV if version >= 5 else 0)
     attributes = struct.pack("Q", handled)
     if version >= 4:
         attributes += struct.pack("Q", 3)  # no TCP bind or connect

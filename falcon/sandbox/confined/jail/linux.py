@@ -57,10 +57,8 @@ def unshare(flags: int) -> None:
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
     """mount(2)."""
-    done = _libc.mount(
-        source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data.encode()
-    )
-    _checked(done, f"mount {target}")
+    texts = (text.encode() for text in (source, target, kind))
+    _checked(_libc.mount(*texts, ctypes.c_ulong(flags), data.encode()), f"mount {target}")
 
 
 def make_read_only(path: str, *, recursive: bool) -> None:

@@ -15,8 +15,9 @@ import struct
 
 from . import linux
 
-_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_AUDIT_X86_64 = 0xC000003E
+_ALLOW, _KILL = 0x7FFF0000, 0x80000000
+_EPERM, _ENOSYS = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
+_AUDIT = 0xC000003E  # AUDIT_ARCH_X86_64
 # Classic BPF; a jump skips as many instructions as it says, counted from the one after it.
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _NR, _ARCH = 0, 4  # offsets in struct seccomp_data
@@ -49,37 +50,31 @@ _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 _FCNTL_REFUSED = (8, 10, 15, 1026)  # F_SETOWN F_SETSIG F_SETOWN_EX F_NOTIFY: send signals
 _PR_GET_NAME = 16
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-
-
+# An instruction: code, lines to skip if true, lines to skip if false, operand.
 _Line = tuple[int, int, int, int]
-"""An instruction: code, lines to skip if true, lines to skip if false, operand."""
 
 
 class _Code:
+    """A filter; it begins with what all of them share."""
+
     def __init__(self) -> None:
-        self.out: list[_Line] = []
-
-    def op(self, code: int, k: int, jt: int = 0, jf: int = 0) -> None:
-        self.out.append((code, jt, jf, k))
-
-    def ret(self, k: int) -> None:
-        self.op(_RET, k)
+        # The tables are for x86_64: a 32-bit call (int 0x80) has other numbers.
+        self.out: list[_Line] = [(_LD, 0, 0, _ARCH), (_JEQ, 1, 0, _AUDIT), (_RET, 0, 0, _KILL)]
+        # Bit 30 marks the x32 variants of all calls.
+        self.out += [(_LD, 0, 0, _NR), (_JGE, 0, 1, 1 << 30), (_RET, 0, 0, _ENOSYS)]
 
     def on(self, number: int, body: list[_Line]) -> None:
         """Run ``body`` for one call; a body must return in all its branches."""
-        self.op(_JEQ, number, 0, len(body))  # another call: behind the body
-        self.out.extend(body)
+        self.out += [(_JEQ, 0, len(body), number), *body]  # another call: behind the body
 
-    def install(self) -> None:
-        blob = b"".join(struct.pack("HBBI", *line) for line in self.out)
-        lines = ctypes.create_string_buffer(blob, len(blob))
+    def install(self, otherwise: int) -> None:
+        """Filter from now on; ``otherwise`` is what all other calls get."""
+        lines = [*self.out, (_RET, 0, 0, otherwise)]
+        blob = b"".join(struct.pack("HBBI", *line) for line in lines)
+        buffer = ctypes.create_string_buffer(blob, len(blob))
         # struct sock_fprog: a short, six bytes of padding, a pointer
-        program = struct.pack("HxxxxxxP", len(self.out), ctypes.addressof(lines))
+        program = struct.pack("HxxxxxxP", len(lines), ctypes.addressof(buffer))
         linux.prctl(linux.PR_SET_SECCOMP, 2, ctypes.c_char_p(program))  # 2: MODE_FILTER
-
-
-def _error(code: int) -> int:
-    return _ERRNO | code
 
 
 def _arg(index: int) -> int:
@@ -89,7 +84,7 @@ def _arg(index: int) -> int:
 
 def _one_of(index: int, values: tuple[int, ...], *, allow: bool) -> list[_Line]:
     """Return allow (or refuse) when the low word of an argument is one of ``values``."""
-    hit, miss = (_ALLOW, _error(errno.EPERM)) if allow else (_error(errno.EPERM), _ALLOW)
+    hit, miss = (_ALLOW, _EPERM) if allow else (_EPERM, _ALLOW)
     body = [(_LD, 0, 0, _arg(index))]
     for at, value in enumerate(values):
         body.append((_JEQ, len(values) - at, 0, value))  # over the other values and the miss
@@ -98,19 +93,8 @@ def _one_of(index: int, values: tuple[int, ...], *, allow: bool) -> list[_Line]:
 
 def _bits(index: int, mask: int, *, allow: bool) -> list[_Line]:
     """Return allow (or refuse) when an argument has any bit of ``mask``."""
-    hit, miss = (_ALLOW, _error(errno.EPERM)) if allow else (_error(errno.EPERM), _ALLOW)
+    hit, miss = (_ALLOW, _EPERM) if allow else (_EPERM, _ALLOW)
     return [(_LD, 0, 0, _arg(index)), (_JSET, 1, 0, mask), (_RET, 0, 0, miss), (_RET, 0, 0, hit)]
-
-
-def _head(code: _Code) -> None:
-    # The tables are for x86_64: a 32-bit call (int 0x80) has other numbers.
-    code.op(_LD, _ARCH)
-    code.op(_JEQ, _AUDIT_X86_64, 1, 0)
-    code.ret(_KILL)
-    code.op(_LD, _NR)
-    # Bit 30 marks the x32 variants of all calls.
-    code.op(_JGE, 0x40000000, 0, 1)
-    code.ret(_error(errno.ENOSYS))
 
 
 def install(*, writes: bool, stack: bool) -> None:
@@ -120,7 +104,6 @@ def install(*, writes: bool, stack: bool) -> None:
     without Landlock); ``stack`` leaves room for :func:`install_child` and for fork.
     """
     code = _Code()
-    _head(code)
     for number in (*_FREE, _CLONE3, *(_PATH_WRITES if writes else ())):
         code.on(number, [(_RET, 0, 0, _ALLOW)])
     if writes:
@@ -130,7 +113,7 @@ def install(*, writes: bool, stack: bool) -> None:
         code.on(_OPEN, _bits(1, _WRITING, allow=False))
         code.on(_OPENAT, _bits(2, _WRITING, allow=False))
     # Its flags are in memory, where a filter cannot look; glibc falls back to openat.
-    code.on(_OPENAT2, [(_RET, 0, 0, _error(errno.ENOSYS))])
+    code.on(_OPENAT2, [(_RET, 0, 0, _ENOSYS)])
     code.on(_IOCTL, _one_of(1, _IOCTLS, allow=True))
     code.on(_FCNTL, _one_of(1, _FCNTL_REFUSED, allow=False))
     if stack:
@@ -139,17 +122,12 @@ def install(*, writes: bool, stack: bool) -> None:
     later = (linux.PR_SET_PDEATHSIG, linux.PR_SET_SECCOMP) if stack else ()
     code.on(_PRCTL, _one_of(0, (linux.PR_SET_NAME, _PR_GET_NAME, *later), allow=True))
     # AF_UNIX streams only: a datagram socket could be sent to a path outside.
-    pair = [(_LD, 0, 0, _arg(0)), (_JEQ, 1, 0, 1), (_RET, 0, 0, _error(errno.EPERM))]
-    code.on(_SOCKETPAIR, [*pair, *_stream_only()])
+    pair = [(_LD, 0, 0, _arg(0)), (_JEQ, 1, 0, 1), (_RET, 0, 0, _EPERM)]
+    streams = tuple(1 | more | wait for wait in (0, os.O_NONBLOCK) for more in (0, os.O_CLOEXEC))
+    code.on(_SOCKETPAIR, [*pair, *_one_of(1, streams, allow=True)])
     # prlimit may read limits, never set one: the new-limit pointer must be null.
     code.on(_PRLIMIT, _null_pointer(2))
-    code.ret(_error(errno.EPERM))
-    code.install()
-
-
-def _stream_only() -> list[_Line]:
-    allowed = (1, 1 | os.O_CLOEXEC, 1 | os.O_NONBLOCK, 1 | os.O_CLOEXEC | os.O_NONBLOCK)
-    return _one_of(1, allowed, allow=True)
+    code.install(_EPERM)
 
 
 def _null_pointer(index: int) -> list[_Line]:
@@ -159,7 +137,7 @@ def _null_pointer(index: int) -> list[_Line]:
         (_LD, 0, 0, _arg(index) + 4),  # high word
         (_JEQ, 0, 1, 0),
         (_RET, 0, 0, _ALLOW),
-        (_RET, 0, 0, _error(errno.EPERM)),
+        (_RET, 0, 0, _EPERM),
     ]
 
 
@@ -168,14 +146,12 @@ def install_child() -> None:
     and signals to itself alone."""
     me = os.getpid()
     code = _Code()
-    _head(code)
     # ENOSYS, so that pthread_create falls back to clone, whose flags can be checked.
-    code.on(_CLONE3, [(_RET, 0, 0, _error(errno.ENOSYS))])
+    code.on(_CLONE3, [(_RET, 0, 0, _ENOSYS)])
     for number in (57, 58):  # fork, vfork
-        code.on(number, [(_RET, 0, 0, _error(errno.EPERM))])
+        code.on(number, [(_RET, 0, 0, _EPERM)])
     code.on(_CLONE, _bits(0, linux.CLONE_THREAD, allow=True))
     code.on(_PRCTL, _one_of(0, (linux.PR_SET_NAME, _PR_GET_NAME), allow=True))
     for number in (62, 234):  # kill, tgkill
         code.on(number, _one_of(0, (me,), allow=True))
-    code.ret(_ALLOW)
-    code.install()
+    code.install(_ALLOW)

@@ -80,8 +80,7 @@ def _same_decimal(left: str, right: str) -> bool:
         a, b = Decimal(left), Decimal(right)
     except InvalidOperation:
         return False
-    if not (a.is_finite() and b.is_finite()):
-        return False
-    if max(abs(a.adjusted()), abs(b.adjusted())) > 400:  # "1e999999" is short and costs memory
+    # "1e999999" is short and costs memory.
+    if not (a.is_finite() and b.is_finite()) or max(abs(a.adjusted()), abs(b.adjusted())) > 400:
         return False
     return abs(a - b) <= _RELATIVE * max(abs(a), abs(b), Decimal(0))

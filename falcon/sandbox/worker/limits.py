@@ -1,7 +1,8 @@
-"""Stopwatch: the time that one child has used, and what is left of its limits."""
+"""What one child uses, its time and its standard streams, and what is left of its limits."""
 
 from __future__ import annotations
 
+import os
 import time
 from typing import NamedTuple
 
@@ -58,16 +59,11 @@ class Stopwatch:
                 # Behind the name, which may hold blanks and brackets: state, parent, ...
                 zygote = int(file.read().rpartition(")")[2].split()[1])
             own, beside = _children(self.pid), _children(zygote) - 1
-        except (OSError, ValueError, IndexError):
-            return 0.0
-        return 0.0 if own or beside else min(most, self._run_delay())
-
-    def _run_delay(self) -> float:
-        """Seconds since its start that it was ready to run and had no processor. Read only when
-        a wall limit is met: to read it for each test would cost a file each."""
-        try:
+            # Nanoseconds since its start that it was ready to run and had no processor. Read only
+            # when a wall limit is met: to read it for each test would cost a file each.
             with open(f"/proc/{self.pid}/schedstat", encoding="ascii") as file:
-                return int(file.read().split()[1]) * 1e-9
+                run_delay = int(file.read().split()[1]) * 1e-9
+            return 0.0 if own or beside else min(most, run_delay)
         except (OSError, ValueError, IndexError):
             return 0.0
 
@@ -75,3 +71,53 @@ class Stopwatch:
 def _children(pid: int) -> int:
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
         return len(file.read().split())
+
+
+class Pipes:
+    """Our ends, both non-blocking, and what is left to feed. ``theirs``: the child's ends."""
+
+    def __init__(self, feed: bytes, most_output: int) -> None:
+        stdin, self.stdin = os.pipe2(os.O_CLOEXEC)
+        self.stdout, stdout = os.pipe2(os.O_CLOEXEC)
+        self.theirs = [stdin, stdout]
+        self._left, self._most = memoryview(feed), most_output
+        self.output = bytearray()
+        os.set_blocking(self.stdin, False)
+        os.set_blocking(self.stdout, False)
+
+    def feed(self) -> None:
+        """Write what fits; close the input once all is written or nobody reads it."""
+        try:
+            self._left = self._left[os.write(self.stdin, self._left[: 1 << 16]) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._left = self._left[:0]
+        if not self._left:
+            os.close(self.stdin)
+            self.stdin = -1
+
+    def collect(self) -> bool:
+        """Read what is there; False when there is nothing more for now, or too much."""
+        try:
+            part = os.read(self.stdout, 1 << 16)
+        except BlockingIOError:
+            return False
+        if not part:
+            os.close(self.stdout)
+            self.stdout = -1
+            return False
+        self.output += part
+        return not self.overflows
+
+    @property
+    def overflows(self) -> bool:
+        """Whether the program wrote more than it may."""
+        return len(self.output) > self._most
+
+    def close(self) -> None:
+        """Release our ends."""
+        for fd in (self.stdin, self.stdout):
+            if fd >= 0:
+                os.close(fd)
+        self.stdin = self.stdout = -1

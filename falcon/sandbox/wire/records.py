@@ -1,0 +1,132 @@
+"""Records: a program and its tests, as the trainer sends them, and how each test ended."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple
+
+
+class CallTests(NamedTuple):
+    """A CallSuite."""
+
+    entry_point: str
+    calls: list[tuple[str, str]]  # encoded arguments and expected value
+    atol: float
+    rule: str
+    reference: str
+    prelude: str
+
+
+class StdinTests(NamedTuple):
+    """A StdinSuite."""
+
+    runs: list[tuple[str, str]]  # standard input and expected output
+    rule: str
+    prelude: str
+
+
+class CodeTests(NamedTuple):
+    """A CodeSuite."""
+
+    entry_point: str
+    asserts: tuple[str, ...]
+    check: str
+    setup: str
+    prelude: str
+
+
+class JudgeRequest(NamedTuple):
+    """One program and its tests, as the trainer sends them."""
+
+    code: str
+    tests: CallTests | StdinTests | CodeTests
+    trace: bool = False
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> JudgeRequest:
+        """A request as JSON gives it. It comes from the trainer: not checked."""
+        fields = dict(raw["suite"])
+        kind = {"call": CallTests, "stdin": StdinTests, "code": CodeTests}[fields.pop("kind")]
+        if kind is CodeTests:  # it is the key of what is kept of a suite
+            fields["asserts"] = tuple(fields["asserts"])
+        return cls(raw["code"], kind(**fields), raw.get("trace", False))
+
+
+class Outcome(StrEnum):
+    """How a program, or one of its tests, ended. From best to worst: the worst test decides."""
+
+    PASS = "pass"
+    WRONG_ANSWER = "wrong_answer"
+    UNSERIALISABLE = "unserialisable_result"
+    PROTOCOL_VIOLATION = "protocol_violation"
+    RUNTIME_ERROR = "runtime_error"
+    PREMATURE_EXIT = "premature_exit"
+    OUTPUT_LIMIT = "output_limit"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    SIGNAL = "signal"
+    SYNTAX_ERROR = "syntax_error"
+    SANDBOX_ERROR = "sandbox_error"
+
+    @property
+    def coarse(self) -> Literal["pass", "failure", "runtime", "syntax", "fault"]:
+        """The four classes of eq. 7, and ``fault`` for our own failures."""
+        match self:
+            case Outcome.PASS:
+                return "pass"
+            case Outcome.WRONG_ANSWER | Outcome.UNSERIALISABLE | Outcome.PROTOCOL_VIOLATION:
+                return "failure"
+            case Outcome.SYNTAX_ERROR:
+                return "syntax"
+            case Outcome.SANDBOX_ERROR:
+                return "fault"
+            case _:
+                return "runtime"
+
+
+class ErrorReport(NamedTuple):
+    """An error: its type, its line in the program (0: unknown), its message."""
+
+    type: str
+    line: int = 0
+    message: str = ""
+
+
+class Ending(NamedTuple):
+    """The ending of one test. ``lines``: those that ran for it, sorted; None without a trace."""
+
+    outcome: Outcome
+    error: ErrorReport | None = None
+    lines: list[int] | None = None
+
+    @classmethod
+    def from_list(cls, raw: list[Any]) -> Ending:
+        """An ending as JSON gives it back: a list."""
+        outcome, error, lines = raw
+        return cls(Outcome(outcome), error and ErrorReport(*error), lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the trainer reads it."""
+        fields = {"outcome": self.outcome, "error": self.error and self.error._asdict()}
+        return fields if self.lines is None else {**fields, "lines": self.lines}
+
+
+def free_names(source: str) -> set[str]:
+    """Names that test code takes from the program: it reads them, and neither it nor Python
+    defines them."""
+    read: set[str] = set()
+    bound = set(dir(builtins))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.alias):
+            bound.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            bound.add(node.name)
+    return read - bound
