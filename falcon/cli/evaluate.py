@@ -60,9 +60,7 @@ def evaluate(o: EvaluateOptions) -> None:
     root = find_root()
     folder = o.out or state_dir(root) / "evaluation"
     values = {f"benchmark.{k}": getattr(o, k) for k in ("limit", "samples")}
-    values |= {
-        f"policy.{k}": v for k in ("model", "prompt") if (v := getattr(o, k))
-    }  # "": not given
+    values |= {f"policy.{k}": v for k in ("model", "prompt") if (v := getattr(o, k))}  # if given
     settings = settings_at(root).changed({"benchmark.names": o.benchmarks, **values})
     monitor = ConsoleMonitor(Console(stderr=True))
     if o.rescore:

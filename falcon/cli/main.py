@@ -48,9 +48,7 @@ def _print_version(wanted: bool) -> None:
 
 
 def _override(texts: list[str] | None) -> None:
-    set_overrides(
-        [*command_overrides(), *parse_overrides(texts or [])]
-    )  # called at each place of --set
+    set_overrides([*command_overrides(), *parse_overrides(texts or [])])  # each --set adds
 
 
 @app.callback()

@@ -151,9 +151,7 @@ class MemorySettings(Section):
     """Each later experience multiplies the weight of an error in P_error by this; 1: none fades."""
     short_term_cap: int = Field(6400, ge=1)
     carry_over: bool = True  # Start from the memory that the last published run left behind
-    keep: int = Field(
-        50_000, ge=0
-    )  # Most experiences to carry over, the most valuable first; 0: all
+    keep: int = Field(50_000, ge=0)  # Most experiences to carry over, best first; 0: all
 
     def recalls(self, phase: Literal["train", "eval"]) -> bool:
         """Whether there is recall in this phase, wherever it enters."""

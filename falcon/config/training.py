@@ -118,8 +118,6 @@ class GateSettings(Section):
     """``better``: the interval of the paired difference lies above 0; ``not_worse``: its mean does
     not fall below the tolerance."""
     tolerance: float = Field(0.03, ge=0)  # Greatest fall of pass@1 on any benchmark
-    quality_tolerance: float = Field(
-        0.25, ge=0
-    )  # Greatest fall of mean style or complexity (-1 to 2)
+    quality_tolerance: float = Field(0.25, ge=0)  # Most that mean style, complexity (-1 to 2) fall
     max_fault_rate: float = Field(0.01, ge=0, le=1)
     max_tamper_rate: float = Field(0.05, ge=0, le=1)

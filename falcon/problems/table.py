@@ -44,9 +44,7 @@ def _table(problems: Iterable[Problem]) -> pa.Table:
     import pyarrow as pa
 
     rows = [[*(str(getattr(p, name)) for name in COLUMNS[:-1]), _row(p)] for p in problems]
-    columns = {
-        name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)
-    }  # also without rows
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)}  # or no rows
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
 
 
