@@ -1,7 +1,7 @@
 """Training: the whole pipeline as one flow.
 
 Data version, six stages, the trained model registered as challenger, and promoted when the gate
-passed. One MLflow run is the parent of all. DVC decides what is up to date, Prefect when, and retries.
+passed. One MLflow run is the parent of all. DVC decides what to run; Prefect when, and retries.
 """
 
 import os

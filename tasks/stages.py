@@ -1,7 +1,7 @@
 """The six stages as Prefect tasks, for flows: each runs its DVC stage in a child process.
 
-So device memory is freed between stages and a crash stays in the child. A stage's file never imports
-this one: its ``run`` starts without Prefect, which imports slowly and hangs on a full disk.
+So device memory is freed between stages and a crash stays in the child. Stages' files never import
+this one: they start without Prefect, which takes seconds to import and hangs on a full disk.
 """
 
 import logging
@@ -41,7 +41,7 @@ NOISE = (
 
 @dataclass(frozen=True)
 class FlowContext:
-    """What a flow's stages share; ``parent`` is an MLflow run, ``force`` runs what is up to date, too."""
+    """What a flow's stages share: the MLflow run above theirs, and ``force`` to run all of them."""
 
     root: Path
     parent: str

@@ -171,7 +171,7 @@ def _check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckRep
 
 
 def finite_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds ``finite``: losses and rewards are there and finite; others may be missing, not infinite."""
+    """Add ``finite``: losses and rewards are there and finite, others missing or finite."""
     numbers = frame.select_dtypes("number")
     names = [str(column) for column in numbers]
     needed = [n for n in names if n.startswith(("loss/", "reward/"))]

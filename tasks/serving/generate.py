@@ -105,7 +105,7 @@ class Generated:
 
 
 def signature_name(signature: str) -> tuple[str, str]:
-    """The signature as one line that ends in a colon, and its name. Raises UserError if it is none."""
+    """The signature, a line that ends in a colon, and its name. Raises UserError if it is none."""
     line = f"{signature.strip().removesuffix(':').rstrip()}:"
     try:
         statements = ast.parse(f"{line}\n    pass\n").body

@@ -107,7 +107,7 @@ class OfflineQueue:
         return sorted(p for p in self.folder.glob("*.jsonl") if p.name != "refused.jsonl")
 
     def replay(self) -> bool:
-        """Make the waiting calls, oldest first and each once, up to an outage. True: none is left."""
+        """Make the waiting calls once, oldest first, until an outage. True when none is left."""
         if not self._files():
             self._waiting = False
             return True

@@ -52,7 +52,7 @@ def _guarded(
 
 
 class Registry:
-    """The registered model of a tracker. Methods raise RegistryUnavailable if it does not answer."""
+    """The registered model of a tracker. Methods raise RegistryUnavailable if that is away."""
 
     def __init__(self, tracker: Tracker, settings: Settings) -> None:
         self.tracker = tracker
@@ -198,7 +198,7 @@ class Registry:
 
     @_guarded
     def fetch_champion(self) -> ModelVersion | None:
-        """Put the champion's adapter into ``handover/champion``; the version there then, or None."""
+        """Put the champion's adapter into ``handover/champion``; the version there now, or None."""
         folder = self.space.handover / "champion"
         card, adapter = folder / "champion.json", folder / "adapter"
         _, fetched = read_champion(self.space)

@@ -107,7 +107,7 @@ def run_stage(name: str) -> None:
 def require_inputs(space: Workspace, stage: str) -> None:
     """Raise UserError when results of earlier stages are missing or failed their checks.
 
-    ``dvc repro STAGE`` makes them; this is for one stage alone (``falcon stage``, ``dvc repro -s``).
+    ``dvc repro STAGE`` makes them; this is for a stage alone (``falcon stage``, ``dvc repro -s``).
     """
     inputs = [p for p in dependencies(space.root, stage) if p.startswith("outputs/")]
     for path in inputs:

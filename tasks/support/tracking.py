@@ -67,8 +67,8 @@ class Tracker:
         return self._experiment_id
 
     def _create_experiment(self) -> None:
-        artifacts = (self.space.state / "mlartifacts").as_uri()
-        home = artifacts if self.uri.startswith(SQLITE) else None
+        local = self.uri.startswith(SQLITE)
+        home = (self.space.state / "mlartifacts").as_uri() if local else None
         try:
             self.client.create_experiment(self._experiment, artifact_location=home)
         except Exception as fault:
