@@ -18,6 +18,8 @@ from packaging.requirements import Requirement
 from rich.console import Console
 from rich.table import Table
 
+from falcon.config import load_settings
+
 State = Literal["ok", "note", "missing"]
 Result = tuple[State, str, str]  # how a thing is, the same in words, what to do ("": nothing)
 
@@ -117,7 +119,6 @@ def _devices(root: Path) -> Result:
 
 
 def _model(root: Path) -> Result:
-    from falcon.config import load_settings
     from falcon.policy.backbone import locate
 
     name = load_settings(root / "params.yaml").policy.model
@@ -126,8 +127,6 @@ def _model(root: Path) -> Result:
 
 
 def _settings(root: Path) -> Result:
-    from falcon.config import load_settings
-
     settings = load_settings(root / "params.yaml")
     return "ok", f"{root / 'params.yaml'}, profile {settings.profile}", ""
 

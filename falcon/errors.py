@@ -44,7 +44,7 @@ class LinterFault(Exception):
 
 
 class RowRefused(Exception):
-    """A row of a file is no problem; ``args``: (field, message). The reader lists them as faults."""
+    """A row of a file is no problem; ``args``: (field, message). Readers list them as faults."""
 
     args: tuple[tuple[str, str], ...]
 

@@ -38,10 +38,10 @@ class PolicySettings(Section):
     GPU and on processors that multiply it (AMX, AVX-512 BF16), where it is 1.5 to several times
     faster; float32 elsewhere, where bfloat16 is slower."""
     lora_rank: int = Field(16, ge=1)
-    lora_alpha: float = Field(32.0, gt=0)
+    lora_alpha: float = Field(32.0, gt=0)  # the adapter's output times lora_alpha / lora_rank
     lora_targets: tuple[str, ...] = ()
     """Names of the linear layers that get an adapter; empty: every linear of the blocks."""
-    max_prompt_tokens: int = Field(768, ge=32)
+    max_prompt_tokens: int = Field(768, ge=32)  # problems with longer prompts are left out
     prompt: Literal["auto", "chat", "completion", "few-shot", "apps"] = "auto"
     """Form of the prompts, in training and benchmarks alike (docs/benchmarks.md). ``auto``:
     ``chat`` with a chat template, ``apps`` for encoder-decoder models, else ``completion``."""
@@ -122,7 +122,7 @@ class MemorySettings(Section):
     demonstrations: int = Field(32, ge=1)
     """Problems whose reference and one failing variant seed the memory, those of the demo split
     first; at most all there are."""
-    top_k: int = Field(3, ge=0)
+    top_k: int = Field(3, ge=0)  # experiences recalled for a task; 0: no recall
     min_similarity: float = Field(0.3, ge=-1, le=1)
     at: Recall = "both"
     """Phases with recall. Models of some 100 million parameters copy recalled text instead of

@@ -121,9 +121,8 @@ def _prompt(policy: Policy, instruction: Instruction) -> str:
         return f"{task}\n\n"
     # An empty system turn, as in the benchmark: without one a template may add its own.
     turns = [{"role": "system", "content": ""}, {"role": "user", "content": task}]
-    return str(
-        policy.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    )
+    template = policy.tokenizer.apply_chat_template
+    return str(template(turns, tokenize=False, add_generation_prompt=True))
 
 
 def judge(
@@ -136,10 +135,8 @@ def judge(
         for first in range(0, len(rows), _CHUNK):
             part = rows[first : first + _CHUNK]
             questions = [
-                question_of(
-                    row["preference"], row["instruction"], references[row["id"]], row["response"]
-                )
-                for row in part
+                question_of(r["preference"], r["instruction"], references[r["id"]], r["response"])
+                for r in part
             ]
             for row, answer in zip(part, critic.ask(questions), strict=True):
                 judged.append(row | _marked(answer))

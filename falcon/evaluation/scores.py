@@ -91,9 +91,7 @@ class Scorer:
         """
         counts = _solved(frame, base=base)
         counts = counts[counts["n"] >= k]
-        if counts.empty:
-            return _shown(None, "value")
-        if (counts["n"] == 1).all():
+        if len(counts) and (counts["n"] == 1).all():
             share = wilson(int(counts["c"].sum()), len(counts), confidence=self.confidence)
             return _shown(share, "value")
         return _shown(self._mean(pass_at_k(counts["n"], counts["c"], k)), "value")
@@ -175,11 +173,9 @@ class Scorer:
         return comparison
 
     def _difference(self, x: Any, y: Any) -> dict[str, float | None]:
-        if not len(x):
-            return _shown(None, "difference")
-        return _shown(
-            paired_bootstrap(x, y, confidence=self.confidence, seed=self.seed), "difference"
-        )
+        level, seed = self.confidence, self.seed
+        interval = paired_bootstrap(x, y, confidence=level, seed=seed) if len(x) else None
+        return _shown(interval, "difference")
 
 
 def score_samples(
