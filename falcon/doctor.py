@@ -18,9 +18,10 @@ from packaging.requirements import Requirement
 from rich.console import Console
 from rich.table import Table
 
+from falcon.config import load_settings
+
 State = Literal["ok", "note", "missing"]
-Result = tuple[State, str, str]
-"""How a thing is, in words too, and what to do about it ("": nothing)."""
+Result = tuple[State, str, str]  # how a thing is, the same in words, what to do ("": nothing)
 
 DISTRIBUTION = "falcon-mlops"
 LEAST_DISK_GIB = 5.0
@@ -118,7 +119,6 @@ def _devices(root: Path) -> Result:
 
 
 def _model(root: Path) -> Result:
-    from falcon.config import load_settings
     from falcon.policy.backbone import locate
 
     name = load_settings(root / "params.yaml").policy.model
@@ -127,8 +127,6 @@ def _model(root: Path) -> Result:
 
 
 def _settings(root: Path) -> Result:
-    from falcon.config import load_settings
-
     settings = load_settings(root / "params.yaml")
     return "ok", f"{root / 'params.yaml'}, profile {settings.profile}", ""
 

@@ -8,8 +8,7 @@ and have errors of their own.)
 
 import errno
 
-DEFECT = 70
-"""Exit code of a command that ended by an error nobody handles."""
+DEFECT = 70  # Exit code of a command that ended by an error nobody handles
 INTERRUPTED = 130
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -45,7 +44,7 @@ class LinterFault(Exception):
 
 
 class RowRefused(Exception):
-    """A row of a file is no problem; ``args``: (field, message). The reader lists them as faults."""
+    """A row of a file is no problem; ``args``: (field, message). Readers list them as faults."""
 
     args: tuple[tuple[str, str], ...]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer import Argument, Option
 
 from falcon.cli.options import takes
 from falcon.config import Settings, settings_at
@@ -24,28 +25,26 @@ class CodalOptions:
     """What the command line says. Empty: the settings' own."""
 
     source: Annotated[
-        str, typer.Argument(help="codal-style (25 instructions of our own) or a file of the set.")
+        str, Argument(help="codal-style (25 instructions of our own) or a file of the set.")
     ] = "codal-style"
     judge: Annotated[
-        Literal["model", "api", "recorded"], typer.Option(help="Who marks the responses.")
+        Literal["model", "api", "recorded"], Option(help="Who marks the responses.")
     ] = "model"
-    judge_model: Annotated[str, typer.Option(help="Default: feedback.critic.model.")] = ""
-    judge_url: Annotated[str, typer.Option(help="Address of an endpoint (--judge api).")] = ""
+    judge_model: Annotated[str, Option(help="Default: feedback.critic.model.")] = ""
+    judge_url: Annotated[str, Option(help="Address of an endpoint (--judge api).")] = ""
     judgements: Annotated[
-        Path | None, typer.Option(help="File of recorded answers (--judge recorded).")
+        Path | None, Option(help="File of recorded answers (--judge recorded).")
     ] = None
-    reference: Annotated[str, typer.Option(help="Whose responses are the references.")] = ""
-    model: Annotated[str, typer.Option(help="Model under test; default: the settings'.")] = ""
-    adapter: Annotated[Path | None, typer.Option(help="A PEFT folder on that model.")] = None
-    limit: Annotated[int, typer.Option(min=0, help="Instructions a preference; 0: all.")] = 0
-    max_new_tokens: Annotated[int, typer.Option(min=8, help="Longest response.")] = 1024
+    reference: Annotated[str, Option(help="Whose responses are the references.")] = ""
+    model: Annotated[str, Option(help="Model under test; default: the settings'.")] = ""
+    adapter: Annotated[Path | None, Option(help="A PEFT folder on that model.")] = None
+    limit: Annotated[int, Option(min=0, help="Instructions a preference; 0: all.")] = 0
+    max_new_tokens: Annotated[int, Option(min=8, help="Longest response.")] = 1024
     faults_are_zero: Annotated[
-        bool, typer.Option("--faults-are-zero", help="As the benchmark's own script counts.")
+        bool, Option("--faults-are-zero", help="As the benchmark's own script counts.")
     ] = False
-    out: Annotated[Path | None, typer.Option(help="Folder; default: state/codal.")] = None
-    rescore: Annotated[
-        bool, typer.Option("--rescore", help="Judge the stored responses again.")
-    ] = False
+    out: Annotated[Path | None, Option(help="Folder; default: state/codal.")] = None
+    rescore: Annotated[bool, Option("--rescore", help="Judge the stored responses again.")] = False
 
 
 @takes(CodalOptions)
@@ -71,18 +70,18 @@ def codal(o: CodalOptions) -> None:
     if o.rescore:
         rows, stored = bench.read(folder)
         _require_same_set(rows, references, o.source)
-        about = stored["model"]
+        about = stored["model"]  # the one that wrote them, whatever --model says
     else:
         digest = adapter_digest("trained", o.adapter)
         plan = bench.Plan(settings.policy, instructions, o.adapter, digest, o.max_new_tokens)
         about = {"name": plan.policy.model, "adapter": digest, "max_new_tokens": o.max_new_tokens}
-        rows = bench.respond(plan, folder / "unfinished", monitor)
+        rows = bench.respond(plan, folder / "unfinished", monitor)  # of earlier runs, too
     rows = bench.judge(rows, references, critic, monitor)
     scores = {"source": o.source, "model": about, "reference": chosen}
     scores |= _scores(rows, critic, settings, o.faults_are_zero)
     origin = {"reference": chosen, "judge": critic.name, "judge_version": critic.version}
     bench.write([row | origin for row in rows], scores, folder)
-    ChunkStore(folder / "unfinished").clear()
+    ChunkStore(folder / "unfinished").clear()  # only now: the results are written
     show(scores, critic, folder / bench.RESPONSES)
 
 
@@ -101,14 +100,10 @@ def _scores(
     from falcon.evaluation.codal import score
     from falcon.evaluation.codal_prompts import VERSION
 
-    confidence = settings.gate.confidence
-    return score(
-        rows, confidence=confidence, seed=settings.seed, faults_are_zero=faults_are_zero
-    ) | {
-        "judge": {"name": critic.name, "version": critic.version},
-        "prompt_version": VERSION,
-        "confidence": confidence,
-    }
+    level = settings.gate.confidence
+    scores = score(rows, confidence=level, seed=settings.seed, faults_are_zero=faults_are_zero)
+    judge = {"name": critic.name, "version": critic.version}  # marks of two judges do not compare
+    return scores | {"judge": judge, "prompt_version": VERSION, "confidence": level}
 
 
 def _require_same_set(rows: list[dict[str, Any]], references: dict[str, str], source: str) -> None:
@@ -129,14 +124,14 @@ def show(scores: dict[str, Any], critic: Critic, file: Path) -> None:
     for name, row in scores["preferences"].items():
         table.add_row(name, str(row["instructions"]), _mark(row), str(row["faults"]))
     table.add_row("all", "", _mark(scores["all"]), "")
-    console = Console(width=100)
+    console = Console(width=100)  # on a pipe rich would fold the rows at 80
     console.print(table)
     used = critic.usage
     cost = f", cost {used.cost:.4f}" if used.cost else ""
     judge = f"judge {critic.name} {critic.version}: {used.asked} asked, {used.reused} known"
     console.print(f"{judge}, {used.faults} without an answer{cost}", highlight=False)
-    typer.echo(str(file), err=True)
-    if scores["all"]["value"] is None:
+    typer.echo(str(file), err=True)  # a pipe gets the table alone
+    if scores["all"]["value"] is None:  # last: what there is has been printed
         raise UserError(
             "the judge marked no response of at least one preference.",
             hint=f"Its answers and faults are in {file}.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer import Argument, Option
 
 from falcon.cli.options import takes
 from falcon.config import settings_at
@@ -25,28 +26,23 @@ class EvaluateOptions:
 
     benchmarks: Annotated[
         list[str],
-        typer.Argument(help="humaneval, builtin, mbpp:PATH, evalplus:PATH; several may be named."),
+        Argument(help="humaneval, builtin, mbpp:PATH, evalplus:PATH; several may be named."),
     ]
-    model: Annotated[
-        str, typer.Option(help="Package, folder or hub name; default: the settings'.")
-    ] = ""
+    model: Annotated[str, Option(help="Package, folder or hub name; default: the settings'.")] = ""
     adapter: Annotated[
-        Path | None, typer.Option(help="A PEFT folder, scored beside its base model.")
+        Path | None,
+        Option(help="A PEFT folder, scored beside its base model."),
     ] = None
-    limit: Annotated[int, typer.Option(min=0, help="Problems of each benchmark; 0: all.")] = 0
-    samples: Annotated[int, typer.Option(min=1, help="Programs a problem; 1 is greedy.")] = 1
+    limit: Annotated[int, Option(min=0, help="Problems of each benchmark; 0: all.")] = 0
+    samples: Annotated[int, Option(min=1, help="Programs a problem; 1 is greedy.")] = 1
     prompt: Annotated[
-        str,
-        typer.Option(help="auto, chat, completion, few-shot or apps; default: policy.prompt."),
+        str, Option(help="auto, chat, completion, few-shot or apps; default: policy.prompt.")
     ] = ""
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the results; default: state/evaluation.")
+        Path | None, Option(help="Folder of the results; default: state/evaluation.")
     ] = None
     rescore: Annotated[
-        bool,
-        typer.Option(
-            "--rescore", help="Judge the samples in the folder again; no model is loaded."
-        ),
+        bool, Option("--rescore", help="Judge the samples in the folder again; no model is loaded.")
     ] = False
 
 
@@ -56,19 +52,18 @@ def evaluate(o: EvaluateOptions) -> None:
 
     Interrupted, the same command goes on where it was.
     """
+    # Imported here, as in all commands: `--help` must not wait for torch.
     from falcon.evaluation.benchmark import BenchmarkFolders, run_benchmark
     from falcon.evaluation.rescore import rescore as again
     from falcon.monitor import ConsoleMonitor
 
     root = find_root()
     folder = o.out or state_dir(root) / "evaluation"
-    values = {
-        "benchmark.names": o.benchmarks,
-        "benchmark.limit": o.limit,
-        "benchmark.samples": o.samples,
-    }
-    policy = {"policy.model": o.model, "policy.prompt": o.prompt}
-    settings = settings_at(root).changed(values | {k: v for k, v in policy.items() if v})
+    values = {f"benchmark.{k}": getattr(o, k) for k in ("limit", "samples")}
+    values |= {
+        f"policy.{k}": v for k in ("model", "prompt") if (v := getattr(o, k))
+    }  # "": not given
+    settings = settings_at(root).changed({"benchmark.names": o.benchmarks, **values})
     monitor = ConsoleMonitor(Console(stderr=True))
     if o.rescore:
         result = again(settings, data_dir=root / "data", memory=None, out=folder, monitor=monitor)
@@ -79,12 +74,12 @@ def evaluate(o: EvaluateOptions) -> None:
         result = run_benchmark(
             settings,
             folders=BenchmarkFolders(root / "data", folder, folder / "unfinished"),
-            memory=None,
+            memory=None,  # long-term memory belongs to the pipeline
             policies=policies,
             monitor=monitor,
         )
     show(result)
-    typer.echo(f"{folder / 'report.html'}", err=True)
+    typer.echo(f"{folder / 'report.html'}", err=True)  # a pipe gets the table alone
 
 
 def show(result: BenchmarkResult) -> None:
@@ -102,13 +97,13 @@ def show(result: BenchmarkResult) -> None:
                 table.add_row(name, who, str(part.get("problems", "")), solved, *rest)
             if "all_weighted" in score:
                 table.add_row("  All, as in APPS", "", "", f"{score['all_weighted']:.1%}", "", "")
-    Console(width=140).print(table)
+    Console(width=140).print(table)  # on a pipe rich would fold the rows at 80
 
 
 def _parts(score: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     parts = [("base tests alone", score["base"])] if "base" in score else []
     levels = score["by_difficulty"]
-    return parts + (list(levels.items()) if len(levels) > 1 else [])
+    return parts + (list(levels.items()) if len(levels) > 1 else [])  # one: all of them
 
 
 def percent(interval: dict[str, float | None], name: str) -> str:

@@ -5,23 +5,20 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from typer import Argument, Option
 
 from falcon.config import settings_at
 from falcon.env import find_root
 
 app = typer.Typer(help="See what a program earns, and where in it.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """See what a program earns, and where in it."""
+app.callback()(lambda: None)  # without a callback one command would take the group's place
 
 
 @app.command()
 def explain(
-    file: Annotated[Path, typer.Argument(help="The program, a Python file.")],
+    file: Annotated[Path, Argument(help="The program, a Python file.")],
     problem_id: Annotated[
-        str, typer.Option("--problem", metavar="ID", help="Whose tests: humaneval/0, for example.")
+        str, Option("--problem", metavar="ID", help="Whose tests: humaneval/0, for example.")
     ],
 ) -> None:
     """Run a program on a problem's tests and print it with each reward at its lines.
@@ -53,7 +50,7 @@ def explain(
     console = Console()
     print_verdict(console, verdict, problem.tests)
     if verdict.outcome is Outcome.SANDBOX_ERROR:
-        raise typer.Exit(2)
+        raise typer.Exit(2)  # the sandbox failed, not the program
     feedback = assess_group(
         [code],
         [verdict],
@@ -62,7 +59,7 @@ def explain(
         error_share=dict.fromkeys(ERROR_TYPES, 1 / len(ERROR_TYPES)),
         references=problem.solutions,
         examples=problem.examples,
-    )[0]
+    )[0]  # a group of one program
     others = (
         fine_reward(verdict, code, settings.feedback.error_lines),
         compile_reward(verdict, code),

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
+from typer import Option
 
 from falcon import __version__, env
 from falcon.cli.codal import codal
@@ -33,14 +34,10 @@ app = typer.Typer(
     help="Train code-writing language models with the feedback of executed programs.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False,  # `run` prints them
 )
-for _name, _group in (
-    ("feedback", feedback),
-    ("memory", memory),
-    ("problems", problems),
-    ("sandbox", sandbox),
-):
+_GROUPS = {"feedback": feedback, "memory": memory, "problems": problems, "sandbox": sandbox}
+for _name, _group in _GROUPS.items():
     app.add_typer(_group, name=_name)
 
 
@@ -51,24 +48,24 @@ def _print_version(wanted: bool) -> None:
 
 
 def _override(texts: list[str] | None) -> None:
-    set_overrides([*command_overrides(), *parse_overrides(texts or [])])
+    set_overrides(
+        [*command_overrides(), *parse_overrides(texts or [])]
+    )  # called at each place of --set
 
 
 @app.callback()
 def _options(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print name and version."
-        ),
+        Option("--version", callback=_print_version, is_eager=True, help="Print name and version."),
     ] = False,
     overrides: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--set",
             metavar="SECTION.KEY=VALUE",
             callback=_override,
-            expose_value=False,
+            expose_value=False,  # the callback has kept it: commands need no parameter
             help="Another value for a setting; may be repeated, here or after the command.",
         ),
     ] = None,
@@ -78,7 +75,7 @@ def _options(
 
 @app.command()
 def config(
-    profile: Annotated[str, typer.Option(help="Of this profile instead of the active one.")] = "",
+    profile: Annotated[str, Option(help="Of this profile instead of the active one.")] = "",
 ) -> None:
     """Print the resolved settings as YAML."""
     from falcon.config import load_settings
@@ -105,10 +102,10 @@ def doctor() -> None:
 
 def load_plugins(target: typer.Typer) -> None:
     """Let every installed plug-in add its commands; one that cannot be loaded gives a warning."""
-    for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
+    for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):  # one order everywhere
         try:
             register = point.load()
-        except ImportError as fault:
+        except ImportError as fault:  # such as Prefect absent: the other commands still work
             _complain(f"the commands `{point.name}` cannot be loaded: {fault}")
             continue
         register(target)
@@ -130,7 +127,7 @@ def _accept_overrides(command: Any, option: Any) -> None:
 def run(arguments: list[str]) -> int:
     """Run a command line and give its exit code."""
     root = env.apply()
-    set_overrides([])
+    set_overrides([])  # of an earlier call in this process
     try:
         load_plugins(app)
         command = typer.main.get_command(app)
@@ -153,15 +150,15 @@ def run(arguments: list[str]) -> int:
             _complain(usage().replace("Value error, ", ""))
             return int(getattr(fault, "exit_code", 2))
         if os.environ.get("FALCON_DEBUG") == "1":
-            raise
-        full = full_disk(fault)
+            raise  # Python prints the traceback
+        full = full_disk(fault)  # first: a traceback could not be written, either
         if full is not None:
             _complain(str(full))
             return full.exit_code
         log = _keep_traceback(root)
         _complain(f"{type(fault).__name__}: {fault} (this is a defect; traceback in {log})")
         return DEFECT
-    return result if isinstance(result, int) else 0
+    return result if isinstance(result, int) else 0  # --help and Exit come back as a code
 
 
 def _keep_traceback(root: Path) -> Path:
@@ -174,7 +171,3 @@ def _keep_traceback(root: Path) -> Path:
 def main() -> None:
     """Entry point of the ``falcon`` command."""
     sys.exit(run(sys.argv[1:]))
-
-
-if __name__ == "__main__":
-    main()

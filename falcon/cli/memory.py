@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from typer import Argument, Option
 
 from falcon import env
 from falcon.config import settings_at
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look into a long-term memory.", no_args_is_help=True)
 
-Folder = Annotated[Path | None, typer.Option(help="The memory; default: outputs/train/memory.")]
+Folder = Annotated[Path | None, Option(help="The memory; default: outputs/train/memory.")]
 
 
 def search_index(root: Path) -> Path | None:
@@ -53,7 +54,7 @@ def _open(folder: Path | None, *, search: bool = False) -> LongTermMemory:
 def _say(text: str) -> None:
     from falcon.listing import printable
 
-    typer.echo(printable(text))
+    typer.echo(printable(text))  # texts of models may hold control characters
 
 
 @app.command()
@@ -87,13 +88,13 @@ def _table(title: str, values: Iterable[str]) -> None:
 
 @app.command()
 def search(
-    text: Annotated[str, typer.Argument(help="A task in words.")],
+    text: Annotated[str, Argument(help="A task in words.")],
     folder: Folder = None,
-    top: Annotated[int, typer.Option(min=1, help="How many.")] = 5,
+    top: Annotated[int, Option(min=1, help="How many.")] = 5,
 ) -> None:
     """The experiences nearest to a task (eq. 6), best first: similarity, key, outcome, score."""
     with _open(folder, search=True) as memory:
-        hits = memory.recall(text, k=top, min_similarity=-1.0)
+        hits = memory.recall(text, k=top, min_similarity=-1.0)  # the nearest, however far
     for hit in hits:
         e = hit.experience
         task = " ".join(e.task.split())
@@ -106,13 +107,13 @@ def search(
 
 @app.command()
 def show(
-    key: Annotated[str, typer.Argument(help="A key as `search` prints it, or its beginning.")],
+    key: Annotated[str, Argument(help="A key as `search` prints it, or its beginning.")],
     folder: Folder = None,
 ) -> None:
     """All of one experience: task, program, outcome, rewards, origin."""
     with _open(folder) as memory:
         matches = [e for e in memory if e.key.startswith(key.lower())]
-        place = memory.folder
+        place = memory.folder  # for the message, after the memory is closed
     if len(matches) != 1:
         hint = "Give more of it." if matches else "`falcon memory search TEXT` shows keys."
         raise UserError(f"{place}: {len(matches) or 'no'} experiences with key {key}.", hint=hint)
@@ -138,7 +139,7 @@ def _show(e: Experience) -> None:
 @app.command()
 def report(
     folder: Folder = None,
-    out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("memory.html"),
+    out: Annotated[Path, Option(help="Where the page goes.")] = Path("memory.html"),
 ) -> None:
     """A page about the memory: growth, error types over time, a map by outcome."""
     from falcon.memory.report import write_report
@@ -150,8 +151,7 @@ def report(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
-    folder: Folder = None,
+    out: Annotated[Path, Argument(help="The Parquet file to write.")], folder: Folder = None
 ) -> None:
     """All experiences as one Parquet table."""
     from falcon.memory import to_parquet
@@ -168,7 +168,7 @@ def rebuild(folder: Folder = None) -> None:
     with _open(folder, search=True) as memory, Progress(console=Console(stderr=True)) as bars:
         bar = bars.add_task("index", total=None)
         index = memory.rebuild_index(lambda n: bars.advance(bar, n))
-        if index.exact and memory.settings.machine.search != "exact":
+        if index.exact and memory.settings.machine.search != "exact":  # it fell back to exact
             raise UserError(
                 f"{index.folder}: the index is in use, or its disk takes no writes.",
                 hint="Wait for the process that has it open.",
@@ -178,10 +178,10 @@ def rebuild(folder: Folder = None) -> None:
 
 @app.command()
 def prune(
-    keep: Annotated[int, typer.Option(min=1, help="Experiences to keep at most.")],
+    keep: Annotated[int, Option(min=1, help="Experiences to keep at most.")],
     folder: Folder = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the pruned memory here instead of in its place.")
+        Path | None, Option(help="Write the pruned memory here instead of in its place.")
     ] = None,
 ) -> None:
     """Keep the most valuable experiences; of the others key and error stay, for the statistics.
@@ -196,9 +196,9 @@ def prune(
         if size <= keep:
             _say(f"{place}: {size} experiences, nothing to prune")
             return
-        pruned = out or place.with_name(f"{place.name}.pruned")
+        pruned = out or place.with_name(f"{place.name}.pruned")  # on the same disk: a rename
         memory.copy_to(pruned, keep=keep)
-    if out is None:
+    if out is None:  # only when the memory is closed
         before = replace_by(place, pruned)
         _say(f"{place}: {keep} of {size} experiences; the memory as it was is in {before}")
     else:

@@ -14,11 +14,11 @@ def takes(record: type[R]) -> Callable[[Callable[[R], None]], Callable[..., None
 
     Fields are annotated as parameters of a command are: ``Annotated[int, typer.Option(...)]``.
     """
-    hints = get_type_hints(record, include_extras=True)
+    hints = get_type_hints(record, include_extras=True)  # extras: typer's part of Annotated
     parameters = [
         inspect.Parameter(
             field.name,
-            inspect.Parameter.KEYWORD_ONLY,
+            inspect.Parameter.KEYWORD_ONLY,  # so that one without a default may follow others
             default=inspect.Parameter.empty if field.default is MISSING else field.default,
             annotation=hints[field.name],
         )
@@ -26,7 +26,7 @@ def takes(record: type[R]) -> Callable[[Callable[[R], None]], Callable[..., None
     ]
 
     def decorate(function: Callable[[R], None]) -> Callable[..., None]:
-        @wraps(function)
+        @wraps(function)  # the name and the docstring are the command's
         def command(**values: Any) -> None:
             function(record(**values))
 

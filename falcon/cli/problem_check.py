@@ -36,14 +36,14 @@ def _judge(entries: Sequence[Entry], settings: Settings) -> list[ProblemFault]:
     cases: list[tuple[Entry, str, str]] = []  # entry, field, program
     for entry in entries:
         if suite_faults(entry.problem):
-            continue
+            continue  # check_files has reported them
         broken = {field for field, _ in reference_faults(entry.problem)}
-        cases.append((entry, "tests", ""))
+        cases.append((entry, "tests", ""))  # the empty program, which must not pass
         for number, code in enumerate(entry.problem.solutions):
             if not broken & {"tests.entry_point", f"solutions.{number}"}:
                 cases.append((entry, f"solutions.{number}", code))
     if not cases:
-        return []
+        return []  # without starting a sandbox
     with Sandbox(settings) as sandbox:
         verdicts = sandbox.judge_all([Program(code, e.problem.tests) for e, _, code in cases])
     faults = []
@@ -57,7 +57,6 @@ def _judge(entries: Sequence[Entry], settings: Settings) -> list[ProblemFault]:
 
 
 def _ending(verdict: Verdict) -> str:
-    """How a reference ended, in words."""
     reason = f": {verdict.detail}" if verdict.detail else ""
     if verdict.error:
         reason = f": {verdict.error.type}: {verdict.error.message}"

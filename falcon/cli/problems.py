@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from falcon import env
 from falcon.cli.problem_check import check_all
@@ -21,7 +22,7 @@ def _size(problem: Problem) -> int:
     tests = problem.tests
     if tests.kind == "call":
         return len(tests.calls)
-    return len(tests.runs) if tests.kind == "stdin" else max(1, len(tests.asserts))
+    return len(tests.runs) if tests.kind == "stdin" else max(1, len(tests.asserts))  # check()
 
 
 def _pad(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -35,8 +36,7 @@ def _pad(rows: Sequence[Sequence[str]]) -> list[str]:
 @app.command("list")
 def list_(
     source: Annotated[
-        str,
-        typer.Option(help="builtin, mbpp:PATH, jsonl:PATH or humaneval; default: data.sources."),
+        str, Option(help="builtin, mbpp:PATH, jsonl:PATH or humaneval; default: data.sources.")
     ] = "",
 ) -> None:
     """One line a problem: id, split, difficulty, form and number of tests."""
@@ -54,14 +54,14 @@ def list_(
 
 @app.command()
 def show(
-    problem_id: Annotated[str, typer.Argument(metavar="ID", help="For example humaneval/0.")],
+    problem_id: Annotated[str, Argument(metavar="ID", help="For example humaneval/0.")],
 ) -> None:
     """Print one problem: statement, starter, tests and reference solutions."""
     root = env.find_root()
     problem = find_problem(problem_id, settings_at(root), root / "data")
     head = f"{problem.id}  {problem.split}  {problem.difficulty}"
     typer.echo(f"{head}  {' '.join(problem.tags)}".rstrip())
-    parts = [("", problem.statement)]
+    parts = [("", problem.statement)]  # title, text
     if problem.starter and problem.starter != problem.statement:
         parts.append(("starter", problem.starter))
     parts.append((f"tests ({problem.tests.kind})", _tests_text(problem)))
@@ -85,34 +85,32 @@ def _tests_text(problem: Problem) -> str:
 @app.command()
 def overlap(
     train: Annotated[
-        str, typer.Argument(help="builtin, mbpp:PATH, apps:PATH, leetcode:PATH or jsonl:PATH.")
+        str, Argument(help="builtin, mbpp:PATH, apps:PATH, leetcode:PATH or jsonl:PATH.")
     ],
     benchmarks: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
             metavar="BENCHMARK...",
             help="humaneval, builtin, or KIND:PATH: mbpp, evalplus, apps, leetcode, jsonl.",
         ),
     ],
-    ngram: Annotated[
-        int, typer.Option(min=0, help="Words in a row; default: data.leak_ngram.")
-    ] = 0,
+    ngram: Annotated[int, Option(min=0, help="Words in a row; default: data.leak_ngram.")] = 0,
     similarity: Annotated[
-        float, typer.Option(min=0, max=1, help="Cosine; default: data.leak_similarity.")
+        float, Option(min=0, max=1, help="Cosine; default: data.leak_similarity.")
     ] = 0.0,
-    embed: Annotated[bool, typer.Option(help="Compare embeddings of statements too.")] = True,
-    show: Annotated[int, typer.Option(min=0, help="Pairs printed; --out has them all.")] = 20,
-    out: Annotated[Path | None, typer.Option(help="A report in .html or .json.")] = None,
+    embed: Annotated[bool, Option(help="Compare embeddings of statements too.")] = True,
+    show: Annotated[int, Option(min=0, help="Pairs printed; --out has them all.")] = 20,
+    out: Annotated[Path | None, Option(help="A report in .html or .json.")] = None,
 ) -> None:
     """Which training problems give a benchmark away; exit code 1 if any does, 0 if none."""
     if out is not None:
-        require_suffix(out)
+        require_suffix(out)  # before the work, not after it
     root = env.find_root()
     settings = settings_at(root)
     data = settings.data
     training = load_training(train, settings, root / "data")
     held_out = {name: load_held_out(name, settings, root / "data") for name in benchmarks}
-    encode = None
+    encode = None  # compare words alone
     if embed:
         from falcon.memory.encoder import make_encoder
 
@@ -120,7 +118,7 @@ def overlap(
     result = find_overlap(
         training,
         held_out,
-        ngram=ngram or data.leak_ngram,
+        ngram=ngram or data.leak_ngram,  # 0: not given
         similarity=similarity or data.leak_similarity,
         encode=encode,
     )
@@ -134,19 +132,19 @@ def overlap(
         write_overlap(result, out)
         typer.echo(f"{out}", err=True)
     if result.pairs:
-        raise typer.Exit(1)
+        raise typer.Exit(1)  # so that a script can refuse the data
 
 
 @app.command()
 def check(
     paths: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
             metavar="PATH...",
             help="Files of any form that is read, folders of APPS; KIND:PATH if it must be of one.",
         ),
     ],
-    run: Annotated[bool, typer.Option(help="Run the reference solutions in the sandbox.")] = True,
+    run: Annotated[bool, Option(help="Run the reference solutions in the sandbox.")] = True,
 ) -> None:
     """List everything that is wrong with files of problems; exit code 1 if anything is.
 
@@ -159,7 +157,7 @@ def check(
     if checked.faults:
         typer.echo(f"{len(checked.faults)} fault(s)", err=True)
         raise typer.Exit(1)
-    outcome = "references pass" if run else "references not run"
-    if not checked.references:
-        outcome = "no references"
+    outcome = (
+        f"references {'pass' if run else 'not run'}" if checked.references else "no references"
+    )
     typer.echo(f"{', '.join(paths)}: {len(checked.entries)} problems, {outcome}")

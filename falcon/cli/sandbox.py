@@ -7,33 +7,27 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from typer import Argument, Option
 
 from falcon.config import settings_at
 from falcon.env import find_root
 from falcon.errors import UserError
 
 app = typer.Typer(help="Run programs that are not trusted.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Run programs that are not trusted."""
+app.callback()(lambda: None)  # without a callback one command would take the group's place
 
 
 @app.command()
 def run(
-    file: Annotated[Path, typer.Argument(help="The program, a Python file.")],
+    file: Annotated[Path, Argument(help="The program, a Python file.")],
     tests: Annotated[
-        Path,
-        typer.Option(help="Python with asserts or check(candidate), or JSON with stdin/expected."),
+        Path, Option(help="Python with asserts or check(candidate), or JSON with stdin/expected.")
     ],
-    entry_point: Annotated[
-        str, typer.Option(help="The function that check(candidate) is given.")
-    ] = "",
+    entry_point: Annotated[str, Option(help="The function that check(candidate) is given.")] = "",
     trace: Annotated[
-        bool, typer.Option("--trace", help="Also say which lines ran in how many tests.")
+        bool, Option("--trace", help="Also say which lines ran in how many tests.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Judge a program by tests. Exit code 0: it passes; 1: it does not; 2: it was not judged."""
     from falcon.sandbox import Outcome, Program, Sandbox
@@ -42,9 +36,9 @@ def run(
 
     code = read_program(file)
     suite = read_suite(tests, entry_point=entry_point)
-    if suite.kind == "code" and suite.entry_point == CANDIDATE:
+    if suite.kind == "code" and suite.entry_point == CANDIDATE:  # no name given
         suite = suite.model_copy(update={"entry_point": only_function(file, code)})
-    settings = settings_at(find_root()).changed({"machine.cache": False})
+    settings = settings_at(find_root()).changed({"machine.cache": False})  # run it, even if known
     with Sandbox(settings) as sandbox:
         verdict = sandbox.judge(Program(code, suite, trace))
     if as_json:
@@ -54,14 +48,14 @@ def run(
             print_trace(Console(), code, verdict)
         print_verdict(Console(), verdict, suite)
     if verdict.outcome is Outcome.SANDBOX_ERROR:
-        raise typer.Exit(2)
+        raise typer.Exit(2)  # the sandbox failed, not the program
     raise typer.Exit(0 if verdict.passed else 1)
 
 
 def read_program(file: Path) -> str:
     """The text of a program, its line ends as they are. Raises UserError."""
     try:
-        return file.read_bytes().decode("utf-8")
+        return file.read_bytes().decode("utf-8")  # read_text would change line ends
     except OSError as fault:
         raise UserError(f"{file}: {fault.strerror}.", hint="Give a Python file.") from None
     except UnicodeDecodeError:
@@ -79,7 +73,7 @@ def only_function(file: Path, code: str) -> str:
         body = ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError):
         return CANDIDATE
-    names = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    names = [node.name for node in body if isinstance(node, ast.FunctionDef)]  # not nested ones
     if CANDIDATE in names or len(names) == 1:
         return CANDIDATE if CANDIDATE in names else names[0]
     raise UserError(

@@ -19,11 +19,9 @@ from falcon.errors import UserError
 
 PARAMS = Path("params.yaml")
 
-FREE = ("machine", "tracking")
-"""Sections that no stage of ``dvc.yaml`` depends on."""
+FREE = ("machine", "tracking")  # Sections that no stage of `dvc.yaml` depends on
 
-PREFIX = "FALCON_SET__"
-"""Begins the names of variables that override settings: ``FALCON_SET__TRAIN__STEPS=3``."""
+PREFIX = "FALCON_SET__"  # of variables that override settings: FALCON_SET__TRAIN__STEPS=3
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def _value(text: str, source: str) -> Any:
         raise UserError(f"{source}: `{text}` is not valid YAML.") from None
 
 
-_command: list[Override] = []
+_command: list[Override] = []  # of the command line; one for the process, as the environment is
 
 
 def set_overrides(overrides: Sequence[Override]) -> None:
@@ -104,11 +102,10 @@ def require_file_settings() -> None:
 
 
 def _profile_block(profiles: dict[str, Any], name: str, file: Path) -> dict[str, Any]:
-    if name not in profiles and (profiles or name != "quick"):
+    if name not in profiles and (profiles or name != "quick"):  # quick: the class defaults
         near = difflib.get_close_matches(name, profiles, n=1)
-        hint = (
-            f"Did you mean `{near[0]}`?" if near else f"Profiles: {', '.join(profiles) or 'none'}."
-        )
+        names = ", ".join(profiles) or "none"
+        hint = f"Did you mean `{near[0]}`?" if near else f"Profiles: {names}."
         raise UserError(f"{file}: unknown profile `{name}`.", hint=hint)
     for each, block in profiles.items():
         if not isinstance(block, dict):
@@ -125,12 +122,11 @@ def resolve(
 ) -> Settings:
     """Settings of a parsed ``params.yaml``, with the active profile's block and overrides on top.
 
-    Raises UserError for an unknown profile or key and for values out of range, with the
-    key's path.
+    Raises UserError for an unknown profile or key and for values out of range, with the path.
     """
-    tree = dict(tree)
+    tree = dict(tree)  # the caller keeps its `profiles`
     profiles = tree.pop("profiles", None) or {}
-    given = {each.path: each.value for each in overrides}
+    given = {each.path: each.value for each in overrides}  # of two, the later one
     name = profile or str(given.get("profile") or tree.get("profile", "quick"))
     block = _profile_block(profiles, name, file)
     refuse_unknown(tree, str(file))
@@ -139,7 +135,7 @@ def resolve(
         change = nested(each.path, each.value)
         refuse_unknown(change, each.source)
         merged = overlay(merged, change)
-    merged = {key: value for key, value in merged.items() if value is not None}
+    merged = {key: value for key, value in merged.items() if value is not None}  # "train:" alone
     sources = {each.path: each.source for each in overrides}
     return validated(merged | {"profile": name}, sources, str(file))
 
@@ -153,9 +149,9 @@ def load_settings(file: Path = PARAMS, profile: str | None = None) -> Settings:
             f"{file.absolute()} is not there.", hint="Run inside a clone of the repository."
         ) from None
     except yaml.YAMLError as fault:
-        line = getattr(getattr(fault, "problem_mark", None), "line", -1) + 1
+        line = getattr(getattr(fault, "problem_mark", None), "line", -1) + 1  # YAML counts from 0
         raise UserError(f"{file}: not valid YAML (line {line}).") from None
-    tree = {} if tree is None else tree
+    tree = {} if tree is None else tree  # an empty file
     if not isinstance(tree, dict):
         raise UserError(f"{file}: the top level must be a mapping.")
     return resolve(tree, file, profile, [*environment_overrides(), *_command])

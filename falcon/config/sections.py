@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Recall = Literal["train", "eval", "both", "off"]
-"""In which phases there is recall: values of ``memory.at``."""
+Recall = Literal["train", "eval", "both", "off"]  # phases with recall: values of `memory.at`
 
 
 class Section(BaseModel):
@@ -20,8 +19,7 @@ class Section(BaseModel):
 class DataSettings(Section):
     """What the prepare stage reads."""
 
-    sources: tuple[str, ...] = ("builtin",)
-    """Problem sources: ``builtin``, ``mbpp:PATH``, ``jsonl:PATH``."""
+    sources: tuple[str, ...] = ("builtin",)  # Problem sources: `builtin`, `mbpp:PATH`, `jsonl:PATH`
     difficulties: tuple[str, ...] = ("introductory", "interview", "competition")
     """Difficulties kept for training; benchmarks keep all."""
     leak_ngram: int = Field(13, ge=3)
@@ -40,10 +38,10 @@ class PolicySettings(Section):
     GPU and on processors that multiply it (AMX, AVX-512 BF16), where it is 1.5 to several times
     faster; float32 elsewhere, where bfloat16 is slower."""
     lora_rank: int = Field(16, ge=1)
-    lora_alpha: float = Field(32.0, gt=0)
+    lora_alpha: float = Field(32.0, gt=0)  # the adapter's output times lora_alpha / lora_rank
     lora_targets: tuple[str, ...] = ()
     """Names of the linear layers that get an adapter; empty: every linear of the blocks."""
-    max_prompt_tokens: int = Field(768, ge=32)
+    max_prompt_tokens: int = Field(768, ge=32)  # problems with longer prompts are left out
     prompt: Literal["auto", "chat", "completion", "few-shot", "apps"] = "auto"
     """Form of the prompts, in training and benchmarks alike (docs/benchmarks.md). ``auto``:
     ``chat`` with a chat template, ``apps`` for encoder-decoder models, else ``completion``."""
@@ -61,10 +59,8 @@ class SamplingSettings(Section):
 class SandboxSettings(Section):
     """Limits of one program. Processor time decides; wall time only ends what hangs."""
 
-    cpu_seconds: float = Field(2.0, gt=0)
-    """Processor seconds for each test."""
-    total_cpu_seconds: float = Field(8.0, gt=0)
-    """Processor seconds for all tests of a program."""
+    cpu_seconds: float = Field(2.0, gt=0)  # Processor seconds for each test
+    total_cpu_seconds: float = Field(8.0, gt=0)  # Processor seconds for all tests of a program
     memory_mib: int = Field(256, ge=32)
     output_kib: int = Field(1024, ge=1)
 
@@ -75,24 +71,17 @@ class CriticSettings(Section):
     model: str = ""
     """A chat model (package, folder or hub name) for ``model``; its name at the endpoint for
     ``api``."""
-    url: str = ""
-    """Address of an OpenAI-compatible server, such as ``http://127.0.0.1:8000/v1``."""
-    key_env: str = ""
-    """Name of the environment variable that holds the key; empty: no key."""
-    recorded: str = ""
-    """File of answers, as critics write them (``answers.jsonl``)."""
+    url: str = ""  # Address of an OpenAI-compatible server, such as `http://127.0.0.1:8000/v1`
+    key_env: str = ""  # Name of the environment variable that holds the key; empty: no key
+    recorded: str = ""  # File of answers, as critics write them (`answers.jsonl`)
     max_tokens: int = Field(512, ge=16)
-    batch_size: int = Field(8, ge=1)
-    """Questions that a local model answers in one batch."""
-    at_once: int = Field(4, ge=1)
-    """Requests to an endpoint that may be open at the same time."""
+    batch_size: int = Field(8, ge=1)  # Questions that a local model answers in one batch
+    at_once: int = Field(4, ge=1)  # Requests to an endpoint that may be open at the same time
     requests_per_minute: float = Field(120.0, gt=0)
     timeout_s: float = Field(60.0, gt=0)
     retries: int = Field(4, ge=0)
-    price_in: float = Field(0.0, ge=0)
-    """Price of a million prompt tokens, for the cost that is reported."""
-    price_out: float = Field(0.0, ge=0)
-    """Price of a million answer tokens."""
+    price_in: float = Field(0.0, ge=0)  # Price of a million prompt tokens, for the reported cost
+    price_out: float = Field(0.0, ge=0)  # Price of a million answer tokens
 
 
 class FeedbackSettings(Section):
@@ -105,14 +94,10 @@ class FeedbackSettings(Section):
     model behind an endpoint."""
     recorded_scores: str = ""
     critic: CriticSettings = CriticSettings()
-    alpha: float = 1.0
-    """Weight of unit tests T in R(W, F)."""
-    beta: float = 1.0
-    """Weight of style S in R(W, F)."""
-    gamma: float = 1.0
-    """Weight of complexity C in R(W, F)."""
-    delta: float = 1.0
-    """Weight of error feedback E in R(W, F)."""
+    alpha: float = 1.0  # Weight of unit tests T in R(W, F)
+    beta: float = 1.0  # Weight of style S in R(W, F)
+    gamma: float = 1.0  # Weight of complexity C in R(W, F)
+    delta: float = 1.0  # Weight of error feedback E in R(W, F)
     error_lines: Literal["exact", "first_occurrence"] = "exact"
     """Where an error's line is: at its number, or at the first line of the same text (RLTF)."""
     negative_counts: Literal["share", "raw"] = "share"
@@ -137,7 +122,7 @@ class MemorySettings(Section):
     demonstrations: int = Field(32, ge=1)
     """Problems whose reference and one failing variant seed the memory, those of the demo split
     first; at most all there are."""
-    top_k: int = Field(3, ge=0)
+    top_k: int = Field(3, ge=0)  # experiences recalled for a task; 0: no recall
     min_similarity: float = Field(0.3, ge=-1, le=1)
     at: Recall = "both"
     """Phases with recall. Models of some 100 million parameters copy recalled text instead of
@@ -161,15 +146,14 @@ class MemorySettings(Section):
     hnsw_search: int = Field(200, ge=16)
     """Candidates of a search, whose time grows with them; may be changed at any time. 200 find the
     nearest ten among embeddings of texts, which lie in groups (docs/lab/memory.md)."""
-    smoothing: float = Field(1.0, gt=0)
-    """Added to the count of each error type in P_error (eq. 9)."""
+    smoothing: float = Field(1.0, gt=0)  # Added to the count of each error type in P_error (eq. 9)
     forgetting: float = Field(1.0, gt=0, le=1)
     """Each later experience multiplies the weight of an error in P_error by this; 1: none fades."""
     short_term_cap: int = Field(6400, ge=1)
-    carry_over: bool = True
-    """Start from the memory that the last published run left behind."""
-    keep: int = Field(50_000, ge=0)
-    """Most experiences to carry over, the most valuable ones first; 0: all."""
+    carry_over: bool = True  # Start from the memory that the last published run left behind
+    keep: int = Field(
+        50_000, ge=0
+    )  # Most experiences to carry over, the most valuable first; 0: all
 
     def recalls(self, phase: Literal["train", "eval"]) -> bool:
         """Whether there is recall in this phase, wherever it enters."""
@@ -185,14 +169,11 @@ class MachineSettings(Section):
     """How this machine does the work. These settings change no result, and no stage depends on
     them: after an edit nothing runs again, and a training resumes."""
 
-    workers: int = Field(2, ge=1)
-    """Programs that the sandbox runs at the same time."""
+    workers: int = Field(2, ge=1)  # Programs that the sandbox runs at the same time
     retries: int = Field(2, ge=0)
     """Times a fault of ours is tried again before it is reported as ``sandbox_error``."""
-    allow_weak: bool = False
-    """Consent to run programs at isolation level L1."""
-    cache: bool = True
-    """Keep verdicts in the cache folder, so that equal samples are judged once."""
+    allow_weak: bool = False  # Consent to run programs at isolation level L1
+    cache: bool = True  # Keep verdicts in the cache folder, so that equal samples are judged once
     processes: int = Field(1, ge=1)
     """Training processes of this machine that share the tasks of a step, one for each GPU. The
     numbers are those of one process up to the order of sums."""

@@ -26,7 +26,7 @@ from falcon.config.sections import (
 from falcon.config.training import BenchmarkSettings, GateSettings, RolloutSettings, TrainSettings
 from falcon.errors import UserError
 
-MOVED = {
+MOVED = {  # old keys and their new places
     "benchmark.suites": "benchmark.names",
     "memory.search": "machine.search",
     "memory.server": "machine.server",
@@ -37,7 +37,6 @@ MOVED = {
     "train.processes": "machine.processes",
     "train.shard": "machine.shard",
 }
-"""Old keys and their new places."""
 
 
 class Settings(Section):
@@ -60,7 +59,7 @@ class Settings(Section):
 
     def changed(self, values: Mapping[str, Any]) -> Settings:
         """A copy with other values, by dotted key. Raises UserError for values out of range."""
-        tree = self.model_dump()
+        tree = self.model_dump()  # model_copy would not check the new values
         for path, value in values.items():
             tree = overlay(tree, nested(path, value))
         return validated(tree, {})
@@ -79,7 +78,7 @@ def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     for key, value in top.items():
         old = merged.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
-            value = overlay(old, value)
+            value = overlay(old, value)  # sections merge; all else, lists too, is replaced
         merged[key] = value
     return merged
 
@@ -92,12 +91,12 @@ def refuse_unknown(
         here = f"{path}{key}"
         if here in MOVED:
             raise UserError(f"{source}: `{shown}{here}` is now `{shown}{MOVED[here]}`.")
-        field = at.model_fields.get(str(key))
+        field = at.model_fields.get(str(key))  # YAML reads some keys as numbers
         if field is None:
             near = difflib.get_close_matches(str(key), at.model_fields, n=1, cutoff=0.5)
             hint = f"Did you mean `{near[0]}`?" if near else f"Valid: {', '.join(at.model_fields)}."
             raise UserError(f"{source}: unknown key `{shown}{here}`.", hint=hint)
-        section = field.annotation
+        section = field.annotation  # wrong kinds of value are left to pydantic
         if isinstance(section, type) and issubclass(section, BaseModel) and isinstance(value, dict):
             refuse_unknown(value, source, shown=shown, path=f"{here}.", at=section)
 
@@ -110,7 +109,7 @@ def validated(tree: dict[str, Any], sources: Mapping[str, str], file: str = "set
     try:
         return Settings.model_validate(tree)
     except ValidationError as fault:
-        first = fault.errors()[0]
+        first = fault.errors()[0]  # a message is one line
         where = ".".join(str(part) for part in first["loc"])
         # A check of a whole section is named by the section, so a source below it counts, too.
         near = [s for p, s in sources.items() if f"{p}.".startswith(f"{where}.")]

@@ -12,23 +12,18 @@ from falcon.config.sections import Section
 class RolloutSettings(Section):
     """The rollout stage: what the base policy writes before training."""
 
-    problems: int = Field(0, ge=0)
-    """Train problems to roll out; 0: all."""
+    problems: int = Field(0, ge=0)  # Train problems to roll out; 0: all
     samples: int = Field(4, ge=1)
 
 
 class MetaSettings(Section):
     """MRLF (Algorithm 1)."""
 
-    order: Literal[0, 1, 2] = 1
-    """0: no inner loop; 1: first order; 2: through the inner step."""
-    inner_lr: float = Field(0.1, ge=0)
-    """alpha of eq. 3 (SGD on the adapters)."""
+    order: Literal[0, 1, 2] = 1  # 0: no inner loop; 1: first order; 2: through the inner step
+    inner_lr: float = Field(0.1, ge=0)  # alpha of eq. 3 (SGD on the adapters)
     inner_steps: int = Field(1, ge=1, le=5)
-    tasks: int = Field(4, ge=1)
-    """Tasks N of a meta-batch."""
-    samples: int = Field(8, ge=2)
-    """Programs sampled for a task in "Code Generation"."""
+    tasks: int = Field(4, ge=1)  # Tasks N of a meta-batch
+    samples: int = Field(8, ge=2)  # Programs sampled for a task in "Code Generation"
     evaluation_samples: int = Field(4, ge=1)
     """Programs that the adapted policy samples for a task in "Evaluation"."""
     evaluate_with: Literal["adapted", "meta"] = "adapted"
@@ -37,8 +32,7 @@ class MetaSettings(Section):
     inner steps added, as in Reptile (Nichol et al., 2018), so that theta itself learns what
     adaptation does; better in measurements (docs/mrlf.md). ``each``: those of the inner steps make
     an update of their own first: two steps of the optimiser for the same programs."""
-    short_batch: int = Field(16, ge=1)
-    """Experiences of the short-term memory in a task's inner mini-batch."""
+    short_batch: int = Field(16, ge=1)  # Experiences of short-term memory in an inner mini-batch
     long_batch: int = Field(2, ge=0)
     """Experiences of the long-term memory in a task's mini-batch, inner and outer."""
     remembered: Literal["passing", "all"] = "passing"
@@ -68,11 +62,9 @@ class LossWeights(Section):
 class TrainSettings(Section):
     """The outer loop: optimiser, length, checkpoints."""
 
-    method: Literal["mrlf"] = "mrlf"
-    """The training method: a name of ``falcon.training.methods.METHODS``."""
+    method: Literal["mrlf"] = "mrlf"  # A name of `falcon.training.methods.METHODS`
     steps: int = Field(200, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    """beta of eq. 4 (AdamW on the adapters)."""
+    learning_rate: float = Field(1e-3, gt=0)  # beta of eq. 4 (AdamW on the adapters)
     warmup_steps: int = Field(0, ge=0)
     supervised_epochs: int = Field(0, ge=0)
     """Passes over one reference of every problem (eq. 2) before Algorithm 1 begins, ``meta.tasks``
@@ -107,12 +99,9 @@ class BenchmarkSettings(Section):
 
     names: tuple[str, ...] = ("humaneval", "builtin")
     """Benchmarks: ``humaneval``, ``builtin`` (its test split), ``mbpp:PATH``."""
-    difficulties: tuple[str, ...] = ()
-    """Difficulties scored; empty: all."""
-    limit: int = Field(0, ge=0)
-    """Problems of each benchmark, evenly spread; 0: all."""
-    samples: int = Field(1, ge=1)
-    """1: greedy; more: sampled, for pass@k."""
+    difficulties: tuple[str, ...] = ()  # Difficulties scored; empty: all
+    limit: int = Field(0, ge=0)  # Problems of each benchmark, evenly spread; 0: all
+    samples: int = Field(1, ge=1)  # 1: greedy; more: sampled, for pass@k
     temperature: float = Field(0.6, gt=0)
     top_p: float = Field(0.95, gt=0, le=1)
     max_new_tokens: int = Field(320, ge=8)
@@ -128,9 +117,9 @@ class GateSettings(Section):
     require: Literal["better", "not_worse"] = "better"
     """``better``: the interval of the paired difference lies above 0; ``not_worse``: its mean does
     not fall below the tolerance."""
-    tolerance: float = Field(0.03, ge=0)
-    """Greatest fall of pass@1 on any benchmark."""
-    quality_tolerance: float = Field(0.25, ge=0)
-    """Greatest fall of mean style or complexity (range -1 to 2)."""
+    tolerance: float = Field(0.03, ge=0)  # Greatest fall of pass@1 on any benchmark
+    quality_tolerance: float = Field(
+        0.25, ge=0
+    )  # Greatest fall of mean style or complexity (-1 to 2)
     max_fault_rate: float = Field(0.01, ge=0, le=1)
     max_tamper_rate: float = Field(0.05, ge=0, le=1)

@@ -5,17 +5,3 @@ from falcon.evaluation.intervals import Interval, bootstrap, mcnemar, paired_boo
 from falcon.evaluation.pass_at_k import pass_at_k
 from falcon.evaluation.report import write_report
 from falcon.evaluation.scores import score_samples
-
-__all__ = [
-    "BenchmarkFolders",
-    "BenchmarkResult",
-    "Interval",
-    "bootstrap",
-    "mcnemar",
-    "paired_bootstrap",
-    "pass_at_k",
-    "run_benchmark",
-    "score_samples",
-    "wilson",
-    "write_report",
-]

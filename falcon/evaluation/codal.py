@@ -81,12 +81,7 @@ def respond(plan: Plan, work: Path, monitor: Monitor) -> list[Row]:
     """Greedy responses, one row an instruction. Finished ones are kept in ``work``, so that an
     interrupted run goes on with the rest. Raises UserError for a model that is absent."""
     parts = [plan.instructions[i : i + _CHUNK] for i in range(0, len(plan.instructions), _CHUNK)]
-    basis = [
-        VERSION,
-        plan.policy.model_dump(mode="json"),
-        plan.adapter_digest,
-        plan.max_new_tokens,
-    ]
+    basis = [VERSION, plan.policy.model_dump(mode="json"), plan.adapter_digest, plan.max_new_tokens]
     keys = [digest([basis, [[p.id, p.preference, p.text] for p in part]]) for part in parts]
     store = ChunkStore(work)
     missing = [(k, part) for k, part in zip(keys, parts, strict=True) if k not in store]
@@ -126,9 +121,8 @@ def _prompt(policy: Policy, instruction: Instruction) -> str:
         return f"{task}\n\n"
     # An empty system turn, as in the benchmark: without one a template may add its own.
     turns = [{"role": "system", "content": ""}, {"role": "user", "content": task}]
-    return str(
-        policy.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    )
+    template = policy.tokenizer.apply_chat_template
+    return str(template(turns, tokenize=False, add_generation_prompt=True))
 
 
 def judge(
@@ -141,10 +135,8 @@ def judge(
         for first in range(0, len(rows), _CHUNK):
             part = rows[first : first + _CHUNK]
             questions = [
-                question_of(
-                    row["preference"], row["instruction"], references[row["id"]], row["response"]
-                )
-                for row in part
+                question_of(r["preference"], r["instruction"], references[r["id"]], r["response"])
+                for r in part
             ]
             for row, answer in zip(part, critic.ask(questions), strict=True):
                 judged.append(row | _marked(answer))
@@ -161,11 +153,7 @@ def _marked(answer: str | CriticFault) -> Row:
 
 
 def score(
-    rows: Sequence[Row],
-    *,
-    confidence: float = 0.95,
-    seed: int = 0,
-    faults_are_zero: bool = False,
+    rows: Sequence[Row], *, confidence: float = 0.95, seed: int = 0, faults_are_zero: bool = False
 ) -> dict[str, Any]:
     """Mean marks with intervals, by preference and in all. ``value`` is None for a preference all
     of whose judgements failed, and in all if there is such a preference."""

@@ -7,8 +7,7 @@ given under the same :data:`VERSION`.
 
 import re
 
-VERSION = "codal-1"
-"""Changes with any word below; it is recorded with every score."""
+VERSION = "codal-1"  # Changes with any word below; it is recorded with every score
 
 PRINCIPLES = {
     "instruction-following": "Follow the instruction to the letter and explain any deviation.",

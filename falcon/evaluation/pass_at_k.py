@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-KS = (1, 2, 5, 10, 20, 50, 100)
-"""Values of k that are reported where there are as many samples."""
+KS = (1, 2, 5, 10, 20, 50, 100)  # Values of k that are reported where there are as many samples
 
 
 def pass_at_k(samples: ArrayLike, correct: ArrayLike, k: int) -> NDArray[np.float64]:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from falcon.memory import LongTermMemory
     from falcon.problems.problem import Problem
 
-BASE = "base"
-"""The policy that is the bare backbone: no adapter, no memory."""
+BASE = "base"  # The policy that is the bare backbone: no adapter, no memory
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEMPLATE = "report.html.j2"
-SHOWN = 25
-"""Problems that are shown for a comparison: so many gained, and so many lost."""
+SHOWN = 25  # Problems that are shown for a comparison: so many gained, and so many lost
 
 
 def write_report(
@@ -113,7 +112,6 @@ def _example(problem: pd.DataFrame, policy: str, *, want_pass: bool) -> dict[str
 
 
 def _faults(samples: pd.DataFrame) -> list[dict[str, str]]:
-    """The samples that the sandbox could not judge."""
     bad = samples[samples["outcome"] == Outcome.SANDBOX_ERROR.value]
     columns = ["policy", "problem_id", "error_message"]
     return [dict(zip(columns, map(str, row), strict=True)) for row in bad[columns].to_numpy()]

@@ -12,13 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from falcon.errors import UserError
-from falcon.evaluation.benchmark import (
-    BenchmarkResult,
-    head,
-    sample_row,
-    sample_table,
-    write_results,
-)
+from falcon.evaluation import benchmark as bench
 from falcon.evaluation.plan import Benchmarks, benchmark_names
 from falcon.evaluation.scores import flat_metrics, score_samples
 from falcon.monitor import Monitor
@@ -40,7 +34,7 @@ def rescore(
     memory: LongTermMemory | None,
     out: Path,
     monitor: Monitor,
-) -> BenchmarkResult:
+) -> bench.BenchmarkResult:
     """Judge ``out/samples.parquet`` again and write the three files of a benchmark anew.
 
     ``settings.benchmark.names`` must name every benchmark of the samples. Raises UserError when
@@ -59,9 +53,8 @@ def rescore(
         for name, source in zip(benchmark_names(sources), sources, strict=True)
         for p in load_benchmark(source, data_dir)
     }
-    missing = [
-        k for k in zip(before["suite"], before["problem_id"], strict=True) if k not in problems
-    ]
+    answered = zip(before["suite"], before["problem_id"], strict=True)
+    missing = [key for key in answered if key not in problems]
     if missing:
         benchmark, problem = missing[0]
         names = ", ".join(dict.fromkeys(before["suite"]))
@@ -70,7 +63,7 @@ def rescore(
             hint=f"Name the benchmarks of the samples: {names}.",
         )
     form = _form(file, before)
-    frame = sample_table(_judged(settings, form, before, problems, memory, monitor))
+    frame = bench.sample_table(_judged(settings, form, before, problems, memory, monitor))
     about = {
         name: {key: value for key, value in policy.items() if key != "suites"}
         for name, policy in stored["policies"].items()
@@ -85,9 +78,9 @@ def rescore(
     # Of when the samples were generated, whatever the settings say now.
     keys = ("decoding", "model", "memory_digest", "left_out")
     kept = {key: stored[key] for key in keys if key in stored}
-    scores = {**head(settings, memory, Benchmarks(form)), **kept, **scored}
-    write_results(frame, scores, None, out)
-    return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored))
+    scores = {**bench.head(settings, memory, Benchmarks(form)), **kept, **scored}
+    bench.write_results(frame, scores, None, out)
+    return bench.BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored))
 
 
 def _form(file: Path, before: pd.DataFrame) -> Form:
@@ -137,5 +130,5 @@ def _judged(
         for (_, old), attempt in zip(rows.iterrows(), group, strict=True):
             # Token ids are not stored, so their number is taken from the old row.
             kept = {k: old[k] for k in ("sample", "tokens", "prompt_version")}
-            rescored.append({"policy": policy, **sample_row(benchmark, attempt), **kept})
+            rescored.append({"policy": policy, **bench.sample_row(benchmark, attempt), **kept})
     return rescored

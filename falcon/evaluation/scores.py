@@ -21,20 +21,14 @@ from falcon.sandbox.verdict import Outcome
 if TYPE_CHECKING:
     import pandas as pd
 
-POOLED = "pooled"
-"""All benchmarks of a comparison together, every problem with the same weight."""
+POOLED = "pooled"  # All benchmarks of a comparison together, every problem with the same weight
 
-CLASSES = ("pass", "failure", "runtime", "syntax")
-"""The outcome classes of eq. 7."""
+CLASSES = ("pass", "failure", "runtime", "syntax")  # The outcome classes of eq. 7
 
 TERMS = {"reward": "test_reward", "style": "style", "complexity": "complexity"}
 """Name in the scores -> column of the samples."""
 
-APPS_SHARES = {
-    Difficulty.INTRODUCTORY: 0.2,
-    Difficulty.INTERVIEW: 0.6,
-    Difficulty.COMPETITION: 0.2,
-}
+APPS_SHARES = {Difficulty.INTRODUCTORY: 0.2, Difficulty.INTERVIEW: 0.6, Difficulty.COMPETITION: 0.2}
 """Problems of each level in APPS's test split (1000, 3000 and 1000)."""
 
 DIGITS = 6  # decimals of every stored number
@@ -97,9 +91,7 @@ class Scorer:
         """
         counts = _solved(frame, base=base)
         counts = counts[counts["n"] >= k]
-        if counts.empty:
-            return _shown(None, "value")
-        if (counts["n"] == 1).all():
+        if len(counts) and (counts["n"] == 1).all():
             share = wilson(int(counts["c"].sum()), len(counts), confidence=self.confidence)
             return _shown(share, "value")
         return _shown(self._mean(pass_at_k(counts["n"], counts["c"], k)), "value")
@@ -181,11 +173,9 @@ class Scorer:
         return comparison
 
     def _difference(self, x: Any, y: Any) -> dict[str, float | None]:
-        if not len(x):
-            return _shown(None, "difference")
-        return _shown(
-            paired_bootstrap(x, y, confidence=self.confidence, seed=self.seed), "difference"
-        )
+        level, seed = self.confidence, self.seed
+        interval = paired_bootstrap(x, y, confidence=level, seed=seed) if len(x) else None
+        return _shown(interval, "difference")
 
 
 def score_samples(

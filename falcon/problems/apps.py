@@ -136,8 +136,7 @@ def _tests(row: dict[str, Any]) -> CallSuite | StdinSuite:
 
 
 def _text(value: Any) -> str:
-    """Some texts are stored as lists of lines."""
-    return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "\n".join(map(str, value)) if isinstance(value, list) else str(value)  # some: lines
 
 
 def _int_keys(value: Any) -> Any:

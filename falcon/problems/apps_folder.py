@@ -19,8 +19,7 @@ _TEXTS = {
 _METADATA = "metadata.json"
 _NEEDED = ("question.txt", TESTS_FILE, _METADATA)
 _FILES = {**_TEXTS, "difficulty": _METADATA}
-_MARKERS = ("question.txt", TESTS_FILE, "solutions.json")
-"""A folder with one of these files is a problem's."""
+_MARKERS = ("question.txt", TESTS_FILE, "solutions.json")  # each shows a problem's folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,15 @@ Purely textual and syntactic: no model, nothing is run.
 
 import ast
 import re
+from collections.abc import Iterator
 
+from falcon.problems.problem import Problem
 from falcon.problems.syntax import parse
 
 _WORD = re.compile(r"[^\W\d_]\w*")  # begins with a letter of any script
 _IMPORT = re.compile(r"^\s*(from\s+[\w.]+\s+import\b.*|import\s+[\w.]+.*)$", re.MULTILINE)
 
-Span = tuple[str, int, int]
-"""A word in lower case and where it stands in the text."""
+Span = tuple[str, int, int]  # A word in lower case and where it stands in the text
 
 
 def words(text: str) -> list[str]:
@@ -125,3 +126,12 @@ def code_shape(code: str) -> str:
         return ast.dump(_Rename(_own_names(tree)).visit(tree))
     except (SyntaxError, RecursionError):
         return ""
+
+
+def problem_forms(problem: Problem) -> Iterator[tuple[str, str]]:
+    """(field, canonical form) of the statement and of each solution that parses."""
+    # A statement of signs and numbers has no words: it is compared as it is.
+    yield "statement", " ".join(statement_words(problem.statement)) or problem.statement
+    for number, code in enumerate(problem.solutions):
+        if shape := code_shape(code):
+            yield f"solutions.{number}", shape

@@ -1,22 +1,21 @@
 """Check: everything that is wrong with files and folders of problems, without stopping at any.
 
-Beyond what a loader refuses: the same problem in two splits. Nothing is run and nothing is
-repaired.
+Beyond what a loader refuses: the same problem in two splits. Nothing is run or repaired.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from falcon.errors import UserError
 from falcon.problems.apps_folder import file_of
-from falcon.problems.canonical import code_shape, statement_words
+from falcon.problems.canonical import problem_forms
 from falcon.problems.fault import ProblemFault
 from falcon.problems.files import read_file, read_folder
 from falcon.problems.formats import field_in
 from falcon.problems.problem import Problem
 
-KINDS = {
+KINDS = {  # formats that a path may have when it is written KIND:PATH
     "jsonl": ("own", "sanitized"),
     "mbpp": ("mbpp", "sanitized"),
     "humaneval": ("humaneval",),
@@ -24,9 +23,7 @@ KINDS = {
     "apps": ("apps",),
     "leetcode": ("leetcode",),
 }
-"""Formats that a path may have when it is written KIND:PATH."""
-_WITHOUT_SPLITS = ("apps", "leetcode")
-"""Formats whose rows name no split and that are trained on and scored on: a file is a split."""
+_WITHOUT_SPLITS = ("apps", "leetcode")  # formats whose rows name no split: a file is a split
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +102,12 @@ def _read(path: Path, formats: tuple[str, ...]) -> tuple[list[Entry], list[Probl
     return entries, read.faults
 
 
-def _keys(problem: Problem) -> Iterator[tuple[str, str]]:
-    """(field, canonical form) of what must not be in two splits."""
-    yield "statement", " ".join(statement_words(problem.statement)) or problem.statement
-    for number, code in enumerate(problem.solutions):
-        if shape := code_shape(code):
-            yield f"solutions.{number}", shape
-
-
 def _overlaps(entries: Sequence[Entry]) -> list[ProblemFault]:
     """Faults of problems whose statement or solution an earlier entry of another split has."""
     first: dict[tuple[str, str], dict[str, Entry]] = {}  # by text, then by split
     faults = []
     for entry in entries:
-        for field, text in _keys(entry.problem):
+        for field, text in problem_forms(entry.problem):
             what = "statement" if field == "statement" else "solution"
             by_split = first.setdefault((what, text), {})
             other = next((each for split, each in by_split.items() if split != entry.split), None)

@@ -88,13 +88,11 @@ def _parquet_rows(path: Path) -> tuple[list[Row], list[ProblemFault]]:
         (number, {str(key): value for key, value in row.items()})
         for number, row in enumerate(frame.to_dict("records"), start=1)
     ]
-    empty = [] if rows else [ProblemFault(path, 0, "", "the file holds no instructions")]
-    return rows, empty
+    return rows, [] if rows else [ProblemFault(path, 0, "", "the file holds no instructions")]
 
 
 def _preference(value: Any) -> str:
-    letters = "".join(c for c in str(value).lower() if c.isalpha())
-    return _NAMES.get(letters, "")
+    return _NAMES.get("".join(c for c in str(value).lower() if c.isalpha()), "")
 
 
 def _wrong(path: Path, number: int, row: Mapping[str, Any]) -> list[ProblemFault]:

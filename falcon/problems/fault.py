@@ -12,11 +12,9 @@ from pydantic import ValidationError
 
 from falcon.errors import UserError
 
-SHOWN = 20
-"""Faults named in one line; the rest are counted."""
+SHOWN = 20  # Faults named in one line; the rest are counted
 
-FieldFault = tuple[str, str]
-"""Field and message. The reader of the file adds the file and the row."""
+FieldFault = tuple[str, str]  # Field and message. The reader of the file adds the file and the row
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def refuse(path: Path, faults: Sequence[ProblemFault]) -> None:
 
 
 def _within(path: Path, fault: ProblemFault) -> str:
-    """The fault as text. ``path``, which the line begins with, is not repeated."""
+    # `path`, which the line begins with, is not repeated.
     file = fault.file.relative_to(path) if fault.file.is_relative_to(path) else fault.file
     parts = ["" if fault.file == path else str(file), fault.place]
     where = ", ".join(part for part in parts if part)

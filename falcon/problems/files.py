@@ -15,7 +15,6 @@ from falcon.problems.evalplus import read_evalplus
 from falcon.problems.fault import ProblemFault, validation_faults
 from falcon.problems.formats import field_in, format_of, looks_like, wrong_format
 from falcon.problems.humaneval import read_humaneval
-from falcon.problems.jsonl import read_jsonl
 from falcon.problems.leetcode import read_leetcode
 from falcon.problems.mbpp import read_mbpp
 from falcon.problems.problem import Problem
@@ -23,8 +22,8 @@ from falcon.problems.rows import Row, read_rows
 from falcon.problems.syntax import reference_faults, suite_faults
 
 PATH = "Give the path of an existing file."
-_LOADERS: dict[str, Callable[[dict[str, Any]], Problem | None]] = {
-    "own": read_jsonl,
+_LOADERS: dict[str, Callable[[dict[str, Any]], Problem | None]] = {  # None: left out on purpose
+    "own": Problem.model_validate,  # one `Problem` a row, as it is
     "mbpp": read_mbpp,
     "sanitized": read_mbpp,
     "humaneval": read_humaneval,
@@ -32,7 +31,6 @@ _LOADERS: dict[str, Callable[[dict[str, Any]], Problem | None]] = {
     "apps": read_apps,
     "leetcode": read_leetcode,
 }
-"""By format: a row as a problem, None for one that is left out on purpose."""
 
 Parsed = tuple[list[tuple[int, Problem]], list[ProblemFault]]
 """The problems that could be read with their row numbers, and all that is wrong with the file."""

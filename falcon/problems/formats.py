@@ -65,11 +65,7 @@ _FIELDS: dict[str, dict[str, str]] = {
     },
 }
 _FIELDS["evalplus"] = {**_FIELDS["humaneval"], "tests": "base_input"}
-_FIELDS["sanitized"] = {
-    **_FIELDS["mbpp"],
-    "tests.setup": "test_imports",
-    "statement": "prompt",
-}
+_FIELDS["sanitized"] = {**_FIELDS["mbpp"], "tests.setup": "test_imports", "statement": "prompt"}
 
 
 def format_of(row: Mapping[str, Any]) -> str:
@@ -84,9 +80,7 @@ def looks_like(row: Mapping[str, Any]) -> str:
 
 def wrong_format(file: Path, name: str, *allowed: str) -> list[ProblemFault]:
     """One fault for the whole file when its rows are clearly of a format that is not allowed."""
-    if not name or name in allowed:
-        return []
-    return [ProblemFault(file, 0, "", _ADVICE[name])]
+    return [ProblemFault(file, 0, "", _ADVICE[name])] if name and name not in allowed else []
 
 
 def field_in(name: str, field: str) -> str:

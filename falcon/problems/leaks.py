@@ -1,8 +1,8 @@
-"""Leaks: a training problem that gives a held-out one away.
+"""Leaks: a training problem that gives a held-out one away. Duplicates: one twice in one set.
 
-Two signs: a run of words that two statements or two solutions share (never across the two),
-and statements whose embeddings are near. The first takes time in proportion to the text, the
-second to the product of the counts.
+Two signs of a leak: a run of words that two statements or two solutions share (never across the
+two), and statements whose embeddings are near. The first takes time in proportion to the text,
+the second to the product of the counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from falcon.problems.canonical import code_text, statement_words, words
+from falcon.problems.canonical import code_text, problem_forms, statement_words, words
 from falcon.problems.problem import Problem
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     Vectors = np.ndarray[Any, np.dtype[Any]]
 
-BOILERPLATE = 5
-"""A run of words in more held-out problems than this is common wording, not one problem's."""
+BOILERPLATE = 5  # a run of words in more held-out problems is common wording, not one problem's
 _BLOCK = 1024  # training statements embedded at a time: bounds the matrix of cosines
 _MIN_WORDS = 4  # shorter statements and solutions are equal by chance ("add two numbers")
 _MIN_SPECIFIC = 3  # words of a run that must be specific to a task
@@ -42,8 +41,7 @@ what when where whether which who whole will with without word words write zero
 _COMMON_WORDS = frozenset(_TASK_WORDS.split())
 """Words that most tasks share: articles, and how input and output are described."""
 
-Encode = Callable[[Sequence[str]], "Vectors"]
-"""Texts to vectors [texts, dim]."""
+Encode = Callable[[Sequence[str]], "Vectors"]  # Texts to vectors [texts, dim]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,3 +164,20 @@ def find_leaks(
     if encode is not None and train and held_out:
         leaks += _near(train, held_out, similarity, encode)
     return leaks
+
+
+def find_duplicates(problems: Sequence[Problem]) -> list[tuple[str, str]]:
+    """Pairs (earlier id, later id) with the same id, statement or reference.
+
+    Statements are compared by their words, references by syntax with their own names left out.
+    A later problem is paired with the first that has its id, its statement or a reference.
+    """
+    first: dict[tuple[str, str], int] = {}
+    pairs: dict[tuple[int, int], None] = {}  # a set that keeps its order
+    for position, problem in enumerate(problems):
+        for field, form in (("id", problem.id), *problem_forms(problem)):
+            # By the field without its number: any two references may be the same.
+            earlier = first.setdefault((field.partition(".")[0], form), position)
+            if earlier != position:
+                pairs[earlier, position] = None
+    return [(problems[a].id, problems[b].id) for a, b in pairs]

@@ -11,8 +11,7 @@ from falcon.problems.canonical import code_text, statement_word_spans, word_span
 from falcon.problems.leaks import Encode, Leak, find_leaks
 from falcon.problems.problem import Problem
 
-Marked = tuple[tuple[str, bool], ...]
-"""A text in parts; True marks the shared run."""
+Marked = tuple[tuple[str, bool], ...]  # A text in parts; True marks the shared run
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ A file appears whole or not at all, needs no network, and has equal bytes for eq
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from falcon.errors import UserError
 from falcon.files import write_whole
-from falcon.problems.overlap import BenchmarkOverlap, Counts, Marked, Overlap, Pair
+from falcon.problems.overlap import BenchmarkOverlap, Marked, Overlap, Pair
 
 TEMPLATE = "overlap.html.j2"
 SUFFIXES = (".html", ".json")
@@ -59,13 +60,9 @@ def _touched(each: BenchmarkOverlap) -> dict[str, Any]:
     return {
         "problems": each.problems,
         "share": round(each.share, 6),
-        "touched": _counts(each.touched),
-        "training": _counts(each.training),
+        "touched": asdict(each.touched),
+        "training": asdict(each.training),
     }
-
-
-def _counts(counts: Counts) -> dict[str, int]:
-    return {"ngram": counts.ngram, "embedding": counts.embedding, "either": counts.either}
 
 
 def _pair(pair: Pair) -> dict[str, Any]:
@@ -87,23 +84,13 @@ def _plain(text: Marked) -> str:
 
 def table_rows(overlap: Overlap) -> list[tuple[str, ...]]:
     """The counts as rows of text, headings first."""
-    embedded = overlap.similarity is not None
-    rows: list[tuple[str, ...]] = [
-        ("BENCHMARK", "PROBLEMS", "TOUCHED", "SHARE", "BY WORDS", "BY EMBEDDING", "TRAINING")
-    ]
+    heads = ("BENCHMARK", "PROBLEMS", "TOUCHED", "SHARE", "BY WORDS", "BY EMBEDDING", "TRAINING")
+    rows: list[tuple[str, ...]] = [heads]
     for each in overlap.benchmarks:
-        by_embedding = str(each.touched.embedding) if embedded else "-"
-        rows.append(
-            (
-                each.benchmark,
-                str(each.problems),
-                str(each.touched.either),
-                f"{100 * each.share:.1f} %",
-                str(each.touched.ngram),
-                by_embedding,
-                str(each.training.either),
-            )
-        )
+        counts, share = each.touched, f"{100 * each.share:.1f} %"
+        near = counts.embedding if overlap.similarity is not None else "-"  # not embedded
+        cells = (each.problems, counts.either, share, counts.ngram, near, each.training.either)
+        rows.append((each.benchmark, *map(str, cells)))
     return rows
 
 

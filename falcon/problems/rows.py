@@ -13,8 +13,7 @@ from falcon.errors import UserError
 from falcon.problems.fault import ProblemFault
 from falcon.problems.formats import format_of
 
-Row = tuple[int, dict[str, Any]]
-"""Row number (from 1) and the row."""
+Row = tuple[int, dict[str, Any]]  # Row number (from 1) and the row
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -20,8 +20,7 @@ from falcon.problems.humaneval import packaged_file
 from falcon.problems.mbpp import hub_rows
 from falcon.problems.problem import HELD_OUT, Difficulty, Problem, Split
 
-BUILTIN = "problems.jsonl"
-"""File name of FALCON's own problems inside the data folder."""
+BUILTIN = "problems.jsonl"  # File name of FALCON's own problems inside the data folder
 
 _ABSENT = (TESTS_FILE, MISSING)
 _LOG = logging.getLogger(__name__)

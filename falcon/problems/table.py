@@ -43,11 +43,10 @@ def _row(problem: Problem) -> str:
 def _table(problems: Iterable[Problem]) -> pa.Table:
     import pyarrow as pa
 
-    columns: dict[str, list[str]] = {name: [] for name in COLUMNS}
-    for problem in problems:
-        for name in COLUMNS[:-1]:
-            columns[name].append(str(getattr(problem, name)))
-        columns["row"].append(_row(problem))
+    rows = [[*(str(getattr(p, name)) for name in COLUMNS[:-1]), _row(p)] for p in problems]
+    columns = {
+        name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)
+    }  # also without rows
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
 
 
