@@ -1,8 +1,7 @@
 """Training: the whole pipeline as one flow.
 
-Data version, the six stages, the trained model registered as challenger, and promoted when the
-gate passed. One MLflow run is the parent of all. DVC decides what is up to date; Prefect decides
-when, and tries again.
+Data version, six stages, the trained model registered as challenger, and promoted when the gate
+passed. One MLflow run is the parent of all. DVC decides what to run; Prefect when, and retries.
 """
 
 import os
@@ -34,8 +33,7 @@ def train(profile: str = "", force: bool = False, carry_on: bool = False) -> Pip
     """The pipeline, from the data to a decision.
 
     ``profile`` is written into params.yaml when given. ``force`` runs every stage again.
-    ``carry_on`` starts from the memory of the last run even when nothing else has changed
-    (schedules set it).
+    ``carry_on`` (set by schedules) starts from the last run's memory even if nothing has changed.
     """
     stages.hide_tracebacks()
     space = Workspace.here()
@@ -74,8 +72,7 @@ def _run_stages(
 def _fetch_champion(registry: Registry) -> None:
     """Fetch the model to compare with; during an outage, the one fetched last is used.
 
-    That cannot promote a wrong model: promotion refuses one that was compared with another than
-    the model in service.
+    That promotes no wrong model: promotion refuses a comparison with any but the one in service.
     """
     try:
         champion = registry.fetch_champion()

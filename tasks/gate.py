@@ -79,21 +79,17 @@ def checks_of(space: Workspace, stage: str) -> Reason:
 
 
 def results_of(space: Workspace, stage: str, lock: dict[str, Any]) -> Reason:
-    """The present results are those that DVC saw the stage make.
-
-    Raises UserError for a stage that DVC never ran.
-    """
+    """The present results are those DVC saw the stage make. Raises UserError if it never ran."""
     if stage not in lock:
         raise UserError(f"dvc.lock knows no run of `{stage}`.", hint="Run `dvc repro`.")
     outs = lock[stage].get("outs") or []
     changed = [
         out["path"]
         for out in outs
-        if not (space.root / out["path"]).exists()
-        or path_md5(space.root / out["path"]) != out["md5"]
+        if not (file := space.root / out["path"]).exists() or path_md5(file) != out["md5"]
     ]
-    same = f"{len(outs)} outputs as in dvc.lock"
-    text = f"changed since: {', '.join(changed)}" if changed else same
+    since = f"changed since: {', '.join(changed)}"
+    text = since if changed else f"{len(outs)} outputs as in dvc.lock"
     return Reason(f"results of {stage}", bool(outs) and not changed, text)
 
 

@@ -75,8 +75,7 @@ def run(stage: Stage) -> StageResult:
 def _held_out(
     problems: Sequence[Problem], suites: Sequence[str], data: Path
 ) -> dict[str, list[Problem]]:
-    """What must not be trained on, each problem once: every suite, and what else the sources
-    hold out."""
+    """What must not be trained on, each problem once: every suite, then the sources' own."""
     from falcon.problems import load_benchmark
     from falcon.problems.problem import HELD_OUT
 

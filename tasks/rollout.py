@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from falcon.feedback.reward import TERMS
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, validate
 from tasks.support.files import write_parquet
@@ -43,7 +44,7 @@ def _check(stage: Stage, frame: pd.DataFrame, shares: dict[str, float]) -> Check
     import pandas as pd
 
     judged = frame[frame["outcome"] != "sandbox_error"].copy()
-    terms = [c for c in ("reward", *suites.REWARD_TERMS) if c in judged]
+    terms = [c for c in ("reward", *TERMS) if c in judged]
     # A term that does not apply is NaN by design, so only infinite values are faults here.
     judged["rewards_finite"] = list(~np.isinf(judged[terms].to_numpy(dtype=float)).any(axis=1))
     facts: dict[str, Any] = {

@@ -1,8 +1,7 @@
 """The six stages as Prefect tasks, for flows: each runs its DVC stage in a child process.
 
-So device memory is freed between stages and a crash stays in the child. The file of a stage never
-imports this one: its ``run`` starts without Prefect, which costs seconds to import and hangs on a
-full disk.
+So device memory is freed between stages and a crash stays in the child. Stages' files never import
+this one: they start without Prefect, which takes seconds to import and hangs on a full disk.
 """
 
 import logging
@@ -42,8 +41,7 @@ NOISE = (
 
 @dataclass(frozen=True)
 class FlowContext:
-    """What the stages of one flow share: workspace, parent MLflow run, and whether to run even
-    what is up to date."""
+    """What a flow's stages share: the MLflow run above theirs, and ``force`` to run all of them."""
 
     root: Path
     parent: str

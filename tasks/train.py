@@ -1,8 +1,7 @@
 """Train: meta-reinforcement learning of the adapter, resumed where it was interrupted.
 
-Checkpoints lie in ``state/checkpoints/train/KEY``; KEY is made of everything training
-depends on, so a checkpoint of other settings or other data is never used. A training that ended
-well leaves no checkpoint behind.
+Checkpoints lie in ``state/checkpoints/train/KEY``; KEY is made of all that training depends on, so
+one of other settings or data is never used. A training that ended well leaves none behind.
 """
 
 from __future__ import annotations
@@ -172,11 +171,7 @@ def _check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckRep
 
 
 def finite_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """``frame`` with a column that says whether a step's losses and rewards are finite.
-
-    Losses and rewards of every step must be there; others (validation) may be missing at
-    some steps, but never infinite.
-    """
+    """Add ``finite``: losses and rewards are there and finite, others missing or finite."""
     numbers = frame.select_dtypes("number")
     names = [str(column) for column in numbers]
     needed = [n for n in names if n.startswith(("loss/", "reward/"))]

@@ -7,8 +7,6 @@ wall time, which a busy machine may cause. Where the file cannot be used, all is
 saves time and decides nothing.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib

@@ -5,8 +5,6 @@ Landlock ABI without its scopes), so each level is started for real, and canary 
 it must refuse.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import platform

@@ -1,7 +1,5 @@
 """Program: one piece of untrusted source and the tests it is to be judged by."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from falcon.errors import UserError

@@ -1,7 +1,5 @@
 """Verdicts for people and for programs: lines of text, and one JSON object."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from rich.console import Console

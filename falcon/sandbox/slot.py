@@ -4,8 +4,6 @@ Started, used and ended by one and the same thread: the kernel kills the worker 
 ends. It exchanges frames of JSON with the worker and does not look into them.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import socket

@@ -5,8 +5,6 @@ Python: assert statements, functions named ``test_...`` without arguments, or Hu
 files hold it. A Python file is parsed here and never run; pytest's fixtures are not known.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 from pathlib import Path

@@ -4,8 +4,6 @@ Three kinds of ending, never two: the program passed, the program failed (and ho
 failed (``sandbox_error``), which is never a reward.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict

@@ -1,7 +1,6 @@
 """Commands of the pipeline, plugged into ``falcon`` by the entry point ``falcon.commands``.
 
-Prefect, MLflow and DVC are imported inside the commands: most of ``falcon`` works without
-waiting for them.
+The commands import Prefect, MLflow and DVC themselves: most of ``falcon`` need not wait for them.
 """
 
 import os

@@ -2,8 +2,7 @@
 
 MLflow runs this file to load the model ("models from code"). Artifacts: ``adapter``, a PEFT
 adapter folder with its tokenizer, and ``settings``, the policy settings it was trained with.
-The base model comes from where those settings say and is not copied. No memory comes with it,
-so nothing is recalled.
+The base model is not copied: it comes from where those say. Without a memory nothing is recalled.
 """
 
 from __future__ import annotations
@@ -45,10 +44,9 @@ class CodeGenerator(PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: Mapping[str, float] | None = None,
     ) -> list[str]:
-        """Programs for the prompts, in their order.
+        """Programs for the prompts (tasks in words, as in training), in their order.
 
-        A prompt is a task in words, as in training. ``params``: max_new_tokens, temperature
-        (0: greedy), top_p, seed.
+        ``params``: max_new_tokens, temperature (0: greedy), top_p, seed.
         """
         from falcon.generation.local import Draws, Sampling
 

@@ -105,10 +105,7 @@ class Generated:
 
 
 def signature_name(signature: str) -> tuple[str, str]:
-    """The signature as a line that ends in a colon, and the name it defines.
-
-    Raises UserError when it is not one line ``def NAME(...)``.
-    """
+    """The signature, a line that ends in a colon, and its name. Raises UserError if it is none."""
     line = f"{signature.strip().removesuffix(':').rstrip()}:"
     try:
         statements = ast.parse(f"{line}\n    pass\n").body

@@ -1,8 +1,7 @@
 """Checks: Great Expectations on the results of a stage, with a report of our own.
 
-Suites are built in code (``expectations.py``), since a stored suite silently loses custom ones;
-the number of expectations evaluated is compared for the same reason. Data Docs hold run times,
-so they go to ``state/``.
+Suites are built in code (``expectations.py``), since a stored suite silently loses custom ones; so
+the number evaluated is compared, too. Data Docs hold run times, so they go to ``state/``.
 """
 
 import math

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,11 +33,6 @@ KEPT_LINES = 500
 """Last lines of a command's output that are kept for messages."""
 
 
-def _command(*words: str) -> list[str]:
-    """A command of the DVC of this installation, whatever PATH says."""
-    return [sys.executable, "-m", "dvc", *words]
-
-
 def _environment(root: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Environment of a child: ours, with this installation's commands first on PATH."""
     env = dict(os.environ)
@@ -49,9 +44,7 @@ def _environment(root: Path, extra: Mapping[str, str] | None = None) -> dict[str
 
 def run(root: Path, *words: str, on_line: Callable[[str], None] | None = None) -> str:
     """Run a DVC command to its end and give its output. Raises UserError when it fails."""
-    code, lines = _run_lines(
-        _command(*words), root, _environment(root), on_line or (lambda _: None)
-    )
+    code, lines = _run_lines(words, root, _environment(root), on_line or (lambda _: None))
     if code:
         error = next((line for line in reversed(lines) if line.startswith("ERROR")), "")
         raise UserError(f"dvc {' '.join(words)} failed: {error.removeprefix('ERROR: ')}")
@@ -68,8 +61,7 @@ def repro(
 ) -> How:
     """Run ``dvc repro --single-item STAGE``; tells whether the stage ran.
 
-    The child stays in our session, so Ctrl-C reaches it too. Raises StageFailed when the stage
-    or DVC fails.
+    The child stays in our session, so Ctrl-C reaches it too. Raises StageFailed when it fails.
     """
     how: How = "up to date"
 
@@ -79,7 +71,7 @@ def repro(
         if on_line is not None:
             on_line(line)
 
-    words = _command("repro", "--single-item", *(["--force"] if force else []), stage)
+    words = ("repro", "--single-item", *(["--force"] if force else []), stage)
     code, lines = _run_lines(words, root, _environment(root, env), watch)
     if code:
         raise StageFailed(stage, _exit_code(lines, code), _message(lines))
@@ -109,8 +101,7 @@ def is_stale(root: Path, *stages: str) -> bool:
 def ensure_data(root: Path, on_line: Callable[[str], None] | None = None) -> str:
     """Pull the data that ``data.dvc`` names when it is missing; give its version.
 
-    Raises UserError when ``data/`` is not what ``data.dvc`` says: a run would be filed under
-    a data version it did not use.
+    Raises UserError when ``data/`` is another: a run would be filed under data it did not use.
     """
     version = data_version(root)
     if not (root / "data").is_dir():
@@ -164,11 +155,11 @@ def data_version(root: Path) -> str:
 
 
 def _run_lines(
-    words: list[str], folder: Path, env: dict[str, str], on_line: Callable[[str], None]
+    words: Sequence[str], folder: Path, env: dict[str, str], on_line: Callable[[str], None]
 ) -> tuple[int, list[str]]:
-    """Run a command and call ``on_line`` with each line; give its exit code and last lines."""
+    """Run a DVC command and call ``on_line`` with each line; give its exit code and last lines."""
     child = subprocess.Popen(
-        words,
+        [sys.executable, "-m", "dvc", *words],  # this installation's DVC, whatever PATH says
         cwd=folder,
         env=env,
         stdin=subprocess.DEVNULL,

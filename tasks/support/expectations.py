@@ -1,15 +1,13 @@
 """Expectations: what must hold of each stage's results, as Great Expectations suites.
 
-One function a stage. Everything costly (judging, comparing embeddings) was done before and is a
-column or a fact by now; here are only the bounds. A bound ignores missing values, so a number
-that may be missing is checked for presence too.
+One function a stage. Costly work was done before: here are only the bounds of columns and facts.
+A bound ignores missing values, so a number that may be missing is checked for presence too.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from falcon.config import GateSettings
-from falcon.feedback.reward import TERMS
 from falcon.problems.problem import Difficulty, Split
 from falcon.sandbox.verdict import Outcome
 
@@ -150,7 +148,3 @@ def gate() -> Suites:
         "reasons": [_rows(), _present("name"), _present("said"), _among("passed", [True, False])],
         "facts": [_between("stages", 5, 5), _among("scores_read", [True])],
     }
-
-
-REWARD_TERMS = TERMS
-"""Columns of rollouts.parquet that hold reward terms (null where a term does not apply)."""

@@ -28,13 +28,11 @@ def _logs(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*.jsonl") if p.is_file())
 
 
-def publish_memory(space: Workspace) -> Path:
+def publish_memory(space: Workspace) -> None:
     """Copy the trained memory to ``state/memory``, whole or not at all."""
-    target = space.state / "memory"
-    with replaced_folder(target) as fresh:
+    with replaced_folder(space.state / "memory") as fresh:
         for log in _logs(space.output("train") / "memory"):
             shutil.copyfile(log, fresh / log.name)
-    return target
 
 
 def hand_over_memory(space: Workspace, *, anew: bool) -> bool:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tasks.support.errors import CallRejected
 from tasks.support.files import write_text
@@ -107,10 +107,7 @@ class OfflineQueue:
         return sorted(p for p in self.folder.glob("*.jsonl") if p.name != "refused.jsonl")
 
     def replay(self) -> bool:
-        """Make the waiting calls, oldest first. True when none is left.
-
-        Stops at the first outage; what was made is not made again.
-        """
+        """Make the waiting calls once, oldest first, until an outage. True when none is left."""
         if not self._files():
             self._waiting = False
             return True
@@ -151,12 +148,8 @@ def _read_calls(file: Path) -> list[Call]:
 
 @contextmanager
 def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of a folder, which the system frees when the process dies.
-
-    Gives False when another process holds it and we do not wait.
-    """
+    """Hold a folder's lock, freed when the process dies; False if taken and we do not ``wait``."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle: TextIO
     with (folder / ".lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

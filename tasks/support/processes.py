@@ -1,9 +1,8 @@
 """Processes: the other ranks of a training that several processes of this machine share.
 
-The stage itself is rank 0: it alone has the MLflow run, writes results and ends with an exit
-code. The others run the same command with ``RANK`` above 0 and write to their own log.
-``accelerate launch`` and ``torch.distributed.run`` (on one machine or on several) set the same
-variables; then none are started here.
+The stage itself is rank 0: it alone has the MLflow run, writes results and ends with an exit code.
+The others run the same command with ``RANK`` above 0 and write to their own log. Launchers
+(``accelerate launch``, ``torch.distributed.run``) set the same variables; then we start none.
 """
 
 import os
@@ -38,8 +37,7 @@ def _free_port() -> int:
 
 @contextmanager
 def launched(state: Path, count: int) -> Iterator[None]:
-    """Start the other ranks, so that ``count`` processes run the block's training; end them
-    with it.
+    """Start the other ranks of ``count`` for the block's training, and end them with it.
 
     Nothing is started where a launcher started this process as one of several. Raises UserError
     with the last line of its log when another rank failed.

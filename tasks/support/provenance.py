@@ -63,13 +63,9 @@ def git_commit(root: Path) -> str:
 
 def _read(space: Workspace, stage: str) -> tuple[Path, str, dict[str, Any]]:
     """The file of a stage, the fingerprint of its present results ("": none), and all runs."""
-    digest = hashlib.sha256()
     small = [space.output(stage) / name for name in ("metrics.json", "checks.json")]
-    key = ""
-    if all(path.is_file() for path in small):
-        for path in small:
-            digest.update(path.read_bytes())
-        key = digest.hexdigest()
+    present = all(path.is_file() for path in small)
+    key = hashlib.sha256(b"".join(p.read_bytes() for p in small)).hexdigest() if present else ""
     file = space.state / "runs" / f"{stage}.json"
     return file, key, json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 

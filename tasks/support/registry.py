@@ -7,17 +7,17 @@ error and is never queued: a promotion that may or may not have happened is wors
 from __future__ import annotations
 
 import functools
-import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from falcon.config import Settings
 from falcon.errors import UserError
 from tasks.support.errors import PromotionRefused, RegistryUnavailable
 from tasks.support.files import path_md5, write_json
+from tasks.support.handover import read_champion
 from tasks.support.model_version import ModelVersion, download_adapter, log_policy, version_tags
 from tasks.support.provenance import read_gate, require_unchanged
 from tasks.support.tracking import Tracker
@@ -52,10 +52,7 @@ def _guarded(
 
 
 class Registry:
-    """The registered model of a workspace's tracker.
-
-    Every method raises RegistryUnavailable when the registry does not answer.
-    """
+    """The registered model of a tracker. Methods raise RegistryUnavailable if that is away."""
 
     def __init__(self, tracker: Tracker, settings: Settings) -> None:
         self.tracker = tracker
@@ -67,14 +64,9 @@ class Registry:
     def here(cls) -> Registry:
         """The registry of the workspace around the working folder."""
         space = Workspace.here()
-        settings = space.settings()
-        tracker = Tracker(settings, space)
+        tracker = Tracker(settings := space.settings(), space)
         tracker.queue.replay()
         return cls(tracker, settings)
-
-    @property
-    def _client(self) -> Any:
-        return self.tracker.client
 
     @_guarded
     def by_alias(self, alias: str) -> ModelVersion | None:
@@ -82,7 +74,7 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            return ModelVersion.of(self._client.get_model_version_by_alias(self.name, alias))
+            return ModelVersion.of(self.tracker.client.get_model_version_by_alias(self.name, alias))
         except MlflowException as fault:
             # MLflow answers a missing alias with INVALID_PARAMETER_VALUE.
             if fault.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
@@ -92,7 +84,7 @@ class Registry:
     @_guarded
     def by_policy(self, md5: str) -> ModelVersion | None:
         """The newest version made of an adapter folder of that hash, or None."""
-        versions = self._client.search_model_versions(f"name = '{self.name}'")
+        versions = self.tracker.client.search_model_versions(f"name = '{self.name}'")
         same = [v for v in versions if v.tags.get("policy.md5") == md5]
         newest = max(same, key=lambda v: int(v.version), default=None)
         return newest and ModelVersion.of(newest)
@@ -101,8 +93,7 @@ class Registry:
     def register(self) -> ModelVersion:
         """Register the trained policy as challenger, once for the same files.
 
-        Logged as a pyfunc model of the training run. Raises UserError when there is no
-        trained policy or no gate decision.
+        Logged as a pyfunc model of the training run. Raises UserError without policy or decision.
         """
         policy = self.space.output("train") / "policy"
         if not policy.is_dir():
@@ -114,10 +105,10 @@ class Registry:
             version = self._create(policy, tags)
         else:
             for key, value in tags.items():
-                self._client.set_model_version_tag(self.name, version.number, key, value)
+                self.tracker.client.set_model_version_tag(self.name, version.number, key, value)
         champion = self.by_alias(CHAMPION)
         if champion is None or champion.number != version.number:
-            self._client.set_registered_model_alias(self.name, CHALLENGER, version.number)
+            self.tracker.client.set_registered_model_alias(self.name, CHALLENGER, version.number)
         return version
 
     def _create(self, policy: Path, tags: dict[str, str]) -> ModelVersion:
@@ -126,11 +117,11 @@ class Registry:
         train_run = self._real_run(tags["run.train"])
         model = log_policy(self.tracker, self.settings.policy, policy, train_run)
         try:
-            self._client.create_registered_model(self.name)
+            self.tracker.client.create_registered_model(self.name)
         except MlflowException as fault:
             if fault.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        created = self._client.create_model_version(
+        created = self.tracker.client.create_model_version(
             self.name, source=model.model_uri, run_id=train_run, tags=tags, model_id=model.model_id
         )
         return ModelVersion(str(created.version), train_run or "", tags)
@@ -193,7 +184,7 @@ class Registry:
         return previous
 
     def _move(self, new: ModelVersion, old: ModelVersion | None, reason: str) -> None:
-        client, now = self._client, datetime.now(UTC).isoformat(timespec="seconds")
+        client, now = self.tracker.client, datetime.now(UTC).isoformat(timespec="seconds")
         # ``previous`` first: if we are cut off in between, the way back is on record.
         if old is not None:
             client.set_registered_model_alias(self.name, PREVIOUS, old.number)
@@ -207,13 +198,10 @@ class Registry:
 
     @_guarded
     def fetch_champion(self) -> ModelVersion | None:
-        """Put the champion's adapter into ``handover/champion``, where the benchmark looks.
-
-        Returns the version that lies there afterwards, None for none.
-        """
+        """Put the champion's adapter into ``handover/champion``; the version there now, or None."""
         folder = self.space.handover / "champion"
         card, adapter = folder / "champion.json", folder / "adapter"
-        fetched = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+        _, fetched = read_champion(self.space)
         champion = self.by_alias(CHAMPION)
         policy = self.space.output("train") / "policy"
         # The model that the present results are of must not be compared with itself: what it was

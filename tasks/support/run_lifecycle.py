@@ -65,10 +65,7 @@ def _start_time(pid: int) -> float:
 
 
 def mark_crashed_runs(tracker: Tracker, resumed: str = "") -> list[str]:
-    """Mark runs whose process on this host is gone as KILLED, and give their ids.
-
-    The run ``resumed`` is left as it is, since it goes on now.
-    """
+    """Mark runs, but not ``resumed``, whose process on this host is gone as KILLED; their ids."""
     crashed = []
     for lease in sorted((tracker.space.state / "active").glob("*.json")):
         try:

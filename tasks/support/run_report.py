@@ -23,18 +23,16 @@ KINDS = {
     "feedback": "memory and feedback",
     "log": "records and checkpoints",
 }
-"""Kinds of work that stages time (metrics ``time/KIND``), and their names here; all others are
-training."""
+"""Kinds of work that stages time (metrics ``time/KIND``), as named here; the rest is training."""
 
 POLICIES = ("base", "champion", "trained")
 
 
 @dataclass(frozen=True)
 class StageOutcome:
-    """What became of one stage: ``how`` says whether it ran ("ran", "up to date", "restored").
+    """What became of one stage; ``how``: "ran", "up to date" or "restored".
 
-    ``run_id`` is the MLflow run that made its results, ``times`` seconds by kind of work if it
-    ran now.
+    ``run_id`` is the MLflow run that made its results, ``times`` seconds by kind of work if it ran.
     """
 
     stage: str
@@ -101,19 +99,14 @@ def score_table(scores: BenchmarkScores) -> Table:
     present = [p for p in POLICIES if p in scores.policies]
     for suite in scores.policies["trained"]:
         for policy in present:
-            score = scores.policies[policy].get(suite)
-            if score is None:
+            if (score := scores.policies[policy].get(suite)) is None:
                 continue
-            figures, verdicts = (
-                (score.reward, score.style, score.complexity),
-                score.verdicts.items(),
-            )
             table.add_row(
                 f"{suite} ({score.problems})" if policy == present[0] else "",
                 policy,
                 figure_text(score.pass_at_1).replace("+", ""),
-                *(_number(figure) for figure in figures),
-                ", ".join(f"{name} {share:.0%}" for name, share in verdicts if share),
+                *map(_number, (score.reward, score.style, score.complexity)),
+                ", ".join(f"{name} {share:.0%}" for name, share in score.verdicts.items() if share),
                 end_section=policy == present[-1],
             )
     return table

@@ -18,10 +18,7 @@ def without_times(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict_mix(frame: pd.DataFrame) -> dict[str, float]:
-    """Verdict mix as ``outcome/OUTCOME`` shares, with fault, tamper and pass rates.
-
-    The rates are NaN where there is no row.
-    """
+    """Shares ``outcome/OUTCOME``, and pass, fault and tamper rates (NaN where there is no row)."""
     tripped = frame["tripped"].map(bool) if "tripped" in frame else frame["outcome"] == ""
     rates = {
         "pass_rate": frame["outcome"] == "pass",

@@ -105,11 +105,9 @@ def run_stage(name: str) -> None:
 
 
 def require_inputs(space: Workspace, stage: str) -> None:
-    """Raise UserError when results of earlier stages that ``dvc.yaml`` names are missing, or
-    failed their checks.
+    """Raise UserError when results of earlier stages are missing or failed their checks.
 
-    ``dvc repro STAGE`` makes them itself; this is for one stage alone: ``falcon stage``, ``dvc
-    repro -s``, or ``python -m tasks STAGE`` typed by hand.
+    ``dvc repro STAGE`` makes them; this is for a stage alone (``falcon stage``, ``dvc repro -s``).
     """
     inputs = [p for p in dependencies(space.root, stage) if p.startswith("outputs/")]
     for path in inputs:
@@ -136,13 +134,9 @@ def _finish(stage: Stage, result: StageResult, started: float) -> None:
     write_json(stage.out / "metrics.json", kept)
     write_json(stage.out / "checks.json", result.checks.as_json())
     stage.run.metrics({**result.metrics, **times})
-    stage.run.tags(
-        {
-            "checks": "passed" if result.checks.passed else "failed",
-            "checks.evaluated": len(result.checks.checks),
-            "checks.warnings": len(result.checks.warnings),
-        }
-    )
+    checks = result.checks
+    numbers = {"checks.evaluated": len(checks.checks), "checks.warnings": len(checks.warnings)}
+    stage.run.tags({"checks": "passed" if checks.passed else "failed", **numbers})
     for path in (stage.out / "metrics.json", stage.out / "checks.json", *stage.artifacts):
         stage.run.artifact(path, stage.name)
     result.checks.raise_if_failed()

@@ -67,9 +67,8 @@ class Tracker:
         return self._experiment_id
 
     def _create_experiment(self) -> None:
-        home = None
-        if self.uri.startswith(SQLITE):
-            home = (self.space.state / "mlartifacts").as_uri()
+        local = self.uri.startswith(SQLITE)
+        home = (self.space.state / "mlartifacts").as_uri() if local else None
         try:
             self.client.create_experiment(self._experiment, artifact_location=home)
         except Exception as fault:
@@ -202,10 +201,6 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _reopen(client: Any, run: str, call: Call) -> None:
-    client.update_run(run, status="RUNNING")
-
-
 def _batch(client: Any, run: str, call: Call) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
@@ -235,15 +230,11 @@ def _dataset(client: Any, run: str, call: Call) -> None:
     client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", call["context"])])])
 
 
-def _end(client: Any, run: str, call: Call) -> None:
-    client.set_terminated(run, call["status"], call["time"])
-
-
 _CALLS: dict[str, Callable[[Any, str, Call], None]] = {
-    "reopen": _reopen,
+    "reopen": lambda client, run, call: client.update_run(run, status="RUNNING"),
     "batch": _batch,
     "artifact": _artifact,
     "dataset": _dataset,
-    "end": _end,
+    "end": lambda client, run, call: client.set_terminated(run, call["status"], call["time"]),
 }
 """How each ``op`` of a call but ``create`` is made; ``run`` is the tracker's own id."""

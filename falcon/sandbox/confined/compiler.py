@@ -5,8 +5,6 @@ program runs (nothing it does can fake one). A source that kills the compiler ki
 process, which the worker restarts.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import marshal

@@ -1,7 +1,5 @@
 """Entry of a confined process: confine it, report that it is ready, and serve."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

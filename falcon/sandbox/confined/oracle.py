@@ -5,8 +5,6 @@ plain data. Expected values and the code of the tests are only ever here. Confin
 all the same, since a test may compute with whatever a program returned.
 """
 
-from __future__ import annotations
-
 import ast
 import builtins
 import contextlib

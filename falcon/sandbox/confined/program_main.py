@@ -5,8 +5,6 @@ a kind, the request's nonce, and a body. An empty request means that no more wil
 exits. It holds no expected value and no test.
 """
 
-from __future__ import annotations
-
 import atexit
 import json
 import marshal

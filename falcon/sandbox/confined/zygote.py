@@ -5,8 +5,6 @@ judges nothing: time and verdicts are the worker's. In a process namespace it is
 its end takes everything with it.
 """
 
-from __future__ import annotations
-
 import builtins
 import ctypes
 import gc

@@ -7,8 +7,6 @@ only its truth is passed on: a :class:`Token` stands for it. Nothing is ever unp
 unmarshalled or evaluated.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any

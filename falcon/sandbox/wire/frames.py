@@ -1,7 +1,5 @@
 """Frames: payloads over a stream socket, each with its length in four bytes before it."""
 
-from __future__ import annotations
-
 import os
 
 _HEAD = 4

@@ -1,7 +1,5 @@
 """How processes of the sandbox start: as fresh interpreters, never as forks of the trainer."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import signal

@@ -1,7 +1,5 @@
 """Messages between the worker and the confined processes: requests, and first bytes of answers."""
 
-from __future__ import annotations
-
 import marshal
 import struct
 from typing import Any

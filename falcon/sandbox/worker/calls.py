@@ -5,8 +5,6 @@ replaced, so that one crash does not decide the other tests; after a timeout the
 timeouts.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """One running child as the worker sees it: frames, pipes, time, and how it ended."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import select

@@ -1,7 +1,5 @@
 """Compiled: a program as the compiler returned it, ready to be sent to children."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Handles of the confined processes of a slot: started when needed, timed, replaced, ended."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """What one child uses, its time and its standard streams, and what is left of its limits."""
 
-from __future__ import annotations
-
 import os
 import time
 from typing import NamedTuple

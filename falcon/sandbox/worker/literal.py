@@ -6,8 +6,6 @@ the operators that the test names. Anything else (loops, helpers, two calls in a
 to the oracle: where a test might mean something else, it is not read here.
 """
 
-from __future__ import annotations
-
 import ast
 import builtins
 import contextlib

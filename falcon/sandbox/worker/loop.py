@@ -1,7 +1,5 @@
 """The loop of a slot's worker: takes programs from the trainer, heals its processes, answers."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import json

@@ -1,7 +1,5 @@
 """Suites of whole programs: a fresh child for each run, judged by what it prints."""
 
-from __future__ import annotations
-
 from ..wire.records import Ending, Outcome, StdinTests
 from .compare import apps
 from .compare.value import same_text

@@ -1,7 +1,5 @@
 """The layers in their order: identity and namespaces, capabilities, limits, files, calls."""
 
-from __future__ import annotations
-
 import glob
 import os
 import resource

@@ -4,8 +4,6 @@ Refuses everything that is not named. It does not mediate chmod, utime or stat (
 mount namespace do), and it does not protect memory.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 

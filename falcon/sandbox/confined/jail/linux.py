@@ -3,8 +3,6 @@
 Every function raises OSError with the kernel's errno. Nothing here decides a policy.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import signal

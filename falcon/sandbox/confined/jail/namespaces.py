@@ -1,7 +1,5 @@
 """Identity, namespaces and a root folder of its own, which shows only what Python needs."""
 
-from __future__ import annotations
-
 import os
 
 from . import linux

@@ -6,8 +6,6 @@ cost 0.2 ms. It refuses fork, vfork and clone of processes; the zygote itself fo
 small filter of its own.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

@@ -4,8 +4,6 @@ Its last step for printed output, which compares sets of tokens whatever their o
 programs pass and has a switch here (``unordered``). Plain data and text only.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

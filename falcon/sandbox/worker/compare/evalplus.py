@@ -5,8 +5,6 @@ Plain data only, so that numpy is not needed here. ``expected`` is what the refe
 ``arguments`` are the inputs of the call.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """FALCON's own rule: values by ==, text as contests compare it."""
 
-from __future__ import annotations
-
 import math
 from decimal import Decimal, InvalidOperation
 from typing import Any
