@@ -24,13 +24,13 @@ from ruff import find_ruff_bin
 
 from falcon.config import FeedbackSettings
 from falcon.feedback import (
-    ERROR_TYPES,
     assess_group,
     ast_reward,
     compile_reward,
     dataflow_reward,
     fine_reward,
     make_judge,
+    uniform_error_share,
 )
 from falcon.feedback.analysis import cognitive_of
 from falcon.feedback.linter import linter
@@ -39,7 +39,7 @@ from falcon.sandbox.verdict import CaseResult, ErrorInfo, Outcome, Verdict
 
 OURS = 10
 """How often our side takes the programs in a round; the other side takes them once."""
-_SHARE = dict.fromkeys(ERROR_TYPES, 1 / len(ERROR_TYPES))
+_SHARE = uniform_error_share()
 _RUFF = [find_ruff_bin(), "check", *SETTINGS, "-"]
 
 Pairs = Sequence[tuple[str, str]]

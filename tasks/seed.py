@@ -79,13 +79,13 @@ def _demonstrations(stage: Stage, problems: Sequence[Problem]) -> list[Experienc
 
 def _feedback(stage: Stage) -> Callable[[Problem, list[str], list[Verdict]], list[Feedback]]:
     from falcon.feedback.assess import assess_group
-    from falcon.feedback.error_types import ERROR_TYPES
+    from falcon.feedback.error_types import uniform_error_share
     from falcon.feedback.judges import make_judge
 
     settings = stage.settings.feedback
     judge = make_judge(settings)
     # No rollouts yet, so no error type is more frequent than another.
-    even = {name: 1 / len(ERROR_TYPES) for name in ERROR_TYPES}
+    even = uniform_error_share()
 
     def feedback(problem: Problem, programs: list[str], verdicts: list[Verdict]) -> list[Feedback]:
         return assess_group(

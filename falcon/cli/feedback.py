@@ -27,7 +27,6 @@ def explain(
     """
     from falcon.cli.sandbox import read_program
     from falcon.feedback import (
-        ERROR_TYPES,
         assess_group,
         ast_reward,
         compile_reward,
@@ -35,6 +34,7 @@ def explain(
         dataflow_reward,
         fine_reward,
         make_judge,
+        uniform_error_share,
     )
     from falcon.feedback.explain import print_feedback
     from falcon.problems.sources import find_problem
@@ -56,7 +56,7 @@ def explain(
         [verdict],
         settings=settings.feedback,
         judge=make_judge(settings.feedback),
-        error_share=dict.fromkeys(ERROR_TYPES, 1 / len(ERROR_TYPES)),
+        error_share=uniform_error_share(),
         references=problem.solutions,
         examples=problem.examples,
     )[0]  # a group of one program

@@ -17,6 +17,7 @@ from falcon.feedback.error_types import (
     error_span,
     error_type,
     span_class,
+    uniform_error_share,
 )
 from falcon.feedback.facts import Facts
 from falcon.feedback.fine import FINE, fine_reward
@@ -90,6 +91,7 @@ __all__ = [
     "token_offsets",
     "token_rewards",
     "tripwires",
+    "uniform_error_share",
     "unit_test_value",
     "whole_span",
 ]

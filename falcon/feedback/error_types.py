@@ -36,6 +36,12 @@ ERROR_TYPES = (
 )
 """Every value :func:`error_type` can take besides ""."""
 
+
+def uniform_error_share() -> dict[str, float]:
+    """P_error of eq. 9 without a memory that has counted errors: every type alike."""
+    return dict.fromkeys(ERROR_TYPES, 1 / len(ERROR_TYPES))
+
+
 SpanClass = Literal["ignore", "line", "whole"]
 
 _BY_EXCEPTION = {

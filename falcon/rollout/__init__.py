@@ -6,7 +6,7 @@ that the sandbox could not judge keeps its ``sandbox_error``; who uses it leaves
 Nothing is added to a memory here.
 """
 
-from falcon.rollout.attempt import Examiner, Solver, error_share_of, uniform_error_share
+from falcon.rollout.attempt import Examiner, Solver, error_share_of
 from falcon.rollout.metrics import outcome_metrics
 from falcon.rollout.records import Attempt, Draft, Phase, attempt_row
 from falcon.rollout.stage import RolloutResult, roll_out, spread
@@ -26,5 +26,4 @@ __all__ = [
     "outcome_metrics",
     "roll_out",
     "spread",
-    "uniform_error_share",
 ]

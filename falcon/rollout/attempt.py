@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from falcon.feedback import ERROR_TYPES, assess_group, composite
+from falcon.feedback import assess_group, composite, uniform_error_share
 from falcon.generation.local import META_WEIGHTS, Draws, Weights
 from falcon.monitor import Monitor, SilentMonitor
 from falcon.rollout.records import Attempt, Draft, Phase
@@ -122,8 +122,3 @@ def error_share_of(settings: Settings, memory: LongTermMemory | None) -> dict[st
     if memory is None or settings.memory.error_share == "uniform":
         return uniform_error_share()
     return memory.error_share()
-
-
-def uniform_error_share() -> dict[str, float]:
-    """P_error without a long-term memory: every type alike."""
-    return dict.fromkeys(ERROR_TYPES, 1 / len(ERROR_TYPES))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from falcon.errors import UserError
-from falcon.feedback import ERROR_TYPES, make_judge
+from falcon.feedback import ERROR_TYPES, make_judge, uniform_error_share
 from falcon.generation.local import Completion, Draws, Sampling
 from falcon.memory import HashEncoder, LongTermMemory, Origin
 from falcon.monitor import SilentMonitor
@@ -19,7 +19,6 @@ from falcon.rollout import (
     outcome_metrics,
     roll_out,
     spread,
-    uniform_error_share,
 )
 from falcon.sandbox import Sandbox
 from falcon.sandbox.verdict import Outcome
