@@ -5,13 +5,13 @@ changes is stored as metadata of the collection.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from falcon.files import write_whole
 from falcon.memory.log import sync_folder
 
 FILE = "state.json"
@@ -33,12 +33,7 @@ class IndexState(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Replace the stored state, atomically."""
-        temporary = folder / f"{FILE}.new"
-        with temporary.open("w", encoding="utf-8") as out:
-            json.dump(self.model_dump(), out)
-            out.flush()
-            os.fsync(out.fileno())  # the contents before the name
-        os.replace(temporary, folder / FILE)
+        write_whole(folder / FILE, json.dumps(self.model_dump()).encode())
         sync_folder(folder)
 
 

@@ -127,9 +127,7 @@ class OfflineQueue:
                 self._set_aside(call, str(fault))
             except Exception as fault:  # noqa: BLE001 - still an outage: keep the rest
                 rest = "".join(json.dumps(each) + "\n" for each in calls[made:])
-                temporary = file.with_suffix(".part")
-                temporary.write_text(rest, encoding="utf-8")
-                os.replace(temporary, file)
+                write_text(file, rest)
                 self._warn(f"{len(calls) - made} calls still wait: {str(fault)[:120]}")
                 return False
         file.unlink()
