@@ -1,8 +1,7 @@
-"""Model version: a trained policy in the registry, what made it, and its files there and back."""
+"""Model version: a trained policy in the registry, and its files there and back."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import warnings
@@ -10,15 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from falcon.config import PolicySettings, Settings
+from falcon.config import PolicySettings
 from falcon.errors import UserError
 from falcon.files import replaced_folder
 from tasks.support.files import path_md5, write_json
 from tasks.support.mlflow_store import import_mlflow
-from tasks.support.provenance import provenance, read_gate, read_marker
-from tasks.support.scores import read_scores
 from tasks.support.tracking import Tracker
-from tasks.support.workspace import Workspace
 
 CODEGEN_MODEL = Path(__file__).parents[1] / "serving" / "codegen_model.py"
 
@@ -40,35 +36,6 @@ class ModelVersion:
     def policy(self) -> str:
         """Hash of its adapter folder."""
         return self.tags.get("policy.md5", "")
-
-
-def version_tags(space: Workspace, settings: Settings, policy: str) -> dict[str, str]:
-    """Tags by which the exact inputs of the present results are found again.
-
-    ``policy`` is the hash of the adapter folder. Raises UserError when there is no decision.
-    """
-    decision = read_gate(space)
-    against = [r["name"] for r in decision["reasons"] if not r["passed"]]
-    scores = read_scores(space.output("benchmark") / "scores.json")
-    figures = {
-        suite: {
-            "pass_at_1": score.pass_at_1 and score.pass_at_1.value,
-            "style": score.style and score.style.value,
-            "complexity": score.complexity and score.complexity.value,
-        }
-        for suite, score in scores.policies["trained"].items()
-    }
-    return {
-        **provenance(space.root, settings),
-        "policy.md5": policy,
-        "memory.digest": path_md5(space.output("train") / "memory"),
-        "gate": decision["decision"],
-        "gate.against": json.dumps(against),
-        "gate.opponent": json.dumps(decision["opponent"]),
-        "gate.report": json.dumps(decision["reasons"])[:4900],  # a tag holds 5000 characters
-        "scores": json.dumps(figures),
-        "run.train": read_marker(space, "train").get("run_id", ""),
-    }
 
 
 def _signature() -> Any:

@@ -18,9 +18,10 @@ from falcon.errors import UserError
 from tasks.support.errors import PromotionRefused, RegistryUnavailable
 from tasks.support.files import path_md5, write_json
 from tasks.support.handover import read_champion
-from tasks.support.model_version import ModelVersion, download_adapter, log_policy, version_tags
+from tasks.support.model_version import ModelVersion, download_adapter, log_policy
 from tasks.support.provenance import read_gate, require_unchanged
 from tasks.support.tracking import Tracker
+from tasks.support.version_tags import version_tags
 from tasks.support.workspace import Workspace
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
