@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 import warnings
@@ -9,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from falcon.config import PolicySettings
+import yaml
+
+from falcon.config import Settings
 from falcon.errors import UserError
-from falcon.files import replaced_folder
+from falcon.files import replaced_file, replaced_folder
 from tasks.support.files import path_md5, write_json
+from tasks.support.memory import has_memory
 from tasks.support.mlflow_store import import_mlflow
 from tasks.support.tracking import Tracker
+from tasks.support.workspace import Workspace
 
 CODEGEN_MODEL = Path(__file__).parents[1] / "serving" / "codegen_model.py"
 
@@ -56,10 +61,46 @@ def _signature() -> Any:
     )
 
 
-def log_policy(
-    tracker: Tracker, settings: PolicySettings, adapter: Path, run_id: str | None
-) -> Any:
-    """Log an adapter folder with the settings of its base model; gives MLflow's model."""
+@dataclass(frozen=True)
+class VersionParts:
+    """What a version is made of: an adapter folder, all settings, and where there is one the
+    memory it recalls from and the record of what it was trained on."""
+
+    adapter: Path
+    settings: Settings
+    memory: Path | None = None
+    lineage: Path | None = None
+
+    @classmethod
+    def of_training(cls, space: Workspace, settings: Settings) -> VersionParts:
+        """The present results of the train stage."""
+        out = space.output("train")
+        memory, lineage = out / "memory", out / "lineage.json"
+        return cls(
+            out / "policy",
+            settings,
+            memory if has_memory(memory) else None,
+            lineage if lineage.is_file() else None,
+        )
+
+    def collect(self, folder: Path) -> dict[str, str]:
+        """Copy the parts into ``folder``; gives the path of each by its name."""
+        parts = {"adapter": folder / "adapter", "settings": folder / "settings.json"}
+        shutil.copytree(self.adapter, parts["adapter"])
+        write_json(parts["settings"], self.settings.model_dump(mode="json"))
+        if self.memory is not None:
+            parts["memory"] = folder / "memory"
+            parts["memory"].mkdir()
+            for log in sorted(self.memory.glob("*.jsonl")):  # no index, no lock
+                shutil.copyfile(log, parts["memory"] / log.name)
+        if self.lineage is not None:
+            parts["lineage"] = folder / "lineage.json"
+            shutil.copyfile(self.lineage, parts["lineage"])
+        return {name: str(path) for name, path in parts.items()}
+
+
+def log_policy(tracker: Tracker, parts: VersionParts, run_id: str | None) -> Any:
+    """Log a version's parts as a pyfunc model of a run; gives MLflow's model."""
     mlflow = import_mlflow()
     from mlflow.models import Model
 
@@ -67,8 +108,6 @@ def log_policy(
     # Without it the model would go to the experiment Default, and its files to ./mlruns.
     mlflow.set_experiment(experiment_id=tracker.experiment_id())
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        card = Path(folder) / "settings.json"
-        write_json(card, {"policy": settings.model_dump(mode="json")})
         # MLflow advises type hints or an example; the signature already says the same.
         for advice in ("Add type hints", "An input example was not provided"):
             warnings.filterwarnings("ignore", message=f".*{advice}", category=UserWarning)
@@ -78,24 +117,33 @@ def log_policy(
             run_id=run_id,
             flavor=mlflow.pyfunc,
             python_model=str(CODEGEN_MODEL),
-            artifacts={"adapter": str(adapter), "settings": str(card)},
+            artifacts=parts.collect(Path(folder)),
             signature=_signature(),
             pip_requirements=["falcon-mlops"],
         )
 
 
-def download_adapter(tracker: Tracker, uri: str, md5: str, folder: Path) -> None:
-    """Put the adapter of the model at ``uri`` into ``folder``, whole or not at all.
+def download_part(tracker: Tracker, uri: str, part: str, target: Path, md5: str = "") -> None:
+    """Put one part of the model at ``uri`` as ``target``, whole or not at all.
 
-    Raises UserError when the model has none, or when its hash is not ``md5`` ("": any).
+    ``part``: "adapter" and "memory" are folders, "settings" and "lineage" files, and ``target``
+    becomes the same. Raises UserError when the model has no such part, or when its hash (as DVC
+    gives it) is not ``md5`` ("": any).
     """
     mlflow = import_mlflow()
     mlflow.set_tracking_uri(tracker.uri)
-    with tempfile.TemporaryDirectory() as scratch, replaced_folder(folder) as fresh:
-        home = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch))
-        source = next((p for p in (home / "artifacts").iterdir() if p.is_dir()), None)
-        if source is None:
-            raise UserError(f"{uri} holds no adapter.")
-        shutil.copytree(source, fresh, dirs_exist_ok=True)
-        if md5 and path_md5(fresh) != md5:
-            raise UserError(f"{uri}: its adapter is not the one that was registered.")
+    with tempfile.TemporaryDirectory() as scratch:
+        fetch = functools.partial(mlflow.artifacts.download_artifacts, dst_path=scratch)
+        card = yaml.safe_load(Path(fetch(artifact_uri=f"{uri}/MLmodel")).read_text("utf-8"))
+        parts = card["flavors"]["python_function"].get("artifacts") or {}
+        if part not in parts:
+            raise UserError(f"{uri} holds no {part}.")
+        source = Path(fetch(artifact_uri=f"{uri}/{parts[part]['path']}"))
+        if md5 and path_md5(source) != md5:
+            raise UserError(f"{uri}: its {part} is not the one that was registered.")
+        if source.is_dir():
+            with replaced_folder(target) as fresh:
+                shutil.copytree(source, fresh, dirs_exist_ok=True)
+        else:
+            with replaced_file(target) as fresh:
+                shutil.copyfile(source, fresh)
