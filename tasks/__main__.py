@@ -12,7 +12,7 @@ USAGE = "usage: python -m tasks STAGE"
 def main(arguments: list[str]) -> int:
     """Exit code: 0 done, 2 a fault of the user's, 3 a failed check, 130 or 143 interrupted."""
     apply()
-    from falcon.errors import INTERRUPTED, UserError, full_disk
+    from falcon.errors import INTERRUPTED, UserError, machine_fault
     from tasks.support.stage import run_stage
     from tasks.support.workspace import STAGES
 
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("falcon: interrupted\n")
         return INTERRUPTED
     except Exception as fault:
-        full = full_disk(fault)
+        full = machine_fault(fault)
         if full is None:
             raise
         sys.stderr.write(f"falcon: {full}\n")

@@ -22,16 +22,23 @@ Profile = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
 
 
-def _prepared(profile: str = "") -> Workspace:
-    """The workspace, with profile and overrides of this command written into its params.yaml."""
+def _prepared(profile: str = "", *, flow: bool = True, anew: bool = False) -> Workspace:
+    """The workspace, with profile and overrides of this command written into its params.yaml.
+
+    For a flow, what it needs besides is looked at, too: see ``require_ready``.
+    """
     from tasks.support.params import write_settings
+    from tasks.support.preflight import require_ready, require_writable
     from tasks.support.workspace import Workspace
 
     space = Workspace.here()
+    require_writable(space)
     space.require_room()
     require_file_settings()
     write_settings(space, profile, command_overrides())
     set_overrides([])  # from here on the file says it
+    if flow:
+        require_ready(space, space.settings(), anew=anew)
     return space
 
 
@@ -43,7 +50,9 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
-    space = _prepared(profile)  # before Prefect is imported, which hangs on a full disk
+    space = _prepared(
+        profile, anew=carry_on
+    )  # before Prefect is imported, which hangs on a full disk
 
     from flows.training import train
     from tasks.support.run_report import show
@@ -57,7 +66,7 @@ def stage(name: str, profile: Profile = "", force: Force = False) -> None:
     from tasks.support.workspace import require_stage
 
     require_stage(name)
-    space = _prepared(profile)
+    space = _prepared(profile, flow=False)
     env = {"FALCON_FRESH": "1" if force else "0"}
     how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
     _out.print(f"{name}: {how}")
