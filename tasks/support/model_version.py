@@ -1,8 +1,8 @@
-"""Model version: a trained policy in the registry, what made it, and its files there and back."""
+"""Model version: a trained policy in the registry, and its files there and back."""
 
 from __future__ import annotations
 
-import json
+import functools
 import shutil
 import tempfile
 import warnings
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from falcon.config import PolicySettings, Settings
+import yaml
+
+from falcon.config import Settings
 from falcon.errors import UserError
-from falcon.files import replaced_folder
+from falcon.files import replaced_file, replaced_folder
 from tasks.support.files import path_md5, write_json
+from tasks.support.memory import has_memory
 from tasks.support.mlflow_store import import_mlflow
-from tasks.support.provenance import provenance, read_gate, read_marker
-from tasks.support.scores import read_scores
 from tasks.support.tracking import Tracker
 from tasks.support.workspace import Workspace
 
@@ -42,35 +43,6 @@ class ModelVersion:
         return self.tags.get("policy.md5", "")
 
 
-def version_tags(space: Workspace, settings: Settings, policy: str) -> dict[str, str]:
-    """Tags by which the exact inputs of the present results are found again.
-
-    ``policy`` is the hash of the adapter folder. Raises UserError when there is no decision.
-    """
-    decision = read_gate(space)
-    against = [r["name"] for r in decision["reasons"] if not r["passed"]]
-    scores = read_scores(space.output("benchmark") / "scores.json")
-    figures = {
-        suite: {
-            "pass_at_1": score.pass_at_1 and score.pass_at_1.value,
-            "style": score.style and score.style.value,
-            "complexity": score.complexity and score.complexity.value,
-        }
-        for suite, score in scores.policies["trained"].items()
-    }
-    return {
-        **provenance(space.root, settings),
-        "policy.md5": policy,
-        "memory.digest": path_md5(space.output("train") / "memory"),
-        "gate": decision["decision"],
-        "gate.against": json.dumps(against),
-        "gate.opponent": json.dumps(decision["opponent"]),
-        "gate.report": json.dumps(decision["reasons"])[:4900],  # a tag holds 5000 characters
-        "scores": json.dumps(figures),
-        "run.train": read_marker(space, "train").get("run_id", ""),
-    }
-
-
 def _signature() -> Any:
     from mlflow.models import ModelSignature
 
@@ -89,10 +61,46 @@ def _signature() -> Any:
     )
 
 
-def log_policy(
-    tracker: Tracker, settings: PolicySettings, adapter: Path, run_id: str | None
-) -> Any:
-    """Log an adapter folder with the settings of its base model; gives MLflow's model."""
+@dataclass(frozen=True)
+class VersionParts:
+    """What a version is made of: an adapter folder, all settings, and where there is one the
+    memory it recalls from and the record of what it was trained on."""
+
+    adapter: Path
+    settings: Settings
+    memory: Path | None = None
+    lineage: Path | None = None
+
+    @classmethod
+    def of_training(cls, space: Workspace, settings: Settings) -> VersionParts:
+        """The present results of the train stage."""
+        out = space.output("train")
+        memory, lineage = out / "memory", out / "lineage.json"
+        return cls(
+            out / "policy",
+            settings,
+            memory if has_memory(memory) else None,
+            lineage if lineage.is_file() else None,
+        )
+
+    def collect(self, folder: Path) -> dict[str, str]:
+        """Copy the parts into ``folder``; gives the path of each by its name."""
+        parts = {"adapter": folder / "adapter", "settings": folder / "settings.json"}
+        shutil.copytree(self.adapter, parts["adapter"])
+        write_json(parts["settings"], self.settings.model_dump(mode="json"))
+        if self.memory is not None:
+            parts["memory"] = folder / "memory"
+            parts["memory"].mkdir()
+            for log in sorted(self.memory.glob("*.jsonl")):  # no index, no lock
+                shutil.copyfile(log, parts["memory"] / log.name)
+        if self.lineage is not None:
+            parts["lineage"] = folder / "lineage.json"
+            shutil.copyfile(self.lineage, parts["lineage"])
+        return {name: str(path) for name, path in parts.items()}
+
+
+def log_policy(tracker: Tracker, parts: VersionParts, run_id: str | None) -> Any:
+    """Log a version's parts as a pyfunc model of a run; gives MLflow's model."""
     mlflow = import_mlflow()
     from mlflow.models import Model
 
@@ -100,8 +108,6 @@ def log_policy(
     # Without it the model would go to the experiment Default, and its files to ./mlruns.
     mlflow.set_experiment(experiment_id=tracker.experiment_id())
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        card = Path(folder) / "settings.json"
-        write_json(card, {"policy": settings.model_dump(mode="json")})
         # MLflow advises type hints or an example; the signature already says the same.
         for advice in ("Add type hints", "An input example was not provided"):
             warnings.filterwarnings("ignore", message=f".*{advice}", category=UserWarning)
@@ -111,24 +117,33 @@ def log_policy(
             run_id=run_id,
             flavor=mlflow.pyfunc,
             python_model=str(CODEGEN_MODEL),
-            artifacts={"adapter": str(adapter), "settings": str(card)},
+            artifacts=parts.collect(Path(folder)),
             signature=_signature(),
             pip_requirements=["falcon-mlops"],
         )
 
 
-def download_adapter(tracker: Tracker, uri: str, md5: str, folder: Path) -> None:
-    """Put the adapter of the model at ``uri`` into ``folder``, whole or not at all.
+def download_part(tracker: Tracker, uri: str, part: str, target: Path, md5: str = "") -> None:
+    """Put one part of the model at ``uri`` as ``target``, whole or not at all.
 
-    Raises UserError when the model has none, or when its hash is not ``md5`` ("": any).
+    ``part``: "adapter" and "memory" are folders, "settings" and "lineage" files, and ``target``
+    becomes the same. Raises UserError when the model has no such part, or when its hash (as DVC
+    gives it) is not ``md5`` ("": any).
     """
     mlflow = import_mlflow()
     mlflow.set_tracking_uri(tracker.uri)
-    with tempfile.TemporaryDirectory() as scratch, replaced_folder(folder) as fresh:
-        home = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch))
-        source = next((p for p in (home / "artifacts").iterdir() if p.is_dir()), None)
-        if source is None:
-            raise UserError(f"{uri} holds no adapter.")
-        shutil.copytree(source, fresh, dirs_exist_ok=True)
-        if md5 and path_md5(fresh) != md5:
-            raise UserError(f"{uri}: its adapter is not the one that was registered.")
+    with tempfile.TemporaryDirectory() as scratch:
+        fetch = functools.partial(mlflow.artifacts.download_artifacts, dst_path=scratch)
+        card = yaml.safe_load(Path(fetch(artifact_uri=f"{uri}/MLmodel")).read_text("utf-8"))
+        parts = card["flavors"]["python_function"].get("artifacts") or {}
+        if part not in parts:
+            raise UserError(f"{uri} holds no {part}.")
+        source = Path(fetch(artifact_uri=f"{uri}/{parts[part]['path']}"))
+        if md5 and path_md5(source) != md5:
+            raise UserError(f"{uri}: its {part} is not the one that was registered.")
+        if source.is_dir():
+            with replaced_folder(target) as fresh:
+                shutil.copytree(source, fresh, dirs_exist_ok=True)
+        else:
+            with replaced_file(target) as fresh:
+                shutil.copyfile(source, fresh)

@@ -18,9 +18,10 @@ from falcon.errors import UserError
 from tasks.support.errors import PromotionRefused, RegistryUnavailable
 from tasks.support.files import path_md5, write_json
 from tasks.support.handover import read_champion
-from tasks.support.model_version import ModelVersion, download_adapter, log_policy, version_tags
+from tasks.support.model_version import ModelVersion, VersionParts, download_part, log_policy
 from tasks.support.provenance import read_gate, require_unchanged
 from tasks.support.tracking import Tracker
+from tasks.support.version_tags import version_tags
 from tasks.support.workspace import Workspace
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -102,7 +103,8 @@ class Registry:
         version = self.by_policy(md5)
         tags = version_tags(self.space, self.settings, md5)
         if version is None:
-            version = self._create(policy, tags)
+            parts = VersionParts.of_training(self.space, self.settings)
+            version = self._create(parts, tags)
         else:
             for key, value in tags.items():
                 self.tracker.client.set_model_version_tag(self.name, version.number, key, value)
@@ -111,11 +113,11 @@ class Registry:
             self.tracker.client.set_registered_model_alias(self.name, CHALLENGER, version.number)
         return version
 
-    def _create(self, policy: Path, tags: dict[str, str]) -> ModelVersion:
+    def _create(self, parts: VersionParts, tags: dict[str, str]) -> ModelVersion:
         from mlflow.exceptions import MlflowException
 
         train_run = self._real_run(tags["run.train"])
-        model = log_policy(self.tracker, self.settings.policy, policy, train_run)
+        model = log_policy(self.tracker, parts, train_run)
         try:
             self.tracker.client.create_registered_model(self.name)
         except MlflowException as fault:
@@ -223,4 +225,4 @@ class Registry:
     def download(self, version: ModelVersion, folder: Path) -> None:
         """The adapter of a version as ``folder``; raises UserError when it is another one."""
         uri = f"models:/{self.name}/{version.number}"
-        download_adapter(self.tracker, uri, version.policy, folder)
+        download_part(self.tracker, uri, "adapter", folder, version.policy)

@@ -138,6 +138,7 @@ def test_memory_of_other_tasks_changes_the_weights_that_write(tiny, here: Path, 
 def test_the_model_in_service_writes_and_without_one_the_base(tiny, tests, here, falcon) -> None:
     from falcon.config import load_settings
     from tasks.support.files import path_md5
+    from tasks.support.model_version import VersionParts
     from tasks.support.registry import CHAMPION, Registry
     from tasks.support.tracking import Tracker
     from tasks.support.workspace import Workspace
@@ -154,7 +155,7 @@ def test_the_model_in_service_writes_and_without_one_the_base(tiny, tests, here,
     space, settings = Workspace(here), load_settings(params)
     registry = Registry(Tracker(settings, space), settings)
     tags = {"policy.md5": path_md5(adapter), "run.train": ""}
-    version = registry._create(adapter, tags)
+    version = registry._create(VersionParts(adapter, settings), tags)
     assert "no model is in service" in falcon(*words).err
     client = registry.tracker.client
     client.set_registered_model_alias(registry.name, CHAMPION, version.number)
