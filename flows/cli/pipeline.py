@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,17 +24,30 @@ Profile = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
 
 
+@contextmanager
+def _at_work(
+    what: str, profile: str = "", *, flow: bool = True, anew: bool = False
+) -> Iterator[Workspace]:
+    """A prepared workspace in which no other run is at work while the block runs."""
+    from tasks.support.lock import exclusive
+    from tasks.support.preflight import require_writable
+    from tasks.support.workspace import Workspace
+
+    require_writable(Workspace.here())
+    with exclusive(Workspace.here(), f"falcon {what}"):
+        yield _prepared(profile, flow=flow, anew=anew)
+
+
 def _prepared(profile: str = "", *, flow: bool = True, anew: bool = False) -> Workspace:
     """The workspace, with profile and overrides of this command written into its params.yaml.
 
     For a flow, what it needs besides is looked at, too: see ``require_ready``.
     """
     from tasks.support.params import write_settings
-    from tasks.support.preflight import require_ready, require_writable
+    from tasks.support.preflight import require_ready
     from tasks.support.workspace import Workspace
 
     space = Workspace.here()
-    require_writable(space)
     space.require_room()
     require_file_settings()
     write_settings(space, profile, command_overrides())
@@ -50,12 +65,11 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
-    # Before Prefect is imported, which hangs on a full disk.
-    space = _prepared(profile, anew=carry_on)
     from tasks.support.prefect_server import for_a_run
     from tasks.support.run_report import show
 
-    with for_a_run() as server:  # it starts while Prefect is imported
+    # Before Prefect is imported, which hangs on a full disk; its server starts meanwhile.
+    with _at_work("run", profile, anew=carry_on) as space, for_a_run() as server:
         from flows.training import train
 
         if server is not None:
@@ -69,9 +83,9 @@ def stage(name: str, profile: Profile = "", force: Force = False) -> None:
     from tasks.support.workspace import require_stage
 
     require_stage(name)
-    space = _prepared(profile, flow=False)
     env = {"FALCON_FRESH": "1" if force else "0"}
-    how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
+    with _at_work(f"stage {name}", profile, flow=False) as space:
+        how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
     _out.print(f"{name}: {how}")
 
 
@@ -121,10 +135,9 @@ def benchmark(
 
         show(rescore_samples(Workspace.here(), ConsoleMonitor(Console(stderr=True))))
         return
-    _prepared()
     from tasks.support.prefect_server import for_a_run
 
-    with for_a_run() as server:
+    with _at_work("benchmark"), for_a_run() as server:
         from flows.benchmark import benchmark as flow
 
         if server is not None:
@@ -141,10 +154,12 @@ def schedule(
     ] = 4200,
 ) -> None:
     """Run the pipeline on a schedule, from this process, until interrupted."""
-    space = _prepared()
+    from tasks.support.lock import exclusive
     from tasks.support.prefect_server import away_in_one_line, running, scheduling_server
 
-    with running(port) as url, away_in_one_line(url):
+    space = _prepared()
+    alone = exclusive(space, "falcon schedule", name="schedule")
+    with alone, running(port) as url, away_in_one_line(url):
         _out.print(f"Prefect: {url.removesuffix('/api')}   (stop with Ctrl-C)", highlight=False)
         from flows.deployment import serve  # imports Prefect, which reads the address now
 
