@@ -9,6 +9,7 @@ apply()
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
 
 from tasks import stages  # noqa: E402
+from tasks.support.params import freeze_settings  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 from tasks.support.run_lifecycle import pipeline_run  # noqa: E402
 from tasks.support.run_report import StageOutcome  # noqa: E402
@@ -21,7 +22,7 @@ def benchmark(force: bool = False) -> tuple[StageOutcome, StageOutcome]:
     stages.hide_tracebacks()
     space = Workspace.here()
     os.chdir(space.root)
-    settings = space.stage_settings()
+    settings = freeze_settings(space)
     with pipeline_run(space, "benchmark", settings) as parent:
         Registry(parent.tracker, settings).fetch_champion()
         context = stages.FlowContext(space.root, parent.id, force)

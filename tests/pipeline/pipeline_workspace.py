@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from falcon import env
+from falcon.config import Override
+from tasks.support.params import write_settings
 from tasks.support.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TOPS = ("falcon", "tasks", "flows", "mlflow", "handover")
+TOPS = ("falcon", "tasks", "flows", "mlflow", "handover", "profiles")
 FILES = ("params.yaml", "dvc.yaml", "pyproject.toml", ".dvcignore", ".gitignore", "prefect.yaml")
 
 WORDS = ("sum", "largest", "smallest", "count", "first", "last", "middle", "product")
@@ -68,9 +70,12 @@ def dvc(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def make_workspace(root: Path) -> Workspace:
     """Copy the product to ``root`` and give it git, DVC, a remote of its own and data."""
     root.mkdir(parents=True)
-    skip = shutil.ignore_patterns("__pycache__", "*.pyc", "segment-*", "adapter", "champion.json")
+    skip = shutil.ignore_patterns("__pycache__", "*.pyc")
     for top in TOPS:
         shutil.copytree(REPOSITORY / top, root / top, ignore=skip)
+    for left in (root / "handover").glob("*/*"):  # of runs in the repository itself
+        if left.name != "README.md":
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     for file in FILES:
         shutil.copyfile(REPOSITORY / file, root / file)
     (root / ".dvc").mkdir()
@@ -96,6 +101,11 @@ def make_workspace(root: Path) -> Workspace:
     assert sh(root, "git", "add", "-A").returncode == 0
     assert sh(root, "git", "commit", "-q", "-m", "start").returncode == 0
     return Workspace(root.resolve())
+
+
+def set_values(space: Workspace, values: dict[str, object]) -> None:
+    """Give params.yaml the class defaults and ``values``, which may be whole sections."""
+    write_settings(space, "full", [Override(key, value, "test") for key, value in values.items()])
 
 
 def enter(made: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 from models import tiny_causal
-from pipeline_workspace import make_workspace, sh
+from pipeline_workspace import make_workspace, set_values, sh
 from test_flows import free_port
 
 from falcon import env
@@ -44,12 +43,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with a tiny model and settings that take seconds."""
     made = make_workspace(tmp_path_factory.mktemp("whole") / "work")
     model = tiny_causal(tmp_path_factory.mktemp("model"), chat=True)
-    tree = yaml.safe_load((made.root / "params.yaml").read_text())
-    tree["profiles"]["quick"] = {name: {} for name in tree["profiles"]["quick"]}
-    for section, values in SIZES.items():
-        tree["profiles"]["quick"][section] = values
-    tree["profiles"]["quick"]["policy"]["model"] = str(model)
-    (made.root / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    set_values(made, {**SIZES, "policy": SIZES["policy"] | {"model": str(model)}})
     return made
 
 

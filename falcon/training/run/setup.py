@@ -14,7 +14,7 @@ from falcon.training.process_group import ProcessGroup
 
 def training_digest(settings: Settings, problems: Sequence[Problem], memory_digest: str) -> str:
     """What a checkpoint belongs to: the settings and inputs that change its numbers."""
-    unused = {"benchmark", "gate", "tracking", "profile", "rollout", "machine"}
+    unused = {"benchmark", "gate", "tracking", "rollout", "machine"}
     state = hashlib.sha256(settings.model_dump_json(exclude=unused).encode())
     for problem in sorted(problems, key=lambda p: p.id):
         state.update(problem.model_dump_json().encode())
