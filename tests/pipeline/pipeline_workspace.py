@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from falcon import env
-from falcon.config import Override
-from tasks.support.params import write_settings
 from tasks.support.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -101,11 +99,6 @@ def make_workspace(root: Path) -> Workspace:
     assert sh(root, "git", "add", "-A").returncode == 0
     assert sh(root, "git", "commit", "-q", "-m", "start").returncode == 0
     return Workspace(root.resolve())
-
-
-def set_values(space: Workspace, values: dict[str, object]) -> None:
-    """Give params.yaml the class defaults and ``values``, which may be whole sections."""
-    write_settings(space, "full", [Override(key, value, "test") for key, value in values.items()])
 
 
 def enter(made: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
