@@ -28,6 +28,7 @@ from falcon.errors import UserError
 
 MOVED = {  # old keys and their new places
     "benchmark.suites": "benchmark.names",
+    "memory.carry_over": "memory.start",
     "memory.search": "machine.search",
     "memory.server": "machine.server",
     "sandbox.allow_weak": "machine.allow_weak",
