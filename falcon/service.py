@@ -189,10 +189,8 @@ def read_model_settings(file: Path) -> Settings:
 def _known(tree: dict[str, Any], section: type[BaseModel]) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for key, value in tree.items():
-        field = section.model_fields.get(key)
-        if field is None:
-            continue
-        inner = field.annotation
-        nested = isinstance(inner, type) and issubclass(inner, BaseModel)
-        known[key] = _known(value, inner) if nested and isinstance(value, dict) else value
+        if (field := section.model_fields.get(key)) is not None:
+            inner: Any = field.annotation
+            nested = isinstance(inner, type) and issubclass(inner, BaseModel)
+            known[key] = _known(value, inner) if nested and isinstance(value, dict) else value
     return known

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class BadRequest(MlflowException):  # type: ignore[misc]
     """A request that cannot be answered: the server gives its one line with status 400."""
 
     def __init__(self, line: str) -> None:
-        super().__init__(line, error_code="INVALID_PARAMETER_VALUE")
+        super().__init__(line, error_code=INVALID_PARAMETER_VALUE)
         self._line = line
 
     def serialize_as_json(self) -> str:
@@ -53,7 +54,9 @@ class CodeGenerator(PythonModel):  # type: ignore[misc]
         # The machine that trained is another one: its index server is none of this one's.
         self.settings = settings.changed({"machine.server": "", "machine.search": "auto"})
         self._open = ExitStack()  # until the process ends
-        index = self._open.enter_context(tempfile.TemporaryDirectory())  # artifacts stay as they are
+        index = self._open.enter_context(
+            tempfile.TemporaryDirectory()
+        )  # artifacts stay as they are
         files = ModelFiles(self.settings, parts["adapter"], parts.get("memory"))
         self.service = self._open.enter_context(Service.open(files, Path(index)))
 
@@ -69,7 +72,7 @@ class CodeGenerator(PythonModel):  # type: ignore[misc]
         ``params``: max_new_tokens, temperature (0: greedy), top_p, seed. Raises BadRequest.
         """
         draws = self._draws(params or {})
-        rows = model_input.to_dict("records")
+        rows: list[Mapping[str, Any]] = model_input.to_dict("records")  # type: ignore[assignment]
         problems = []
         for number, row in enumerate(rows):
             with _refused(f"row {number}: " if len(rows) > 1 else ""):

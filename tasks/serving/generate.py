@@ -8,7 +8,6 @@ or on the examples where there are no tests. Nothing is learnt from a request.
 from __future__ import annotations
 
 import ast
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from falcon.problems.problem import Problem
     from falcon.sandbox.verdict import Verdict
     from tasks.support.model_version import ModelVersion
-    from tasks.support.registry import Registry
 
 CARD = "card.json"
 """Beside a kept copy of the model in service: its version and the hashes of its parts."""
@@ -219,7 +217,7 @@ def choose(space: Workspace, settings: Settings, request: Request) -> Served:
     """
     served = None if request.adapter or request.model else _champion(space, settings)
     served = served or _named(space, settings, request)
-    changes = {"machine": settings.machine.model_dump()}  # those of this machine
+    changes: dict[str, Any] = {"machine": settings.machine.model_dump()}  # those of this machine
     if request.max_new_tokens:
         changes["benchmark.max_new_tokens"] = request.max_new_tokens
     files = replace(served.files, settings=served.files.settings.changed(changes))
@@ -259,7 +257,8 @@ def _champion(space: Workspace, settings: Settings) -> Served | None:
             return None
         folder = space.state / "served"
         if not _is_copy_of(folder, version):
-            _fetch(registry, version, folder)
+            registry.download_model(version, folder)
+            write_json(folder / CARD, {"version": version.number} | _hashes(folder))
     except RegistryUnavailable as fault:
         raise UserError(
             fault.message, hint="Start the tracker, or give --adapter FOLDER."
@@ -271,16 +270,6 @@ def _champion(space: Workspace, settings: Settings) -> Served | None:
         memory if has_memory(memory) else None,
     )
     return Served(files, f"{registry.name} version {version.number}, in service")
-
-
-def _fetch(registry: Registry, version: ModelVersion, folder: Path) -> None:
-    """Put the parts of a version into ``folder``, and last a card that says what they are."""
-    (folder / CARD).unlink(missing_ok=True)
-    registry.download(version, folder / "adapter")
-    registry.download(version, folder / "settings.json", "settings")
-    if not registry.download(version, folder / "memory", "memory"):
-        shutil.rmtree(folder / "memory", ignore_errors=True)
-    write_json(folder / CARD, {"version": version.number} | _hashes(folder))
 
 
 def _is_copy_of(folder: Path, version: ModelVersion) -> bool:
