@@ -7,6 +7,7 @@ A variable the user has set is left as it is. It starts nothing.
 import os
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
 _FIXED = {
@@ -67,6 +68,14 @@ def state_dir(root: Path) -> Path:
     return root / "state"
 
 
+def search_index(root: Path) -> Path | None:
+    """Where commands keep the index of the memories they search, apart from the pipeline's own.
+
+    None outside of a workspace: the index then lies beside the memory.
+    """
+    return state_dir(root) / "index" / "search" if is_workspace(root) else None
+
+
 def defaults(root: Path) -> dict[str, str]:
     """Variables and the values they get where the user has set none. Paths are absolute."""
     state = state_dir(root.resolve())
@@ -92,8 +101,10 @@ def apply(root: Path | None = None, env: MutableMapping[str, str] | None = None)
             continue
         target.setdefault(name, value)
     if is_workspace(place):
-        # Prefect creates its folder, but not the one that holds it.
-        state_dir(place).mkdir(exist_ok=True)
+        # Prefect creates its folder, but not the one that holds it. A clone that cannot be written
+        # is said by what wants to write there.
+        with suppress(OSError):
+            state_dir(place).mkdir(exist_ok=True)
     target.pop("MLFLOW_RUN_ID", None)
     scripts = str(Path(sys.executable).absolute().parent)
     path = target.get("PATH", "")
