@@ -17,6 +17,9 @@ _FIXED = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
+    # In files of PREFECT_HOME: leases in memory die with the server, and the place of a run that
+    # held one stays taken, so that no scheduled run starts again.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     # A slow disk makes the first start of Prefect's own server take longer than its default.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_API_REQUEST_TIMEOUT": "30",

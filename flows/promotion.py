@@ -11,7 +11,7 @@ apply()
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
 from prefect.artifacts import create_markdown_artifact  # noqa: E402
 
-from tasks.stages import hide_tracebacks  # noqa: E402
+from flows.body import flow_body  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 
 
@@ -21,18 +21,18 @@ def _report(text: str) -> None:
 
 
 @flow(name="falcon-promote")  # type: ignore[untyped-decorator]
+@flow_body
 def promote(approve: bool = False) -> str:
     """Promote the challenger; returns the version in service."""
-    hide_tracebacks()
     version = Registry.here().promote_trained(approve_refused=approve)
     _report(f"version {version.number} is in service")
     return version.number
 
 
 @flow(name="falcon-rollback")  # type: ignore[untyped-decorator]
+@flow_body
 def rollback() -> str:
     """Put the previous champion back into service; returns its version."""
-    hide_tracebacks()
     version = Registry.here().rollback()
     _report(f"version {version.number} is in service again")
     return version.number

@@ -4,7 +4,6 @@ Data version, six stages, the trained model registered as challenger, and promot
 passed. One MLflow run is the parent of all. DVC decides what to run; Prefect when, and retries.
 """
 
-import os
 import time
 
 from falcon.env import apply
@@ -15,6 +14,7 @@ from prefect import flow, get_run_logger  # noqa: E402 - the environment comes f
 from prefect.artifacts import create_markdown_artifact  # noqa: E402
 
 from falcon.config import Settings  # noqa: E402
+from flows.body import flow_body  # noqa: E402
 from tasks import stages  # noqa: E402
 from tasks.support import dvc  # noqa: E402
 from tasks.support.errors import PromotionRefused, RegistryUnavailable  # noqa: E402
@@ -29,15 +29,14 @@ from tasks.support.workspace import Workspace  # noqa: E402
 
 
 @flow(name="falcon-train", log_prints=False)  # type: ignore[untyped-decorator]
+@flow_body
 def train(profile: str = "", force: bool = False, carry_on: bool = False) -> PipelineResult:
     """The pipeline, from the data to a decision.
 
     ``profile`` is written into params.yaml when given. ``force`` runs every stage again.
     ``carry_on`` (set by schedules) starts from the last run's memory even if nothing has changed.
     """
-    stages.hide_tracebacks()
     space = Workspace.here()
-    os.chdir(space.root)
     write_settings(space, profile)
     settings = space.stage_settings()
     logger = get_run_logger()

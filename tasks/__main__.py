@@ -13,9 +13,11 @@ def main(arguments: list[str]) -> int:
     """Exit code: 0 done, 2 a fault of the user's, 3 a failed check, 130 or 143 interrupted."""
     apply()
     from falcon.errors import INTERRUPTED, UserError, full_disk
+    from tasks.support.lifetime import end_with_owner
     from tasks.support.stage import run_stage
     from tasks.support.workspace import STAGES
 
+    end_with_owner()
     try:
         if len(arguments) != 1:
             raise UserError(f"{USAGE}.", hint=f"Stages: {', '.join(STAGES)}.")

@@ -44,11 +44,15 @@ def run(
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
     space = _prepared(profile)  # before Prefect is imported, which hangs on a full disk
-
-    from flows.training import train
+    from tasks.support.prefect_server import for_a_run
     from tasks.support.run_report import show
 
-    show(space, train(profile=profile, force=force, carry_on=carry_on), _out)
+    with for_a_run() as server:  # it starts while Prefect is imported
+        from flows.training import train
+
+        if server is not None:
+            server.wait()
+        show(space, train(profile=profile, force=force, carry_on=carry_on), _out)
 
 
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:
@@ -110,9 +114,14 @@ def benchmark(
         show(rescore_samples(Workspace.here(), ConsoleMonitor(Console(stderr=True))))
         return
     _prepared()
-    from flows.benchmark import benchmark as flow
+    from tasks.support.prefect_server import for_a_run
 
-    flow(force=force)
+    with for_a_run() as server:
+        from flows.benchmark import benchmark as flow
+
+        if server is not None:
+            server.wait()
+        flow(force=force)
 
 
 def schedule(
@@ -124,14 +133,14 @@ def schedule(
     ] = 4200,
 ) -> None:
     """Run the pipeline on a schedule, from this process, until interrupted."""
-    _prepared()
-    from tasks.support.prefect_server import running
+    space = _prepared()
+    from tasks.support.prefect_server import away_in_one_line, running, scheduling_server
 
-    with running(port) as url:
+    with running(port) as url, away_in_one_line(url):
         _out.print(f"Prefect: {url.removesuffix('/api')}   (stop with Ctrl-C)", highlight=False)
         from flows.deployment import serve  # imports Prefect, which reads the address now
 
-        serve(cron, timezone, name)
+        serve(space, cron, timezone, name, own=scheduling_server() == url)
 
 
 def study(
