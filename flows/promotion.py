@@ -9,19 +9,19 @@ from falcon.env import apply
 apply()
 
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
-from prefect.artifacts import create_markdown_artifact  # noqa: E402
 
 from flows.body import flow_body  # noqa: E402
+from tasks.flow_page import publish  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 
 
 def _report(text: str) -> None:
     get_run_logger().info(text)
-    create_markdown_artifact(f"{text.capitalize()}.", key="falcon-promotion")
+    publish("falcon-promotion", f"{text.capitalize()}.")
 
 
 @flow(name="falcon-promote")  # type: ignore[untyped-decorator]
-@flow_body
+@flow_body(alone=False)
 def promote(approve: bool = False) -> str:
     """Promote the challenger; returns the version in service."""
     version = Registry.here().promote_trained(approve_refused=approve)
@@ -30,7 +30,7 @@ def promote(approve: bool = False) -> str:
 
 
 @flow(name="falcon-rollback")  # type: ignore[untyped-decorator]
-@flow_body
+@flow_body(alone=False)
 def rollback() -> str:
     """Put the previous champion back into service; returns its version."""
     version = Registry.here().rollback()

@@ -11,11 +11,11 @@ from falcon.env import apply
 apply()
 
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
-from prefect.artifacts import create_markdown_artifact  # noqa: E402
 
 from falcon.config import Settings  # noqa: E402
 from flows.body import flow_body  # noqa: E402
 from tasks import stages  # noqa: E402
+from tasks.flow_page import publish  # noqa: E402
 from tasks.support import dvc  # noqa: E402
 from tasks.support.errors import PromotionRefused, RegistryUnavailable  # noqa: E402
 from tasks.support.handover import hand_over_memory, publish_memory  # noqa: E402
@@ -29,7 +29,7 @@ from tasks.support.workspace import Workspace  # noqa: E402
 
 
 @flow(name="falcon-train", log_prints=False)  # type: ignore[untyped-decorator]
-@flow_body
+@flow_body(alone=True)
 def train(profile: str = "", force: bool = False, carry_on: bool = False) -> PipelineResult:
     """The pipeline, from the data to a decision.
 
@@ -51,7 +51,7 @@ def train(profile: str = "", force: bool = False, carry_on: bool = False) -> Pip
         outcomes = _run_stages(stages.FlowContext(space.root, parent.id, force), parent, settings)
         result = _publish(outcomes, parent, settings, start)
         parent.metrics({"time/pipeline": result.seconds})
-    create_markdown_artifact(result.summary(), key="falcon-result")
+    publish("falcon-result", result.summary())
     return result
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +22,16 @@ Profile = Annotated[
 ]
 """Written into params.yaml like what --set overrides: DVC reads the settings there. It stays."""
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
+
+
+@contextmanager
+def _at_work(what: str, profile: str = "") -> Iterator[Workspace]:
+    """A prepared workspace in which no other run is at work while the block runs."""
+    from tasks.support.lock import exclusive
+    from tasks.support.workspace import Workspace
+
+    with exclusive(Workspace.here(), f"falcon {what}"):
+        yield _prepared(profile)
 
 
 def _prepared(profile: str = "") -> Workspace:
@@ -43,11 +55,11 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
-    space = _prepared(profile)  # before Prefect is imported, which hangs on a full disk
     from tasks.support.prefect_server import for_a_run
     from tasks.support.run_report import show
 
-    with for_a_run() as server:  # it starts while Prefect is imported
+    # Before Prefect is imported, which hangs on a full disk; its server starts meanwhile.
+    with _at_work("run", profile) as space, for_a_run() as server:
         from flows.training import train
 
         if server is not None:
@@ -61,9 +73,9 @@ def stage(name: str, profile: Profile = "", force: Force = False) -> None:
     from tasks.support.workspace import require_stage
 
     require_stage(name)
-    space = _prepared(profile)
     env = {"FALCON_FRESH": "1" if force else "0"}
-    how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
+    with _at_work(f"stage {name}", profile) as space:
+        how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
     _out.print(f"{name}: {how}")
 
 
@@ -113,10 +125,9 @@ def benchmark(
 
         show(rescore_samples(Workspace.here(), ConsoleMonitor(Console(stderr=True))))
         return
-    _prepared()
     from tasks.support.prefect_server import for_a_run
 
-    with for_a_run() as server:
+    with _at_work("benchmark"), for_a_run() as server:
         from flows.benchmark import benchmark as flow
 
         if server is not None:
@@ -133,10 +144,12 @@ def schedule(
     ] = 4200,
 ) -> None:
     """Run the pipeline on a schedule, from this process, until interrupted."""
-    space = _prepared()
+    from tasks.support.lock import exclusive
     from tasks.support.prefect_server import away_in_one_line, running, scheduling_server
 
-    with running(port) as url, away_in_one_line(url):
+    space = _prepared()
+    alone = exclusive(space, "falcon schedule", name="schedule")
+    with alone, running(port) as url, away_in_one_line(url):
         _out.print(f"Prefect: {url.removesuffix('/api')}   (stop with Ctrl-C)", highlight=False)
         from flows.deployment import serve  # imports Prefect, which reads the address now
 

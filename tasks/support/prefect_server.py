@@ -26,6 +26,8 @@ from tasks.support.files import read_json, write_json
 from tasks.support.lifetime import GRACE_SECONDS, ProcessId, command, owned_environment
 
 LOOPBACK = "127.0.0.1"
+PORT = 4200
+"""Prefect's own port, where nothing else is said."""
 START_SECONDS = 120.0
 RESTARTS = 5
 """How often a server that died is started again; one that cannot live would be started for ever."""
@@ -37,6 +39,8 @@ _TEMPORARY = {
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
 }
+_temporary = ""
+"""The address of the temporary server of this process, if it has one."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -201,6 +205,15 @@ def scheduling_server() -> str:
     return "" if ProcessId.of(card).is_dead or not is_healthy(card["url"]) else str(card["url"])
 
 
+def pages_address() -> str:
+    """Where the pages of the server in use are. A temporary one has none: those of its database
+    are shown by `falcon ui`, at its usual address.
+    """
+    url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    shown = f"http://{LOOPBACK}:{PORT}/api" if not url or url == _temporary else url
+    return (os.environ.get("PREFECT_UI_URL") or shown.removesuffix("/api")).rstrip("/")
+
+
 @contextmanager
 def for_a_run() -> Iterator[PrefectServer | None]:
     """A server for one run, set as PREFECT_API_URL: that of PREFECT_API_URL, the one that
@@ -210,6 +223,7 @@ def for_a_run() -> Iterator[PrefectServer | None]:
     Raises UserError when PREFECT_API_URL does not answer, and when the server is away for good
     while the block uses it.
     """
+    global _temporary
     url = _given() or scheduling_server()
     server = None
     if not url:
@@ -217,7 +231,7 @@ def for_a_run() -> Iterator[PrefectServer | None]:
             probe.bind((LOOPBACK, 0))
             port = int(probe.getsockname()[1])
         server = PrefectServer(port, pages=False)
-        url = server.url
+        url = _temporary = server.url
     os.environ["PREFECT_API_URL"] = url
     try:
         with away_in_one_line(url):
