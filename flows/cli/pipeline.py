@@ -21,6 +21,9 @@ Profile = Annotated[
     str, typer.Option(help="Make this profile of params.yaml the active one first.")
 ]
 """Written into params.yaml like what --set overrides: DVC reads the settings there. It stays."""
+Start = Annotated[
+    str, typer.Option(help="champion: train the model in service on; base: a new adapter.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
 
 
@@ -51,8 +54,10 @@ def run(
     profile: Profile = "",
     force: Force = False,
     carry_on: Annotated[
-        bool, typer.Option(help="Start from the last run's memory even if nothing has changed.")
+        bool,
+        typer.Option("--carry-on", help="A new run, as schedules begin: new seed, memory, start."),
     ] = False,
+    start: Start = "",
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
     from tasks.support.prefect_server import for_a_run
@@ -64,7 +69,7 @@ def run(
 
         if server is not None:
             server.wait()
-        show(space, train(profile=profile, force=force, carry_on=carry_on), _out)
+        show(space, train(profile=profile, force=force, carry_on=carry_on, start=start), _out)
 
 
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:

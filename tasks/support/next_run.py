@@ -54,8 +54,8 @@ def carry_on(
     that is of another base model or rank than the settings.
     """
     space, values = registry.space, values or {}
-    own = settings.changed(values)
-    start = start or own.train.start
+    own = settings.changed({**values, "train.start": start} if start else values)
+    start = own.train.start
     champion = registry.by_alias(CHAMPION) if start == "champion" else None
     state = RunState.of(space)
     if state.under_way and _begun_with(space, champion):
