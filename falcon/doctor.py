@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from rich.console import Console
 from rich.table import Table
 
-from falcon.config import load_settings
+from falcon.config import load_settings, profile_of
 
 State = Literal["ok", "note", "missing"]
 Result = tuple[State, str, str]  # how a thing is, the same in words, what to do ("": nothing)
@@ -128,7 +128,7 @@ def _model(root: Path) -> Result:
 
 def _settings(root: Path) -> Result:
     settings = load_settings(root / "params.yaml")
-    return "ok", f"{root / 'params.yaml'}, profile {settings.profile}", ""
+    return "ok", f"{root / 'params.yaml'}, profile {profile_of(settings, root)}", ""
 
 
 def _data(root: Path) -> Result:

@@ -67,6 +67,14 @@ def state_dir(root: Path) -> Path:
     return root / "state"
 
 
+def search_index(root: Path) -> Path | None:
+    """Where commands keep the index of the memories they search, apart from the pipeline's own.
+
+    None outside of a workspace: the index then lies beside the memory.
+    """
+    return state_dir(root) / "index" / "search" if is_workspace(root) else None
+
+
 def defaults(root: Path) -> dict[str, str]:
     """Variables and the values they get where the user has set none. Paths are absolute."""
     state = state_dir(root.resolve())

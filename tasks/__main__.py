@@ -1,4 +1,4 @@
-"""``python -m tasks STAGE``: run one stage. What ``dvc.yaml`` calls."""
+"""``python -m tasks STAGE``: run one stage, or ``settings``. What ``dvc.yaml`` calls."""
 
 import os
 import sys
@@ -14,14 +14,18 @@ def main(arguments: list[str]) -> int:
     apply()
     from falcon.errors import INTERRUPTED, UserError, full_disk
     from tasks.support.lifetime import end_with_owner
+    from tasks.support.params import write_run_settings
     from tasks.support.stage import run_stage
-    from tasks.support.workspace import STAGES
+    from tasks.support.workspace import STAGES, Workspace
 
     end_with_owner()
     try:
         if len(arguments) != 1:
             raise UserError(f"{USAGE}.", hint=f"Stages: {', '.join(STAGES)}.")
-        run_stage(arguments[0])
+        if arguments[0] == "settings":
+            write_run_settings(Workspace.here())
+        else:
+            run_stage(arguments[0])
     except UserError as fault:
         if os.environ.get("FALCON_DEBUG") == "1":
             traceback.print_exc()

@@ -73,12 +73,12 @@ def _options(
 
 @app.command()
 def config(
-    profile: Annotated[str, Option(help="Of this profile instead of the active one.")] = "",
+    profile: Annotated[str, Option(help="As --profile of `falcon run` would set them.")] = "",
 ) -> None:
     """Print the resolved settings as YAML."""
     from falcon.config import load_settings
 
-    settings = load_settings(env.find_root() / "params.yaml", profile or None)
+    settings = load_settings(env.find_root() / "params.yaml", profile)
     text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
     Console().print(text, end="", markup=False, highlight=False, soft_wrap=True)
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 _out = Console()
 
 Profile = Annotated[
-    str, typer.Option(help="Make this profile of params.yaml the active one first.")
+    str, typer.Option(help="Write the values of profiles/NAME.yaml into params.yaml first.")
 ]
-"""Written into params.yaml like what --set overrides: DVC reads the settings there. It stays."""
+"""They stay there like what --set overrides, because DVC reads the settings there."""
 Start = Annotated[
     str, typer.Option(help="champion: train the model in service on; base: a new adapter.")
 ]
@@ -28,18 +28,21 @@ Force = Annotated[bool, typer.Option("--force", help="Run even what is up to dat
 
 
 @contextmanager
-def _at_work(what: str, profile: str = "") -> Iterator[Workspace]:
+def _at_work(what: str, profile: str = "", *, freeze: bool = False) -> Iterator[Workspace]:
     """A prepared workspace in which no other run is at work while the block runs."""
     from tasks.support.lock import exclusive
     from tasks.support.workspace import Workspace
 
     with exclusive(Workspace.here(), f"falcon {what}"):
-        yield _prepared(profile)
+        yield _prepared(profile, freeze=freeze)
 
 
-def _prepared(profile: str = "") -> Workspace:
-    """The workspace, with profile and overrides of this command written into its params.yaml."""
-    from tasks.support.params import write_settings
+def _prepared(profile: str = "", *, freeze: bool = False) -> Workspace:
+    """The workspace, with profile and overrides of this command written into its params.yaml.
+
+    With ``freeze`` the stages that this command runs read them, too; flows do that themselves.
+    """
+    from tasks.support.params import freeze_settings, write_settings
     from tasks.support.workspace import Workspace
 
     space = Workspace.here()
@@ -47,6 +50,8 @@ def _prepared(profile: str = "") -> Workspace:
     require_file_settings()
     write_settings(space, profile, command_overrides())
     set_overrides([])  # from here on the file says it
+    if freeze:
+        freeze_settings(space)
     return space
 
 
@@ -79,7 +84,7 @@ def stage(name: str, profile: Profile = "", force: Force = False) -> None:
 
     require_stage(name)
     env = {"FALCON_FRESH": "1" if force else "0"}
-    with _at_work(f"stage {name}", profile) as space:
+    with _at_work(f"stage {name}", profile, freeze=True) as space:
         how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
     _out.print(f"{name}: {how}")
 
@@ -95,13 +100,12 @@ def train(
     if not dry:
         stage("train", profile, force)
         return
-    from falcon.config import load_settings
+    from falcon.config import PARAMS, load_settings
     from tasks.support.workspace import Workspace
     from tasks.train import dry_run
 
     space = Workspace.here()
-    # The file keeps its profile: nothing is run.
-    settings = load_settings(space.root / "params.yaml", profile) if profile else space.settings()
+    settings = load_settings(space.root / PARAMS, profile)  # the file stays: nothing is run
     _print_line(str(dry_run(space, settings)))
     if settings.machine.processes > 1:
         _out.print(f"for each of {settings.machine.processes} processes", highlight=False)

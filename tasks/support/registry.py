@@ -18,7 +18,13 @@ from falcon.errors import UserError
 from tasks.support.errors import PromotionRefused, RegistryUnavailable
 from tasks.support.files import path_md5, write_json
 from tasks.support.handover import read_champion
-from tasks.support.model_version import ModelVersion, VersionParts, download_part, log_policy
+from tasks.support.model_version import (
+    ModelVersion,
+    VersionParts,
+    download_part,
+    download_parts,
+    log_policy,
+)
 from tasks.support.provenance import read_gate, require_unchanged
 from tasks.support.tracking import Tracker
 from tasks.support.version_tags import version_tags
@@ -226,3 +232,10 @@ class Registry:
         """The adapter of a version as ``folder``; raises UserError when it is another one."""
         uri = f"models:/{self.name}/{version.number}"
         download_part(self.tracker, uri, "adapter", folder, version.policy)
+
+    @_guarded
+    def download_model(self, version: ModelVersion, folder: Path) -> None:
+        """All parts of a version as ``folder``; raises UserError when its adapter is another."""
+        download_parts(
+            self.tracker, f"models:/{self.name}/{version.number}", folder, version.policy
+        )

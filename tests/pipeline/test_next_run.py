@@ -10,14 +10,14 @@ import yaml
 from pipeline_workspace import sh
 from trained_results import trained
 
-from falcon.config import Settings
+from falcon.config import Settings, parse_overrides
 from falcon.errors import UserError
 from tasks.support import next_run
 from tasks.support.errors import RegistryUnavailable
 from tasks.support.files import path_md5
 from tasks.support.handover import read_start, start_adapter
 from tasks.support.next_run import RunState
-from tasks.support.params import run_settings
+from tasks.support.params import run_settings, write_settings
 from tasks.support.registry import Registry
 from tasks.support.workspace import Workspace
 
@@ -99,6 +99,9 @@ def test_values_of_this_run_alone_hold_until_params_yaml_is_edited(space: Worksp
     (space.root / "params.yaml").write_text(yaml.safe_dump(tree))
     assert run_settings(space).train.steps == 9
     assert run_settings(space).seed == 1
+    # A command may give the value that params.yaml has; then that counts, too.
+    write_settings(space, "", parse_overrides(["seed=0"]))
+    assert run_settings(space).seed == 0
 
 
 def test_a_start_that_was_never_handed_over_is_named(space: Workspace) -> None:
