@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from falcon.errors import UserError
 from falcon.files import replaced_folder
-from tasks.support.files import read_json
+from tasks.support.files import read_json, write_json
 from tasks.support.memory import has_memory, open_memory
+from tasks.support.model_version import FILES, ModelVersion
 from tasks.support.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -48,6 +49,23 @@ def emptied(folder: Path) -> None:
         if path.name == README:
             continue
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def fill_model(folder: Path, card: str, version: ModelVersion | None, parts: Path) -> None:
+    """Make a folder of ``handover`` the weights of a version, whose parts are there; None: empty.
+
+    ``card`` is the name of the file that says which version it is.
+    """
+    # It goes first and comes last, so it never names an adapter that is not there.
+    (folder / card).unlink(missing_ok=True)
+    emptied(folder)
+    if version is None:
+        write_json(folder / card, {"version": "", "policy": ""})
+        return
+    shutil.copytree(parts / FILES["adapter"], folder / "adapter")
+    if (lineage := parts / FILES["lineage"]).is_file():
+        shutil.copyfile(lineage, folder / "lineage.json")
+    write_json(folder / card, {"version": version.number, "policy": version.policy})
 
 
 def fill_memory(space: Workspace, source: Path) -> None:

@@ -7,8 +7,9 @@ was cut off is continued; one that ended, well or not, is followed by a new one.
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,8 +17,15 @@ import yaml
 from falcon.config import Settings
 from falcon.errors import UserError
 from tasks.support.files import read_json, write_json, write_text
-from tasks.support.handover import emptied, fill_memory, has_memory, published_memory, read_start
-from tasks.support.model_version import ModelVersion
+from tasks.support.handover import (
+    emptied,
+    fill_memory,
+    fill_model,
+    published_memory,
+    read_start,
+)
+from tasks.support.memory import has_memory
+from tasks.support.model_version import FILES, ModelVersion
 from tasks.support.registry import CHAMPION, Registry
 from tasks.support.workspace import Workspace
 
@@ -56,25 +64,33 @@ def carry_on(
     space, values = registry.space, values or {}
     own = settings.changed({**values, "train.start": start} if start else values)
     start = own.train.start
-    champion = registry.by_alias(CHAMPION) if start == "champion" else None
+    wanted = "champion" in (start, own.memory.start)
+    champion = registry.by_alias(CHAMPION) if wanted else None
+    trained = champion if start == "champion" else None  # the version whose weights are trained on
     state = RunState.of(space)
-    if state.under_way and _begun_with(space, champion):
+    if state.under_way and _begun_with(space, trained):
         return f"run {state.number} was cut off and goes on"
     number = max(state.number, len(registry.versions())) + 1
     # Cut off from here to the last line, the next run starts anew: what is there may be mixed.
     RunState(number - 1).write(space)
-    _hand_over_start(registry, own, champion)
-    memory = _hand_over_memory(registry, own, champion)
+    with tempfile.TemporaryDirectory(dir=space.state) as scratch:
+        parts = Path(scratch) / "parts"
+        if champion is not None:
+            registry.download_model(champion, parts)
+        if trained is not None:
+            _require_same_model(trained, own, parts)
+        fill_model(space.handover / "start", "start.json", trained, parts)
+        memory = _hand_over_memory(space, own, parts)
     values = {**values, "seed": settings.seed + number, "train.start": start}
-    # An edit of params.yaml since then wins over what this run was given (falcon.config.reading).
+    # An edit of params.yaml since then wins over what this run was given (`run_settings`).
     given = {
         key: {"value": value, "instead_of": _value(settings, key)} for key, value in values.items()
     }
     text = yaml.safe_dump(given, sort_keys=True)
     write_text(space.handover / "run" / "settings.yaml", text)
     RunState(number, under_way=True).write(space)
-    begins = f"version {champion.number}" if champion else "the base model"
-    return f"run {number} starts from {begins}, {memory}, seed {settings.seed + number}"
+    begins = f"version {trained.number}" if trained else "the base model"
+    return f"run {number} starts from {begins} and {memory}, seed {settings.seed + number}"
 
 
 def ended(space: Workspace) -> None:
@@ -97,49 +113,27 @@ def _value(settings: Settings, key: str) -> Any:
     return value
 
 
-def _hand_over_start(registry: Registry, settings: Settings, champion: ModelVersion | None) -> None:
-    folder = registry.space.handover / "start"
-    # The card goes first and comes last, so it never names an adapter that is not there.
-    emptied(folder)
-    if champion is not None:
-        _require_same_model(registry, settings, champion)
-        registry.download(champion, "adapter", folder / "adapter")
-        registry.download(champion, "lineage", folder / "lineage.json")
-    card = {"version": champion.number, "policy": champion.policy} if champion else _NONE
-    write_json(folder / "start.json", card)
-
-
-_NONE = {"version": "", "policy": ""}
-
-
-def _require_same_model(registry: Registry, settings: Settings, champion: ModelVersion) -> None:
-    """Raise UserError when the champion's weights do not fit the settings' model."""
-    file = registry.space.state / "work" / "champion.json"
-    registry.download(champion, "settings", file)
-    trained = read_json(file)["policy"]
-    file.unlink()
+def _require_same_model(version: ModelVersion, settings: Settings, parts: Path) -> None:
+    """Raise UserError when a version's weights do not fit the settings' model."""
+    trained = read_json(parts / FILES["settings"])["policy"]
     now = settings.policy.model_dump(mode="json")
     for key in ("model", "lora_rank", "lora_alpha", "lora_targets"):
         if trained.get(key, now[key]) != now[key]:
             raise UserError(
-                f"version {champion.number}, in service, has policy.{key} {trained[key]}, and"
+                f"version {version.number}, in service, has policy.{key} {trained[key]}, and"
                 f" params.yaml says {now[key]}.",
                 hint="Set it back, or start from the base model: --start base.",
             )
 
 
-def _hand_over_memory(registry: Registry, settings: Settings, champion: ModelVersion | None) -> str:
+def _hand_over_memory(space: Workspace, settings: Settings, parts: Path) -> str:
     """Fill ``handover/memory`` as ``memory.start`` says; says what with."""
-    space = registry.space
-    source, where = settings.memory.start, space.state / "work" / "memory"
-    if source == "last" and has_memory(published_memory(space)):
-        fill_memory(space, published_memory(space))
+    last, own = published_memory(space), parts / FILES["memory"]
+    if settings.memory.start == "last" and has_memory(last):
+        fill_memory(space, last)
         return "the memory of the last run"
-    if source == "champion" and champion is not None:
-        shutil.rmtree(where, ignore_errors=True)
-        if registry.download(champion, "memory", where):
-            fill_memory(space, where)
-            shutil.rmtree(where)
-            return "its memory"
+    if settings.memory.start == "champion" and has_memory(own):
+        fill_memory(space, own)
+        return "the memory of the model in service"
     emptied(space.handover / "memory")
     return "an empty memory"

@@ -33,7 +33,7 @@ def served(space: Workspace, seed: int, opponent: str = "base") -> str:
 
 
 def test_the_first_run_starts_from_the_base_model(space: Workspace) -> None:
-    assert carry_on(space) == "run 1 starts from the base model, an empty memory, seed 1"
+    assert carry_on(space) == "run 1 starts from the base model and an empty memory, seed 1"
     settings = run_settings(space)
     assert (settings.seed, settings.train.start) == (1, "champion")
     assert read_start(space) == (None, {"version": "", "policy": ""})
@@ -43,7 +43,8 @@ def test_the_first_run_starts_from_the_base_model(space: Workspace) -> None:
 @pytest.mark.flow
 def test_a_run_starts_from_the_model_in_service_and_its_memory(space: Workspace) -> None:
     number = served(space, 1)
-    assert carry_on(space) == f"run 2 starts from version {number}, its memory, seed 2"
+    begun = f"run 2 starts from version {number} and the memory of the model in service, seed 2"
+    assert carry_on(space) == begun
     adapter = start_adapter(space, run_settings(space))
     assert adapter is not None
     assert path_md5(adapter) == path_md5(space.output("train") / "policy")
@@ -52,7 +53,7 @@ def test_a_run_starts_from_the_model_in_service_and_its_memory(space: Workspace)
     assert status.stdout == ""  # what is handed over never gets into git, and its READMEs stay
     # The base model, on demand; what the one before started from is gone.
     next_run.ended(space)
-    assert "the base model, an empty memory" in carry_on(space, start="base")
+    assert "the base model and the memory of" in carry_on(space, start="base")
     assert start_adapter(space, run_settings(space)) is None
     assert not (space.handover / "start" / "adapter").exists()
 
