@@ -40,7 +40,7 @@ class Finding:
 def examine(root: Path) -> list[Finding]:
     """Check everything. Never raises: what cannot be checked is a finding."""
     findings = []
-    for name, check in _CHECKS.items():
+    for name, check in (_CHECKS | MORE).items():
         try:
             findings.append(Finding(name, *check(root)))
         except Exception as fault:  # noqa: BLE001 - the other checks are useful all the same
@@ -169,3 +169,6 @@ _CHECKS: dict[str, Callable[[Path], Result]] = {
     "git": _git,
     "disk": _disk,
 }
+
+MORE: dict[str, Callable[[Path], Result]] = {}
+"""Checks that plug-ins add, as commands are added (``flows/cli``)."""

@@ -12,7 +12,7 @@ USAGE = "usage: python -m tasks STAGE"
 def main(arguments: list[str]) -> int:
     """Exit code: 0 done, 2 a fault of the user's, 3 a failed check, 130 or 143 interrupted."""
     apply()
-    from falcon.errors import INTERRUPTED, UserError, full_disk
+    from falcon.errors import INTERRUPTED, UserError, machine_fault
     from tasks.support.lifetime import end_with_owner
     from tasks.support.params import write_run_settings
     from tasks.support.stage import run_stage
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("falcon: interrupted\n")
         return INTERRUPTED
     except Exception as fault:
-        full = full_disk(fault)
+        full = machine_fault(fault)
         if full is None:
             raise
         sys.stderr.write(f"falcon: {full}\n")

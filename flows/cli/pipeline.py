@@ -28,21 +28,27 @@ Force = Annotated[bool, typer.Option("--force", help="Run even what is up to dat
 
 
 @contextmanager
-def _at_work(what: str, profile: str = "", *, freeze: bool = False) -> Iterator[Workspace]:
+def _at_work(
+    what: str, profile: str = "", *, freeze: bool = False, anew: bool = False
+) -> Iterator[Workspace]:
     """A prepared workspace in which no other run is at work while the block runs."""
     from tasks.support.lock import exclusive
+    from tasks.support.preflight import require_writable
     from tasks.support.workspace import Workspace
 
+    require_writable(Workspace.here())
     with exclusive(Workspace.here(), f"falcon {what}"):
-        yield _prepared(profile, freeze=freeze)
+        yield _prepared(profile, freeze=freeze, anew=anew)
 
 
-def _prepared(profile: str = "", *, freeze: bool = False) -> Workspace:
+def _prepared(profile: str = "", *, freeze: bool = False, anew: bool = False) -> Workspace:
     """The workspace, with profile and overrides of this command written into its params.yaml.
 
-    With ``freeze`` the stages that this command runs read them, too; flows do that themselves.
+    With ``freeze`` the stages that this command runs read them, too; flows do that themselves,
+    and for those is looked at what they need (``require_ready``).
     """
     from tasks.support.params import freeze_settings, write_settings
+    from tasks.support.preflight import require_ready
     from tasks.support.workspace import Workspace
 
     space = Workspace.here()
@@ -52,6 +58,8 @@ def _prepared(profile: str = "", *, freeze: bool = False) -> Workspace:
     set_overrides([])  # from here on the file says it
     if freeze:
         freeze_settings(space)
+    else:
+        require_ready(space, space.settings(), anew=anew)
     return space
 
 
@@ -69,7 +77,7 @@ def run(
     from tasks.support.run_report import show
 
     # Before Prefect is imported, which hangs on a full disk; its server starts meanwhile.
-    with _at_work("run", profile) as space, for_a_run() as server:
+    with _at_work("run", profile, anew=carry_on) as space, for_a_run() as server:
         from flows.training import train
 
         if server is not None:

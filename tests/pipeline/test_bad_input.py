@@ -12,7 +12,7 @@ import pytest
 from pipeline_workspace import enter, problem, sh, write_data
 
 from falcon.cli import main as cli
-from falcon.errors import UserError, full_disk
+from falcon.errors import UserError, machine_fault
 from tasks.__main__ import main
 from tasks.support import workspace
 from tasks.support.files import write_text
@@ -87,7 +87,7 @@ def test_a_disk_that_fills_up_on_the_way_is_one_line(
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "the disk is full" in message
-    assert full_disk(ValueError("something else")) is None
+    assert machine_fault(ValueError("something else")) is None
 
 
 def test_a_file_that_cannot_be_written_leaves_the_one_before_it(tmp_path: Path) -> None:
