@@ -8,6 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,17 @@ def require_writable(space: Workspace) -> None:
 
 
 def require_prefect() -> None:
-    """Raise UserError unless PREFECT_API_URL is unset or a Prefect server answers there."""
+    """Raise UserError unless PREFECT_API_URL is unset or a Prefect server answers there.
+
+    And for a kind of proxy that its client, which looks at all proxies, cannot use.
+    """
+    for name in ("all_proxy", "http_proxy", "https_proxy"):
+        proxy = os.environ.get(name) or os.environ.get(name.upper(), "")
+        if proxy.startswith("socks") and find_spec("socksio") is None:
+            raise UserError(
+                f"{name.upper()} {proxy}: Prefect cannot use it without the Python package socksio.",
+                hint="`pip install socksio pysocks`, or unset the variable.",
+            )
     url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
     if not url:
         return
