@@ -21,18 +21,18 @@ def _report(text: str) -> None:
 
 
 @flow(name="falcon-promote")  # type: ignore[untyped-decorator]
-def promote(approve: bool = False) -> str:
+def promote(approve: bool = False, why: str = "") -> str:
     """Promote the challenger; returns the version in service."""
     hide_tracebacks()
-    version = Registry.here().promote_trained(approve_refused=approve)
+    version = Registry.here().promote_trained(approve=approve, why=why)
     _report(f"version {version.number} is in service")
     return version.number
 
 
 @flow(name="falcon-rollback")  # type: ignore[untyped-decorator]
-def rollback() -> str:
-    """Put the previous champion back into service; returns its version."""
+def rollback(to: str = "", why: str = "") -> str:
+    """Withdraw the champion and put the one before it back into service; returns its version."""
     hide_tracebacks()
-    version = Registry.here().rollback()
+    version = Registry.here().rollback(to=to, why=why)
     _report(f"version {version.number} is in service again")
     return version.number

@@ -94,8 +94,9 @@ def run(stage: Stage) -> StageResult:
                 run_id=stage.run.id,
             )
         size = len(memory)
-        stage.run.tags({"memory.digest": memory.digest()})
+        stage.digests["memory.digest"] = memory.digest()
         write_report(memory, stage.out / "memory.html", "Memory after training")
+    stage.digests["policy.md5"] = path_md5(result.policy)
     stage.artifacts += [result.curves, result.policy, stage.out / "memory.html"]
     report = _check(stage, result.curves, result.policy, grown=size > before)
     metrics = {**result.metrics, "experiences": float(size), "added": float(size - before)}

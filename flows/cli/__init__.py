@@ -8,11 +8,12 @@ import os
 import typer
 
 from flows.cli.pipeline import benchmark, run, schedule, stage, study, train
-from flows.cli.service import generate, promote, rollback, ui
+from flows.cli.service import generate, promote, rollback, ui, withdraw
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    for command in (run, stage, train, benchmark, schedule, promote, rollback, ui, generate, study):
+    pipeline = (run, stage, train, benchmark, schedule, study)
+    for command in (*pipeline, promote, rollback, withdraw, ui, generate):
         app.command()(command)
