@@ -1,5 +1,6 @@
 # make run    set up what is missing, then the whole pipeline
 # make check  style, walls, types    make test   tests
+# make test-ops   whole runs, servers and faults: kills, outages, full disks; prints the fault table
 # make bench  speed, beside peers    make soak   100,000 programs: is anything left behind?
 # make conformance   verdicts beside those of the official graders
 # make references   after numbers or verdicts were changed on purpose: write those of reference anew
@@ -16,16 +17,19 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # So that commands DVC starts are those of this environment.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help run test check bench conformance soak references clean venv data
+.PHONY: help run test test-ops check bench conformance soak references clean venv data
 
 help:
-	@sed -n '1,6s/^# //p' Makefile
+	@sed -n '1,7s/^# //p' Makefile
 
 run: venv data
 	$(BIN)/falcon run $(ARGS)
 
 test: venv data
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-ops: venv data
+	$(BIN)/python -m pytest tests/ops -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: venv
 	$(BIN)/ruff check .

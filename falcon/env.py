@@ -7,6 +7,7 @@ A variable the user has set is left as it is. It starts nothing.
 import os
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
 _FIXED = {
@@ -17,6 +18,9 @@ _FIXED = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
+    # In files of PREFECT_HOME: leases in memory die with the server, and the place of a run that
+    # held one stays taken, so that no scheduled run starts again.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     # A slow disk makes the first start of Prefect's own server take longer than its default.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_API_REQUEST_TIMEOUT": "30",
@@ -64,6 +68,14 @@ def state_dir(root: Path) -> Path:
     return root / "state"
 
 
+def search_index(root: Path) -> Path | None:
+    """Where commands keep the index of the memories they search, apart from the pipeline's own.
+
+    None outside of a workspace: the index then lies beside the memory.
+    """
+    return state_dir(root) / "index" / "search" if is_workspace(root) else None
+
+
 def defaults(root: Path) -> dict[str, str]:
     """Variables and the values they get where the user has set none. Paths are absolute."""
     state = state_dir(root.resolve())
@@ -89,8 +101,10 @@ def apply(root: Path | None = None, env: MutableMapping[str, str] | None = None)
             continue
         target.setdefault(name, value)
     if is_workspace(place):
-        # Prefect creates its folder, but not the one that holds it.
-        state_dir(place).mkdir(exist_ok=True)
+        # Prefect creates its folder, but not the one that holds it. A clone that cannot be written
+        # is said by what wants to write there.
+        with suppress(OSError):
+            state_dir(place).mkdir(exist_ok=True)
     target.pop("MLFLOW_RUN_ID", None)
     scripts = str(Path(sys.executable).absolute().parent)
     path = target.get("PATH", "")

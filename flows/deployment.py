@@ -4,6 +4,8 @@ For a work pool and workers see ``prefect.yaml``, which deploys the same flow. T
 that holds the schedule must run before this is imported (``tasks/support/prefect_server.py``).
 """
 
+import os
+import threading
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -18,7 +20,13 @@ from prefect.client.schemas.objects import (  # noqa: E402 - the environment com
 from prefect.schedules import Cron  # noqa: E402
 
 from falcon.errors import UserError  # noqa: E402
+from flows.dead_runs import free_deployment, mark_dead_runs, sweep  # noqa: E402
 from flows.training import train  # noqa: E402
+from tasks.support.lifetime import owned_environment  # noqa: E402
+from tasks.support.workspace import Workspace  # noqa: E402
+
+PROMOTE, ROLLBACK = "promote", "rollback"
+"""Names of the deployments of the flows of those names."""
 
 ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 """One training at a time; runs that come due meanwhile, or after an outage at once, are dropped."""
@@ -41,21 +49,35 @@ def schedule(cron: str, timezone: str) -> Cron:
         ) from None
 
 
-def deployment(cron: str, timezone: str, name: str) -> Any:
-    """The deployment of the training flow, not yet known to a server."""
-    return train.to_deployment(
+def deployments(cron: str, timezone: str, name: str) -> tuple[Any, ...]:
+    """The scheduled training, and promotion and rollback beside it; not yet known to a server.
+
+    Only trainings keep each other out: an urgent rollback never waits for one.
+    """
+    from flows.promotion import promote, rollback
+
+    training = train.to_deployment(
         name, schedule=schedule(cron, timezone), parameters=PARAMETERS, concurrency_limit=ONE
     )
+    return training, promote.to_deployment(PROMOTE), rollback.to_deployment(ROLLBACK)
 
 
-def serve(cron: str, timezone: str, name: str) -> None:
-    """Register the schedule and run what comes due, until interrupted."""
-    train.serve(
-        name=name,
-        schedule=schedule(cron, timezone),
-        parameters=PARAMETERS,
-        global_limit=ONE,
-        limit=1,
+def serve(space: Workspace, cron: str, timezone: str, name: str, *, own: bool) -> None:
+    """Register the schedule and run what comes due, until interrupted.
+
+    ``own``: the server is of this workspace, so that no other machine runs the deployment.
+    """
+    from prefect import serve as serve_all
+
+    served = deployments(cron, timezone, name)
+    mark_dead_runs(space)
+    if own:
+        free_deployment(space, f"{train.name}/{name}")
+    stop = threading.Event()
+    threading.Thread(target=sweep, args=(space, stop), daemon=True, name="sweep").start()
+    os.environ.update(owned_environment())  # its runs end with it
+    try:
         # The pause of an old process may come after its restart, which would then run nothing.
-        pause_on_shutdown=False,
-    )
+        serve_all(*served, pause_on_shutdown=False)
+    finally:
+        stop.set()

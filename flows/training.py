@@ -4,7 +4,6 @@ Data version, six stages, the trained model registered as challenger, and promot
 passed. One MLflow run is the parent of all. DVC decides what to run; Prefect when, and retries.
 """
 
-import os
 import time
 
 from falcon.env import apply
@@ -12,14 +11,15 @@ from falcon.env import apply
 apply()
 
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
-from prefect.artifacts import create_markdown_artifact  # noqa: E402
 
-from falcon.config import Settings  # noqa: E402
+from falcon.config import Settings, profile_of  # noqa: E402
+from flows.body import flow_body  # noqa: E402
 from tasks import stages  # noqa: E402
+from tasks.flow_page import publish  # noqa: E402
 from tasks.support import dvc  # noqa: E402
 from tasks.support.errors import PromotionRefused, RegistryUnavailable  # noqa: E402
 from tasks.support.handover import hand_over_memory, publish_memory  # noqa: E402
-from tasks.support.params import write_settings  # noqa: E402
+from tasks.support.params import freeze_settings, write_settings  # noqa: E402
 from tasks.support.provenance import read_gate  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 from tasks.support.run_lifecycle import log_data, pipeline_run  # noqa: E402
@@ -29,20 +29,19 @@ from tasks.support.workspace import Workspace  # noqa: E402
 
 
 @flow(name="falcon-train", log_prints=False)  # type: ignore[untyped-decorator]
+@flow_body(alone=True)
 def train(profile: str = "", force: bool = False, carry_on: bool = False) -> PipelineResult:
     """The pipeline, from the data to a decision.
 
     ``profile`` is written into params.yaml when given. ``force`` runs every stage again.
     ``carry_on`` (set by schedules) starts from the last run's memory even if nothing has changed.
     """
-    stages.hide_tracebacks()
     space = Workspace.here()
-    os.chdir(space.root)
     write_settings(space, profile)
-    settings = space.stage_settings()
+    settings = freeze_settings(space)
     logger = get_run_logger()
     version = dvc.ensure_data(space.root, stages.log_line(logger))
-    logger.info("data version %s, profile %s", version, settings.profile)
+    logger.info("data version %s, profile %s", version, profile_of(settings, space.root))
     start = time.monotonic()
     with pipeline_run(space, "pipeline", settings) as parent:
         parent.params({**flatten(settings.model_dump(mode="json")), "force": force})
@@ -52,7 +51,7 @@ def train(profile: str = "", force: bool = False, carry_on: bool = False) -> Pip
         outcomes = _run_stages(stages.FlowContext(space.root, parent.id, force), parent, settings)
         result = _publish(outcomes, parent, settings, start)
         parent.metrics({"time/pipeline": result.seconds})
-    create_markdown_artifact(result.summary(), key="falcon-result")
+    publish("falcon-result", result.summary())
     return result
 
 

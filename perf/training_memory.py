@@ -50,6 +50,7 @@ def train(settings: Settings) -> tuple[int, ...]:
     from falcon.memory import HashEncoder, LongTermMemory
     from falcon.monitor import SilentMonitor
     from falcon.problems import load_sources
+    from falcon.training import TrainingFolders
     from falcon.training.run import loop
     from falcon.training.run.device_memory import DeviceMemory, peak
 
@@ -62,8 +63,7 @@ def train(settings: Settings) -> tuple[int, ...]:
                 settings,
                 problems,
                 memory=memory,
-                out=place / "out",
-                checkpoints=place / "checkpoints",
+                folders=TrainingFolders(place / "out", place / "checkpoints"),
                 monitor=SilentMonitor(),
             )
     return (peak(torch.device("cuda" if torch.cuda.is_available() else "cpu")),)

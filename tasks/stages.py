@@ -17,14 +17,15 @@ from falcon.env import apply
 apply()
 
 from prefect import get_run_logger, task  # noqa: E402 - the environment comes first
-from prefect.artifacts import create_markdown_artifact  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 
 from falcon.errors import UserError  # noqa: E402
+from tasks.flow_page import publish  # noqa: E402
 from tasks.support import dvc  # noqa: E402
 from tasks.support.checks import report_markdown  # noqa: E402
 from tasks.support.errors import StageFailed  # noqa: E402
 from tasks.support.files import read_json  # noqa: E402
+from tasks.support.lock import note_stage  # noqa: E402
 from tasks.support.provenance import read_marker  # noqa: E402
 from tasks.support.run_report import StageOutcome  # noqa: E402
 from tasks.support.workspace import STAGES, Workspace  # noqa: E402
@@ -99,12 +100,13 @@ def _stage_task(name: str) -> Callable[..., StageOutcome]:
         space = Workspace(context.root)
         fresh = "1" if context.force else "0"
         env = {"FALCON_PARENT_RUN_ID": context.parent, "FALCON_FRESH": fresh}
+        note_stage(space, name)
         start = time.monotonic()
         how = dvc.repro(space.root, name, force=context.force, env=env, on_line=log_line(logger))
         marker = read_marker(space, name)
         logger.info("%s: %s", name, how)
         checks = read_json(space.output(name) / "checks.json")
-        create_markdown_artifact(report_markdown(checks), key=f"checks-{name}")
+        publish(f"checks-{name}", report_markdown(checks))
         times = marker.get("time", {}) if how == "ran" else {}
         return StageOutcome(name, how, time.monotonic() - start, marker.get("run_id", ""), times)
 

@@ -56,8 +56,8 @@ def codal(o: CodalOptions) -> None:
     from falcon.critics import make_critic
     from falcon.evaluation import codal as bench
     from falcon.evaluation.chunks import ChunkStore
-    from falcon.evaluation.plan import adapter_digest
     from falcon.monitor import ConsoleMonitor
+    from falcon.policy.adapter import adapter_digest
     from falcon.problems.codal import load_codal
 
     root = find_root()
@@ -72,7 +72,7 @@ def codal(o: CodalOptions) -> None:
         _require_same_set(rows, references, o.source)
         about = stored["model"]  # the one that wrote them, whatever --model says
     else:
-        digest = adapter_digest("trained", o.adapter)
+        digest = adapter_digest(o.adapter)
         plan = bench.Plan(settings.policy, instructions, o.adapter, digest, o.max_new_tokens)
         about = {"name": plan.policy.model, "adapter": digest, "max_new_tokens": o.max_new_tokens}
         rows = bench.respond(plan, folder / "unfinished", monitor)  # of earlier runs, too

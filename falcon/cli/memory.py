@@ -28,14 +28,6 @@ app = typer.Typer(help="Look into a long-term memory.", no_args_is_help=True)
 Folder = Annotated[Path | None, Option(help="The memory; default: outputs/train/memory.")]
 
 
-def search_index(root: Path) -> Path | None:
-    """Where commands keep the index they search by, apart from the pipeline's own.
-
-    None outside of a workspace: the index then lies beside the memory.
-    """
-    return env.state_dir(root) / "index" / "search" if env.is_workspace(root) else None
-
-
 def _open(folder: Path | None, *, search: bool = False) -> LongTermMemory:
     from falcon.memory import HashEncoder, LongTermMemory, make_encoder
 
@@ -48,7 +40,7 @@ def _open(folder: Path | None, *, search: bool = False) -> LongTermMemory:
     # Only a search embeds anything, so only a search needs the real encoder.
     settings = settings_at(root)
     encoder = make_encoder(settings.memory.encoder) if search else HashEncoder()
-    return LongTermMemory.open(place, encoder, index=search_index(root), settings=settings)
+    return LongTermMemory.open(place, encoder, index=env.search_index(root), settings=settings)
 
 
 def _say(text: str) -> None:

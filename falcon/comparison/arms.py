@@ -101,7 +101,7 @@ def _holds(file: Path, key: str) -> bool:
 def _train_and_score(study: Study, arm: Arm) -> None:
     """Do what is missing of an arm; each part that is complete has its file."""
     from falcon.evaluation.benchmark import BenchmarkFolders, run_benchmark
-    from falcon.training import train
+    from falcon.training import TrainingFolders, train
 
     trained = arm.folder / "trained"
     # Until then the memory starts as seeded: a resumed training appends again what it had appended.
@@ -111,8 +111,7 @@ def _train_and_score(study: Study, arm: Arm) -> None:
                 arm.settings,
                 study.problems,
                 memory=memory,
-                out=arm.folder,
-                checkpoints=arm.folder / "checkpoints",
+                folders=TrainingFolders(arm.folder, arm.folder / "checkpoints"),
                 monitor=study.monitor,
             )
             write_whole(trained, b"")

@@ -150,8 +150,10 @@ class MemorySettings(Section):
     forgetting: float = Field(1.0, gt=0, le=1)
     """Each later experience multiplies the weight of an error in P_error by this; 1: none fades."""
     short_term_cap: int = Field(6400, ge=1)
-    carry_over: bool = True  # Start from the memory that the last published run left behind
-    keep: int = Field(50_000, ge=0)  # Most experiences to carry over, best first; 0: all
+    start: Literal["champion", "last", "empty"] = "champion"
+    """What a run that carries on starts with: the memory of the model in service, that which the
+    last run left (also one that was refused), or none."""
+    keep: int = Field(50_000, ge=0)  # Most experiences to start with, best first; 0: all
 
     def recalls(self, phase: Literal["train", "eval"]) -> bool:
         """Whether there is recall in this phase, wherever it enters."""

@@ -63,6 +63,9 @@ class TrainSettings(Section):
     """The outer loop: optimiser, length, checkpoints."""
 
     method: Literal["mrlf"] = "mrlf"  # A name of `falcon.training.methods.METHODS`
+    start: Literal["base", "champion"] = "base"
+    """The weights it starts from: a new adapter on the base model, or that of the model in service
+    when the run began (schedules set this). No model in service: ``base``."""
     steps: int = Field(200, ge=1)
     learning_rate: float = Field(1e-3, gt=0)  # beta of eq. 4 (AdamW on the adapters)
     warmup_steps: int = Field(0, ge=0)

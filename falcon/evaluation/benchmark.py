@@ -19,7 +19,6 @@ from falcon.evaluation.chunks import ChunkStore, Row
 from falcon.evaluation.plan import (
     Benchmarks,
     Chunk,
-    adapter_digest,
     load_benchmarks,
     make_plan,
     recalls,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from falcon.config import Settings
     from falcon.memory import LongTermMemory
+    from falcon.problems.trained_on import TrainedOn
     from falcon.prompts.forms import Form
     from falcon.rollout import Attempt, Solver
 
@@ -71,18 +71,22 @@ def run_benchmark(
     policies: Mapping[str, Path | None],
     monitor: Monitor,
     curves: pd.DataFrame | None = None,
+    trained_on: TrainedOn | None = None,
 ) -> BenchmarkResult:
     """Score ``policies`` (name -> adapter folder; ``base``: None) on ``benchmark.names``.
 
     Writes ``samples.parquet``, ``scores.json`` and ``report.html`` into ``folders.out``.
     Every policy but ``base`` recalls from ``memory``, if ``memory.at`` says so.
-    ``curves`` (a column ``step`` and metrics) are drawn in the report. Raises UserError for an
+    ``curves`` (a column ``step`` and metrics) are drawn in the report. Problems in ``trained_on``
+    are not scored. Raises UserError for an
     unknown benchmark, an absent adapter or a benchmark without any problem that fits.
     """
+    from falcon.policy.adapter import adapter_digest
+
     started = time.perf_counter()
-    digests = {name: adapter_digest(name, folder) for name, folder in policies.items()}
+    digests = {name: adapter_digest(folder) if folder else "" for name, folder in policies.items()}
     same = same_as(digests)
-    benchmarks = load_benchmarks(settings, folders.data)
+    benchmarks = load_benchmarks(settings, folders.data, trained_on)
     # A policy with the weights of another one gets its samples: they would be the same.
     distinct = {name: digest for name, digest in digests.items() if name not in same}
     plan = make_plan(settings, benchmarks, distinct, memory)
@@ -259,6 +263,7 @@ def head(
         "decoding": "greedy" if b.samples == 1 else f"sampled, T {b.temperature}, top-p {b.top_p}",
         "model": settings.policy.model,
         "left_out": benchmarks.left_out,
+        "trained_on": benchmarks.trained_on,
     }
 
 

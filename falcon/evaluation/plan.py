@@ -6,7 +6,6 @@ loaded and nothing is generated.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from falcon.config import Settings
     from falcon.memory import LongTermMemory
     from falcon.problems.problem import Problem
+    from falcon.problems.trained_on import TrainedOn
 
 BASE = "base"  # The policy that is the bare backbone: no adapter, no memory
 
@@ -37,12 +37,13 @@ class Chunk:
 
 @dataclass
 class Benchmarks:
-    """By name: the problems to score, and the ids of those too long for a prompt. ``form`` is that
-    of their prompts."""
+    """By name: the problems to score, and the ids of those that are not: ``left_out``, too long for
+    a prompt; ``trained_on``, learnt from by a policy. ``form`` is that of their prompts."""
 
     form: Form = FORMS["chat"]
     problems: dict[str, list[Problem]] = field(default_factory=dict)
     left_out: dict[str, list[str]] = field(default_factory=dict)
+    trained_on: dict[str, list[str]] = field(default_factory=dict)
 
 
 def benchmark_names(sources: Sequence[str]) -> list[str]:
@@ -55,9 +56,13 @@ def benchmark_names(sources: Sequence[str]) -> list[str]:
     ]
 
 
-def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
-    """The problems of ``benchmark.names``. Raises UserError for an unknown benchmark and for one
-    of which no problem fits into a prompt."""
+def load_benchmarks(
+    settings: Settings, data_dir: Path, trained_on: TrainedOn | None = None
+) -> Benchmarks:
+    """The problems of ``benchmark.names`` that are not in ``trained_on``.
+
+    Raises UserError for an unknown benchmark and for one of which no problem is left to score.
+    """
     from falcon.policy.backbone import load_prompts
     from falcon.problems import load_benchmark
     from falcon.rollout import spread
@@ -75,7 +80,15 @@ def load_benchmarks(settings: Settings, data_dir: Path) -> Benchmarks:
                 f"benchmark.difficulties: {source} has none of {', '.join(levels)}.",
                 hint=f"It has: {', '.join(sorted({p.difficulty for p in problems}))}.",
             )
-        chosen = spread(eligible, settings.benchmark.limit)
+        known = [p for p in eligible if trained_on is not None and p in trained_on]
+        unknown = [p for p in eligible if trained_on is None or p not in trained_on]
+        if known and not unknown:
+            raise UserError(
+                f"benchmark.names: the policies were trained on every problem of {source}.",
+                hint="Score another benchmark, or start from the base model.",
+            )
+        benchmarks.trained_on[name] = [p.id for p in known]
+        chosen = spread(unknown, settings.benchmark.limit)
         fitting = [p for p in chosen if prompts.fits(p)]
         if not fitting:
             raise UserError(
@@ -103,19 +116,6 @@ def _with_examples(form: Form, settings: Settings) -> Form:
         "policy.prompt: few-shot: no benchmark holds tasks 2, 3 and 4 of MBPP, its examples.",
         hint="Score mbpp:PATH, or choose another prompt.",
     )
-
-
-def adapter_digest(name: str, folder: Path | None) -> str:
-    """Digest of an adapter's weights; "" for the bare backbone. Raises UserError without them."""
-    if folder is None:
-        return ""
-    try:
-        data = (folder / "adapter_model.safetensors").read_bytes()
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder}: no adapter of the {name} policy there.", hint="Run the train stage."
-        ) from None
-    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def same_as(digests: Mapping[str, str]) -> dict[str, str]:

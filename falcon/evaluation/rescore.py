@@ -76,7 +76,7 @@ def rescore(
         seed=settings.seed,
     )
     # Of when the samples were generated, whatever the settings say now.
-    keys = ("decoding", "model", "memory_digest", "left_out")
+    keys = ("decoding", "model", "memory_digest", "left_out", "trained_on")
     kept = {key: stored[key] for key in keys if key in stored}
     scores = {**bench.head(settings, memory, Benchmarks(form)), **kept, **scored}
     bench.write_results(frame, scores, None, out)

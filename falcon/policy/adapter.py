@@ -8,6 +8,7 @@ inner step must see the function it differentiates), no other adapter kinds.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -274,6 +275,15 @@ def save_adapter(bank: AdapterBank, backbone: Backbone, folder: Path, source: st
         "inference_mode": True,
     }
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def adapter_digest(folder: Path) -> str:
+    """Digest of the weights in an adapter's folder, 12 hex digits. Raises UserError without them."""
+    try:
+        data = (folder / "adapter_model.safetensors").read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no adapter there.", hint="Run the train stage.") from None
+    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def load_adapter(bank: AdapterBank, folder: Path) -> None:

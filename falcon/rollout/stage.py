@@ -1,10 +1,11 @@
-"""The rollout stage: what the base policy does with the training problems, before training."""
+"""The rollout stage: what the policy does with the training problems, before training."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falcon.errors import UserError
@@ -36,11 +37,16 @@ class RolloutResult:
 
 
 def roll_out(
-    settings: Settings, problems: Sequence[Problem], *, memory: LongTermMemory, monitor: Monitor
+    settings: Settings,
+    problems: Sequence[Problem],
+    *,
+    memory: LongTermMemory,
+    monitor: Monitor,
+    start: Path | None = None,
 ) -> RolloutResult:
     """Attempt ``rollout.problems`` training problems (0: all), ``rollout.samples`` times each.
 
-    The bare backbone writes. Raises UserError when no problem is of a training split.
+    What training starts from writes: the adapter ``start``, or the bare backbone. Raises UserError when no problem is of a training split.
     """
     import pandas as pd
 
@@ -52,7 +58,7 @@ def roll_out(
             "No problem of split train or demo.", hint="Check data.sources and data.difficulties."
         )
     since = time.perf_counter()
-    policy = Policy.load(settings.policy, seed=settings.seed)
+    policy = Policy.load(settings.policy, adapter=start, seed=settings.seed)
     loading = time.perf_counter() - since
     chosen = spread([p for p in training if policy.prompts.fits(p)], settings.rollout.problems)
     with Sandbox(settings) as sandbox:
@@ -63,12 +69,13 @@ def roll_out(
             Draws(Sampling.of(settings.sampling), settings.rollout.samples, settings.seed),
             memory=memory,
             phase="train",
-            weights=Weights(use_adapter=False),  # a new adapter is small, but it is not zero
+            # A new adapter is small, but it is not zero.
+            weights=Weights(use_adapter=start is not None),
             monitor=monitor,
         )
         attempts = [a for group in groups for a in group]
         times = solver.clock.read()
-    origin = Origin(stage="rollout", policy="base")
+    origin = Origin(stage="rollout", policy=policy.digest() if start else "base")
     return RolloutResult(
         frame=pd.DataFrame([attempt_row(a) for a in attempts]),
         experiences=[a.experience(origin) for a in attempts if a.judged],

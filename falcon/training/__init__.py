@@ -4,5 +4,6 @@ from falcon.training.run.checkpoint import saved_run_id
 from falcon.training.run.loop import train
 from falcon.training.run.memory_check import dry_run
 from falcon.training.run.result import TrainResult
+from falcon.training.run.state import TrainingFolders
 
-__all__ = ["TrainResult", "dry_run", "saved_run_id", "train"]
+__all__ = ["TrainResult", "TrainingFolders", "dry_run", "saved_run_id", "train"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,15 +18,34 @@ if TYPE_CHECKING:
 _out = Console()
 
 Profile = Annotated[
-    str, typer.Option(help="Make this profile of params.yaml the active one first.")
+    str, typer.Option(help="Write the values of profiles/NAME.yaml into params.yaml first.")
 ]
-"""Written into params.yaml like what --set overrides: DVC reads the settings there. It stays."""
+"""They stay there like what --set overrides, because DVC reads the settings there."""
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
 
 
-def _prepared(profile: str = "") -> Workspace:
-    """The workspace, with profile and overrides of this command written into its params.yaml."""
-    from tasks.support.params import write_settings
+@contextmanager
+def _at_work(
+    what: str, profile: str = "", *, freeze: bool = False, anew: bool = False
+) -> Iterator[Workspace]:
+    """A prepared workspace in which no other run is at work while the block runs."""
+    from tasks.support.lock import exclusive
+    from tasks.support.preflight import require_writable
+    from tasks.support.workspace import Workspace
+
+    require_writable(Workspace.here())
+    with exclusive(Workspace.here(), f"falcon {what}"):
+        yield _prepared(profile, freeze=freeze, anew=anew)
+
+
+def _prepared(profile: str = "", *, freeze: bool = False, anew: bool = False) -> Workspace:
+    """The workspace, with profile and overrides of this command written into its params.yaml.
+
+    With ``freeze`` the stages that this command runs read them, too; flows do that themselves,
+    and for those is looked at what they need (``require_ready``).
+    """
+    from tasks.support.params import freeze_settings, write_settings
+    from tasks.support.preflight import require_ready
     from tasks.support.workspace import Workspace
 
     space = Workspace.here()
@@ -32,6 +53,10 @@ def _prepared(profile: str = "") -> Workspace:
     require_file_settings()
     write_settings(space, profile, command_overrides())
     set_overrides([])  # from here on the file says it
+    if freeze:
+        freeze_settings(space)
+    else:
+        require_ready(space, space.settings(), anew=anew)
     return space
 
 
@@ -43,12 +68,16 @@ def run(
     ] = False,
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
-    space = _prepared(profile)  # before Prefect is imported, which hangs on a full disk
-
-    from flows.training import train
+    from tasks.support.prefect_server import for_a_run
     from tasks.support.run_report import show
 
-    show(space, train(profile=profile, force=force, carry_on=carry_on), _out)
+    # Before Prefect is imported, which hangs on a full disk; its server starts meanwhile.
+    with _at_work("run", profile, anew=carry_on) as space, for_a_run() as server:
+        from flows.training import train
+
+        if server is not None:
+            server.wait()
+        show(space, train(profile=profile, force=force, carry_on=carry_on), _out)
 
 
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:
@@ -57,9 +86,9 @@ def stage(name: str, profile: Profile = "", force: Force = False) -> None:
     from tasks.support.workspace import require_stage
 
     require_stage(name)
-    space = _prepared(profile)
     env = {"FALCON_FRESH": "1" if force else "0"}
-    how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
+    with _at_work(f"stage {name}", profile, freeze=True) as space:
+        how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
     _out.print(f"{name}: {how}")
 
 
@@ -74,13 +103,12 @@ def train(
     if not dry:
         stage("train", profile, force)
         return
-    from falcon.config import load_settings
+    from falcon.config import PARAMS, load_settings
     from tasks.support.workspace import Workspace
     from tasks.train import dry_run
 
     space = Workspace.here()
-    # The file keeps its profile: nothing is run.
-    settings = load_settings(space.root / "params.yaml", profile) if profile else space.settings()
+    settings = load_settings(space.root / PARAMS, profile)  # the file stays: nothing is run
     _print_line(str(dry_run(space, settings)))
     if settings.machine.processes > 1:
         _out.print(f"for each of {settings.machine.processes} processes", highlight=False)
@@ -109,10 +137,14 @@ def benchmark(
 
         show(rescore_samples(Workspace.here(), ConsoleMonitor(Console(stderr=True))))
         return
-    _prepared()
-    from flows.benchmark import benchmark as flow
+    from tasks.support.prefect_server import for_a_run
 
-    flow(force=force)
+    with _at_work("benchmark"), for_a_run() as server:
+        from flows.benchmark import benchmark as flow
+
+        if server is not None:
+            server.wait()
+        flow(force=force)
 
 
 def schedule(
@@ -124,14 +156,16 @@ def schedule(
     ] = 4200,
 ) -> None:
     """Run the pipeline on a schedule, from this process, until interrupted."""
-    _prepared()
-    from tasks.support.prefect_server import running
+    from tasks.support.lock import exclusive
+    from tasks.support.prefect_server import away_in_one_line, running, scheduling_server
 
-    with running(port) as url:
+    space = _prepared()
+    alone = exclusive(space, "falcon schedule", name="schedule")
+    with alone, running(port) as url, away_in_one_line(url):
         _out.print(f"Prefect: {url.removesuffix('/api')}   (stop with Ctrl-C)", highlight=False)
         from flows.deployment import serve  # imports Prefect, which reads the address now
 
-        serve(cron, timezone, name)
+        serve(space, cron, timezone, name, own=scheduling_server() == url)
 
 
 def study(

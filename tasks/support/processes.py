@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from falcon.errors import UserError
+from tasks.support.lifetime import owned_environment
 
 END_S = 20.0
 """Seconds the other ranks may take to end once rank 0 has."""
@@ -95,7 +96,13 @@ def _start(state: Path, number: int, shared: dict[str, str]) -> subprocess.Popen
     with log.open("wb") as file:
         return subprocess.Popen(
             [sys.executable, "-m", "tasks", "train"],
-            env={**os.environ, **shared, "RANK": str(number), "LOCAL_RANK": str(number)},
+            env={
+                **os.environ,
+                **owned_environment(),
+                **shared,
+                "RANK": str(number),
+                "LOCAL_RANK": str(number),
+            },
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

@@ -25,7 +25,13 @@ from tasks.support.alias_moves import CHALLENGER, CHAMPION, PREVIOUS, Move
 from tasks.support.errors import PromotionRefused, RegistryUnavailable
 from tasks.support.files import path_md5, write_json
 from tasks.support.handover import read_champion
-from tasks.support.model_version import ModelVersion, download_adapter, log_policy
+from tasks.support.model_version import (
+    ModelVersion,
+    VersionParts,
+    download_part,
+    download_parts,
+    log_policy,
+)
 from tasks.support.promotion_policy import Candidate, decide, read_policy
 from tasks.support.provenance import read_gate, require_unchanged
 from tasks.support.registry_lock import RegistryLease, registry_lock
@@ -150,8 +156,8 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         train_run = self._real_run(tags["run.train"])
-        policy = self.space.output("train") / "policy"
-        model = log_policy(self.tracker, self.settings.policy, policy, train_run)
+        parts = VersionParts.of_training(self.space, self.space.stage_settings())
+        model = log_policy(self.tracker, parts, train_run)
         try:
             self.tracker.client.create_registered_model(self.name)
         except MlflowException as fault:
@@ -352,4 +358,11 @@ class Registry:
     def download(self, version: ModelVersion, folder: Path) -> None:
         """The adapter of a version as ``folder``; raises UserError when it is another one."""
         uri = f"models:/{self.name}/{version.number}"
-        download_adapter(self.tracker, uri, version.policy, folder)
+        download_part(self.tracker, uri, "adapter", folder, version.policy)
+
+    @_guarded
+    def download_model(self, version: ModelVersion, folder: Path) -> None:
+        """All parts of a version as ``folder``; raises UserError when its adapter is another."""
+        download_parts(
+            self.tracker, f"models:/{self.name}/{version.number}", folder, version.policy
+        )

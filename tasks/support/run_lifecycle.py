@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from falcon.config import Settings
 from tasks.support.dvc import data_version
 from tasks.support.errors import Killed
 from tasks.support.files import write_json
+from tasks.support.lifetime import ProcessId
 from tasks.support.provenance import patch_file, provenance, write_start
 from tasks.support.tracking import Status, TrackedRun, Tracker, flatten
 from tasks.support.workspace import Workspace
@@ -32,8 +32,7 @@ def closing(run: TrackedRun) -> Iterator[None]:
     the run belongs to; :func:`mark_crashed_runs` reads it later.
     """
     lease = run.tracker.space.state / "active" / f"{run.id}.json"
-    pid = os.getpid()
-    write_json(lease, {"pid": pid, "born": _start_time(pid), "host": socket.gethostname()})
+    write_json(lease, ProcessId.here().as_json())
     try:
         before = signal.signal(signal.SIGTERM, _raise_killed)
     except ValueError:  # not the main thread: whoever owns that handles signals
@@ -55,26 +54,15 @@ def closing(run: TrackedRun) -> Iterator[None]:
         lease.unlink(missing_ok=True)
 
 
-def _start_time(pid: int) -> float:
-    import psutil
-
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.NoSuchProcess:
-        return 0.0
-
-
 def mark_crashed_runs(tracker: Tracker, resumed: str = "") -> list[str]:
     """Mark runs, but not ``resumed``, whose process on this host is gone as KILLED; their ids."""
     crashed = []
     for lease in sorted((tracker.space.state / "active").glob("*.json")):
         try:
-            owner = json.loads(lease.read_text(encoding="utf-8"))
+            owner = ProcessId.of(json.loads(lease.read_text(encoding="utf-8")))
         except FileNotFoundError:  # another process was faster
             continue
-        # The start time tells a process from a later one that was given the same number.
-        alive = abs(_start_time(owner["pid"]) - owner["born"]) < 1
-        if owner["host"] != socket.gethostname() or alive:
+        if not owner.is_dead:
             continue
         if lease.stem != resumed:
             tracker.reopen(lease.stem).end("KILLED")

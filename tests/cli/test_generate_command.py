@@ -10,7 +10,8 @@ import pytest
 from command_memory import experience, remember
 
 from falcon.errors import UserError
-from tasks.serving.generate import Request, adapter_settings, read_request, signature_name
+from falcon.service import read_signature
+from tasks.serving.generate import Request, adapter_settings, read_request
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from models import tiny_causal
@@ -108,11 +109,6 @@ def test_memory_of_other_tasks_comes_before_the_task(tiny, here: Path, falcon) -
     assert json.loads(falcon(*words).out)["recalled"] == ""
     remember(here / "outputs" / "train" / "memory", experience(1, "Triple a number."))
     assert "Triple a number." in json.loads(falcon(*words).out)["recalled"]
-    # The published memory, of a run that went through, comes first.
-    remember(here / "state" / "memory", experience(2, "Halve a number."))
-    recalled = json.loads(falcon(*words).out)["recalled"]
-    assert "Halve a number." in recalled
-    assert "Triple" not in recalled
     assert json.loads(falcon(*words, "--no-memory").out)["recalled"] == ""
 
 
@@ -129,7 +125,7 @@ def test_memory_of_other_tasks_changes_the_weights_that_write(tiny, here: Path, 
         return told["samples"][0]["program"]
 
     bare = program()
-    remember(here / "state" / "memory", experience(1, "Triple a number."))
+    remember(here / "outputs" / "train" / "memory", experience(1, "Triple a number."))
     assert program() != bare
     assert program("--no-memory") == bare
 
@@ -138,6 +134,7 @@ def test_memory_of_other_tasks_changes_the_weights_that_write(tiny, here: Path, 
 def test_the_model_in_service_writes_and_without_one_the_base(tiny, tests, here, falcon) -> None:
     from falcon.config import load_settings
     from tasks.support.files import path_md5
+    from tasks.support.model_version import VersionParts
     from tasks.support.registry import CHAMPION, Registry
     from tasks.support.tracking import Tracker
     from tasks.support.workspace import Workspace
@@ -154,20 +151,30 @@ def test_the_model_in_service_writes_and_without_one_the_base(tiny, tests, here,
     space, settings = Workspace(here), load_settings(params)
     registry = Registry(Tracker(settings, space), settings)
     tags = {"policy.md5": path_md5(adapter), "run.train": ""}
-    version = registry._create(adapter, tags)
+    remember(here / "snapshot", experience(1, "Triple a number."))
+    trained = settings.changed({"policy.lora_rank": 8, "policy.lora_alpha": 16.0})
+    version = registry._create(VersionParts(adapter, trained, here / "snapshot"), tags)
     assert "no model is in service" in falcon(*words).err
     client = registry.tracker.client
     client.set_registered_model_alias(registry.name, CHAMPION, version.number)
-    # Its rank is its own, whatever the settings say by now.
+    # Its rank and its memory are its own, whatever the settings say and was trained by now.
+    remember(here / "outputs" / "train" / "memory", experience(2, "Halve a number."))
     for _ in range(2):
-        done = falcon(*words)
+        done = falcon(*words, "--no-memory")
         assert (done.code, done.out) == (0, ANSWER)
         assert "version 1, in service" in done.err
-    # What lies there is not trusted: another file in the kept adapter is found out.
-    kept = here / "state" / "served" / "adapter"
-    (kept / "adapter_model.safetensors").write_bytes(b"")
-    assert falcon(*words).code == 0
-    assert path_md5(kept) == version.policy
+    recalled = json.loads(falcon(*words, "--json").out)["recalled"]
+    assert "Triple a number." in recalled
+    assert "Halve" not in recalled
+    # What lies there is not trusted: another file in a kept part is found out.
+    served = here / "state" / "served"
+    (served / "adapter" / "adapter_model.safetensors").write_bytes(b"")
+    (served / "settings.json").write_text("{}")
+    assert falcon(*words, "--no-memory").code == 0
+    assert path_md5(served / "adapter") == version.policy
+    cut = falcon(*words, "--no-memory", "--max-new-tokens", "8")
+    assert cut.code == 1
+    assert "the length limit cut the program: give --max-new-tokens" in cut.err
 
 
 def test_what_is_wrong_with_a_request_is_said_before_a_model_is_loaded(here, tests, falcon) -> None:
@@ -178,7 +185,7 @@ def test_what_is_wrong_with_a_request_is_said_before_a_model_is_loaded(here, tes
         (("", "--model", "none"), "the task is empty"),
         ((TASK, "--signature", "double(x)"), "is no signature"),
         ((TASK, "--stdin", "--tests", "t.py"), "tests of functions"),
-        ((TASK, "--tests", "t.json", "--signature", SIGNATURE), "no --signature"),
+        ((TASK, "--tests", "t.json", "--signature", SIGNATURE), "has no signature"),
         ((TASK, "--tests", "c.py"), "which function"),
         ((TASK, "--adapter", "adapter"), "adapter_config.json is not there"),
         ((TASK, "--model", "./none"), "no such folder"),
@@ -193,7 +200,7 @@ def test_what_is_wrong_with_a_request_is_said_before_a_model_is_loaded(here, tes
 
 
 def test_the_prompt_s_problem_comes_from_signature_and_tests(here: Path, tests: Path) -> None:
-    assert signature_name("def f(x: int = 2) -> int:") == ("def f(x: int = 2) -> int:", "f")
+    assert read_signature("def f(x: int = 2) -> int:") == ("def f(x: int = 2) -> int:", "f")
     problem, suite = read_request(Request(TASK, tests=tests))
     assert (problem.entry_point, problem.starter) == ("double", "")
     assert suite == problem.tests

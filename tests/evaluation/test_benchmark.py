@@ -16,6 +16,8 @@ from falcon.evaluation.plan import benchmark_names, load_benchmarks
 from falcon.feedback import Feedback
 from falcon.memory import Experience, HashEncoder, LongTermMemory, Origin, TaskDetails
 from falcon.monitor import Advance, SilentMonitor
+from falcon.problems import Split
+from falcon.problems.trained_on import TrainedOn
 from falcon.prompts.forms import Chat
 from falcon.sandbox.verdict import CaseResult, Outcome, Verdict
 from tests.evaluation.conftest import RIGHT, make_problem, settings_for
@@ -236,10 +238,26 @@ def test_tasks_too_long_for_a_prompt_are_named(model: Path, data_dir: Path, tmp_
     assert "builtin/long" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_problems_a_policy_was_trained_on_are_not_scored(
+    model: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    # Under another id, with other spacing: as the same problem of another set would come.
+    learnt = make_problem("double", 2).model_copy(update={"id": "other/1", "split": Split.TRAIN})
+    learnt = learnt.model_copy(update={"statement": learnt.statement.upper() + "  "})
+    known = TrainedOn.of([learnt, make_problem("triple", 3)])  # that one is of the test split
+    result = run(settings_for(model), data_dir, tmp_path / "out", {"base": None}, trained_on=known)
+    assert result.scores["trained_on"] == {"builtin": ["builtin/double"]}
+    assert list(rows(tmp_path / "out", "base")["problem_id"]) == ["builtin/triple"]
+    assert "builtin/double" in (tmp_path / "out" / "report.html").read_text()
+    every = TrainedOn(frozenset({"builtin/double", "builtin/triple"}))
+    with pytest.raises(UserError, match="trained on every problem of builtin"):
+        run(settings_for(model), data_dir, tmp_path / "none", {"base": None}, trained_on=every)
+
+
 def test_an_absent_adapter_is_a_user_error_before_anything_is_run(
     model: Path, data_dir: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="trained policy"):
+    with pytest.raises(UserError, match="nothing: no adapter there"):
         run(settings_for(model), data_dir, tmp_path / "out", {"trained": tmp_path / "nothing"})
     assert not (tmp_path / "out").exists()
 

@@ -23,13 +23,19 @@ def free_port() -> int:
 
 
 SCHEDULED = """
-import asyncio, json, os, sys
+import asyncio, json, os, socket, sys
+from pathlib import Path
+from tasks.support.files import write_json
 from tasks.support.prefect_server import running
+from tasks.support.workspace import Workspace
+space = Workspace(Path(sys.argv[2]))
 with running(int(sys.argv[1])) as url:
-    from flows.deployment import deployment
+    from flows.dead_runs import free_deployment, mark_dead_runs
+    from flows.deployment import deployments
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
-    key = deployment("0 3 * * 1", "Europe/Berlin", "weekly").apply()
+    from prefect.states import Pending, Running
+    key, *_ = [each.apply() for each in deployments("0 3 * * 1", "Europe/Berlin", "weekly")]
 
     async def look():
         async with get_client() as client:
@@ -41,17 +47,40 @@ with running(int(sys.argv[1])) as url:
                 await asyncio.sleep(0.5)
         return []
 
+    def lost(client, record):
+        "A run whose process was killed: with a record of its process, or before it wrote one."
+        run = client.create_flow_run_from_deployment(key)
+        for state in (Pending(), Running()):
+            accepted = client.set_flow_run_state(run.id, state)
+            assert accepted.status.value == "ACCEPT", accepted
+        if record:
+            gone = {"pid": 2**22 + 1, "born": 1.0, "host": socket.gethostname()}
+            write_json(space.state / "flows" / f"{run.id}.json", gone)
+        return run.id
+
     runs = asyncio.run(look())
+    leases = Path(os.environ["PREFECT_HOME"], "concurrency_leases")
+    with get_client(sync_client=True) as client:
+        one = lost(client, True)
+        kept = len([x for x in leases.glob("*.json") if x.name != "expirations.json"])
+        marked = mark_dead_runs(space)
+        two = lost(client, False)
+        free_deployment(space, "falcon-train/weekly")
+        states = [client.read_flow_run(x).state.name for x in (one, two)]
+        active = client.read_deployment(key).global_concurrency_limit.active_slots
     first = min(runs, key=lambda r: r.expected_start_time)
     print("RESULT", json.dumps({
         "n": len(runs), "state": first.state.name, "parameters": first.parameters,
-        "when": first.expected_start_time.strftime("%a %M"), "url": url,
+        "when": first.expected_start_time.strftime("%a %M"), "url": url, "kept": kept,
+        "marked": marked == [str(one)], "states": states, "active": active,
     }))
 """
 
 
 @pytest.mark.flow
-def test_a_real_server_schedules_the_weekly_training(tmp_path: Path) -> None:
+def test_a_real_server_schedules_the_training_and_places_of_lost_runs_are_given_back(
+    tmp_path: Path,
+) -> None:
     port = free_port()
     done = sh(
         REPOSITORY,
@@ -59,6 +88,7 @@ def test_a_real_server_schedules_the_weekly_training(tmp_path: Path) -> None:
         "-c",
         SCHEDULED,
         str(port),
+        str(tmp_path),
         PREFECT_HOME=str(tmp_path / "prefect"),
         PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="1",
         MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/mlflow.db",
@@ -70,6 +100,10 @@ def test_a_real_server_schedules_the_weekly_training(tmp_path: Path) -> None:
     assert result["state"] == "Scheduled"
     assert result["when"] == "Mon 00"
     assert result["parameters"] == {"carry_on": True}
+    assert result["kept"] == 1  # on disk, so that a server that is started again knows it
+    assert result["marked"]
+    assert result["states"] == ["Crashed", "Crashed"]
+    assert result["active"] == 0  # else no run that comes due would start
     with socket.socket() as probe:  # the server that was started here is gone
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 

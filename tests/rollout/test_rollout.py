@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from falcon.errors import UserError
 from falcon.feedback import ERROR_TYPES, make_judge, uniform_error_share
@@ -184,3 +185,18 @@ def test_roll_out_is_of_the_bare_backbone_on_training_problems(
     assert list(again.frame["program"]) == list(result.frame["program"])
     with pytest.raises(UserError, match="No problem of split train or demo"):
         roll_out(settings, PROBLEMS[3:], memory=memory, monitor=SilentMonitor())
+
+
+def test_roll_out_is_of_the_adapter_that_training_starts_from(
+    tiny: dict[str, Path], memory: LongTermMemory, tmp_path: Path
+) -> None:
+    settings = make_settings(tiny["causal"], rollout={"samples": 1})
+    policy = Policy.load(settings.policy, seed=3)
+    with torch.no_grad():
+        for tensor in policy.bank.parameters():
+            tensor.fill_(0.5)
+    policy.save(tmp_path)
+    bare = roll_out(settings, PROBLEMS, memory=memory, monitor=SilentMonitor())
+    result = roll_out(settings, PROBLEMS, memory=memory, monitor=SilentMonitor(), start=tmp_path)
+    assert list(result.frame["program"]) != list(bare.frame["program"])
+    assert {e.origin.policy for e in result.experiences} == {policy.digest()}

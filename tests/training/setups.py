@@ -17,7 +17,7 @@ from falcon.policy.policy import Policy
 from falcon.problems import Problem
 from falcon.rollout import Attempt
 from falcon.sandbox.verdict import CaseResult, ErrorInfo, Outcome, Verdict
-from falcon.training import TrainResult, train
+from falcon.training import TrainingFolders, TrainResult, train
 
 WORDS = ("add", "total", "double", "first", "count")
 
@@ -174,6 +174,7 @@ def run_training(
     monitor: Monitor | None = None,
     run_id: str = "",
     checkpoints: Path | None = None,
+    start: Path | None = None,
 ) -> tuple[TrainResult, list[Experience]]:
     """Train as the stage does: the memory starts anew, checkpoints found in ``root`` count."""
     import torch
@@ -186,8 +187,7 @@ def run_training(
             settings,
             problems,
             memory=memory,
-            out=root / "out",
-            checkpoints=checkpoints or root / "checkpoints",
+            folders=TrainingFolders(root / "out", checkpoints or root / "checkpoints", start),
             monitor=monitor or SilentMonitor(),
             run_id=run_id,
         )

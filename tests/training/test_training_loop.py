@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from falcon.errors import UserError
 from falcon.memory import Experience
@@ -241,7 +243,7 @@ def test_checkpoint_of_other_settings_is_refused(
         run_training(tmp_path, make_settings(tiny["causal"]), problems=PROBLEMS[:4])
     # What does not change the numbers does not bind a checkpoint.
     monitor = SilentMonitor()
-    harmless = make_settings(tiny["causal"], benchmark={"samples": 3}, profile="other")
+    harmless = make_settings(tiny["causal"], benchmark={"samples": 3})
     run_training(tmp_path, harmless, monitor=monitor)
     assert monitor.logged == []
 
@@ -324,3 +326,17 @@ def test_the_inner_steps_may_be_an_update_of_their_own(
     for weight, got, start in zip(weights, trained_weights, kept["theta"], strict=True):
         assert torch.allclose(got, weight, rtol=0, atol=1e-8)
         assert not torch.equal(got, start)
+
+
+def test_a_training_starts_from_the_adapter_it_is_given(
+    whole: Path, tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    first = whole / "out" / "policy"
+    # A rate so small that what it starts from is what it ends with.
+    settings = make_settings(tiny["causal"], train={"learning_rate": 1e-12, "steps": 1})
+    result, _ = run_training(tmp_path, settings, start=first)
+    begun, ended = (load_file(folder / WEIGHTS) for folder in (first, result.policy))
+    assert all(torch.allclose(begun[name], ended[name], atol=1e-6) for name in begun)
+    # A checkpoint of a training that started from another adapter is not gone on with.
+    with pytest.raises(UserError, match="belongs to other settings, data or memory"):
+        run_training(tmp_path, settings)

@@ -7,7 +7,6 @@ Trackers are behind the monitor.
 import logging
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
@@ -26,7 +25,7 @@ from falcon.training.run.device_memory import MIB, peak
 from falcon.training.run.memory_check import check_memory
 from falcon.training.run.result import TrainResult, finish
 from falcon.training.run.schedule import set_rate
-from falcon.training.run.state import TrainingRun, resume
+from falcon.training.run.state import TrainingFolders, TrainingRun, resume
 from falcon.training.run.supervised import supervised_updates
 from falcon.training.run.validation import validate
 from falcon.training.samplers import make_sampler
@@ -39,8 +38,7 @@ def train(
     problems: Sequence[Problem],
     *,
     memory: LongTermMemory,
-    out: Path,
-    checkpoints: Path,
+    folders: TrainingFolders,
     monitor: Monitor,
     run_id: str = "",
 ) -> TrainResult:
@@ -50,7 +48,7 @@ def train(
     ``checkpoints`` is resumed; the caller removes it when the result is safe. Several processes
     share ``checkpoints``; each has its own memory, with the same contents, and its own ``out``.
     Raises UserError for a checkpoint of other settings or inputs, a loss that is not finite, no
-    problems, or more processes than tasks of a step.
+    problems, more processes than tasks of a step, or a start of another model or rank.
     """
     from accelerate import Accelerator
 
@@ -58,10 +56,10 @@ def train(
     processes = ProcessGroup(accelerator)
     kind = accelerator.distributed_type
     setup.require_processes(processes, kind, settings.train.meta.tasks)
-    digest = setup.training_digest(settings, problems, memory.digest())
+    digest = setup.training_digest(settings, problems, memory.digest(), folders.start)
     settings = setup.settings_of_process(settings, processes)
     since = time.perf_counter()
-    policy = setup.load_policy(settings)
+    policy = setup.load_policy(settings, folders.start)
     if processes.size > 1 and (settings.machine.shard or kind == "FSDP"):
         setup.shard_backbone(settings, policy, processes)
     loading = time.perf_counter() - since
@@ -86,11 +84,11 @@ def train(
             processes=processes,
         )
         processes.barrier()  # The first process may have removed checkpoints that are not wanted.
-        progress = resume(method, checkpoints, Progress(run_id=run_id, digest=digest))
+        progress = resume(method, folders.checkpoints, Progress(run_id=run_id, digest=digest))
         method.solver.clock.seconds["load"] = loading
-        run = TrainingRun(settings, method, progress, checkpoints, monitor)
+        run = TrainingRun(settings, method, progress, folders.checkpoints, monitor)
         repeat(run, validation, supervised_updates(run, training))
-    return finish(run, out)
+    return finish(run, folders.out)
 
 
 def repeat(run: TrainingRun, validation: Sequence[Problem], supervised: int) -> None:

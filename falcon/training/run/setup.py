@@ -3,29 +3,40 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from falcon.config import Settings
 from falcon.errors import UserError
+from falcon.policy.adapter import adapter_digest
 from falcon.policy.policy import Policy
 from falcon.problems.problem import HELD_OUT, Problem, Split
 from falcon.rollout import spread
 from falcon.training.process_group import ProcessGroup
 
 
-def training_digest(settings: Settings, problems: Sequence[Problem], memory_digest: str) -> str:
-    """What a checkpoint belongs to: the settings and inputs that change its numbers."""
-    unused = {"benchmark", "gate", "tracking", "profile", "rollout", "machine"}
+def training_digest(
+    settings: Settings, problems: Sequence[Problem], memory_digest: str, start: Path | None
+) -> str:
+    """What a checkpoint belongs to: the settings and inputs that change its numbers.
+
+    ``start`` is the adapter that the training starts from.
+    """
+    unused = {"benchmark", "gate", "tracking", "rollout", "machine"}
     state = hashlib.sha256(settings.model_dump_json(exclude=unused).encode())
     for problem in sorted(problems, key=lambda p: p.id):
         state.update(problem.model_dump_json().encode())
     state.update(memory_digest.encode())
+    if start is not None:
+        state.update(adapter_digest(start).encode())
     return state.hexdigest()[:16]
 
 
-def load_policy(settings: Settings) -> Policy:
-    """The policy to train, at theta as it is drawn from the seed."""
+def load_policy(settings: Settings, start: Path | None = None) -> Policy:
+    """The policy to train, at theta as it is in the adapter ``start``, else drawn from the seed."""
     second_order = settings.train.meta.order == 2
-    policy = Policy.load(settings.policy, seed=settings.seed, second_order=second_order)
+    policy = Policy.load(
+        settings.policy, adapter=start, seed=settings.seed, second_order=second_order
+    )
     if settings.train.gradient_checkpointing:
         policy.recompute()
     return policy

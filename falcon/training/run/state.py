@@ -13,6 +13,18 @@ from falcon.training.run.checkpoint import Progress
 
 
 @dataclass(frozen=True)
+class TrainingFolders:
+    """``out``: results; ``checkpoints``: of this training; ``start``: the adapter it starts from.
+
+    Without ``start`` it starts from an adapter drawn from the seed.
+    """
+
+    out: Path
+    checkpoints: Path
+    start: Path | None = None
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """A training under way. ``seconds`` counts this process's time by kind (``time/...``)."""
 
