@@ -9,7 +9,7 @@ none.
 from __future__ import annotations
 
 import functools
-import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,12 +23,11 @@ from falcon.errors import UserError
 from tasks.support import alias_moves
 from tasks.support.alias_moves import CHALLENGER, CHAMPION, PREVIOUS, Move
 from tasks.support.errors import PromotionRefused, RegistryUnavailable
-from tasks.support.files import path_md5, write_json
-from tasks.support.handover import read_champion
+from tasks.support.files import path_md5
+from tasks.support.handover import emptied, fill_model, read_champion
 from tasks.support.model_version import (
     ModelVersion,
     VersionParts,
-    download_part,
     download_parts,
     log_policy,
 )
@@ -143,7 +142,8 @@ class Registry:
         decision = read_gate(self.space)
         version = self._of_results(self.versions())
         if version is None:
-            version = self._create(version_tags(self.space))
+            parts = VersionParts.of_training(self.space, self.space.stage_settings())
+            version = self._create(parts, version_tags(self.space))
         elif decisions := decision_added(version.tags, self.space, decision):
             client = self.tracker.client
             client.set_model_version_tag(self.name, version.number, "decisions", decisions)
@@ -152,11 +152,10 @@ class Registry:
             self.tracker.client.set_registered_model_alias(self.name, CHALLENGER, version.number)
         return version
 
-    def _create(self, tags: dict[str, str]) -> ModelVersion:
+    def _create(self, parts: VersionParts, tags: dict[str, str]) -> ModelVersion:
         from mlflow.exceptions import MlflowException
 
         train_run = self._real_run(tags["run.train"])
-        parts = VersionParts.of_training(self.space, self.space.stage_settings())
         model = log_policy(self.tracker, parts, train_run)
         try:
             self.tracker.client.create_registered_model(self.name)
@@ -335,7 +334,6 @@ class Registry:
     def fetch_champion(self) -> ModelVersion | None:
         """Put the champion's adapter into ``handover/champion``; the version there now, or None."""
         folder = self.space.handover / "champion"
-        card, adapter = folder / "champion.json", folder / "adapter"
         _, fetched = read_champion(self.space)
         champion = self.by_alias(CHAMPION)
         policy = self.space.output("train") / "policy"
@@ -344,21 +342,12 @@ class Registry:
         if champion is not None and policy.is_dir() and path_md5(policy) == champion.policy:
             return ModelVersion(fetched["version"], "", {}) if fetched else None
         if champion is None:
-            card.unlink(missing_ok=True)
-            shutil.rmtree(adapter, ignore_errors=True)
-            return None
-        if fetched.get("version") != champion.number:
-            # The card goes first and comes last, so it never names an adapter that is not there.
-            card.unlink(missing_ok=True)
-            self.download(champion, adapter)
-            write_json(card, {"version": champion.number, "policy": champion.policy})
+            emptied(folder)
+        elif fetched.get("version") != champion.number:
+            with tempfile.TemporaryDirectory(dir=self.space.state) as scratch:
+                self.download_model(champion, Path(scratch) / "parts")
+                fill_model(folder, "champion.json", champion, Path(scratch) / "parts")
         return champion
-
-    @_guarded
-    def download(self, version: ModelVersion, folder: Path) -> None:
-        """The adapter of a version as ``folder``; raises UserError when it is another one."""
-        uri = f"models:/{self.name}/{version.number}"
-        download_part(self.tracker, uri, "adapter", folder, version.policy)
 
     @_guarded
     def download_model(self, version: ModelVersion, folder: Path) -> None:
