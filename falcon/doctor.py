@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from rich.console import Console
 from rich.table import Table
 
-from falcon.config import load_settings
+from falcon.config import load_settings, profile_of
 
 State = Literal["ok", "note", "missing"]
 Result = tuple[State, str, str]  # how a thing is, the same in words, what to do ("": nothing)
@@ -40,7 +40,7 @@ class Finding:
 def examine(root: Path) -> list[Finding]:
     """Check everything. Never raises: what cannot be checked is a finding."""
     findings = []
-    for name, check in _CHECKS.items():
+    for name, check in (_CHECKS | MORE).items():
         try:
             findings.append(Finding(name, *check(root)))
         except Exception as fault:  # noqa: BLE001 - the other checks are useful all the same
@@ -128,7 +128,7 @@ def _model(root: Path) -> Result:
 
 def _settings(root: Path) -> Result:
     settings = load_settings(root / "params.yaml")
-    return "ok", f"{root / 'params.yaml'}, profile {settings.profile}", ""
+    return "ok", f"{root / 'params.yaml'}, profile {profile_of(settings, root)}", ""
 
 
 def _data(root: Path) -> Result:
@@ -169,3 +169,6 @@ _CHECKS: dict[str, Callable[[Path], Result]] = {
     "git": _git,
     "disk": _disk,
 }
+
+MORE: dict[str, Callable[[Path], Result]] = {}
+"""Checks that plug-ins add, as commands are added (``flows/cli``)."""

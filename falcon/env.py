@@ -7,6 +7,7 @@ A variable the user has set is left as it is. It starts nothing.
 import os
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
 _FIXED = {
@@ -100,8 +101,10 @@ def apply(root: Path | None = None, env: MutableMapping[str, str] | None = None)
             continue
         target.setdefault(name, value)
     if is_workspace(place):
-        # Prefect creates its folder, but not the one that holds it.
-        state_dir(place).mkdir(exist_ok=True)
+        # Prefect creates its folder, but not the one that holds it. A clone that cannot be written
+        # is said by what wants to write there.
+        with suppress(OSError):
+            state_dir(place).mkdir(exist_ok=True)
     target.pop("MLFLOW_RUN_ID", None)
     scripts = str(Path(sys.executable).absolute().parent)
     path = target.get("PATH", "")

@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger  # noqa: E402 - the environment comes f
 
 from flows.body import flow_body  # noqa: E402
 from tasks import stages  # noqa: E402
+from tasks.support.params import freeze_settings  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 from tasks.support.run_lifecycle import pipeline_run  # noqa: E402
 from tasks.support.run_report import StageOutcome  # noqa: E402
@@ -19,7 +20,7 @@ from tasks.support.workspace import Workspace  # noqa: E402
 def benchmark(force: bool = False) -> tuple[StageOutcome, StageOutcome]:
     """Run the stages benchmark and gate against the model in service; promotes nothing."""
     space = Workspace.here()
-    settings = space.stage_settings()
+    settings = freeze_settings(space)
     with pipeline_run(space, "benchmark", settings) as parent:
         Registry(parent.tracker, settings).fetch_champion()
         context = stages.FlowContext(space.root, parent.id, force)

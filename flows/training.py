@@ -12,14 +12,14 @@ apply()
 
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
 
-from falcon.config import Settings  # noqa: E402
+from falcon.config import Settings, profile_of  # noqa: E402
 from flows.body import flow_body  # noqa: E402
 from tasks import stages  # noqa: E402
 from tasks.flow_page import publish  # noqa: E402
 from tasks.support import dvc  # noqa: E402
 from tasks.support.errors import PromotionRefused, RegistryUnavailable  # noqa: E402
 from tasks.support.handover import hand_over_memory, publish_memory  # noqa: E402
-from tasks.support.params import write_settings  # noqa: E402
+from tasks.support.params import freeze_settings, write_settings  # noqa: E402
 from tasks.support.provenance import read_gate  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 from tasks.support.run_lifecycle import log_data, pipeline_run  # noqa: E402
@@ -38,10 +38,10 @@ def train(profile: str = "", force: bool = False, carry_on: bool = False) -> Pip
     """
     space = Workspace.here()
     write_settings(space, profile)
-    settings = space.stage_settings()
+    settings = freeze_settings(space)
     logger = get_run_logger()
     version = dvc.ensure_data(space.root, stages.log_line(logger))
-    logger.info("data version %s, profile %s", version, settings.profile)
+    logger.info("data version %s, profile %s", version, profile_of(settings, space.root))
     start = time.monotonic()
     with pipeline_run(space, "pipeline", settings) as parent:
         parent.params({**flatten(settings.model_dump(mode="json")), "force": force})

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 KEPT = 2
 """Interrupted trainings whose checkpoints are kept."""
 
-UNUSED = ("profile", "rollout", "benchmark", "gate", "tracking", "machine")
+UNUSED = ("rollout", "benchmark", "gate", "tracking", "machine")
 """Sections that change none of a training's numbers; ``machine`` says how its work is divided."""
 
 

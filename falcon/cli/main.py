@@ -7,7 +7,9 @@ one line on standard error and an exit code; a traceback only with FALCON_DEBUG=
 
 import os
 import sys
+import tempfile
 import traceback
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +27,7 @@ from falcon.cli.memory import app as memory
 from falcon.cli.problems import app as problems
 from falcon.cli.sandbox import app as sandbox
 from falcon.config import command_overrides, parse_overrides, set_overrides
-from falcon.errors import DEFECT, INTERRUPTED, UserError, full_disk
+from falcon.errors import DEFECT, INTERRUPTED, UserError, machine_fault, without_passwords
 
 GROUP = "falcon.commands"
 
@@ -73,12 +75,12 @@ def _options(
 
 @app.command()
 def config(
-    profile: Annotated[str, Option(help="Of this profile instead of the active one.")] = "",
+    profile: Annotated[str, Option(help="As --profile of `falcon run` would set them.")] = "",
 ) -> None:
     """Print the resolved settings as YAML."""
     from falcon.config import load_settings
 
-    settings = load_settings(env.find_root() / "params.yaml", profile or None)
+    settings = load_settings(env.find_root() / "params.yaml", profile)
     text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
     Console().print(text, end="", markup=False, highlight=False, soft_wrap=True)
 
@@ -111,7 +113,11 @@ def load_plugins(target: typer.Typer) -> None:
 
 def _complain(text: str) -> None:
     Console(stderr=True).print(
-        f"falcon: {text}", style="red", markup=False, highlight=False, soft_wrap=True
+        f"falcon: {without_passwords(text)}",
+        style="red",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -149,7 +155,7 @@ def run(arguments: list[str]) -> int:
             return int(getattr(fault, "exit_code", 2))
         if os.environ.get("FALCON_DEBUG") == "1":
             raise  # Python prints the traceback
-        full = full_disk(fault)  # first: a traceback could not be written, either
+        full = machine_fault(fault)  # first: a traceback could not be written, either
         if full is not None:
             _complain(str(full))
             return full.exit_code
@@ -160,9 +166,12 @@ def run(arguments: list[str]) -> int:
 
 
 def _keep_traceback(root: Path) -> Path:
-    file = env.state_dir(root) / "last_error.txt"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(traceback.format_exc(), encoding="utf-8")
+    for folder in (env.state_dir(root), Path(tempfile.gettempdir())):
+        file = folder / "last_error.txt"
+        with suppress(OSError):  # a clone that cannot be written
+            folder.mkdir(parents=True, exist_ok=True)
+            file.write_text(without_passwords(traceback.format_exc()), encoding="utf-8")
+            break
     return file
 
 

@@ -1,14 +1,26 @@
 """Settings: one typed tree, read from ``params.yaml`` and overridden by ``--set`` and variables.
 
-``sections`` and ``training`` describe every setting; ``reading`` reads and checks.
+``sections`` and ``training`` describe every setting; ``reading`` reads and checks, ``profiles``
+knows the files of ``profiles/``.
 """
 
+from falcon.config.profiles import (
+    CUSTOM,
+    FREE,
+    leaves,
+    profile_names,
+    profile_of,
+    profile_values,
+    read_tree,
+)
 from falcon.config.reading import (
     PARAMS,
     Override,
     command_overrides,
+    load_frozen,
     load_settings,
     parse_overrides,
+    profile_overrides,
     require_file_settings,
     resolve,
     set_overrides,

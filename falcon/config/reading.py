@@ -1,11 +1,9 @@
-"""Reading: from ``params.yaml``, a profile and overrides to checked settings.
+"""Reading: from ``params.yaml`` and overrides to checked settings.
 
-Later sources win: class defaults, keys of the file, the block ``profiles.NAME`` of the active
-profile, the environment (``FALCON_SET__...``), the command line (``--set``). Overrides are YAML,
-like values of the file.
+Later sources win: class defaults, keys of the file, a profile that a command names, the environment
+(``FALCON_SET__...``), the command line (``--set``). Overrides are YAML, like values of the file.
 """
 
-import difflib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,12 +12,11 @@ from typing import Any
 
 import yaml
 
+from falcon.config.profiles import FREE, profile_file, profile_values, read_tree
 from falcon.config.settings import Settings, nested, overlay, refuse_unknown, validated
 from falcon.errors import UserError
 
 PARAMS = Path("params.yaml")
-
-FREE = ("machine", "tracking")  # Sections that no stage of `dvc.yaml` depends on
 
 PREFIX = "FALCON_SET__"  # of variables that override settings: FALCON_SET__TRAIN__STEPS=3
 
@@ -91,70 +88,54 @@ def command_overrides() -> list[Override]:
 def require_file_settings() -> None:
     """Raise UserError for a variable that changes what a stage makes.
 
-    DVC compares ``params.yaml`` alone, so it would call results of other settings up to date.
+    Stages read the settings that were frozen for the run, and DVC compares those.
     """
     for each in environment_overrides():
         if each.path.partition(".")[0] not in FREE:
             raise UserError(
-                f"{each.source}: stages take `{each.path}` from params.yaml, as DVC does.",
+                f"{each.source}: stages take `{each.path}` from params.yaml alone.",
                 hint=f"Unset it and use `--set {each.path}=VALUE`, which is written there.",
             )
 
 
-def _profile_block(profiles: dict[str, Any], name: str, file: Path) -> dict[str, Any]:
-    if name not in profiles and (profiles or name != "quick"):  # quick: the class defaults
-        near = difflib.get_close_matches(name, profiles, n=1)
-        names = ", ".join(profiles) or "none"
-        hint = f"Did you mean `{near[0]}`?" if near else f"Profiles: {names}."
-        raise UserError(f"{file}: unknown profile `{name}`.", hint=hint)
-    for each, block in profiles.items():
-        if not isinstance(block, dict):
-            raise UserError(f"{file}: `profiles.{each}` must be a mapping of settings.")
-        refuse_unknown(block, str(file), shown=f"profiles.{each}.")
-    return dict(profiles.get(name) or {})
-
-
 def resolve(
-    tree: dict[str, Any],
-    file: Path = PARAMS,
-    profile: str | None = None,
-    overrides: Sequence[Override] = (),
+    tree: dict[str, Any], file: Path = PARAMS, overrides: Sequence[Override] = ()
 ) -> Settings:
-    """Settings of a parsed ``params.yaml``, with the active profile's block and overrides on top.
+    """Settings of a parsed ``params.yaml`` with overrides on top; of two, the later one counts.
 
-    Raises UserError for an unknown profile or key and for values out of range, with the path.
+    Raises UserError for an unknown key and for values out of range, with the path.
     """
-    tree = dict(tree)  # the caller keeps its `profiles`
-    profiles = tree.pop("profiles", None) or {}
-    given = {each.path: each.value for each in overrides}  # of two, the later one
-    name = profile or str(given.get("profile") or tree.get("profile", "quick"))
-    block = _profile_block(profiles, name, file)
     refuse_unknown(tree, str(file))
-    merged = overlay(tree, block)
+    merged = tree
     for each in overrides:
         change = nested(each.path, each.value)
         refuse_unknown(change, each.source)
         merged = overlay(merged, change)
     merged = {key: value for key, value in merged.items() if value is not None}  # "train:" alone
     sources = {each.path: each.source for each in overrides}
-    return validated(merged | {"profile": name}, sources, str(file))
+    return validated(merged, sources, str(file))
 
 
-def load_settings(file: Path = PARAMS, profile: str | None = None) -> Settings:
-    """Read and resolve ``params.yaml``. Raises UserError when it is absent or malformed."""
-    try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{file.absolute()} is not there.", hint="Run inside a clone of the repository."
-        ) from None
-    except yaml.YAMLError as fault:
-        line = getattr(getattr(fault, "problem_mark", None), "line", -1) + 1  # YAML counts from 0
-        raise UserError(f"{file}: not valid YAML (line {line}).") from None
-    tree = {} if tree is None else tree  # an empty file
-    if not isinstance(tree, dict):
-        raise UserError(f"{file}: the top level must be a mapping.")
-    return resolve(tree, file, profile, [*environment_overrides(), *_command])
+def profile_overrides(root: Path, name: str) -> list[Override]:
+    """The values of a profile as overrides. Raises UserError for an unknown one."""
+    source = str(profile_file(root, name))
+    return [Override(key, value, source) for key, value in profile_values(root, name).items()]
+
+
+def load_settings(file: Path = PARAMS, profile: str = "") -> Settings:
+    """Read and resolve ``params.yaml``, with the values of ``profile`` in place of its own.
+
+    Raises UserError when the file is absent or malformed, and for an unknown profile.
+    """
+    tree = read_tree(file)
+    values = profile_overrides(file.parent, profile) if profile else []
+    return resolve(tree, file, [*values, *environment_overrides(), *_command])
+
+
+def load_frozen(file: Path) -> Settings:
+    """Read the resolved settings of a run, with what this process overrides of ``FREE``."""
+    free = [each for each in environment_overrides() if each.path.partition(".")[0] in FREE]
+    return resolve(read_tree(file), file, free)
 
 
 def settings_at(root: Path) -> Settings:
@@ -162,4 +143,4 @@ def settings_at(root: Path) -> Settings:
     file = root / PARAMS
     if file.is_file():
         return load_settings(file)
-    return resolve({}, file, overrides=[*environment_overrides(), *_command])
+    return resolve({}, file, [*environment_overrides(), *_command])

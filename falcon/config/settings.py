@@ -1,6 +1,6 @@
 """The tree of all settings, and the check of a mapping against it.
 
-The class defaults are the shipped values. Unknown keys are refused with their path and the
+The class defaults are those of a strong machine (profile ``full``). Unknown keys are refused with their path and the
 nearest valid name; a key that was moved, with its new place. There are no aliases.
 """
 
@@ -39,11 +39,12 @@ MOVED = {  # old keys and their new places
     "train.shard": "machine.shard",
 }
 
+BLOCKS = ("profile", "profiles")  # top-level keys of old files of settings
+
 
 class Settings(Section):
     """Everything a pipeline run depends on."""
 
-    profile: str = "quick"
     seed: int = 0
     data: DataSettings = DataSettings()
     policy: PolicySettings = PolicySettings()
@@ -85,21 +86,27 @@ def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_unknown(
-    tree: dict[str, Any], source: str, *, shown: str = "", path: str = "", at: Any = Settings
+    tree: dict[str, Any], source: str, *, path: str = "", at: Any = Settings
 ) -> None:
-    """Raise UserError for a key that is no setting; the message has ``shown`` before its path."""
+    """Raise UserError for a key that is no setting, with its path."""
     for key, value in tree.items():
         here = f"{path}{key}"
+        if here in BLOCKS:
+            raise UserError(
+                f"{source}: `{here}` is no setting; a profile is a file, profiles/NAME.yaml,"
+                " and every key of params.yaml counts.",
+                hint="Use --profile NAME. docs/upgrading.md says what to do with an old file.",
+            )
         if here in MOVED:
-            raise UserError(f"{source}: `{shown}{here}` is now `{shown}{MOVED[here]}`.")
+            raise UserError(f"{source}: `{here}` is now `{MOVED[here]}`.")
         field = at.model_fields.get(str(key))  # YAML reads some keys as numbers
         if field is None:
             near = difflib.get_close_matches(str(key), at.model_fields, n=1, cutoff=0.5)
             hint = f"Did you mean `{near[0]}`?" if near else f"Valid: {', '.join(at.model_fields)}."
-            raise UserError(f"{source}: unknown key `{shown}{here}`.", hint=hint)
+            raise UserError(f"{source}: unknown key `{here}`.", hint=hint)
         section = field.annotation  # wrong kinds of value are left to pydantic
         if isinstance(section, type) and issubclass(section, BaseModel) and isinstance(value, dict):
-            refuse_unknown(value, source, shown=shown, path=f"{here}.", at=section)
+            refuse_unknown(value, source, path=f"{here}.", at=section)
 
 
 def validated(tree: dict[str, Any], sources: Mapping[str, str], file: str = "settings") -> Settings:

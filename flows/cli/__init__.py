@@ -4,15 +4,28 @@ The commands import Prefect, MLflow and DVC themselves: most of ``falcon`` need 
 """
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import typer
 
+from falcon.doctor import MORE, Result
 from flows.cli.pipeline import benchmark, run, schedule, stage, study, train
 from flows.cli.service import generate, promote, rollback, ui
+
+
+def _finding(name: str) -> Callable[[Path], Result]:
+    def look(root: Path) -> Result:
+        from tasks.support.preflight import FINDINGS
+
+        return FINDINGS[name](root)
+
+    return look
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    MORE.update({name: _finding(name) for name in ("clone", "tracker", "prefect")})
     for command in (run, stage, train, benchmark, schedule, promote, rollback, ui, generate, study):
         app.command()(command)

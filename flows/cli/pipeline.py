@@ -18,25 +18,34 @@ if TYPE_CHECKING:
 _out = Console()
 
 Profile = Annotated[
-    str, typer.Option(help="Make this profile of params.yaml the active one first.")
+    str, typer.Option(help="Write the values of profiles/NAME.yaml into params.yaml first.")
 ]
-"""Written into params.yaml like what --set overrides: DVC reads the settings there. It stays."""
+"""They stay there like what --set overrides, because DVC reads the settings there."""
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
 
 
 @contextmanager
-def _at_work(what: str, profile: str = "") -> Iterator[Workspace]:
+def _at_work(
+    what: str, profile: str = "", *, freeze: bool = False, anew: bool = False
+) -> Iterator[Workspace]:
     """A prepared workspace in which no other run is at work while the block runs."""
     from tasks.support.lock import exclusive
+    from tasks.support.preflight import require_writable
     from tasks.support.workspace import Workspace
 
+    require_writable(Workspace.here())
     with exclusive(Workspace.here(), f"falcon {what}"):
-        yield _prepared(profile)
+        yield _prepared(profile, freeze=freeze, anew=anew)
 
 
-def _prepared(profile: str = "") -> Workspace:
-    """The workspace, with profile and overrides of this command written into its params.yaml."""
-    from tasks.support.params import write_settings
+def _prepared(profile: str = "", *, freeze: bool = False, anew: bool = False) -> Workspace:
+    """The workspace, with profile and overrides of this command written into its params.yaml.
+
+    With ``freeze`` the stages that this command runs read them, too; flows do that themselves,
+    and for those is looked at what they need (``require_ready``).
+    """
+    from tasks.support.params import freeze_settings, write_settings
+    from tasks.support.preflight import require_ready
     from tasks.support.workspace import Workspace
 
     space = Workspace.here()
@@ -44,6 +53,10 @@ def _prepared(profile: str = "") -> Workspace:
     require_file_settings()
     write_settings(space, profile, command_overrides())
     set_overrides([])  # from here on the file says it
+    if freeze:
+        freeze_settings(space)
+    else:
+        require_ready(space, space.settings(), anew=anew)
     return space
 
 
@@ -59,7 +72,7 @@ def run(
     from tasks.support.run_report import show
 
     # Before Prefect is imported, which hangs on a full disk; its server starts meanwhile.
-    with _at_work("run", profile) as space, for_a_run() as server:
+    with _at_work("run", profile, anew=carry_on) as space, for_a_run() as server:
         from flows.training import train
 
         if server is not None:
@@ -74,7 +87,7 @@ def stage(name: str, profile: Profile = "", force: Force = False) -> None:
 
     require_stage(name)
     env = {"FALCON_FRESH": "1" if force else "0"}
-    with _at_work(f"stage {name}", profile) as space:
+    with _at_work(f"stage {name}", profile, freeze=True) as space:
         how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
     _out.print(f"{name}: {how}")
 
@@ -90,13 +103,12 @@ def train(
     if not dry:
         stage("train", profile, force)
         return
-    from falcon.config import load_settings
+    from falcon.config import PARAMS, load_settings
     from tasks.support.workspace import Workspace
     from tasks.train import dry_run
 
     space = Workspace.here()
-    # The file keeps its profile: nothing is run.
-    settings = load_settings(space.root / "params.yaml", profile) if profile else space.settings()
+    settings = load_settings(space.root / PARAMS, profile)  # the file stays: nothing is run
     _print_line(str(dry_run(space, settings)))
     if settings.machine.processes > 1:
         _out.print(f"for each of {settings.machine.processes} processes", highlight=False)

@@ -72,5 +72,5 @@ def _index(report: CheckReport, style: str) -> str:
     heads = "".join(f"<th>{head}</th>" for head in ("", "table", "column", "expectation", "seen"))
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>{style}'
-        f"</head><body><h1>{title}</h1><table class="index"><tr>{heads}</tr>{''.join(rows)}</table></body></html>"
+        f"</head><body><h1>{title}</h1><table class=index><tr>{heads}</tr>{''.join(rows)}</table></body></html>"
     )

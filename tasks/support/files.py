@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,12 @@ from falcon.files import replaced_file, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def may_write(path: Path) -> bool:
+    """Whether this process may write a file, or make files in a folder."""
+    wanted = os.W_OK | (os.X_OK if path.is_dir() else 0)
+    return os.access(path, wanted, effective_ids=os.access in os.supports_effective_ids)
 
 
 def write_text(path: Path, text: str) -> None:

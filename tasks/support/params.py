@@ -1,6 +1,8 @@
-"""params.yaml: what a command changes in it, because DVC reads settings there and nowhere else.
+"""Settings of a run: what a command writes into params.yaml, and the file that stages read.
 
-Comments and everything else in the file stay as they are.
+DVC reads settings from files and nowhere else. The stage ``settings`` resolves ``params.yaml`` and
+what a flow set for its own run (``handover/run/settings.yaml``) into ``outputs/settings.yaml``.
+All other stages read that file alone, so an edit of params.yaml during a run changes nothing of it.
 """
 
 import io
@@ -12,44 +14,107 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from falcon.config import Override, load_settings
+from falcon.config import (
+    FREE,
+    PARAMS,
+    Override,
+    Settings,
+    leaves,
+    profile_overrides,
+    read_tree,
+    require_file_settings,
+    resolve,
+)
+from falcon.errors import UserError
+from tasks.support import dvc
 from tasks.support.files import write_text
 from tasks.support.workspace import Workspace
 
+HEAD = "# Settings of the last run, made by `python -m tasks settings`. Edit params.yaml instead.\n"
+
 
 def write_settings(space: Workspace, profile: str, overrides: Sequence[Override] = ()) -> bool:
-    """Make ``profile`` (if any) the active one and write ``overrides``; True if the file changed.
+    """Write the values of ``profile`` (if any) and ``overrides`` into params.yaml; True if it
+    changed. Comments and all else in the file stay as they are.
 
-    An override goes into the active profile's block if its key is there, else above the
-    profiles. Raises UserError for an unknown profile or key and for values out of range.
+    Raises UserError for an unknown profile or key and for values out of range.
     """
-    file = space.root / "params.yaml"
-    active = load_settings(file, profile or None).profile
-    if not overrides and active == load_settings(file).profile:
+    file = space.root / PARAMS
+    own = read_tree(file)
+    values = profile_overrides(space.root, profile) if profile else []
+    before = _values(resolve(own, file))
+    after = _values(resolve(own, file, [*values, *overrides]))
+    changed = {key: value for key, value in after.items() if value != before[key]}
+    if not changed:
         return False  # as it was, byte for byte
-    before = file.read_text(encoding="utf-8")
     editor = YAML()
     editor.preserve_quotes, editor.width = True, 4096
     editor.indent(mapping=2, sequence=4, offset=2)
-    tree = editor.load(before) or {}
-    if profile:
-        tree["profile"] = profile
-    block = (tree.get("profiles") or {}).get(active) or {}
-    for each in overrides:
-        *sections, key = each.path.split(".")
-        _put(block if _has(block, [*sections, key]) else tree, sections, key, each.value)
-    after = io.StringIO()
-    editor.dump(tree, after)
-    write_text(file, after.getvalue())
-    return after.getvalue() != before
-
-
-def _has(tree: Any, keys: Sequence[str]) -> bool:
-    for key in keys:
-        if not isinstance(tree, Mapping) or key not in tree:
-            return False
-        tree = tree[key]
+    tree = editor.load(file.read_text(encoding="utf-8")) or {}
+    for path, value in changed.items():
+        *sections, key = path.split(".")
+        _put(tree, sections, key, value)
+    text = io.StringIO()
+    editor.dump(tree, text)
+    write_text(file, text.getvalue())
     return True
+
+
+def run_settings(space: Workspace) -> Settings:
+    """What the next run's stages are to read: params.yaml, and what a flow set for its own run.
+
+    A value that a flow set holds as long as params.yaml says what it said then, so that no later
+    edit is without effect. Raises UserError for either file.
+    """
+    file, own = space.root / PARAMS, space.handover / "run" / "settings.yaml"
+    tree = read_tree(file)
+    settings = resolve(tree, file)
+    if not own.is_file():
+        return settings
+    present, overrides = _values(settings), []
+    for key, entry in read_tree(own).items():
+        if not isinstance(entry, Mapping) or set(entry) != {"value", "instead_of"}:
+            raise UserError(
+                f"{own}: `{key}` needs `value` and `instead_of`.", hint=f"Remove {own}."
+            )
+        # Both as settings, so that they compare as they are meant; an unknown key is refused here.
+        said = _values(resolve(tree, file, [Override(key, entry["instead_of"], str(own))]))
+        if said == present:
+            overrides.append(Override(key, entry["value"], str(own)))
+    return resolve(tree, file, overrides)
+
+
+def write_run_settings(space: Workspace) -> None:
+    """The stage ``settings``: write ``outputs/settings.yaml``.
+
+    Raises UserError for a variable of the environment that no stage would see.
+    """
+    require_file_settings()
+    tree = run_settings(space).model_dump(mode="json")
+    write_text(space.frozen, HEAD + yaml.safe_dump(tree, sort_keys=False))
+
+
+def freeze_settings(space: Workspace) -> Settings:
+    """Bring ``outputs/settings.yaml`` up to date and give the settings that stages will read.
+
+    Called once at the start of a run. Raises UserError for settings that cannot be.
+    """
+    require_file_settings()
+    run_settings(space)  # here its faults are one line, without DVC's around it
+    dvc.repro(space.root, "settings")
+    return space.stage_settings()
+
+
+def is_frozen(space: Workspace) -> bool:
+    """Whether ``outputs/settings.yaml`` has what params.yaml says now, but for ``FREE``."""
+    if not space.frozen.is_file():
+        return False
+    frozen = resolve(read_tree(space.frozen), space.frozen)
+    return frozen.model_dump(exclude=set(FREE)) == run_settings(space).model_dump(exclude=set(FREE))
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    return leaves(settings.model_dump(mode="json"))
 
 
 def _put(tree: MutableMapping[str, Any], sections: Sequence[str], key: str, value: Any) -> None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from falcon.config import Settings
+from falcon.config import FREE, Settings, profile_of
 from falcon.errors import UserError
 from tasks.support.dvc import data_version, entry_hash, lock, out_hash
 from tasks.support.files import path_md5, read_json, write_text
@@ -35,13 +35,13 @@ def provenance(root: Path, settings: Settings) -> dict[str, str]:
         "git.commit": git_commit(root),
         "dvc.data.md5": data_version(root) if (root / "data.dvc").is_file() else "",
         "settings.hash": settings_hash(settings),
-        "profile": settings.profile,
+        "profile": profile_of(settings, root),
     }
 
 
 def settings_hash(settings: Settings) -> str:
     """sha256 of the resolved settings without tracking and machine, 16 hex digits."""
-    tree = settings.model_dump(mode="json", exclude={"tracking", "machine"})
+    tree = settings.model_dump(mode="json", exclude=set(FREE))
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
 
 

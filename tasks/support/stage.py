@@ -20,6 +20,7 @@ from falcon.monitor import ConsoleMonitor
 from tasks.support.checks import CheckReport
 from tasks.support.dvc import dependencies
 from tasks.support.files import read_json, write_json
+from tasks.support.preflight import examine_tracker
 from tasks.support.processes import rank
 from tasks.support.provenance import write_marker
 from tasks.support.run_lifecycle import stage_run
@@ -92,6 +93,8 @@ def run_stage(name: str) -> None:
         module.run_other_rank(space, settings)
         return
     run: Callable[[Stage], StageResult] = module.run
+    if not os.environ.get("FALCON_PARENT_RUN_ID"):  # else the flow has looked
+        examine_tracker(space, settings)
     tracker = Tracker(settings, space)
     tracker.queue.replay()
     started = time.monotonic()

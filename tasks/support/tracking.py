@@ -20,8 +20,14 @@ from rich.console import Console
 
 from falcon.config import Settings
 from tasks.support.errors import CallRejected
-from tasks.support.mlflow_store import SQLITE, import_mlflow, prepare_database, tracking_uri
+from tasks.support.mlflow_store import (
+    database_file,
+    import_mlflow,
+    prepare_database,
+    tracking_uri,
+)
 from tasks.support.offline_queue import LOCAL, Call, OfflineQueue, RunIds
+from tasks.support.tracker_faults import connect_once
 from tasks.support.workspace import Workspace
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -53,6 +59,7 @@ class Tracker:
     def client(self) -> Any:
         """An MlflowClient of the tracker. Not guarded: the caller handles what it raises."""
         if self._client is None:
+            connect_once(self.uri)
             self._client = import_mlflow().MlflowClient(self.uri)
         return self._client
 
@@ -67,8 +74,8 @@ class Tracker:
         return self._experiment_id
 
     def _create_experiment(self) -> None:
-        local = self.uri.startswith(SQLITE)
-        home = (self.space.state / "mlartifacts").as_uri() if local else None
+        file = database_file(self.uri)
+        home = (file.parent.absolute() / "mlartifacts").as_uri() if file else None
         try:
             self.client.create_experiment(self._experiment, artifact_location=home)
         except Exception as fault:
@@ -101,7 +108,7 @@ class Tracker:
             else:
                 _CALLS[call["op"]](self.client, self.run_ids.real(call["run"]), call)
         except MlflowException as fault:
-            if fault.error_code in _REJECTIONS:
+            if fault.error_code in _REJECTIONS and self._is_right():
                 raise CallRejected(fault.message) from fault
             raise
         except KeyError as fault:
@@ -111,6 +118,14 @@ class Tracker:
             if self.queue.creates(run) or self.run_ids.known(run) != run:
                 raise ConnectionError(f"the creation of run {run} waits") from fault
             raise CallRejected(f"unknown run {run}") from fault
+
+    def _is_right(self) -> bool:
+        """Whether the tracker as a whole can take calls, so that one it refuses is at fault."""
+        try:
+            experiment = self.client.get_experiment_by_name(self._experiment)
+        except Exception:  # noqa: BLE001 - a wrong address, a driver: the call waits for its mending
+            return False
+        return experiment is None or experiment.lifecycle_stage == "active"
 
     def _create(self, call: Call) -> None:
         tags = dict(call["tags"])

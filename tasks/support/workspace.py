@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from falcon.config import Settings, load_settings, require_file_settings
+from falcon.config import PARAMS, Settings, load_frozen, load_settings, require_file_settings
 from falcon.env import find_root
 from falcon.errors import UserError
 
@@ -52,21 +52,35 @@ class Workspace:
 
     @property
     def handover(self) -> Path:
-        """What earlier runs left for the next one: ``memory/`` and ``champion/``."""
+        """What earlier runs left for the next one: ``memory/``, ``champion/``, ``start/``, ``run/``."""
         return self.root / "handover"
 
     def output(self, stage: str) -> Path:
         """Results of a stage."""
         return self.root / "outputs" / stage
 
+    @property
+    def frozen(self) -> Path:
+        """The settings of the last run, resolved: what its stages read."""
+        return self.root / "outputs" / "settings.yaml"
+
     def settings(self) -> Settings:
         """Resolved ``params.yaml``, with what the command line and the environment override."""
-        return load_settings(self.root / "params.yaml")
+        return load_settings(self.root / PARAMS)
 
     def stage_settings(self) -> Settings:
-        """Settings of work that DVC starts. Raises UserError for a variable DVC would not see."""
+        """Settings of work that DVC starts: the frozen ones, and variables of ``machine`` and
+        ``tracking``.
+
+        Raises UserError for other variables, which DVC would not see, and before the first run.
+        """
         require_file_settings()
-        return self.settings()
+        if not self.frozen.is_file():
+            raise UserError(
+                f"{self.frozen} is not there, which every stage reads.",
+                hint="Run `dvc repro settings`, which makes it.",
+            )
+        return load_frozen(self.frozen)
 
     def require_room(self) -> None:
         """Raise UserError when fewer than ``ROOM`` bytes are free where results or state go.

@@ -16,20 +16,22 @@ from falcon.errors import UserError
 def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of settings; overrides of the test are gone after it."""
     file = tmp_path / "params.yaml"
-    profiles = {"quick": {"train": {"steps": 5}}, "gpu": {"train": {"steps": 7}}}
-    file.write_text(yaml.safe_dump({"train": {"steps": 9}, "seed": 4, "profiles": profiles}))
+    file.write_text(yaml.safe_dump({"train": {"steps": 9}, "seed": 4}))
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "gpu.yaml").write_text(yaml.safe_dump({"train": {"steps": 7}}))
     monkeypatch.setattr("falcon.config.reading._command", [])
     return file
 
 
 def test_later_sources_win(params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load_settings(params).train.steps == 5
+    assert load_settings(params).train.steps == 9
+    assert load_settings(params, "gpu").train.steps == 7
     monkeypatch.setenv(f"{PREFIX}TRAIN__STEPS", "11")
     monkeypatch.setenv(f"{PREFIX}SEED", "12")
     assert load_settings(params).train.steps == 11
     set_overrides(parse_overrides(["train.steps=13", "train.meta.inner_lr=1e-4"]))
     settings = load_settings(params, "gpu")
-    assert (settings.train.steps, settings.seed, settings.profile) == (13, 12, "gpu")
+    assert (settings.train.steps, settings.seed) == (13, 12)
     assert settings.train.meta.inner_lr == 1e-4
 
 
@@ -45,17 +47,13 @@ def test_values_are_yaml_in_both(params: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (settings.train.meta.order, settings.train.meta.tasks) == (2, 3)
 
 
-def test_a_profile_may_be_chosen(params: Path) -> None:
-    set_overrides(parse_overrides(["profile=gpu"]))
-    assert load_settings(params).train.steps == 7
-
-
 BAD = {
     "train.stepz=3": "unknown key `train.stepz`. Did you mean `steps`?",
     "trian.steps=3": "unknown key `trian`. Did you mean `train`?",
     "train.steps=0": "`train.steps`: Input should be greater than or equal to 1",
     "train.steps=[": "`[` is not valid YAML",
     "sandbox.workers=3": "`sandbox.workers` is now `machine.workers`",
+    "profile=gpu": "`profile` is no setting; a profile is a file",
     "feedback.judge=recorded": "judge: recorded needs recorded_scores",
 }
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import yaml
-from pydantic import BaseModel
 
-from falcon.config import PARAMS, MachineSettings, Settings, TrainSettings, resolve
+from falcon.config import (
+    FREE,
+    PARAMS,
+    Settings,
+    TrainSettings,
+    load_settings,
+    profile_names,
+    profile_of,
+    profile_values,
+    read_tree,
+    resolve,
+)
+from falcon.config.profiles import defaults
 from falcon.config.settings import MOVED
 from falcon.errors import UserError
 from falcon.training.methods import METHODS
@@ -19,26 +29,53 @@ from falcon.training.methods import METHODS
 ROOT = Path(__file__).parents[2]
 
 
-def leaves(section: type[BaseModel] = Settings, path: str = "") -> Iterator[str]:
-    """Dotted keys of all settings."""
-    for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from leaves(field.annotation, f"{path}{name}.")
-        else:
-            yield f"{path}{name}"
+def test_the_file_ships_the_profile_quick_and_full_is_the_class_defaults() -> None:
+    assert load_settings(ROOT / PARAMS) == load_settings(ROOT / PARAMS, "quick")
+    assert load_settings(ROOT / PARAMS, "full") == Settings()
+    assert set(read_tree(ROOT / PARAMS)) == set(Settings.model_fields)
 
 
-def value_at(tree: Any, path: str) -> Any:
-    for key in path.split("."):
-        tree = tree[key]
-    return tree
+def test_a_profile_sets_every_key_that_any_profile_names() -> None:
+    assert profile_names(ROOT) == ["full", "gpu", "quick"]
+    values = {name: profile_values(ROOT, name) for name in profile_names(ROOT)}
+    assert list(values["full"]) == list(values["gpu"]) == list(values["quick"])
+    # Named by gpu alone: quick gets the class default, so nothing of gpu is left over.
+    assert values["gpu"]["machine.workers"] == 12
+    assert values["quick"]["machine.workers"] == Settings().machine.workers
+    assert values["gpu"]["benchmark.limit"] == 0
 
 
-def test_the_file_ships_the_class_defaults() -> None:
-    tree = yaml.safe_load((ROOT / PARAMS).read_text())
-    shipped = resolve({key: value for key, value in tree.items() if key != "profiles"})
-    assert shipped == Settings()
-    assert set(tree) - {"profiles"} == set(Settings.model_fields)
+def test_the_profile_of_settings_is_the_one_whose_values_all_hold() -> None:
+    settings = load_settings(ROOT / PARAMS)
+    assert profile_of(settings, ROOT) == "quick"
+    assert profile_of(load_settings(ROOT / PARAMS, "gpu"), ROOT) == "gpu"
+    assert profile_of(settings.changed({"train.steps": 7}), ROOT) == "custom"
+    same = settings.changed({"seed": 5, "machine.workers": 9, "tracking.experiment": "x"})
+    assert profile_of(same, ROOT) == "quick"
+
+
+def test_a_wrong_profile_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / PARAMS).write_text("")
+    (tmp_path / "profiles").mkdir()
+    bad = tmp_path / "profiles" / "small.yaml"
+    for text, message in (
+        ("train: {stepz: 3}", "small.yaml: unknown key `train.stepz`. Did you mean `steps`?"),
+        ("train: {steps: 0}", "small.yaml: `train.steps`: Input should be greater"),
+        ("train: [", "small.yaml: not valid YAML"),
+        ("profile: x", "small.yaml: `profile` is no setting"),
+    ):
+        bad.write_text(text)
+        with pytest.raises(UserError) as fault:
+            load_settings(tmp_path / PARAMS, "small")
+        assert message in str(fault.value)
+    with pytest.raises(UserError, match=r"unknown profile `smal`\. Did you mean `small`"):
+        load_settings(tmp_path / PARAMS, "smal")
+
+
+def test_an_old_file_is_refused_by_a_line_that_says_what_to_do() -> None:
+    for tree in ({"profile": "quick", "seed": 1}, {"profiles": {"quick": {}}}):
+        with pytest.raises(UserError, match=r"a profile is a file.*docs/upgrading\.md"):
+            resolve(tree)
 
 
 def test_every_setting_is_read_somewhere() -> None:
@@ -49,19 +86,17 @@ def test_every_setting_is_read_somewhere() -> None:
                 nodes = ast.walk(ast.parse(file.read_text()))
                 read |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     # Weights of losses are read by the names of the losses.
-    keys = [path for path in leaves() if not path.startswith("train.loss.")]
+    keys = [path for path in defaults() if not path.startswith("train.loss.")]
     assert [path for path in keys if path.split(".")[-1] not in read] == []
 
 
 @pytest.mark.parametrize(("old", "new"), MOVED.items())
 def test_a_moved_key_is_refused_with_its_new_place(old: str, new: str) -> None:
     section, key = old.split(".")
-    assert new in set(leaves())
-    assert old not in set(leaves())
+    assert new in set(defaults())
+    assert old not in set(defaults())
     with pytest.raises(UserError, match=f"params.yaml: `{old}` is now `{new}`"):
         resolve({section: {key: 1}})
-    with pytest.raises(UserError, match=f"`profiles.quick.{old}` is now `profiles.quick.{new}`"):
-        resolve({"profiles": {"quick": {section: {key: 1}}}})
 
 
 def test_every_method_that_may_be_chosen_is_there() -> None:
@@ -69,9 +104,12 @@ def test_every_method_that_may_be_chosen_is_there() -> None:
 
 
 def test_no_stage_depends_on_machine_settings() -> None:
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
-    watched = {name.split(".")[-1] for stage in stages for name in stage["params"]}
-    assert not watched & {"machine", *MachineSettings.model_fields}
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for name, stage in stages.items():
+        (file, keys), *others = stage["params"][0].items()
+        assert not others
+        assert file == ("params.yaml" if name == "settings" else "outputs/settings.yaml")
+        assert not {key.split(".")[0] for key in keys or ()} & set(FREE), name
 
 
 def test_a_change_is_checked_like_the_file() -> None:

@@ -351,10 +351,7 @@ def clean_environment(root: Path) -> dict[str, str]:
 
 
 def copy_clone(source: Path, target: Path) -> Path:
-    """Copy a clone as `cp -a` does; its database's stamp names the new place."""
+    """Copy a clone as `cp -a` does."""
     target.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["cp", "-a", "--reflink=auto", str(source), str(target)], check=True)
-    stamp = target / "state" / "mlflow.upgraded"
-    if stamp.is_file():  # else MLflow looks at every table once more, which takes seconds
-        stamp.write_text(stamp.read_text().replace(str(source), str(target)))
     return target

@@ -22,11 +22,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _with_database(made: Workspace, database: Path) -> Workspace:
     made.state.mkdir(exist_ok=True)
-    shutil.copyfile(database, made.state / "mlflow.db")
-    stamp = (database.parent / "mlflow.upgraded").read_text()
-    (made.state / "mlflow.upgraded").write_text(
-        stamp.replace(str(database), str(made.state / "mlflow.db"))
-    )
+    for name in ("mlflow.db", "mlflow.revision"):
+        shutil.copyfile(database.parent / name, made.state / name)
     return made
 
 

@@ -15,7 +15,7 @@ from falcon import env
 from tasks.support.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TOPS = ("falcon", "tasks", "flows", "mlflow", "handover")
+TOPS = ("falcon", "tasks", "flows", "mlflow", "handover", "profiles")
 FILES = ("params.yaml", "dvc.yaml", "pyproject.toml", ".dvcignore", ".gitignore", "prefect.yaml")
 
 WORDS = ("sum", "largest", "smallest", "count", "first", "last", "middle", "product")
@@ -68,9 +68,12 @@ def dvc(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def make_workspace(root: Path) -> Workspace:
     """Copy the product to ``root`` and give it git, DVC, a remote of its own and data."""
     root.mkdir(parents=True)
-    skip = shutil.ignore_patterns("__pycache__", "*.pyc", "segment-*", "adapter", "champion.json")
+    skip = shutil.ignore_patterns("__pycache__", "*.pyc")
     for top in TOPS:
         shutil.copytree(REPOSITORY / top, root / top, ignore=skip)
+    for left in (root / "handover").glob("*/*"):  # of runs in the repository itself
+        if left.name != "README.md":
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     for file in FILES:
         shutil.copyfile(REPOSITORY / file, root / file)
     (root / ".dvc").mkdir()

@@ -12,15 +12,20 @@ import pytest
 from pipeline_workspace import enter, problem, sh, write_data
 
 from falcon.cli import main as cli
-from falcon.errors import UserError, full_disk
+from falcon.errors import UserError, machine_fault
 from tasks.__main__ import main
 from tasks.support import workspace
 from tasks.support.files import write_text
 from tasks.support.mlflow_store import prepare_database
+from tasks.support.params import write_run_settings
 from tasks.support.workspace import Workspace
 
 
 def test_results_of_an_earlier_stage_that_are_missing_are_named(shared: Workspace) -> None:
+    done = sh(shared.root, sys.executable, "-m", "tasks", "train")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "outputs/settings.yaml is not there, which every stage reads" in done.stderr
+    write_run_settings(shared)
     done = sh(shared.root, sys.executable, "-m", "tasks", "train")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "outputs/prepare/problems.parquet is not there, which `train` reads" in done.stderr
@@ -34,6 +39,7 @@ def test_results_whose_checks_failed_are_not_used(
     problems = [problem(i, split) for i, split in enumerate(("train", "train", "valid", "test"))]
     wrong = f"def {problems[0]['entry_point']}(x):\n    return None\n"
     write_data(space.root / "data", [{**problems[0], "solutions": [wrong]}, *problems[1:]])
+    assert main(["settings"]) == 0
     assert main(["prepare"]) == 3
     assert space.output("prepare").joinpath("problems.parquet").exists()
     capsys.readouterr()
@@ -81,7 +87,7 @@ def test_a_disk_that_fills_up_on_the_way_is_one_line(
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "the disk is full" in message
-    assert full_disk(ValueError("something else")) is None
+    assert machine_fault(ValueError("something else")) is None
 
 
 def test_a_file_that_cannot_be_written_leaves_the_one_before_it(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tasks import gate
 from tasks.support import dvc
 from tasks.support.errors import PromotionRefused
 from tasks.support.files import path_md5, write_json
+from tasks.support.params import write_run_settings
 from tasks.support.provenance import read_gate
 from tasks.support.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from tasks.support.scores import read_scores
@@ -80,6 +81,7 @@ def decide(space: Workspace) -> dict[str, Any]:
     """Run the gate stage for real, and enter it into dvc.lock."""
     from tasks.support.stage import run_stage
 
+    write_run_settings(space)
     run_stage("gate")
     lock = yaml.safe_load((space.root / "dvc.lock").read_text())
     file = space.output("gate") / "gate.json"

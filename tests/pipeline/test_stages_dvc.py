@@ -12,12 +12,13 @@ import pytest
 import yaml
 from pipeline_workspace import enter, problem, sh, write_data
 
+from falcon.config import profile_of
 from falcon.errors import UserError
 from falcon.monitor import SilentMonitor
 from tasks.support import dvc
 from tasks.support.errors import StageFailed
 from tasks.support.files import path_md5
-from tasks.support.params import write_settings
+from tasks.support.params import freeze_settings, write_settings
 from tasks.support.provenance import read_marker
 from tasks.support.study import run_study
 from tasks.support.workspace import Workspace
@@ -41,7 +42,7 @@ def test_prepare_and_seed_run_once_and_again_only_when_something_changed(
 ) -> None:
     with pytest.raises(UserError, match="no problems or no seeded memory"):
         study(space)
-    for stage in ("prepare", "seed"):
+    for stage in ("settings", "prepare", "seed"):
         assert dvc.repro(space.root, stage) == "ran"
     checks = json.loads((space.output("prepare") / "checks.json").read_text())
     assert checks["passed"]
@@ -66,11 +67,13 @@ def test_prepare_and_seed_run_once_and_again_only_when_something_changed(
     params.write_text(before.replace("top_k: 3", "top_k: 2"))
     with pytest.raises(UserError, match="not those of the present data and settings"):
         study(space)
+    freeze_settings(space)
     assert dvc.repro(space.root, "prepare") == "up to date"
     assert dvc.repro(space.root, "seed") == "ran"
     second = read_marker(space, "seed")
     assert second["run_id"] not in ("", first["run_id"])
     params.write_text(before)
+    freeze_settings(space)
     assert dvc.repro(space.root, "seed") == "restored"
     assert read_marker(space, "seed")["run_id"] in (first["run_id"], second["run_id"])
 
@@ -84,6 +87,7 @@ def test_a_reference_that_fails_and_a_leak_stop_the_pipeline(space: Workspace) -
     )
     write_data(space.data, problems)
     dvc.run(space.root, "add", "data")
+    freeze_settings(space)
     with pytest.raises(StageFailed, match=r"id builtin/.*reference_passes False") as caught:
         dvc.repro(space.root, "prepare")
     assert caught.value.cause == 3
@@ -114,6 +118,7 @@ def test_a_stage_that_is_terminated_is_killed_on_record(space: Workspace) -> Non
         "tasks.prepare.run = run\n"
         "tasks.support.stage.run_stage('prepare')\n"
     )
+    freeze_settings(space)
     done = sh(space.root, sys.executable, "-c", code)
     assert done.returncode == 143, done.stderr
     from tasks.support.tracking import Tracker
@@ -122,29 +127,6 @@ def test_a_stage_that_is_terminated_is_killed_on_record(space: Workspace) -> Non
     runs = tracker.client.search_runs([tracker.experiment_id()])
     assert [run.info.status for run in runs] == ["KILLED"]
     assert not list((space.state / "active").glob("*.json"))
-
-
-def test_every_parameter_of_dvc_yaml_is_in_every_profile(shared: Workspace) -> None:
-    stages = yaml.safe_load((shared.root / "dvc.yaml").read_text())["stages"]
-    params = yaml.safe_load((shared.root / "params.yaml").read_text())
-    assert set(params["profiles"]) == {"quick", "full", "gpu"}
-
-    def has(tree: object, path: str) -> bool:
-        for part in path.split("."):
-            if not isinstance(tree, dict) or part not in tree:
-                return False
-            tree = tree[part]
-        return True
-
-    for name, stage in stages.items():
-        for key in stage["params"]:
-            for profile in params["profiles"]:
-                assert has(params, key.replace("${profile}", profile)), (name, key, profile)
-        # A section that is followed is followed in the profile too, and the other way round.
-        sections = {key.split(".")[0] for key in stage["params"] if not key.startswith("profiles.")}
-        sections -= {"profile", "seed"}
-        profiled = {key.split(".")[-1] for key in stage["params"] if key.startswith("profiles.")}
-        assert sections == profiled, name
 
 
 def test_every_file_dependency_of_dvc_yaml_exists(shared: Workspace) -> None:
@@ -160,14 +142,22 @@ def test_every_file_dependency_of_dvc_yaml_exists(shared: Workspace) -> None:
             assert dependency in made or (shared.root / dependency).exists(), (name, dependency)
 
 
-def test_switching_the_profile_changes_one_word(shared: Workspace) -> None:
+def test_a_profile_is_written_into_the_file_and_nothing_of_another_is_left(
+    shared: Workspace,
+) -> None:
     file = shared.root / "params.yaml"
     before = file.read_text()
     try:
         assert write_settings(shared, "gpu")
-        assert file.read_text() == before.replace("profile: quick #", "profile: gpu   #", 1)
         assert not write_settings(shared, "gpu")
-        assert shared.settings().machine.workers == 12
+        settings = shared.settings()
+        assert (settings.machine.workers, settings.benchmark.limit) == (12, 0)
+        assert profile_of(settings, shared.root) == "gpu"
+        comments = [line.partition("#")[2] for line in before.splitlines()]
+        assert [line.partition("#")[2] for line in file.read_text().splitlines()] == comments
+        assert write_settings(shared, "quick")
+        assert profile_of(shared.settings(), shared.root) == "quick"
+        assert shared.settings().machine.workers == 2
     finally:
         file.write_text(before)
 

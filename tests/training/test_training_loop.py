@@ -243,7 +243,7 @@ def test_checkpoint_of_other_settings_is_refused(
         run_training(tmp_path, make_settings(tiny["causal"]), problems=PROBLEMS[:4])
     # What does not change the numbers does not bind a checkpoint.
     monitor = SilentMonitor()
-    harmless = make_settings(tiny["causal"], benchmark={"samples": 3}, profile="other")
+    harmless = make_settings(tiny["causal"], benchmark={"samples": 3})
     run_training(tmp_path, harmless, monitor=monitor)
     assert monitor.logged == []
 

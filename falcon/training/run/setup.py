@@ -21,7 +21,7 @@ def training_digest(
 
     ``start`` is the adapter that the training starts from.
     """
-    unused = {"benchmark", "gate", "tracking", "profile", "rollout", "machine"}
+    unused = {"benchmark", "gate", "tracking", "rollout", "machine"}
     state = hashlib.sha256(settings.model_dump_json(exclude=unused).encode())
     for problem in sorted(problems, key=lambda p: p.id):
         state.update(problem.model_dump_json().encode())
