@@ -1,4 +1,4 @@
-"""Rollout: what the untrained model writes, judged and added to the memory."""
+"""Rollout: what the model writes before training, judged and added to the memory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from falcon.feedback.reward import TERMS
 from tasks.support import expectations as suites
-from tasks.support.checks import CheckReport, validate
+from tasks.support.checks import CheckReport, named, validate
 from tasks.support.files import write_parquet
+from tasks.support.handover import start_adapter
 from tasks.support.memory import open_memory
 from tasks.support.samples import verdict_mix, without_times
 from tasks.support.stage import Stage, StageResult
@@ -25,12 +26,13 @@ def run(stage: Stage) -> StageResult:
 
     space, settings = stage.space, stage.settings
     problems = read_problems(space.output("prepare") / "problems.parquet")
+    start = start_adapter(space, settings)
     folder, source = stage.out / "memory", space.output("seed") / "memory"
     with open_memory(space, settings, folder, writable=True, copy_of=source) as memory:
-        result = roll_out(settings, problems, memory=memory, monitor=stage.monitor)
+        result = roll_out(settings, problems, memory=memory, monitor=stage.monitor, start=start)
         added = memory.append(result.experiences)
         size = len(memory)
-        stage.run.tags({"memory.digest": memory.digest()})
+        stage.digests["memory.digest"] = memory.digest()
     frame = result.frame
     write_parquet(stage.out / "rollouts.parquet", without_times(frame))
     shares = verdict_mix(frame)
@@ -46,7 +48,8 @@ def _check(stage: Stage, frame: pd.DataFrame, shares: dict[str, float]) -> Check
     judged = frame[frame["outcome"] != "sandbox_error"].copy()
     terms = [c for c in ("reward", *TERMS) if c in judged]
     # A term that does not apply is NaN by design, so only infinite values are faults here.
-    judged["rewards_finite"] = list(~np.isinf(judged[terms].to_numpy(dtype=float)).any(axis=1))
+    infinite = np.isinf(judged[terms].to_numpy(dtype=float))  # [rows, terms]
+    judged["not_finite"] = [named(np.array(terms)[row]) for row in infinite]
     facts: dict[str, Any] = {
         "fault_rate": shares["fault_rate"],
         "tamper_rate": shares["tamper_rate"],
