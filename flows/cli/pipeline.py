@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from falcon.cli.options import takes
 from falcon.config import Recall, command_overrides, require_file_settings, set_overrides
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ Profile = Annotated[
     str, typer.Option(help="Write the values of profiles/NAME.yaml into params.yaml first.")
 ]
 """They stay there like what --set overrides, because DVC reads the settings there."""
+Start = Literal["champion", "base"]
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
 
 
@@ -147,25 +150,39 @@ def benchmark(
         flow(force=force)
 
 
-def schedule(
-    cron: Annotated[str, typer.Option(help="When: minute hour day month weekday.")] = "0 3 * * 1",
-    timezone: Annotated[str, typer.Option(help="Time zone of the schedule.")] = "UTC",
-    name: Annotated[str, typer.Option(help="Name of the deployment.")] = "weekly",
-    port: Annotated[
-        int, typer.Option(help="Port of the Prefect server started if none runs.")
-    ] = 4200,
-) -> None:
+@dataclass(frozen=True)
+class ScheduleOptions:
+    """What the command line says."""
+
+    cron: Annotated[str, typer.Option(help="When: minute hour day month weekday.")] = "0 3 * * 1"
+    timezone: Annotated[str, typer.Option(help="Time zone of the schedule.")] = "UTC"
+    name: Annotated[str, typer.Option(help="Name of the deployments.")] = "weekly"
+    profile: Annotated[
+        str, typer.Option(help="Train by this profile; params.yaml stays as it is.")
+    ] = ""
+    start: Annotated[
+        Start, typer.Option(help="Train from the model in service, or from the bare model.")
+    ] = "champion"
+    port: Annotated[int, typer.Option(help="Port of the Prefect server started if none runs.")] = (
+        4200
+    )
+
+
+@takes(ScheduleOptions)
+def schedule(o: ScheduleOptions) -> None:
     """Run the pipeline on a schedule, from this process, until interrupted."""
     from tasks.support.lock import exclusive
     from tasks.support.prefect_server import away_in_one_line, running, scheduling_server
 
     space = _prepared()
     alone = exclusive(space, "falcon schedule", name="schedule")
-    with alone, running(port) as url, away_in_one_line(url):
+    with alone, running(o.port) as url, away_in_one_line(url):
         _out.print(f"Prefect: {url.removesuffix('/api')}   (stop with Ctrl-C)", highlight=False)
-        from flows.deployment import serve  # imports Prefect, which reads the address now
+        # Imports Prefect, which reads the address now.
+        from flows.deployment import Plan, serve
 
-        serve(space, cron, timezone, name, own=scheduling_server() == url)
+        plan = Plan(o.cron, o.timezone, o.name, o.profile, o.start)
+        serve(space, plan, own=scheduling_server() == url)
 
 
 def study(
