@@ -22,6 +22,7 @@ from pydantic import SecretStr  # noqa: E402
 
 from falcon.config import Event, NotifySettings  # noqa: E402
 from falcon.errors import without_passwords  # noqa: E402
+from tasks.support.run_report import PipelineResult  # noqa: E402
 from tasks.support.workspace import Workspace  # noqa: E402
 
 ADDRESS = "FALCON_WEBHOOK"
@@ -80,3 +81,13 @@ async def _send(settings: NotifySettings, event: Event, text: str, facts: dict[s
 def failed(flow: Any, run: Any, state: Any) -> None:
     """Hook of a flow that failed or whose process died."""
     notify("failure", f"{flow.name}, run {run.name}: {state.message or state.name}")
+
+
+def notify_result(result: PipelineResult) -> None:
+    """Say what became of the model that was trained."""
+    if result.promoted:
+        notify("promotion", f"version {result.version} is in service", version=result.version)
+        return
+    reasons = [f"{r['name']}: {r['said']}" for r in result.decision["reasons"] if not r["passed"]]
+    why = "; ".join(filter(None, [result.why_not, *reasons]))
+    notify("refusal", f"version {result.version} is not promoted: {why}", version=result.version)

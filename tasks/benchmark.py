@@ -13,7 +13,7 @@ from falcon.monitor import Monitor
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, validate
 from tasks.support.files import write_parquet
-from tasks.support.handover import read_champion
+from tasks.support.handover import read_champion, trained_on
 from tasks.support.memory import open_memory
 from tasks.support.samples import TIMES, verdict_mix, without_times
 from tasks.support.scores import read_scores
@@ -46,6 +46,7 @@ def run(stage: Stage) -> StageResult:
             policies=policies,
             monitor=stage.monitor,
             curves=pd.read_csv(space.output("train") / "curves.csv"),
+            trained_on=trained_on(space.output("train")) | trained_on(space.handover / "champion"),
         )
     samples = stage.out / "samples.parquet"
     frame = pd.read_parquet(samples)

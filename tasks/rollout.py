@@ -1,4 +1,4 @@
-"""Rollout: what the untrained model writes, judged and added to the memory."""
+"""Rollout: what the model writes before training, judged and added to the memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from falcon.feedback.reward import TERMS
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, validate
 from tasks.support.files import write_parquet
+from tasks.support.handover import start_adapter
 from tasks.support.memory import open_memory
 from tasks.support.samples import verdict_mix, without_times
 from tasks.support.stage import Stage, StageResult
@@ -25,9 +26,10 @@ def run(stage: Stage) -> StageResult:
 
     space, settings = stage.space, stage.settings
     problems = read_problems(space.output("prepare") / "problems.parquet")
+    start = start_adapter(space, settings)
     folder, source = stage.out / "memory", space.output("seed") / "memory"
     with open_memory(space, settings, folder, writable=True, copy_of=source) as memory:
-        result = roll_out(settings, problems, memory=memory, monitor=stage.monitor)
+        result = roll_out(settings, problems, memory=memory, monitor=stage.monitor, start=start)
         added = memory.append(result.experiences)
         size = len(memory)
         stage.run.tags({"memory.digest": memory.digest()})

@@ -1,7 +1,7 @@
 """Seed: the long-term memory that a run starts with.
 
-First what the last published run left (``handover/memory``, when ``memory.carry_over``; the most
-valuable ``memory.keep`` of it) without problems held out by now, then this run's demonstrations.
+First what was handed over (``handover/memory``; the most valuable ``memory.keep`` of it) without
+problems held out by now, then this run's demonstrations.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ from falcon.config import Settings
 from falcon.errors import UserError
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, validate
-from tasks.support.files import path_md5
+from tasks.support.files import path_md5, write_json
+from tasks.support.handover import read_start, start_adapter, trained_on
 from tasks.support.memory import open_memory
 from tasks.support.processes import launched, rank
 from tasks.support.stage import Stage, StageResult
@@ -28,6 +30,8 @@ from tasks.support.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
+    from falcon.memory import LongTermMemory
+    from falcon.problems.problem import Problem
     from falcon.training.run.device_memory import DeviceMemory
 
 KEPT = 2
@@ -43,6 +47,7 @@ def checkpoint_folder(space: Workspace, settings: Settings) -> Path:
         "settings": settings.model_dump(mode="json", exclude=set(UNUSED)),
         "problems": path_md5(space.output("prepare") / "problems.parquet"),
         "memory": path_md5(space.output("rollout") / "memory"),
+        "start": read_start(space)[1].get("policy", ""),
     }
     key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
     return space.state / "checkpoints" / "train" / key
@@ -71,12 +76,14 @@ def clean_up(space: Workspace, settings: Settings) -> None:
 
 
 def run(stage: Stage) -> StageResult:
-    """Writes ``policy/`` (adapter and tokenizer), ``memory/``, its page and ``curves.csv``."""
+    """Writes ``policy/`` (adapter and tokenizer), ``memory/``, its page, ``curves.csv`` and
+    ``lineage.json``: what the policy descends from."""
     from falcon.memory.report import write_report
     from falcon.problems import read_problems
-    from falcon.training import train
+    from falcon.training import TrainingFolders, train
 
     space, settings = stage.space, stage.settings
+    start = start_adapter(space, settings)
     problems = read_problems(space.output("prepare") / "problems.parquet")
     checkpoints = checkpoint_folder(space, settings)
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -88,18 +95,37 @@ def run(stage: Stage) -> StageResult:
                 settings,
                 problems,
                 memory=memory,
-                out=stage.out,
-                checkpoints=checkpoints,
+                folders=TrainingFolders(stage.out, checkpoints, start),
                 monitor=stage.monitor,
                 run_id=stage.run.id,
             )
         size = len(memory)
         stage.run.tags({"memory.digest": memory.digest()})
+        _write_lineage(stage, problems, memory)
         write_report(memory, stage.out / "memory.html", "Memory after training")
-    stage.artifacts += [result.curves, result.policy, stage.out / "memory.html"]
+    pages = [stage.out / name for name in ("lineage.json", "memory.html")]
+    stage.artifacts += [result.curves, result.policy, *pages]
     report = _check(stage, result.curves, result.policy, grown=size > before)
     metrics = {**result.metrics, "experiences": float(size), "added": float(size - before)}
     return StageResult(metrics, report)
+
+
+def _write_lineage(stage: Stage, problems: Sequence[Problem], memory: LongTermMemory) -> None:
+    """What the model descends from, and all problems that it or an ancestor has learnt from."""
+    from falcon.problems.trained_on import TrainedOn, statement_digest
+
+    adapter, card = read_start(stage.space)
+    if start_adapter(stage.space, stage.settings) is None:
+        adapter, card = None, {"version": "", "policy": ""}
+    learnt = TrainedOn.of(problems)
+    if adapter is not None:
+        learnt |= trained_on(adapter.parent)
+    # A memory that a refused run left may hold problems of none of these.
+    learnt |= TrainedOn(
+        frozenset(e.problem_id for e in memory), frozenset(statement_digest(e.task) for e in memory)
+    )
+    lineage = {"start": card, "trained_on": learnt.as_json()}
+    write_json(stage.out / "lineage.json", lineage)
 
 
 def dry_run(space: Workspace, settings: Settings) -> DeviceMemory:
@@ -129,7 +155,7 @@ def run_other_rank(space: Workspace, settings: Settings) -> None:
     from falcon.memory import LongTermMemory, make_encoder
     from falcon.monitor import SilentMonitor
     from falcon.problems import read_problems
-    from falcon.training import train
+    from falcon.training import TrainingFolders, train
 
     room = space.state / "processes" / f"train-{rank()}"
     shutil.rmtree(room, ignore_errors=True)
@@ -147,8 +173,9 @@ def run_other_rank(space: Workspace, settings: Settings) -> None:
             settings,
             read_problems(space.output("prepare") / "problems.parquet"),
             memory=memory,
-            out=room / "out",
-            checkpoints=checkpoint_folder(space, settings),
+            folders=TrainingFolders(
+                room / "out", checkpoint_folder(space, settings), start_adapter(space, settings)
+            ),
             monitor=SilentMonitor(),
         )
     shutil.rmtree(room)

@@ -23,7 +23,10 @@ Profile = Annotated[
     str, typer.Option(help="Write the values of profiles/NAME.yaml into params.yaml first.")
 ]
 """They stay there like what --set overrides, because DVC reads the settings there."""
-Start = Literal["champion", "base"]
+Start = Annotated[
+    Literal["champion", "base"] | None,
+    typer.Option(help="champion: train the model in service on; base: a new adapter."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
 
 
@@ -67,8 +70,10 @@ def run(
     profile: Profile = "",
     force: Force = False,
     carry_on: Annotated[
-        bool, typer.Option(help="Start from the last run's memory even if nothing has changed.")
+        bool,
+        typer.Option("--carry-on", help="A new run, as schedules begin: new seed, memory, start."),
     ] = False,
+    start: Start = None,
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
     from tasks.support.prefect_server import for_a_run
@@ -80,7 +85,7 @@ def run(
 
         if server is not None:
             server.wait()
-        show(space, train(profile=profile, force=force, carry_on=carry_on), _out)
+        show(space, train(profile=profile, force=force, carry_on=carry_on, start=start or ""), _out)
 
 
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:
@@ -160,9 +165,7 @@ class ScheduleOptions:
     profile: Annotated[
         str, typer.Option(help="Train by this profile; params.yaml stays as it is.")
     ] = ""
-    start: Annotated[
-        Start, typer.Option(help="Train from the model in service, or from the bare model.")
-    ] = "champion"
+    start: Start = "champion"
     port: Annotated[int, typer.Option(help="Port of the Prefect server started if none runs.")] = (
         4200
     )
@@ -181,7 +184,7 @@ def schedule(o: ScheduleOptions) -> None:
         # Imports Prefect, which reads the address now.
         from flows.deployment import Plan, serve
 
-        plan = Plan(o.cron, o.timezone, o.name, o.profile, o.start)
+        plan = Plan(o.cron, o.timezone, o.name, o.profile, o.start or "champion")
         serve(space, plan, own=scheduling_server() == url)
 
 
