@@ -27,6 +27,7 @@ from prefect.client.schemas.objects import (  # noqa: E402
 from prefect.exceptions import ObjectNotFound  # noqa: E402
 from prefect.schedules import Cron  # noqa: E402
 from prefect.server.schemas.schedules import CronSchedule  # noqa: E402
+from pydantic import ValidationError  # noqa: E402
 
 from falcon.config.profiles import profile_file  # noqa: E402
 from falcon.errors import UserError  # noqa: E402
@@ -44,7 +45,7 @@ PARAMETERS: dict[str, Any] = {"carry_on": True, "start": "champion"}
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """When a schedule trains, and how. ``name`` is that of its deployments."""
 
     cron: str
@@ -70,10 +71,10 @@ class Plan:
     def _fault(self) -> str:
         try:
             dates = asyncio.run(CronSchedule(cron=self.cron, timezone=self.timezone).get_dates(1))
-        except ValueError as fault:
-            # Pydantic's message names the value again, in several lines.
-            lines = [x.strip() for x in str(fault).splitlines() if "Value error" in x]
-            return lines[0].partition(" [")[0].removeprefix("Value error, ") if lines else "invalid"
+        except ValidationError as fault:
+            return str(fault.errors()[0]["msg"]).removeprefix("Value error, ")
+        except ValueError:  # a search for the next date has found none
+            dates = []
         return "" if dates else "it never comes due"
 
     @property
@@ -87,7 +88,7 @@ def _tags(space: Workspace, profile: str = "") -> list[str]:
     return ["falcon", clone, *([f"profile:{profile}"] if profile else [])]
 
 
-def deployments(space: Workspace, plan: Plan) -> tuple[Any, ...]:
+def deployments(space: Workspace, plan: TrainingPlan) -> tuple[Any, ...]:
     """The scheduled training, and promotion and rollback beside it; not yet known to a server.
 
     Only trainings keep each other out: an urgent rollback never waits for one. Raises UserError for
@@ -122,7 +123,7 @@ def require_free_name(space: Workspace, name: str) -> None:
         )
 
 
-def serve(space: Workspace, plan: Plan, *, own: bool) -> None:
+def serve(space: Workspace, plan: TrainingPlan, *, own: bool) -> None:
     """Register the schedule and run what comes due, until interrupted.
 
     ``own``: the server is of this workspace, so that no other machine runs the deployment. Raises

@@ -17,15 +17,16 @@ from flows.body import flow_body  # noqa: E402
 from flows.notify import failed, notify_result  # noqa: E402
 from flows.parameters import Profile, Start  # noqa: E402
 from tasks import stages  # noqa: E402
-from tasks.flow_page import describe_training, link_mlflow, places, publish  # noqa: E402
+from tasks.flow_page import describe, link_mlflow, places, publish  # noqa: E402
 from tasks.support import dvc, next_run  # noqa: E402
 from tasks.support.errors import (  # noqa: E402
     PromotionRefused,
     RegistryUnavailable,
     StageFailed,
 )
-from tasks.support.handover import publish_memory  # noqa: E402
+from tasks.support.handover import publish_memory, start_name  # noqa: E402
 from tasks.support.params import freeze_settings, write_settings  # noqa: E402
+from tasks.support.preflight import require_ready  # noqa: E402
 from tasks.support.provenance import read_gate  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 from tasks.support.run_lifecycle import log_data, pipeline_run  # noqa: E402
@@ -48,11 +49,14 @@ def train(
     """
     space = Workspace.here()
     logger = get_run_logger()
+    require_ready(space, space.settings(), anew=carry_on)
     settings = _begin(space, profile, start, carry_on=carry_on)
     version = dvc.ensure_data(space.root, stages.log_line(logger))
     name = profile_of(settings, space.root)
     logger.info("data version %s, profile %s", version, name)
-    describe_training(space, settings, name)
+    describe(
+        f"train {name} seed {settings.seed} · from {start_name(space, settings)}", {"profile": name}
+    )
     since = time.monotonic()
     try:
         with pipeline_run(space, "pipeline", settings) as parent:

@@ -12,9 +12,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
-from falcon.config import Settings
 from falcon.errors import without_passwords
-from tasks.support.handover import read_start
 from tasks.support.offline_queue import LOCAL
 from tasks.support.tracking import TrackedRun
 from tasks.support.workspace import Workspace
@@ -49,14 +47,6 @@ def describe(name: str, tags: Mapping[str, str]) -> None:
     with may_be_away("the run keeps its name"), get_client(sync_client=True) as client:
         listed = [f"{key}:{value}" for key, value in tags.items() if value]
         client.update_flow_run(flow_run.id, name=name, tags=["falcon", *listed])
-
-
-def describe_training(space: Workspace, settings: Settings, profile: str) -> None:
-    """Name a training by profile, seed and the model it starts from."""
-    _, card = read_start(space)
-    version = card["version"] if card and settings.train.start == "champion" else ""
-    begins = f"from version {version}" if version else "from the base model"
-    describe(f"train {profile} seed {settings.seed} · {begins}", {"profile": profile})
 
 
 def link_mlflow(run: TrackedRun) -> None:

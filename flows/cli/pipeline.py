@@ -182,9 +182,9 @@ def schedule(o: ScheduleOptions) -> None:
     with alone, running(o.port) as url, away_in_one_line(url):
         _out.print(f"Prefect: {url.removesuffix('/api')}   (stop with Ctrl-C)", highlight=False)
         # Imports Prefect, which reads the address now.
-        from flows.deployment import Plan, serve
+        from flows.deployment import TrainingPlan, serve
 
-        plan = Plan(o.cron, o.timezone, o.name, o.profile, o.start or "champion")
+        plan = TrainingPlan(o.cron, o.timezone, o.name, o.profile, o.start or "champion")
         serve(space, plan, own=scheduling_server() == url)
 
 
