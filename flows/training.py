@@ -133,7 +133,7 @@ def _publish(
     promoted, why_not = False, ""
     if decision["decision"] == "passed":
         try:
-            registry.promote()
+            registry.promote(automatic=True)
             promoted = True
         except PromotionRefused as fault:
             why_not = fault.message
