@@ -11,7 +11,7 @@ from falcon.errors import UserError
 from falcon.files import replaced_file
 from falcon.monitor import Monitor
 from tasks.support import expectations as suites
-from tasks.support.checks import CheckReport, validate
+from tasks.support.checks import CheckReport, named, validate
 from tasks.support.files import write_parquet
 from tasks.support.handover import read_champion, trained_on
 from tasks.support.memory import open_memory
@@ -85,14 +85,23 @@ def _check(stage: Stage, frame: pd.DataFrame, policies: list[str]) -> CheckRepor
     import pandas as pd
 
     scores = read_scores(stage.out / "scores.json")
-    keys = pd.Series(list(zip(frame["suite"], frame["problem_id"], strict=True)), index=frame.index)
-    scored = [set(keys[frame["policy"] == policy]) for policy in policies]
-    figures = [score.pass_at_1 for suite in scores.policies.values() for score in suite.values()]
-    finite = [figure is not None and math.isfinite(figure.value) for figure in figures]
+    keys = frame["suite"].str.cat(frame["problem_id"], sep=" ")
+    everything = set(keys)
+    figures = {
+        f"{policy} on {name}": score.pass_at_1
+        for policy, by_suite in scores.policies.items()
+        for name, score in by_suite.items()
+    }
     facts = {
-        "all_scored": len(keys) > 0 and all(each == set(keys) for each in scored),
-        "faults": int((frame["outcome"] == "sandbox_error").sum()),
-        "scores_finite": bool(finite) and all(finite),
+        "scores": len(figures),
+        "not_scored": named(
+            f"{policy}: {key}"
+            for policy in policies
+            for key in sorted(everything - set(keys[frame["policy"] == policy]))
+        ),
+        "scores_not_finite": named(
+            name for name, f in figures.items() if f is None or not math.isfinite(f.value)
+        ),
     }
     tables = {"samples": frame, "facts": pd.DataFrame([facts])}
     return validate("benchmark", tables, suites.benchmark(policies), docs=stage.docs)

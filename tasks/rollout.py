@@ -8,7 +8,7 @@ import numpy as np
 
 from falcon.feedback.reward import TERMS
 from tasks.support import expectations as suites
-from tasks.support.checks import CheckReport, validate
+from tasks.support.checks import CheckReport, named, validate
 from tasks.support.files import write_parquet
 from tasks.support.handover import start_adapter
 from tasks.support.memory import open_memory
@@ -32,7 +32,7 @@ def run(stage: Stage) -> StageResult:
         result = roll_out(settings, problems, memory=memory, monitor=stage.monitor, start=start)
         added = memory.append(result.experiences)
         size = len(memory)
-        stage.run.tags({"memory.digest": memory.digest()})
+        stage.digests["memory.digest"] = memory.digest()
     frame = result.frame
     write_parquet(stage.out / "rollouts.parquet", without_times(frame))
     shares = verdict_mix(frame)
@@ -48,7 +48,8 @@ def _check(stage: Stage, frame: pd.DataFrame, shares: dict[str, float]) -> Check
     judged = frame[frame["outcome"] != "sandbox_error"].copy()
     terms = [c for c in ("reward", *TERMS) if c in judged]
     # A term that does not apply is NaN by design, so only infinite values are faults here.
-    judged["rewards_finite"] = list(~np.isinf(judged[terms].to_numpy(dtype=float)).any(axis=1))
+    infinite = np.isinf(judged[terms].to_numpy(dtype=float))  # [rows, terms]
+    judged["not_finite"] = [named(np.array(terms)[row]) for row in infinite]
     facts: dict[str, Any] = {
         "fault_rate": shares["fault_rate"],
         "tamper_rate": shares["tamper_rate"],

@@ -55,7 +55,7 @@ def run(stage: Stage) -> StageResult:
             "time/execute": judged,
             "time/embed": encoder.seconds,
         }
-        stage.run.tags({"memory.digest": memory.digest()})
+        stage.digests["memory.digest"] = memory.digest()
     return StageResult(metrics, report)
 
 
@@ -114,6 +114,7 @@ def _check(
 
     rows = pd.DataFrame(
         {
+            "key": e.key[:12],
             "problem_id": e.problem_id,
             "split": e.split.value,
             "held_out": e.problem_id in held_out,
@@ -124,12 +125,20 @@ def _check(
         for e in memory
     )
     vectors = np.asarray(encoder.encode([text_of(e) for e in made]))  # [made, dim]
-    references = [e for e in made if e.origin.policy == "reference"]
-    facts = {
-        "vectors_finite": bool(np.isfinite(vectors).all()),
-        "vector_sizes": len({len(v) for v in vectors}),
-        "demonstrations_passing": len(references),
-        "references_pass": all(e.verdict.passed for e in references),
+    references = [e.origin.policy == "reference" for e in made]
+    demonstrations = pd.DataFrame(
+        {
+            "key": e.key[:12],
+            "problem_id": e.problem_id,
+            "vector_finite": bool(np.isfinite(vector).all()),
+            "reference_fails": is_reference and not e.verdict.passed,
+        }
+        for e, vector, is_reference in zip(made, vectors, references, strict=True)
+    )
+    facts = {"vector_sizes": len({len(v) for v in vectors}), "references": sum(references)}
+    tables = {
+        "memory": rows,
+        "demonstrations": demonstrations,
+        "facts": pd.DataFrame([facts]),
     }
-    tables = {"memory": rows, "facts": pd.DataFrame([facts])}
     return validate("seed", tables, suites.seed(), docs=stage.docs)

@@ -19,7 +19,7 @@ import numpy as np
 from falcon.config import Settings
 from falcon.errors import UserError
 from tasks.support import expectations as suites
-from tasks.support.checks import CheckReport, validate
+from tasks.support.checks import CheckReport, named, validate
 from tasks.support.files import path_md5, write_json
 from tasks.support.handover import read_start, start_adapter, trained_on
 from tasks.support.memory import open_memory
@@ -100,9 +100,10 @@ def run(stage: Stage) -> StageResult:
                 run_id=stage.run.id,
             )
         size = len(memory)
-        stage.run.tags({"memory.digest": memory.digest()})
+        stage.digests["memory.digest"] = memory.digest()
         _write_lineage(stage, problems, memory)
         write_report(memory, stage.out / "memory.html", "Memory after training")
+    stage.digests["policy.md5"] = path_md5(result.policy)
     pages = [stage.out / name for name in ("lineage.json", "memory.html")]
     stage.artifacts += [result.curves, result.policy, *pages]
     report = _check(stage, result.curves, result.policy, grown=size > before)
@@ -187,9 +188,9 @@ def _check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckRep
 
     frame, adapter = pd.read_csv(curves), policy / "adapter_model.safetensors"
     facts = {
-        "all_steps": len(frame) == stage.settings.train.steps,
+        "missing_steps": named(sorted(set(range(stage.settings.train.steps)) - set(frame["step"]))),
         "adapter_saved": adapter.is_file(),
-        "adapter_finite": adapter.is_file() and _finite_weights(adapter),
+        "weights_not_finite": named(_not_finite(adapter)) if adapter.is_file() else "",
         "memory_grew": grown,
         "tamper_rate": float(frame["tamper_rate"].mean()),
     }
@@ -198,16 +199,18 @@ def _check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckRep
 
 
 def finite_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add ``finite``: losses and rewards are there and finite, others missing or finite."""
+    """Add ``not_finite``: the names of losses and rewards that are missing or not finite, and of
+    other columns that are infinite; "" where there is none."""
     numbers = frame.select_dtypes("number")
     names = [str(column) for column in numbers]
-    needed = [n for n in names if n.startswith(("loss/", "reward/"))]
-    values = numbers.to_numpy(dtype=float)
-    finite = ~np.isinf(values).any(axis=1) & ~np.isnan(numbers[needed].to_numpy(float)).any(axis=1)
-    return frame.assign(finite=finite)
+    needed = np.array([n.startswith(("loss/", "reward/")) for n in names])
+    values = numbers.to_numpy(dtype=float)  # [steps, columns]
+    bad = np.isinf(values) | (np.isnan(values) & needed)
+    return frame.assign(not_finite=[named(np.array(names)[row]) for row in bad])
 
 
-def _finite_weights(file: Path) -> bool:
+def _not_finite(file: Path) -> list[str]:
+    """Names of the weights that are not finite."""
     from safetensors.numpy import load_file
 
-    return all(bool(np.isfinite(tensor).all()) for tensor in load_file(file).values())
+    return [name for name, tensor in load_file(file).items() if not np.isfinite(tensor).all()]

@@ -119,6 +119,12 @@ def start_adapter(space: Workspace, settings: Settings) -> Path | None:
     return adapter
 
 
+def start_name(space: Workspace, settings: Settings) -> str:
+    """What training starts from, in words."""
+    adapter = start_adapter(space, settings)
+    return f"version {read_start(space)[1]['version']}" if adapter else "the base model"
+
+
 def trained_on(folder: Path) -> TrainedOn:
     """What the model of a lineage file in ``folder`` was trained on; nothing if there is none."""
     from falcon.problems.trained_on import TrainedOn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import great_expectations as gx
@@ -13,7 +14,7 @@ import pytest
 
 from falcon.config import GateSettings
 from tasks.support import expectations as suites
-from tasks.support.checks import report_markdown, validate
+from tasks.support.checks import named, report_markdown, validate
 from tasks.support.errors import ChecksFailed
 from tasks.train import finite_rows
 
@@ -28,7 +29,8 @@ def samples(**changed: list[object]) -> pd.DataFrame:
         "style": [1.0, math.nan, -1.0],
         "complexity": [2.0, 0.0, -1.0],
         "tokens": [3, 4, 5],
-        "rewards_finite": [True, True, True],
+        "sample": [0, 1, 0],
+        "not_finite": ["", "", ""],
     }
     return pd.DataFrame({**columns, **changed})
 
@@ -68,7 +70,7 @@ def test_good_rollouts_pass_and_every_expectation_is_counted(tmp_path: Path) -> 
         (samples(outcome=["pass", "cheated", "pass"]), facts(), "outcome"),
         (samples(reward=[1.0, math.nan, 0.0]), facts(), "reward"),
         (samples(style=[9.0, 0.0, 0.0]), facts(), "style"),
-        (samples(rewards_finite=[True, False, True]), facts(), "rewards_finite"),
+        (samples(not_finite=["", "coarse", ""]), facts(), "not_finite"),
         (samples(), facts(fault_rate=0.2), "fault_rate"),
         (samples().drop(columns="tokens"), facts(), "tokens"),
     ],
@@ -126,4 +128,44 @@ def test_curves_must_be_finite_where_training_depends_on_them() -> None:
             "valid/pass_rate": [math.nan, 0.1, math.nan, math.inf],
         }
     )
-    assert list(finite_rows(frame)["finite"]) == [True, False, True, False]
+    assert list(finite_rows(frame)["not_finite"]) == ["", "loss/total", "", "valid/pass_rate"]
+
+
+def test_a_failed_check_names_the_rows(tmp_path: Path) -> None:
+    many = pd.concat([samples()] * 30, ignore_index=True).assign(sample=range(90))
+    many.loc[many["sample"] % 3 == 0, "outcome"] = "cheated"
+    report = check_rollout(many, facts(), tmp_path / "docs")
+    (failure,) = report.failures
+    assert failure.observed == {"unexpected_count": 30}
+    assert [row["sample"] for row in failure.rows] == list(range(0, 60, 3))
+    assert list(failure.rows[0].items()) == [
+        ("problem_id", "a"), ("sample", 0), ("outcome", "cheated")
+    ]  # fmt: skip
+    first = "30 rows: problem_id a, sample 0, outcome cheated; problem_id a, sample 3,"
+    with pytest.raises(ChecksFailed) as caught:
+        report.raise_if_failed()
+    assert first in caught.value.message
+    assert "; 27 more" in caught.value.message
+    assert "\n" not in caught.value.message
+    assert "sample 57, outcome cheated; 10 more |" in report_markdown(report.as_json())
+    pages = {page.name: page.read_text() for page in (tmp_path / "docs").iterdir()}
+    assert set(pages) == {"index.html", "rollouts.html", "facts.html"}
+    assert "sample 57, outcome cheated" in pages["index.html"]
+    assert "cheated" in pages["rollouts.html"]
+    for page in pages.values():
+        assert "<style>:root" in page or "<style>/*" in page
+        assert not re.search(r"<script|<link|https?:", page)
+    assert json.dumps(report.as_json()) == json.dumps(check_rollout(many, facts()).as_json())
+
+
+def test_a_fact_about_many_things_names_those_that_are_wrong() -> None:
+    assert named([]) == ""
+    assert named(range(3)) == "0, 1, 2"
+    assert named(range(25)).endswith("18, 19, 5 more")
+
+
+def test_every_table_that_is_checked_has_its_ids(tmp_path: Path) -> None:
+    gate = GateSettings()
+    tables = [suites.prepare(), suites.seed(), suites.rollout(gate), suites.train(gate)]
+    names = {name for each in [*tables, suites.benchmark(["base"]), suites.gate()] for name in each}
+    assert names - {"facts"} == set(suites.ROW_IDS)
