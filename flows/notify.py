@@ -85,6 +85,8 @@ def failed(flow: Any, run: Any, state: Any) -> None:
 
 def notify_result(result: PipelineResult) -> None:
     """Say what became of the model that was trained."""
+    if result.decision["decision"] == "passed" and not result.promoted:
+        pass
     if result.promoted:
         notify("promotion", f"version {result.version} is in service", version=result.version)
         return
