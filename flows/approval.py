@@ -14,10 +14,10 @@ apply()
 from prefect.client.orchestration import get_client  # noqa: E402 - the environment comes first
 from prefect.exceptions import ObjectNotFound  # noqa: E402
 from prefect.flow_runs import suspend_flow_run  # noqa: E402
-from prefect.input import RunInput  # noqa: E402
 from prefect.runtime import deployment  # noqa: E402
+from pydantic import BaseModel  # noqa: E402
 
-from flows.notify import notify  # noqa: E402
+from flows.notify import WAITS, notify  # noqa: E402
 from tasks.flow_page import may_be_away, publish_link  # noqa: E402
 from tasks.support.prefect_server import pages_address  # noqa: E402
 
@@ -25,7 +25,7 @@ PROMOTE = "falcon-promote"
 """The flow that promotes."""
 
 
-class Approval(RunInput):
+class Approval(BaseModel):
     """What a person answers, in Prefect's pages or by its API."""
 
     approve: bool = False
@@ -38,7 +38,7 @@ def ask(version: str) -> str:
 
     Without a deployment of the promotion, as in `falcon run`, that is `falcon promote` alone.
     """
-    where = "it waits for `falcon promote`"
+    where = f"{WAITS} `falcon promote`"
     with may_be_away("nobody is asked there"), get_client(sync_client=True) as client:
         if (promotion := _promotion(client)) is not None:
             run = client.create_flow_run_from_deployment(
@@ -49,7 +49,7 @@ def ask(version: str) -> str:
             )
             address = f"{pages_address()}/runs/flow-run/{run.id}"
             publish_link("approval", address, f"Approve version {version}, or refuse it")
-            where = f"it waits for approval at {address}, or for `falcon promote`"
+            where = f"{WAITS} approval at {address}, or for `falcon promote`"
     notify("approval", f"version {version} passed the gate; {where}", version=version)
     return where
 

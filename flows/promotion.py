@@ -10,7 +10,6 @@ apply()
 
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
 
-from falcon.errors import UserError  # noqa: E402
 from flows.approval import wait_for_answer  # noqa: E402
 from flows.body import flow_body  # noqa: E402
 from flows.notify import failed, notify  # noqa: E402
@@ -43,13 +42,9 @@ def promote(
             _report(text)
             notify("refusal", text, version=version)
             return ""
-    trained = registry.register()
-    if version and trained.number != version:
-        raise UserError(
-            f"version {version} is no longer what was trained last: that is {trained.number}.",
-            hint="Its own run decides about that one.",
-        )
-    promoted = registry.promote(approve=approve, why=why, by=by)
+    if not version:
+        registry.register()
+    promoted = registry.promote(number=version, approve=approve, why=why, by=by)
     text = f"version {promoted.number} is in service"
     _report(text)
     notify("promotion", text, version=promoted.number)

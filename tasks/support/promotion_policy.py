@@ -148,8 +148,10 @@ class PromotionDecision:
             return
         names = {each.name for each in self.against}
         if names == {"approval"}:
-            raise ApprovalNeeded(f"version {self.number} waits for a person.", hint="falcon promote")
-        if names == {"automatic"}:
+            raise ApprovalNeeded(
+                f"version {self.number} waits for a person.", hint="falcon promote"
+            )
+        if names <= {"automatic", "approval"}:
             hint = "falcon promote"
         elif "compared_with_champion" in names:
             hint = "Run `falcon run`: it compares with the model in service."
