@@ -22,13 +22,16 @@ def visit(page: Path, tmp_path: Path) -> str:
         [
             BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000",
             f"--user-data-dir={tmp_path / 'browser'}", "--host-resolver-rules=MAP * ~NOTFOUND",
-            "--enable-logging=stderr", "--dump-dom", page.as_uri(),
+            f"--log-net-log={tmp_path / 'net.json'}", "--enable-logging=stderr", "--dump-dom",
+            page.as_uri(),
         ],
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    # What a page asks for in vain, and errors of scripts, come to the console.
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+    asked = re.findall(r'"url":"(https?://([^/"]+)[^"]*)"', (tmp_path / "net.json").read_text())
+    own = (".google.com", ".googleapis.com")  # what the browser itself asks for
+    assert {url for url, host in asked if not host.endswith(own)} == set()
     shown = re.sub(r"<(script|style|svg)\b.*?</\1>", "", done.stdout, flags=re.DOTALL)
     return " ".join(re.sub(r"<[^>]+>", " ", shown).split())
 
@@ -36,6 +39,9 @@ def visit(page: Path, tmp_path: Path) -> str:
 def test_a_page_that_fetches_something_is_found_out(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text('<link rel="stylesheet" href="https://cdn.example.org/a.css">Hello')
+    with pytest.raises(AssertionError, match=r"cdn\.example\.org"):
+        visit(page, tmp_path)
+    page.write_text("<script>undefinedThing.x</script>Hello")
     with pytest.raises(AssertionError, match="CONSOLE"):
         visit(page, tmp_path)
 
