@@ -32,6 +32,7 @@ from tasks.support.preflight import require_ready  # noqa: E402
 from tasks.support.provenance import read_gate  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 from tasks.support.run_lifecycle import log_data, pipeline_run  # noqa: E402
+from tasks.support.run_page import write_run_page  # noqa: E402
 from tasks.support.run_report import PipelineResult, StageOutcome  # noqa: E402
 from tasks.support.tracking import TrackedRun, Tracker, flatten  # noqa: E402
 from tasks.support.workspace import Workspace  # noqa: E402
@@ -144,4 +145,6 @@ def _publish(
             get_run_logger().warning("not promoted: %s", why_not)
     parent.tags({"model.version": version.number, "promoted": promoted})
     seconds = time.monotonic() - start
-    return PipelineResult(outcomes, decision, version.number, promoted, why_not, seconds)
+    result = PipelineResult(outcomes, decision, version.number, promoted, why_not, seconds)
+    parent.artifact(write_run_page(space, settings, result))
+    return result
