@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from falcon.errors import UserError
 from tasks.support.errors import PromotionRefused
@@ -31,6 +31,7 @@ class PromotionRules(_Part):
 
     automatic: bool
     approval: Literal["none", "human"]
+    approval_hours: float = Field(gt=0)
     conditions: tuple[Condition, ...]
     approve_sets_aside: tuple[Condition, ...]
 
