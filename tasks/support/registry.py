@@ -180,13 +180,20 @@ class Registry:
 
     @_guarded
     def promote(
-        self, *, approve: bool = False, automatic: bool = False, why: str = "", by: str = ""
+        self,
+        *,
+        number: str = "",
+        approve: bool = False,
+        automatic: bool = False,
+        why: str = "",
+        by: str = "",
     ) -> ModelVersion:
         """Put the version of the present results into service.
 
         Raises PromotionRefused unless the promotion policy allows it, UserError unless the gate's
         decision is about exactly the present results. ``approve`` sets aside what the policy
         lets a person set aside, and is kept on record. ``automatic``: no person asked for it.
+        ``number``: the version that is meant, so that no later one is promoted in its place.
         """
         policy, decision = read_policy(self.space.root), read_gate(self.space)
         require_unchanged(self.space, decision)
@@ -196,6 +203,10 @@ class Registry:
             version = self._of_results(versions)
             if version is None:
                 raise UserError("the trained policy is not registered.", hint="Run `falcon run`.")
+            if number not in ("", version.number):
+                raise PromotionRefused(
+                    f"version {number} is no longer what was trained last: that is {version.number}."
+                )
             if champion == version.number:
                 return version
             earlier = [version, *(v for v in versions.values() if v.policy == version.policy)]
