@@ -26,7 +26,7 @@ def _finding(name: str) -> Callable[[Path], Result]:
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    MORE.update({name: _finding(name) for name in ("clone", "tracker", "prefect")})
+    MORE.update({name: _finding(name) for name in ("clone", "promotion", "tracker", "prefect")})
     pipeline = (run, stage, train, benchmark, schedule, study)
     for command in (*pipeline, promote, rollback, withdraw, registry, ui, generate):
         app.command()(command)

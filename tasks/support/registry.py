@@ -237,11 +237,6 @@ class Registry:
             )
         return versions[number], decision
 
-    def promote_trained(self, *, approve: bool = False, why: str = "") -> ModelVersion:
-        """Register the trained policy if it is not, then :meth:`promote` it."""
-        self.register()
-        return self.promote(approve=approve, why=why)
-
     @_guarded
     def rollback(
         self, *, to: str = "", approve: bool = False, why: str = "", by: str = ""

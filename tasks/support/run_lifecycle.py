@@ -10,11 +10,13 @@ from pathlib import Path
 from types import FrameType
 
 from falcon.config import Settings
+from falcon.errors import without_passwords
 from tasks.support.dvc import data_version
 from tasks.support.errors import Killed
 from tasks.support.files import write_json
 from tasks.support.lifetime import ProcessId
 from tasks.support.provenance import patch_file, provenance, write_start
+from tasks.support.run_identity import run_name
 from tasks.support.tracking import Status, TrackedRun, Tracker, flatten
 from tasks.support.workspace import Workspace
 
@@ -44,7 +46,7 @@ def closing(run: TrackedRun) -> Iterator[None]:
     except BaseException as fault:
         if not isinstance(fault, Exception):  # KeyboardInterrupt and SystemExit, so Killed too
             status = "KILLED"
-        run.tags({"error": f"{type(fault).__name__}: {fault}"[:1000]})
+        run.tags({"error": without_passwords(f"{type(fault).__name__}: {fault}")[:1000]})
         raise
     finally:
         if before is not None:
@@ -78,7 +80,8 @@ def pipeline_run(space: Workspace, name: str, settings: Settings) -> Iterator[Tr
     tracker.queue.replay()
     mark_crashed_runs(tracker)
     found = provenance(space.root, settings)
-    run = tracker.create_run(name, {"stage": "pipeline", **found})
+    called = run_name(name, settings, space.root)
+    run = tracker.create_run(called, {"stage": "pipeline", **found})
     with closing(run):
         log_patch(run, found)
         yield run
@@ -100,7 +103,8 @@ def stage_run(
         run.tags({"resumed": datetime.now(UTC).isoformat(timespec="seconds")})
     else:
         tags = {"stage": name, **found}
-        run = tracker.create_run(name, tags, os.environ.get("FALCON_PARENT_RUN_ID", ""))
+        parent = os.environ.get("FALCON_PARENT_RUN_ID", "")
+        run = tracker.create_run(run_name(name, settings, root), tags, parent)
     write_start(tracker.space, name, run.id, found)
     with closing(run), run.system_metrics(resumed=bool(resume)):
         run.params(flatten(settings.model_dump(mode="json", exclude={"tracking"})))
