@@ -7,23 +7,18 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from falcon.errors import UserError
-from falcon.files import replaced_file
-from falcon.monitor import Monitor
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, validate
-from tasks.support.files import write_parquet
+from tasks.support.files import path_md5, write_parquet
 from tasks.support.handover import read_champion
 from tasks.support.memory import open_memory
 from tasks.support.samples import TIMES, verdict_mix, without_times
 from tasks.support.scores import read_scores
 from tasks.support.stage import Stage, StageResult
-from tasks.support.workspace import Workspace
+from tasks.support.stage_code import code_file
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from falcon.evaluation import BenchmarkResult
 
 
 def run(stage: Stage) -> StageResult:
@@ -38,10 +33,11 @@ def run(stage: Stage) -> StageResult:
     if adapter is not None:
         policies["champion"] = adapter
         stage.run.tags({"champion.version": card.get("version", "")})
+    work = _work_folder(stage)
     with open_memory(space, settings, space.output("train") / "memory") as memory:
         result = run_benchmark(
             settings,
-            folders=BenchmarkFolders(space.data, stage.out, space.state / "work" / "benchmark"),
+            folders=BenchmarkFolders(space.data, stage.out, work),
             memory=memory,
             policies=policies,
             monitor=stage.monitor,
@@ -61,22 +57,14 @@ def run(stage: Stage) -> StageResult:
     return StageResult({**shares, **result.metrics}, report)
 
 
-def rescore_samples(space: Workspace, monitor: Monitor) -> BenchmarkResult:
-    """Judge the samples of the last benchmark again, into ``state/rescored``.
-
-    Results of a stage are DVC's and stay as they are. Raises UserError when there are none.
-    """
-    from falcon.evaluation.rescore import rescore
-
-    settings, out = space.settings(), space.state / "rescored"
-    for name in ("samples.parquet", "scores.json"):
-        file = space.output("benchmark") / name
-        if not file.is_file():
-            raise UserError(f"{file} is not there.", hint="Run `dvc repro benchmark`.")
-        with replaced_file(out / name) as temporary:
-            shutil.copyfile(file, temporary)
-    with open_memory(space, settings, space.output("train") / "memory") as memory:
-        return rescore(settings, data_dir=space.data, memory=memory, out=out, monitor=monitor)
+def _work_folder(stage: Stage) -> Path:
+    """Where chunks of an unfinished benchmark by the same code are; those of other code go."""
+    folder = stage.space.state / "work" / "benchmark"
+    own = folder / path_md5(code_file(stage.space, "benchmark"))
+    for other in folder.glob("*"):
+        if other != own:
+            shutil.rmtree(other) if other.is_dir() else other.unlink()
+    return own
 
 
 def _check(stage: Stage, frame: pd.DataFrame, policies: list[str]) -> CheckReport:

@@ -23,6 +23,7 @@ from tasks.support.files import path_md5
 from tasks.support.memory import open_memory
 from tasks.support.processes import launched, rank
 from tasks.support.stage import Stage, StageResult
+from tasks.support.stage_code import code_file
 from tasks.support.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ UNUSED = ("rollout", "benchmark", "gate", "tracking", "machine")
 def checkpoint_folder(space: Workspace, settings: Settings) -> Path:
     """Where this training keeps its checkpoints."""
     inputs = {
+        "code": path_md5(code_file(space, "train")),
         "settings": settings.model_dump(mode="json", exclude=set(UNUSED)),
         "problems": path_md5(space.output("prepare") / "problems.parquet"),
         "memory": path_md5(space.output("rollout") / "memory"),

@@ -132,7 +132,7 @@ def benchmark(
     if rescore:
         from falcon.cli.evaluate import show
         from falcon.monitor import ConsoleMonitor
-        from tasks.benchmark import rescore_samples
+        from tasks.support.rescoring import rescore_samples
         from tasks.support.workspace import Workspace
 
         show(rescore_samples(Workspace.here(), ConsoleMonitor(Console(stderr=True))))
