@@ -31,8 +31,8 @@ PROMOTE, ROLLBACK = "promote", "rollback"
 ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 """One training at a time; runs that come due meanwhile, or after an outage at once, are dropped."""
 
-PARAMETERS: dict[str, Any] = {"carry_on": True}
-"""A scheduled run starts from the memory of the one before."""
+PARAMETERS: dict[str, Any] = {"carry_on": True, "start": "champion"}
+"""A scheduled run is a new one, from the model in service."""
 
 
 def schedule(cron: str, timezone: str) -> Cron:

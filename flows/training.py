@@ -12,47 +12,78 @@ apply()
 
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
 
-from falcon.config import Settings, profile_of  # noqa: E402
+from falcon.config import Override, Settings, profile_of, profile_values  # noqa: E402
 from flows.body import flow_body  # noqa: E402
 from tasks import stages  # noqa: E402
-from tasks.flow_page import publish  # noqa: E402
-from tasks.support import dvc  # noqa: E402
-from tasks.support.errors import PromotionRefused, RegistryUnavailable  # noqa: E402
-from tasks.support.handover import hand_over_memory, publish_memory  # noqa: E402
+from tasks.flow_page import describe, publish  # noqa: E402
+from tasks.support import dvc, next_run  # noqa: E402
+from tasks.support.errors import (  # noqa: E402
+    PromotionRefused,
+    RegistryUnavailable,
+    StageFailed,
+)
+from tasks.support.handover import publish_memory, start_name  # noqa: E402
 from tasks.support.params import freeze_settings, write_settings  # noqa: E402
+from tasks.support.preflight import require_ready  # noqa: E402
 from tasks.support.provenance import read_gate  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 from tasks.support.run_lifecycle import log_data, pipeline_run  # noqa: E402
 from tasks.support.run_report import PipelineResult, StageOutcome  # noqa: E402
-from tasks.support.tracking import TrackedRun, flatten  # noqa: E402
+from tasks.support.tracking import TrackedRun, Tracker, flatten  # noqa: E402
 from tasks.support.workspace import Workspace  # noqa: E402
 
 
 @flow(name="falcon-train", log_prints=False)  # type: ignore[untyped-decorator]
 @flow_body(alone=True)
-def train(profile: str = "", force: bool = False, carry_on: bool = False) -> PipelineResult:
+def train(
+    profile: str = "", force: bool = False, carry_on: bool = False, start: str = ""
+) -> PipelineResult:
     """The pipeline, from the data to a decision.
 
-    ``profile`` is written into params.yaml when given. ``force`` runs every stage again.
-    ``carry_on`` (set by schedules) starts from the last run's memory even if nothing has changed.
+    ``force`` runs every stage again. ``carry_on`` (set by schedules) begins a new run: a seed of
+    its own, and the weights and the memory of the model in service; one that was cut off goes on.
+    ``start``: "champion" or "base", in place of ``train.start``. ``profile`` is written into
+    params.yaml; with ``carry_on`` it is of this run alone.
     """
     space = Workspace.here()
-    write_settings(space, profile)
-    settings = freeze_settings(space)
     logger = get_run_logger()
+    require_ready(space, space.settings(), anew=carry_on)
+    settings = _begin(space, profile, start, carry_on=carry_on)
     version = dvc.ensure_data(space.root, stages.log_line(logger))
-    logger.info("data version %s, profile %s", version, profile_of(settings, space.root))
-    start = time.monotonic()
-    with pipeline_run(space, "pipeline", settings) as parent:
-        parent.params({**flatten(settings.model_dump(mode="json")), "force": force})
-        log_data(parent, space.root, "training")
-        if settings.memory.carry_over and hand_over_memory(space, anew=force or carry_on):
-            logger.info("seeding starts from the memory of the last run")
-        outcomes = _run_stages(stages.FlowContext(space.root, parent.id, force), parent, settings)
-        result = _publish(outcomes, parent, settings, start)
-        parent.metrics({"time/pipeline": result.seconds})
+    name = profile_of(settings, space.root)
+    logger.info("data version %s, profile %s", version, name)
+    describe(
+        f"train {name} seed {settings.seed} from {start_name(space, settings)}", {"profile": name}
+    )
+    since = time.monotonic()
+    try:
+        with pipeline_run(space, "pipeline", settings) as parent:
+            values = settings.model_dump(mode="json", exclude={"tracking"})
+            parent.params({**flatten(values), "force": force})
+            log_data(parent, space.root, "training")
+            context = stages.FlowContext(space.root, parent.id, force)
+            outcomes = _run_stages(context, parent, settings)
+            result = _publish(outcomes, parent, settings, since)
+            parent.metrics({"time/pipeline": result.seconds})
+    except StageFailed as fault:
+        if fault.hopeless:  # to go on with it would fail in the same way for ever
+            next_run.ended(space)
+        raise
+    next_run.ended(space)
     publish("falcon-result", result.summary())
     return result
+
+
+def _begin(space: Workspace, profile: str, start: str, *, carry_on: bool) -> Settings:
+    """The settings that the stages of this run read; with ``carry_on`` also all it starts from."""
+    if carry_on:
+        settings = space.settings()
+        values = profile_values(space.root, profile) if profile else {}
+        registry = Registry(Tracker(settings, space), settings)
+        get_run_logger().info(next_run.carry_on(registry, settings, start=start, values=values))
+    else:
+        write_settings(space, profile, [Override("train.start", start, "start")] if start else [])
+    return freeze_settings(space)
 
 
 def _run_stages(
@@ -85,10 +116,10 @@ def _fetch_champion(registry: Registry) -> None:
 def _publish(
     outcomes: tuple[StageOutcome, ...], parent: TrackedRun, settings: Settings, start: float
 ) -> PipelineResult:
-    """Publish the memory, register the policy, and promote it when the gate passed."""
+    """Register the policy with its memory, and promote it when the gate passed."""
     space = parent.tracker.space
     decision = read_gate(space)
-    if settings.memory.carry_over:
+    if settings.memory.start == "last":
         publish_memory(space)
     parent.tags({"gate": decision["decision"]})
     parent.artifact(space.root / "dvc.lock")

@@ -7,13 +7,14 @@ problem's id. Nothing is repaired or left out silently.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.support import expectations as suites
-from tasks.support.checks import validate
+from falcon.problems.problem import Difficulty, Split
+from tasks.support.checks import named, validate
+from tasks.support.expectations import NONE, Suites, among, between, expect, present, rows, unique
 from tasks.support.memory import TimedEncoder
 from tasks.support.stage import Stage, StageResult
 
@@ -59,7 +60,7 @@ def run(stage: Stage) -> StageResult:
         "problems": _table(problems, verdicts, overlap, duplicates),
         "facts": pd.DataFrame([facts]),
     }
-    report = validate("prepare", tables, suites.prepare(), docs=stage.docs)
+    report = validate("prepare", tables, expectations(), docs=stage.docs)
     metrics: dict[str, float] = {
         **facts,
         "problems": len(problems),
@@ -119,8 +120,11 @@ def _table(
 ) -> pd.DataFrame:
     import pandas as pd
 
-    leaks = Counter(leak.train_id for leak in overlap.leaks)
-    copies = Counter(second for _, second in duplicates)
+    leaks, copies = defaultdict(list), defaultdict(list)
+    for leak in overlap.leaks:
+        leaks[leak.train_id].append(leak.held_out_id)
+    for first, second in duplicates:
+        copies[second].append(first)
     return pd.DataFrame(
         {
             "id": p.id,
@@ -132,8 +136,9 @@ def _table(
             "solutions": len(p.solutions),
             "reference_passes": all(v.passed for v in verdicts[p.id][1:]),
             "empty_fails": not verdicts[p.id][0].passed,
-            "leaks": leaks[p.id],
-            "duplicates": copies[p.id],
+            "judging_faults": _faults(verdicts[p.id]),
+            "leaks": named(leaks[p.id]),
+            "duplicates": named(copies[p.id]),
         }
         for p in problems
     )
@@ -141,8 +146,38 @@ def _table(
 
 def _facts(problems: Sequence[Problem], verdicts: dict[str, list[Verdict]]) -> dict[str, int]:
     from falcon.problems.problem import Split
-    from falcon.sandbox.verdict import Outcome
 
     splits = Counter(p.split for p in problems)
-    faults = sum(v.outcome is Outcome.SANDBOX_ERROR for each in verdicts.values() for v in each)
+    faults = sum(_faults(each) for each in verdicts.values())
     return {**{s.value: splits[s] for s in Split}, "judging_faults": faults}
+
+
+def _faults(verdicts: Sequence[Verdict]) -> int:
+    from falcon.sandbox.verdict import Outcome
+
+    return sum(verdict.outcome is Outcome.SANDBOX_ERROR for verdict in verdicts)
+
+
+def expectations() -> Suites:
+    """Problems: schema, gradable, no duplicate, nothing of the benchmarks in training."""
+    return {
+        "problems": [
+            rows(2),
+            present("id"),
+            unique("id"),
+            among("split", [s.value for s in Split]),
+            among("difficulty", [d.value for d in Difficulty]),
+            expect("ColumnValueLengthsToBeBetween", column="statement", min_value=1),
+            present("tests"),
+            between("solutions", 0, None),
+            among("reference_passes", [True]),
+            among("empty_fails", [True]),
+            among("judging_faults", [0]),
+            among("leaks", NONE),
+            among("duplicates", NONE),
+        ],
+        "facts": [
+            between("train", 1, None),
+            between("demo", 0, None),
+        ],
+    }

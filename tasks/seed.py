@@ -1,7 +1,7 @@
 """Seed: the long-term memory that a run starts with.
 
-First what the last published run left (``handover/memory``, when ``memory.carry_over``; the most
-valuable ``memory.keep`` of it) without problems held out by now, then this run's demonstrations.
+First what was handed over (``handover/memory``; the most valuable ``memory.keep`` of it) without
+problems held out by now, then this run's demonstrations.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.support import expectations as suites
+from falcon.problems.problem import Split
+from falcon.sandbox.verdict import Outcome
 from tasks.support.checks import CheckReport, validate
+from tasks.support.expectations import Suites, among, between, present, rows
 from tasks.support.handover import start_memory
 from tasks.support.memory import TimedEncoder, open_memory
 from tasks.support.stage import Stage, StageResult
@@ -101,6 +103,29 @@ def _feedback(stage: Stage) -> Callable[[Problem, list[str], list[Verdict]], lis
     return feedback
 
 
+def expectations() -> Suites:
+    """Memory: usable vectors, demonstrations that pass, nothing held out."""
+    return {
+        "memory": [
+            rows(),
+            present("problem_id"),
+            among("split", [Split.DEMO.value, Split.TRAIN.value]),
+            among("held_out", [False]),
+            among("outcome", [o.value for o in Outcome if o is not Outcome.SANDBOX_ERROR]),
+            present("score"),
+        ],
+        "demonstrations": [
+            rows(),
+            among("vector_finite", [True]),
+            among("reference_fails", [False]),
+        ],
+        "facts": [
+            between("vector_sizes", 1, 1),
+            between("references", 1, None),
+        ],
+    }
+
+
 def _check(
     stage: Stage,
     memory: LongTermMemory,
@@ -114,6 +139,7 @@ def _check(
 
     rows = pd.DataFrame(
         {
+            "key": e.key[:12],
             "problem_id": e.problem_id,
             "split": e.split.value,
             "held_out": e.problem_id in held_out,
@@ -124,12 +150,20 @@ def _check(
         for e in memory
     )
     vectors = np.asarray(encoder.encode([text_of(e) for e in made]))  # [made, dim]
-    references = [e for e in made if e.origin.policy == "reference"]
-    facts = {
-        "vectors_finite": bool(np.isfinite(vectors).all()),
-        "vector_sizes": len({len(v) for v in vectors}),
-        "demonstrations_passing": len(references),
-        "references_pass": all(e.verdict.passed for e in references),
+    references = [e.origin.policy == "reference" for e in made]
+    demonstrations = pd.DataFrame(
+        {
+            "key": e.key[:12],
+            "problem_id": e.problem_id,
+            "vector_finite": bool(np.isfinite(vector).all()),
+            "reference_fails": is_reference and not e.verdict.passed,
+        }
+        for e, vector, is_reference in zip(made, vectors, references, strict=True)
+    )
+    facts = {"vector_sizes": len({len(v) for v in vectors}), "references": sum(references)}
+    tables = {
+        "memory": rows,
+        "demonstrations": demonstrations,
+        "facts": pd.DataFrame([facts]),
     }
-    tables = {"memory": rows, "facts": pd.DataFrame([facts])}
-    return validate("seed", tables, suites.seed(), docs=stage.docs)
+    return validate("seed", tables, expectations(), docs=stage.docs)

@@ -102,11 +102,16 @@ def _stage_task(name: str) -> Callable[..., StageOutcome]:
         env = {"FALCON_PARENT_RUN_ID": context.parent, "FALCON_FRESH": fresh}
         note_stage(space, name)
         start = time.monotonic()
-        how = dvc.repro(space.root, name, force=context.force, env=env, on_line=log_line(logger))
+        file = space.output(name) / "checks.json"
+        try:
+            how = dvc.repro(
+                space.root, name, force=context.force, env=env, on_line=log_line(logger)
+            )
+        finally:  # checks that failed are what somebody will want to see
+            if file.is_file():
+                publish(f"checks-{name}", report_markdown(read_json(file)))
         marker = read_marker(space, name)
         logger.info("%s: %s", name, how)
-        checks = read_json(space.output(name) / "checks.json")
-        publish(f"checks-{name}", report_markdown(checks))
         times = marker.get("time", {}) if how == "ran" else {}
         return StageOutcome(name, how, time.monotonic() - start, marker.get("run_id", ""), times)
 

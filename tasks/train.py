@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,10 @@ import numpy as np
 
 from falcon.config import Settings
 from falcon.errors import UserError
-from tasks.support import expectations as suites
-from tasks.support.checks import CheckReport, validate
-from tasks.support.files import path_md5
+from tasks.support.checks import CheckReport, named, validate
+from tasks.support.expectations import NONE, Suites, among, between, rows, unique
+from tasks.support.files import path_md5, write_json
+from tasks.support.handover import read_start, start_adapter, trained_on
 from tasks.support.memory import open_memory
 from tasks.support.processes import launched, rank
 from tasks.support.stage import Stage, StageResult
@@ -29,6 +31,8 @@ from tasks.support.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
+    from falcon.memory import LongTermMemory
+    from falcon.problems.problem import Problem
     from falcon.training.run.device_memory import DeviceMemory
 
 KEPT = 2
@@ -38,6 +42,11 @@ UNUSED = ("rollout", "benchmark", "gate", "tracking", "machine")
 """Sections that change none of a training's numbers; ``machine`` says how its work is divided."""
 
 
+TAMPERING = 0.05
+"""Share of programs that try to cheat from which a training warns. ``gate.max_tamper_rate`` decides
+on promotion; it is not read here, since another value must not train anew."""
+
+
 def checkpoint_folder(space: Workspace, settings: Settings) -> Path:
     """Where this training keeps its checkpoints."""
     inputs = {
@@ -45,6 +54,7 @@ def checkpoint_folder(space: Workspace, settings: Settings) -> Path:
         "settings": settings.model_dump(mode="json", exclude=set(UNUSED)),
         "problems": path_md5(space.output("prepare") / "problems.parquet"),
         "memory": path_md5(space.output("rollout") / "memory"),
+        "start": read_start(space)[1].get("policy", ""),
     }
     key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
     return space.state / "checkpoints" / "train" / key
@@ -73,12 +83,14 @@ def clean_up(space: Workspace, settings: Settings) -> None:
 
 
 def run(stage: Stage) -> StageResult:
-    """Writes ``policy/`` (adapter and tokenizer), ``memory/``, its page and ``curves.csv``."""
+    """Writes ``policy/`` (adapter and tokenizer), ``memory/``, its page, ``curves.csv`` and
+    ``lineage.json``: what the policy descends from."""
     from falcon.memory.report import write_report
     from falcon.problems import read_problems
-    from falcon.training import train
+    from falcon.training import TrainingFolders, train
 
     space, settings = stage.space, stage.settings
+    start = start_adapter(space, settings)
     problems = read_problems(space.output("prepare") / "problems.parquet")
     checkpoints = checkpoint_folder(space, settings)
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -90,18 +102,37 @@ def run(stage: Stage) -> StageResult:
                 settings,
                 problems,
                 memory=memory,
-                out=stage.out,
-                checkpoints=checkpoints,
+                folders=TrainingFolders(stage.out, checkpoints, start),
                 monitor=stage.monitor,
                 run_id=stage.run.id,
             )
         size = len(memory)
         stage.run.tags({"memory.digest": memory.digest()})
+        _write_lineage(stage, problems, memory)
         write_report(memory, stage.out / "memory.html", "Memory after training")
-    stage.artifacts += [result.curves, result.policy, stage.out / "memory.html"]
+    pages = [stage.out / name for name in ("lineage.json", "memory.html")]
+    stage.artifacts += [result.curves, result.policy, *pages]
     report = _check(stage, result.curves, result.policy, grown=size > before)
     metrics = {**result.metrics, "experiences": float(size), "added": float(size - before)}
     return StageResult(metrics, report)
+
+
+def _write_lineage(stage: Stage, problems: Sequence[Problem], memory: LongTermMemory) -> None:
+    """What the model descends from, and all problems that it or an ancestor has learnt from."""
+    from falcon.problems.trained_on import TrainedOn, statement_digest
+
+    adapter, card = read_start(stage.space)
+    if start_adapter(stage.space, stage.settings) is None:
+        adapter, card = None, {"version": "", "policy": ""}
+    learnt = TrainedOn.of(problems)
+    if adapter is not None:
+        learnt |= trained_on(adapter.parent)
+    # A memory that a refused run left may hold problems of none of these.
+    learnt |= TrainedOn(
+        frozenset(e.problem_id for e in memory), frozenset(statement_digest(e.task) for e in memory)
+    )
+    lineage = {"start": card, "trained_on": learnt.as_json()}
+    write_json(stage.out / "lineage.json", lineage)
 
 
 def dry_run(space: Workspace, settings: Settings) -> DeviceMemory:
@@ -131,7 +162,7 @@ def run_other_rank(space: Workspace, settings: Settings) -> None:
     from falcon.memory import LongTermMemory, make_encoder
     from falcon.monitor import SilentMonitor
     from falcon.problems import read_problems
-    from falcon.training import train
+    from falcon.training import TrainingFolders, train
 
     room = space.state / "processes" / f"train-{rank()}"
     shutil.rmtree(room, ignore_errors=True)
@@ -149,11 +180,27 @@ def run_other_rank(space: Workspace, settings: Settings) -> None:
             settings,
             read_problems(space.output("prepare") / "problems.parquet"),
             memory=memory,
-            out=room / "out",
-            checkpoints=checkpoint_folder(space, settings),
+            folders=TrainingFolders(
+                room / "out", checkpoint_folder(space, settings), start_adapter(space, settings)
+            ),
             monitor=SilentMonitor(),
         )
     shutil.rmtree(room)
+
+
+def expectations() -> Suites:
+    """Curves: every figure finite; tampering rare; all steps there."""
+    return {
+        "curves": [rows(), unique("step"), among("not_finite", NONE)],
+        "facts": [
+            # The mean of all steps: one step has too few programs for a share to mean much.
+            between("tamper_rate", 0.0, TAMPERING, "warning"),
+            among("missing_steps", NONE),
+            among("adapter_saved", [True]),
+            among("weights_not_finite", NONE),
+            among("memory_grew", [True], "warning"),
+        ],
+    }
 
 
 def _check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckReport:
@@ -162,27 +209,29 @@ def _check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckRep
 
     frame, adapter = pd.read_csv(curves), policy / "adapter_model.safetensors"
     facts = {
-        "all_steps": len(frame) == stage.settings.train.steps,
+        "missing_steps": named(sorted(set(range(stage.settings.train.steps)) - set(frame["step"]))),
         "adapter_saved": adapter.is_file(),
-        "adapter_finite": adapter.is_file() and _finite_weights(adapter),
+        "weights_not_finite": named(_not_finite(adapter)) if adapter.is_file() else "",
         "memory_grew": grown,
         "tamper_rate": float(frame["tamper_rate"].mean()),
     }
     tables = {"curves": finite_rows(frame), "facts": pd.DataFrame([facts])}
-    return validate("train", tables, suites.train(stage.settings.gate), docs=stage.docs)
+    return validate("train", tables, expectations(), docs=stage.docs)
 
 
 def finite_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add ``finite``: losses and rewards are there and finite, others missing or finite."""
+    """Add ``not_finite``: the names of losses and rewards that are missing or not finite, and of
+    other columns that are infinite; "" where there is none."""
     numbers = frame.select_dtypes("number")
     names = [str(column) for column in numbers]
-    needed = [n for n in names if n.startswith(("loss/", "reward/"))]
-    values = numbers.to_numpy(dtype=float)
-    finite = ~np.isinf(values).any(axis=1) & ~np.isnan(numbers[needed].to_numpy(float)).any(axis=1)
-    return frame.assign(finite=finite)
+    needed = np.array([n.startswith(("loss/", "reward/")) for n in names])
+    values = numbers.to_numpy(dtype=float)  # [steps, columns]
+    bad = np.isinf(values) | (np.isnan(values) & needed)
+    return frame.assign(not_finite=[named(np.array(names)[row]) for row in bad])
 
 
-def _finite_weights(file: Path) -> bool:
+def _not_finite(file: Path) -> list[str]:
+    """Names of the weights that are not finite."""
     from safetensors.numpy import load_file
 
-    return all(bool(np.isfinite(tensor).all()) for tensor in load_file(file).values())
+    return [name for name, tensor in load_file(file).items() if not np.isfinite(tensor).all()]

@@ -72,7 +72,7 @@ def codal(o: CodalOptions) -> None:
         _require_same_set(rows, references, o.source)
         about = stored["model"]  # the one that wrote them, whatever --model says
     else:
-        digest = adapter_digest(o.adapter)
+        digest = adapter_digest(o.adapter) if o.adapter else ""
         plan = bench.Plan(settings.policy, instructions, o.adapter, digest, o.max_new_tokens)
         about = {"name": plan.policy.model, "adapter": digest, "max_new_tokens": o.max_new_tokens}
         rows = bench.respond(plan, folder / "unfinished", monitor)  # of earlier runs, too

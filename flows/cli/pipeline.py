@@ -21,6 +21,9 @@ Profile = Annotated[
     str, typer.Option(help="Write the values of profiles/NAME.yaml into params.yaml first.")
 ]
 """They stay there like what --set overrides, because DVC reads the settings there."""
+Start = Annotated[
+    str, typer.Option(help="champion: train the model in service on; base: a new adapter.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
 
 
@@ -64,8 +67,10 @@ def run(
     profile: Profile = "",
     force: Force = False,
     carry_on: Annotated[
-        bool, typer.Option(help="Start from the last run's memory even if nothing has changed.")
+        bool,
+        typer.Option("--carry-on", help="A new run, as schedules begin: new seed, memory, start."),
     ] = False,
+    start: Start = "",
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
     from tasks.support.prefect_server import for_a_run
@@ -77,7 +82,7 @@ def run(
 
         if server is not None:
             server.wait()
-        show(space, train(profile=profile, force=force, carry_on=carry_on), _out)
+        show(space, train(profile=profile, force=force, carry_on=carry_on, start=start), _out)
 
 
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:

@@ -1,23 +1,31 @@
 """Checks: Great Expectations on the results of a stage, with a report of our own.
 
-Suites are built in code (``expectations.py``), since a stored suite silently loses custom ones; so
+Suites are built in code (of each stage's file), since a stored suite silently loses custom ones; so
 the number evaluated is compared, too. Data Docs hold run times, so they go to ``state/``.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from tasks.support.data_docs import write_data_docs
 from tasks.support.errors import ChecksFailed
+from tasks.support.expectations import ROW_IDS
+
+ROWS, NAMED = 20, 3
+"""Failing rows that a report keeps, and that a message names."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation: on which table, whether it held, and what was observed."""
+    """One expectation: on which table, whether it held, and what was observed.
+
+    ``rows``: the first ``ROWS`` rows that failed, each by the table's id columns and its value.
+    """
 
     table: str
     name: str
@@ -25,12 +33,25 @@ class Check:
     passed: bool
     expected: dict[str, Any]
     observed: dict[str, Any]
+    rows: tuple[dict[str, Any], ...] = ()
 
     def __str__(self) -> str:
         column = self.expected.get("column", "")
-        observed = ", ".join(f"{key} {value}" for key, value in self.observed.items())
+        observed = self.seen(NAMED)
         wanted = ", ".join(f"{k} {v}" for k, v in self.expected.items() if k != "column")
         return f"{self.table}{'.' if column else ''}{column}: {self.name} ({wanted}) saw {observed}"
+
+    def seen(self, most: int) -> str:
+        """What was observed: of the rows that failed how many, and ``most`` of them by id."""
+        if not self.rows:
+            return ", ".join(f"{key} {value}" for key, value in self.observed.items())
+        return _rows_text(self.rows[:most], int(self.observed["unexpected_count"]))
+
+
+def _rows_text(rows: Sequence[Mapping[str, Any]], count: int) -> str:
+    named = "; ".join(", ".join(f"{k} {v}" for k, v in row.items()) for row in rows)
+    more = f"; {count - len(rows)} more" if count > len(rows) else ""
+    return f"{count} row{'' if count == 1 else 's'}: {named}{more}"
 
 
 @dataclass(frozen=True)
@@ -77,16 +98,28 @@ class CheckReport:
         )
 
 
+def named(things: Iterable[object]) -> str:
+    """The value of a check that names what is wrong: "" for nothing, else the first few."""
+    texts = [str(thing) for thing in things]
+    more = f", {len(texts) - ROWS} more" if len(texts) > ROWS else ""
+    return ", ".join(texts[:ROWS]) + more
+
+
 def report_markdown(report: Mapping[str, Any]) -> str:
     """A report (``checks.json``) as a table for people."""
     rows = []
     for c in report["checks"]:
         state, column = "ok" if c["passed"] else c["severity"], c["expected"].get("column", "")
         observed = ", ".join(f"{k} {v}" for k, v in c["observed"].items())
+        if c["rows"]:
+            observed = _rows_text(c["rows"], c["observed"]["unexpected_count"])
+        observed = observed.replace("|", "\\|").replace("\n", " ")
         rows.append(f"| {state} | {c['table']} | {column} | {c['name']} | {observed} |")
     head = "|  | table | column | expectation | seen |\n|---|---|---|---|---|\n"
     state = "passed" if report["passed"] else "failed"
-    return f"### {report['stage']}: {state}\n\n{head}" + "\n".join(rows)
+    stage = report["stage"]
+    places = f"Data Docs: `{stage}/data_docs` of the stage's MLflow run, `state/data_docs/{stage}`."
+    return f"### {stage}: {state}\n\n{head}" + "\n".join(rows) + f"\n\n{places}"
 
 
 def validate(
@@ -112,8 +145,6 @@ def validate(
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     source = context.data_sources.add_pandas(stage)
-    if docs is not None:
-        context.add_data_docs_site(site_name="folder", site_config=_site(docs))
     checks: list[Check] = []
     for name, table in tables.items():
         suite = gx.ExpectationSuite(name=f"{stage}.{name}", expectations=list(suites[name]))
@@ -122,7 +153,7 @@ def validate(
             name=f"{stage}.{name}", data=batch, suite=context.suites.add(suite)
         )
         result = context.validation_definitions.add(definition).run(
-            batch_parameters={"dataframe": table}, result_format="SUMMARY"
+            batch_parameters={"dataframe": table}, result_format=_format(name, table)
         )
         if len(result.results) != len(suites[name]):
             raise RuntimeError(
@@ -133,16 +164,20 @@ def validate(
         checks += sorted(
             (_check(name, each) for each in result.results), key=lambda c: (c.name, str(c.expected))
         )
+    report = CheckReport(stage, tuple(checks))
     if docs is not None:
-        context.build_data_docs(site_names=["folder"])
-    return CheckReport(stage, tuple(checks))
+        write_data_docs(context, report, docs)
+    return report
 
 
-def _site(folder: Path) -> dict[str, Any]:
-    folder.mkdir(parents=True, exist_ok=True)
-    where = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.absolute())}
-    index = {"class_name": "DefaultSiteIndexBuilder"}
-    return {"class_name": "SiteBuilder", "store_backend": where, "site_index_builder": index}
+def _format(name: str, table: pd.DataFrame) -> dict[str, Any]:
+    """How much of a result is kept: the first failing rows, by the table's id columns."""
+    ids = [column for column in ROW_IDS.get(name, ()) if column in table]
+    return {
+        "result_format": "SUMMARY",
+        "partial_unexpected_count": ROWS,
+        **({"unexpected_index_column_names": ids} if ids else {}),
+    }
 
 
 _OBSERVED = ("observed_value", "unexpected_count", "partial_unexpected_list")
@@ -151,6 +186,10 @@ _OBSERVED = ("observed_value", "unexpected_count", "partial_unexpected_list")
 def _check(table: str, result: Any) -> Check:
     config = result.expectation_config
     observed = {key: _plain(result.result[key]) for key in _OBSERVED if key in result.result}
+    found = () if result.success else result.result.get("partial_unexpected_index_list") or ()
+    failed = [row for row in found if isinstance(row, dict)]  # of a table without ids: positions
+    if failed:
+        observed.pop("partial_unexpected_list", None)  # the rows hold the same values
     if not result.success and not observed:  # it could not be evaluated: a column is missing
         details = result.exception_info or {}
         first = next((v for v in details.values() if isinstance(v, dict)), details)
@@ -162,7 +201,13 @@ def _check(table: str, result: Any) -> Check:
         passed=bool(result.success),
         expected={k: _plain(v) for k, v in config.kwargs.items() if k != "batch_id"},
         observed=observed,
+        rows=tuple({str(k): _plain(v) for k, v in _id_first(row, config)} for row in failed),
     )
+
+
+def _id_first(row: Mapping[str, Any], config: Any) -> list[tuple[str, Any]]:
+    column = config.kwargs.get("column")
+    return sorted(row.items(), key=lambda item: item[0] == column)
 
 
 def _plain(value: Any) -> Any:
@@ -175,4 +220,4 @@ def _plain(value: Any) -> Any:
         return [_plain(each) for each in list(value)[:10]]
     if isinstance(value, (bool, int, float)) or value is None:
         return value
-    return str(value)[:200]
+    return str(value)[:400]

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,7 +29,11 @@ GRACE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process that no other is taken for: ``born`` tells it from a later one of its number."""
+    """A process that no other is taken for: ``born`` tells it from a later one of its number.
+
+    It counts from the start of the machine. A time of day would change when the clock is set, and
+    a living process would be taken for dead.
+    """
 
     pid: int
     born: float
@@ -38,7 +43,7 @@ class ProcessId:
     def here(cls) -> "ProcessId":
         """This process."""
         pid = os.getpid()
-        return cls(pid, psutil.Process(pid).create_time(), socket.gethostname())
+        return cls(pid, _born(pid), socket.gethostname())
 
     @classmethod
     def of(cls, tree: Mapping[str, Any]) -> "ProcessId":
@@ -55,14 +60,17 @@ class ProcessId:
         if self.host != socket.gethostname():
             return False
         try:
-            process = psutil.Process(self.pid)
             # A killed process stays as a zombie where nobody waits for it, as in some containers.
-            return bool(
-                process.status() == psutil.STATUS_ZOMBIE
-                or abs(process.create_time() - self.born) >= 1
-            )
-        except psutil.NoSuchProcess:
+            zombie = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+            return zombie or _born(self.pid) != self.born
+        except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             return True
+
+
+def _born(pid: int) -> float:
+    """Clock ticks from the start of the machine to that of a process."""
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return float(text.rpartition(")")[2].split()[19])  # the name before it may hold blanks
 
 
 def owned_environment() -> dict[str, str]:

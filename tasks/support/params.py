@@ -39,7 +39,8 @@ HEAD = "# Settings of the last run, made by `python -m tasks settings`. Edit par
 
 def write_settings(space: Workspace, profile: str, overrides: Sequence[Override] = ()) -> bool:
     """Write the values of ``profile`` (if any) and ``overrides`` into params.yaml; True if it
-    changed. Comments and all else in the file stay as they are.
+    changed. Comments and all else in the file stay as they are. What a flow set for its own run no
+    longer counts for these keys.
 
     Raises UserError for an unknown profile or key and for values out of range.
     """
@@ -49,6 +50,7 @@ def write_settings(space: Workspace, profile: str, overrides: Sequence[Override]
     before = _values(resolve(own, file))
     after = _values(resolve(own, file, [*values, *overrides]))
     changed = {key: value for key, value in after.items() if value != before[key]}
+    _drop_run_settings(space, {each.path for each in (*values, *overrides)})
     if not changed:
         return False  # as it was, byte for byte
     editor = YAML()
@@ -62,6 +64,15 @@ def write_settings(space: Workspace, profile: str, overrides: Sequence[Override]
     editor.dump(tree, text)
     write_text(file, text.getvalue())
     return True
+
+
+def _drop_run_settings(space: Workspace, keys: set[str]) -> None:
+    """Remove keys from what a flow set for its own run: a command gave them since."""
+    file = space.handover / "run" / "settings.yaml"
+    given = read_tree(file) if file.is_file() else {}
+    if keys & set(given):
+        kept = {key: entry for key, entry in given.items() if key not in keys}
+        write_text(file, yaml.safe_dump(kept, sort_keys=True))
 
 
 def run_settings(space: Workspace) -> Settings:

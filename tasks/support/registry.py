@@ -7,7 +7,7 @@ error and is never queued: a promotion that may or may not have happened is wors
 from __future__ import annotations
 
 import functools
-import shutil
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +16,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 from falcon.config import Settings
 from falcon.errors import UserError
 from tasks.support.errors import PromotionRefused, RegistryUnavailable
-from tasks.support.files import path_md5, write_json
-from tasks.support.handover import read_champion
+from tasks.support.files import path_md5
+from tasks.support.handover import emptied, fill_model, read_champion
 from tasks.support.model_version import (
     ModelVersion,
     VersionParts,
-    download_part,
     download_parts,
     log_policy,
 )
@@ -87,6 +86,13 @@ class Registry:
             if fault.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
                 return None
             raise
+
+    @_guarded
+    def versions(self) -> dict[str, ModelVersion]:
+        """All versions by number, oldest first."""
+        found = self.tracker.client.search_model_versions(f"name = '{self.name}'")
+        ordered = sorted(found, key=lambda v: int(v.version))
+        return {str(v.version): ModelVersion.of(v) for v in ordered}
 
     @_guarded
     def by_policy(self, md5: str) -> ModelVersion | None:
@@ -208,7 +214,6 @@ class Registry:
     def fetch_champion(self) -> ModelVersion | None:
         """Put the champion's adapter into ``handover/champion``; the version there now, or None."""
         folder = self.space.handover / "champion"
-        card, adapter = folder / "champion.json", folder / "adapter"
         _, fetched = read_champion(self.space)
         champion = self.by_alias(CHAMPION)
         policy = self.space.output("train") / "policy"
@@ -217,21 +222,12 @@ class Registry:
         if champion is not None and policy.is_dir() and path_md5(policy) == champion.policy:
             return ModelVersion(fetched["version"], "", {}) if fetched else None
         if champion is None:
-            card.unlink(missing_ok=True)
-            shutil.rmtree(adapter, ignore_errors=True)
-            return None
-        if fetched.get("version") != champion.number:
-            # The card goes first and comes last, so it never names an adapter that is not there.
-            card.unlink(missing_ok=True)
-            self.download(champion, adapter)
-            write_json(card, {"version": champion.number, "policy": champion.policy})
+            emptied(folder)
+        elif fetched.get("version") != champion.number:
+            with tempfile.TemporaryDirectory(dir=self.space.state) as scratch:
+                self.download_model(champion, Path(scratch) / "parts")
+                fill_model(folder, "champion.json", champion, Path(scratch) / "parts")
         return champion
-
-    @_guarded
-    def download(self, version: ModelVersion, folder: Path) -> None:
-        """The adapter of a version as ``folder``; raises UserError when it is another one."""
-        uri = f"models:/{self.name}/{version.number}"
-        download_part(self.tracker, uri, "adapter", folder, version.policy)
 
     @_guarded
     def download_model(self, version: ModelVersion, folder: Path) -> None:

@@ -147,6 +147,7 @@ def _finish(stage: Stage, result: StageResult, started: float) -> None:
     stage.run.tags({"checks": "passed" if checks.passed else "failed", **numbers})
     for path in (stage.out / "metrics.json", stage.out / "checks.json", *stage.artifacts):
         stage.run.artifact(path, stage.name)
+    stage.run.artifact(stage.space.state / "data_docs" / stage.name, f"{stage.name}/data_docs")
     result.checks.raise_if_failed()
     seconds = {kind.removeprefix(TIME): value for kind, value in times.items()}
     write_marker(stage.space, stage.name, stage.run.id, stage.settings, seconds)

@@ -7,11 +7,10 @@ In the registry (``registry.py``) a failure is a failure.
 
 from __future__ import annotations
 
-import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from falcon.config import Settings
+from falcon.errors import without_passwords
 from tasks.support.errors import CallRejected
 from tasks.support.mlflow_store import (
     database_file,
@@ -26,7 +26,8 @@ from tasks.support.mlflow_store import (
     prepare_database,
     tracking_uri,
 )
-from tasks.support.offline_queue import LOCAL, Call, OfflineQueue, RunIds
+from tasks.support.offline_queue import Call, OfflineQueue, RunIds, RunWaits
+from tasks.support.system_metrics import SYSTEM, sampled
 from tasks.support.tracker_faults import connect_once
 from tasks.support.workspace import Workspace
 
@@ -34,6 +35,9 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 _console = Console(stderr=True)
 _REJECTIONS = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"})
+OURS = "falcon.run"
+"""Tag with our own id of a run, by which one is found that was created without our knowing."""
+
 _BATCH = 90
 """Entries of one request; MLflow takes at most 100 parameters or tags."""
 
@@ -49,7 +53,8 @@ class Tracker:
         self._client: Any = None
         folder = space.state / "spool"
         self.run_ids = RunIds(folder / "ids")
-        self.queue = OfflineQueue(folder, self._make, self._warn, pause=pause)
+        address = without_passwords(self.uri)
+        self.queue = OfflineQueue(folder, self._make, self._warn, tracker=address, pause=pause)
         prepare_database(self.uri, space.state)
 
     def _warn(self, text: str) -> None:
@@ -105,6 +110,10 @@ class Tracker:
         try:
             if call["op"] == "create":
                 self._create(call)
+            elif "files" in call:
+                with self.queue.files.tree(call["files"]) as folder:
+                    run = self.run_ids.real(call["run"])
+                    self.client.log_artifacts(run, str(folder), call["to"] or None)
             else:
                 _CALLS[call["op"]](self.client, self.run_ids.real(call["run"]), call)
         except MlflowException as fault:
@@ -116,7 +125,7 @@ class Tracker:
             # Its creation waits, perhaps in the file of the process that started this one. Another
             # process may also have created it since we looked, so its id is looked up once more.
             if self.queue.creates(run) or self.run_ids.known(run) != run:
-                raise ConnectionError(f"the creation of run {run} waits") from fault
+                raise RunWaits(f"the creation of run {run} waits") from fault
             raise CallRejected(f"unknown run {run}") from fault
 
     def _is_right(self) -> bool:
@@ -128,13 +137,25 @@ class Tracker:
         return experiment is None or experiment.lifecycle_stage == "active"
 
     def _create(self, call: Call) -> None:
-        tags = dict(call["tags"])
+        if self.run_ids.known(call["run"]) != call["run"] or self._was_created(call):
+            return
+        tags = {**call["tags"], OURS: call["run"]}
         if call["parent"]:
             tags["mlflow.parentRunId"] = self.run_ids.real(call["parent"])
         run = self.client.create_run(
             self.experiment_id(), start_time=call["time"], tags=tags, run_name=call["name"]
         )
         self.run_ids.learn(call["run"], run.info.run_id)
+
+    def _was_created(self, call: Call) -> bool:
+        """Whether an earlier try of a call that was kept did reach the tracker."""
+        if "kept" not in call:
+            return False
+        wanted = f"tags.`{OURS}` = '{call['run']}'"
+        for run in self.client.search_runs([self.experiment_id()], wanted, max_results=1):
+            self.run_ids.learn(call["run"], run.info.run_id)
+            return True
+        return False
 
 
 @dataclass(frozen=True)
@@ -175,27 +196,23 @@ class TrackedRun:
         """Give the run its last status."""
         self._submit("end", status=status, time=_now())
 
-    @contextmanager
-    def system_metrics(self, *, resumed: bool = False, interval: float = 10.0) -> Iterator[None]:
+    def system_metrics(
+        self, *, resumed: bool = False, interval: float = 10.0
+    ) -> AbstractContextManager[None]:
         """Processor, memory, disk and accelerator figures while the block runs (a thread)."""
-        # MLflow's monitor writes by itself, past the queue, so it needs a run that exists.
-        if self.id.startswith(LOCAL):
-            yield
-            return
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+        return sampled(self.metrics, self._next_system_step() if resumed else 0, interval)
 
-        logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
-        watch = SystemMetricsMonitor(
-            self.id,
-            sampling_interval=interval,
-            resume_logging=resumed,
-            tracking_uri=self.tracker.uri,
-        )
-        watch.start()
+    def _next_system_step(self) -> int:
         try:
-            yield
-        finally:
-            watch.finish()
+            metrics = self.tracker.client.get_run(self.id).data.metrics
+            history = [
+                self.tracker.client.get_metric_history(self.id, name)[-1].step
+                for name in metrics
+                if name.startswith(SYSTEM)
+            ]
+        except Exception:  # noqa: BLE001 - the tracker is away: the steps begin anew
+            return 0
+        return max(history, default=-1) + 1
 
 
 def metric_name(key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import great_expectations as gx
@@ -12,9 +13,10 @@ import pandas as pd
 import pytest
 
 from falcon.config import GateSettings
-from tasks.support import expectations as suites
-from tasks.support.checks import report_markdown, validate
+from tasks import benchmark, gate, prepare, rollout, seed, train
+from tasks.support.checks import named, report_markdown, validate
 from tasks.support.errors import ChecksFailed
+from tasks.support.expectations import ROW_IDS
 from tasks.train import finite_rows
 
 
@@ -28,7 +30,8 @@ def samples(**changed: list[object]) -> pd.DataFrame:
         "style": [1.0, math.nan, -1.0],
         "complexity": [2.0, 0.0, -1.0],
         "tokens": [3, 4, 5],
-        "rewards_finite": [True, True, True],
+        "sample": [0, 1, 0],
+        "not_finite": ["", "", ""],
     }
     return pd.DataFrame({**columns, **changed})
 
@@ -46,7 +49,10 @@ def facts(**changed: float) -> pd.DataFrame:
 
 def check_rollout(frame: pd.DataFrame, figures: pd.DataFrame, docs: Path | None = None):
     return validate(
-        "rollout", {"rollouts": frame, "facts": figures}, suites.rollout(GateSettings()), docs=docs
+        "rollout",
+        {"rollouts": frame, "facts": figures},
+        rollout.expectations(GateSettings()),
+        docs=docs,
     )
 
 
@@ -54,7 +60,7 @@ def test_good_rollouts_pass_and_every_expectation_is_counted(tmp_path: Path) -> 
     report = check_rollout(samples(), facts(), tmp_path / "docs")
     assert report.passed
     assert not report.warnings
-    expected = sum(len(each) for each in suites.rollout(GateSettings()).values())
+    expected = sum(len(each) for each in rollout.expectations(GateSettings()).values())
     assert len(report.checks) == report.as_json()["evaluated"] == expected == 15
     assert (tmp_path / "docs" / "index.html").is_file()
     # Equal results are equal bytes: no times, no ids.
@@ -68,7 +74,7 @@ def test_good_rollouts_pass_and_every_expectation_is_counted(tmp_path: Path) -> 
         (samples(outcome=["pass", "cheated", "pass"]), facts(), "outcome"),
         (samples(reward=[1.0, math.nan, 0.0]), facts(), "reward"),
         (samples(style=[9.0, 0.0, 0.0]), facts(), "style"),
-        (samples(rewards_finite=[True, False, True]), facts(), "rewards_finite"),
+        (samples(not_finite=["", "coarse", ""]), facts(), "not_finite"),
         (samples(), facts(fault_rate=0.2), "fault_rate"),
         (samples().drop(columns="tokens"), facts(), "tokens"),
     ],
@@ -126,4 +132,44 @@ def test_curves_must_be_finite_where_training_depends_on_them() -> None:
             "valid/pass_rate": [math.nan, 0.1, math.nan, math.inf],
         }
     )
-    assert list(finite_rows(frame)["finite"]) == [True, False, True, False]
+    assert list(finite_rows(frame)["not_finite"]) == ["", "loss/total", "", "valid/pass_rate"]
+
+
+def test_a_failed_check_names_the_rows(tmp_path: Path) -> None:
+    many = pd.concat([samples()] * 30, ignore_index=True).assign(sample=range(90))
+    many.loc[many["sample"] % 3 == 0, "outcome"] = "cheated"
+    report = check_rollout(many, facts(), tmp_path / "docs")
+    (failure,) = report.failures
+    assert failure.observed == {"unexpected_count": 30}
+    assert [row["sample"] for row in failure.rows] == list(range(0, 60, 3))
+    assert list(failure.rows[0].items()) == [
+        ("problem_id", "a"), ("sample", 0), ("outcome", "cheated")
+    ]  # fmt: skip
+    first = "30 rows: problem_id a, sample 0, outcome cheated; problem_id a, sample 3,"
+    with pytest.raises(ChecksFailed) as caught:
+        report.raise_if_failed()
+    assert first in caught.value.message
+    assert "; 27 more" in caught.value.message
+    assert "\n" not in caught.value.message
+    assert "sample 57, outcome cheated; 10 more |" in report_markdown(report.as_json())
+    pages = {page.name: page.read_text() for page in (tmp_path / "docs").iterdir()}
+    assert set(pages) == {"index.html", "rollouts.html", "facts.html"}
+    assert "sample 57, outcome cheated" in pages["index.html"]
+    assert "cheated" in pages["rollouts.html"]
+    for page in pages.values():
+        assert "<style>:root" in page or "<style>/*" in page
+        assert not re.search(r"<script|<link|https?:", page)
+    assert json.dumps(report.as_json()) == json.dumps(check_rollout(many, facts()).as_json())
+
+
+def test_a_fact_about_many_things_names_those_that_are_wrong() -> None:
+    assert named([]) == ""
+    assert named(range(3)) == "0, 1, 2"
+    assert named(range(25)).endswith("18, 19, 5 more")
+
+
+def test_every_table_that_is_checked_has_its_ids(tmp_path: Path) -> None:
+    tables = [prepare.expectations(), seed.expectations(), rollout.expectations(GateSettings())]
+    tables += [train.expectations(), benchmark.expectations(["base"]), gate.expectations()]
+    names = {name for each in tables for name in each}
+    assert names - {"facts"} == set(ROW_IDS)

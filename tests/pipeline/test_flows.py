@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pipeline_workspace import REPOSITORY, enter, sh
+from pipeline_workspace import REPOSITORY, sh
 
-from tasks.support import handover
 from tasks.support.errors import StageFailed
-from tasks.support.workspace import STAGES, Workspace
+from tasks.support.workspace import STAGES
 
 
 def free_port() -> int:
@@ -134,35 +133,6 @@ def test_prefect_yaml_deploys_flows_that_exist_with_parameters_they_take() -> No
 
     assert weekly["parameters"] == PARAMETERS
     assert (ONE.limit, ONE.collision_strategy.value) == (1, "CANCEL_NEW")
-
-
-def test_memory_is_handed_over_when_a_run_starts_anew(
-    space: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log = space.output("train") / "memory" / "segment-000001.jsonl"
-    log.parent.mkdir(parents=True)
-    log.write_text("one\n")
-    assert not handover.hand_over_memory(space, anew=True)  # nothing was published
-    handover.publish_memory(space)
-    handed_over = space.handover / "memory"
-    # Nothing else is out of date: running again must find everything up to date.
-    monkeypatch.setattr(handover.dvc, "is_stale", lambda root: False)
-    assert not handover.hand_over_memory(space, anew=False)
-    assert not list(handed_over.glob("*.jsonl"))
-    monkeypatch.undo()
-    enter(space, monkeypatch)
-    assert handover.hand_over_memory(
-        space, anew=False
-    )  # nothing ever ran here, so all is out of date
-    assert (handed_over / log.name).read_text() == "one\n"
-    assert (handed_over / handover.README).is_file()
-    assert not handover.hand_over_memory(space, anew=True)  # it is there already
-    log.write_text("one\ntwo\n")
-    handover.publish_memory(space)
-    assert handover.hand_over_memory(space, anew=True)
-    assert (handed_over / log.name).read_text() == "one\ntwo\n"
-    status = sh(space.root, "git", "status", "--porcelain", "--", "handover")
-    assert status.stdout == ""  # what is handed over never gets into git
 
 
 @pytest.mark.parametrize(

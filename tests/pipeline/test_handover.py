@@ -38,5 +38,5 @@ def test_at_most_keep_are_carried_over_and_every_problem_has_its_turn(root: Path
     assert sorted(taken_over(root, keep=4)) == ["builtin/a"] * 2 + ["builtin/c"] * 2
 
 
-def test_carrying_over_can_be_switched_off(root: Path) -> None:
-    assert taken_over(root, carry_over=False) == []
+def test_a_memory_can_begin_empty(root: Path) -> None:
+    assert taken_over(root, start="empty") == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -14,10 +13,8 @@ import pytest
 from pipeline_workspace import enter
 
 from falcon.config import TrackingSettings
-from tasks.support.errors import CallRejected
 from tasks.support.files import write_json
 from tasks.support.mlflow_store import import_mlflow, prepare_database
-from tasks.support.offline_queue import OfflineQueue
 from tasks.support.run_lifecycle import closing, mark_crashed_runs, stage_run
 from tasks.support.tracking import Tracker
 from tasks.support.workspace import Workspace
@@ -182,31 +179,6 @@ def test_a_child_of_a_run_that_waits_waits_too_though_the_tracker_is_back(
     assert tracker.queue.pending() == 0
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from tasks.support.offline_queue import OfflineQueue
-def do(call): raise ConnectionError("away")
-queue = OfflineQueue(Path(sys.argv[1]), do, lambda text: None, pause=1000)
-for n in range(400): queue.submit({"n": n})
-"""
-
-
-def test_calls_kept_while_another_process_replays_are_not_lost(tmp_path: Path) -> None:
-    made: list[int] = []
-    queue = OfflineQueue(
-        tmp_path, lambda call: made.append(call["n"]), lambda text: None, pause=0.0
-    )
-    writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(tmp_path)], cwd=Path(__file__).resolve().parents[2]
-    )
-    while writer.poll() is None:
-        queue.replay()
-    assert writer.returncode == 0
-    assert queue.replay()
-    assert made == list(range(400))
-
-
 def test_an_outage_does_not_hide_the_work_s_own_failure(
     shared: Workspace, tracker: Tracker
 ) -> None:
@@ -218,43 +190,6 @@ def test_an_outage_does_not_hide_the_work_s_own_failure(
         run.metrics({"loss": 1 / 0}, 0)
     assert tracker.queue.replay()
     assert tracker.client.get_run(tracker.run_ids.real(run.id)).info.status == "FAILED"
-
-
-def test_what_the_tracker_refuses_is_set_aside_and_does_not_block(tracker: Tracker) -> None:
-    run = tracker.create_run("stage", {})
-    run.params({"p": 1})
-    run.params({"p": 2})
-    run.metrics({"loss": 1.0})
-    refused = (tracker.queue.folder / "refused.jsonl").read_text().splitlines()
-    assert json.loads(refused[-1])["params"] == {"p": "2"}
-    logged = tracker.client.get_run(run.id)
-    assert logged.data.params == {"p": "1"}
-    assert logged.data.metrics == {"loss": 1.0}
-
-
-def test_the_queue_keeps_order_through_a_second_outage(tmp_path: Path) -> None:
-    made: list[int] = []
-    up = [False]
-
-    def do(call: dict[str, int]) -> None:
-        if not up[0] or (call["n"] == 2 and 2 not in seen):
-            seen.append(call["n"])
-            raise ConnectionError("away")
-        if call["n"] == 3:
-            raise CallRejected("never")
-        made.append(call["n"])
-
-    seen: list[int] = []
-    queue = OfflineQueue(tmp_path, do, lambda text: None, pause=0.0)
-    for n in range(2):
-        assert not queue.submit({"n": n})
-    up[0] = True
-    (tmp_path / "00-torn.jsonl").write_text('{"n": 7}\n{"n": 8')  # killed while writing
-    assert not queue.submit({"n": 2}) or made[:1] == [7]
-    assert queue.submit({"n": 3})
-    assert queue.submit({"n": 4})
-    assert made == [7, 0, 1, 2, 4]
-    assert queue.pending() == 0
 
 
 @pytest.mark.flow

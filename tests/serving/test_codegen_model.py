@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import Registered, register
 from mlflow.exceptions import MlflowException
+from registered_version import Registered, register
 
 import mlflow
 from falcon.errors import UserError

@@ -1,0 +1,188 @@
+"""Clones that are moved, copied, somebody else's or locked, and hosts that are unlike ours."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.ops.clone import DVC, Clone, copy_clone
+from tests.processes import free_port
+
+ROOT_ONLY = pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
+OTHER = 54321
+"""A user id that nobody has."""
+
+
+def listing(root: Path) -> dict[str, int]:
+    """Time of change of every file but git's."""
+    return {
+        str(p.relative_to(root)): p.stat().st_mtime_ns
+        for p in root.rglob("*")
+        if p.is_file() and ".git/" not in str(p)
+    }
+
+
+@pytest.mark.row(
+    "run", "after the clone was moved", "another path",
+    "all is up to date; the model in service answers; new files go to the new path alone",
+)  # fmt: skip
+def test_a_clone_that_was_moved(clone: Clone, prefect_url: str) -> None:
+    before = clone.facts()
+    old = clone.root
+    clone.root = old.with_name("moved")
+    old.rename(clone.root)
+    assert "gate: up to date" in clone.falcon("run", PREFECT_API_URL=prefect_url).ok().all
+    done = clone.falcon("generate", "Return the sum of two numbers.", "--no-memory").ok()
+    assert "version 1" in done.err
+    clone.forget("gate")
+    clone.falcon("stage", "gate").ok()
+    assert not old.exists()
+    clone.whole(before)
+
+
+@pytest.mark.row(
+    "run", "after the clone was copied", "work in the copy",
+    "no file of the first clone changes",
+)  # fmt: skip
+def test_a_clone_that_was_copied(clone: Clone, tmp_path: Path) -> None:
+    before = clone.facts()
+    copied = tmp_path / "copy"
+    subprocess.run(["cp", "-a", str(clone.root), str(copied)], check=True)
+    original = listing(clone.root)
+    copy = Clone(copied, tmp_path / "logs2")
+    copy.forget("gate")
+    copy.falcon("run").ok()
+    assert listing(clone.root) == original
+    copy.whole(before)
+
+
+@pytest.mark.row(
+    "run", "anywhere", "a path with blanks, umlauts and signs", "runs, resumes and serves as usual"
+)
+def test_a_path_with_blanks_and_umlauts(finished: Path, tmp_path: Path) -> None:
+    clone = Clone(copy_clone(finished, tmp_path / "ä b #1 %41 ü'x"), tmp_path / "logs")
+    before = clone.facts()
+    clone.forget("train", "gate")
+    clone.falcon("run").ok()
+    clone.falcon("generate", "Return the sum of two numbers.", "--no-memory").ok()
+    clone.whole(before)
+    clone.stop()
+
+
+@pytest.mark.row(
+    "train", "anywhere", "`dvc exp run --temp -S train.steps=1`",
+    "the experiment has the setting and the memory handed over; the clone is as it was",
+)  # fmt: skip
+def test_an_experiment_in_a_folder_of_its_own(clone: Clone) -> None:
+    clone.sh("git", "add", "--all").ok()
+    clone.sh("git", "commit", "--quiet", "--allow-empty", "-m", "before").ok()
+    before = clone.facts()
+    clone.sh(*DVC, "exp", "run", "--temp", "-S", "train.steps=1", "train").ok()
+    clone.whole(before)
+    shown = clone.sh(*DVC, "exp", "show", "--csv").ok().out
+    assert "train.steps" in shown
+
+
+@pytest.mark.row(
+    "run", "anywhere", "HTTP_PROXY and HTTPS_PROXY name a proxy that is away",
+    "loopback needs no proxy: the run ends as usual",
+)  # fmt: skip
+def test_a_proxy_is_not_asked_for_loopback(clone: Clone) -> None:
+    before = clone.facts()
+    clone.forget("gate")
+    dead = f"http://127.0.0.1:{free_port()}"
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), dead)
+    clone.falcon("run", **proxies).ok()
+    clone.whole(before)
+
+
+@pytest.mark.row(
+    "run", "anywhere", "a user id without an entry in passwd, HOME that is not there",
+    "the run ends as usual; the commit is on record",
+)  # fmt: skip
+@ROOT_ONLY
+def test_a_user_id_that_nobody_has(clone: Clone) -> None:
+    before = clone.facts()
+    clone.forget("seed", "gate")
+    subprocess.run(["chown", "-R", f"{OTHER}:{OTHER}", str(clone.root)], check=True)
+    for folder in clone.root.resolve().parents:
+        if "pytest" in str(folder):  # these folders are the user's alone
+            folder.chmod(0o755)
+    prefix = ["setpriv", f"--reuid={OTHER}", f"--regid={OTHER}", "--clear-groups"]
+    readable = subprocess.run([*prefix, sys.executable, "-c", ""], check=False, capture_output=True)
+    if readable.returncode:
+        pytest.skip("another user may not read the environment here")
+    try:
+        clone.falcon("run", prefix=prefix, HOME="/nonexistent", USER="-", LOGNAME="-").ok()
+    finally:
+        subprocess.run(["chown", "-R", "0:0", str(clone.root)], check=True)
+    clone.whole(before)
+
+
+@pytest.mark.row(
+    "run", "anywhere", "the clone belongs to another user id",
+    "the run ends as usual; the commit is on record, not empty",
+)  # fmt: skip
+@ROOT_ONLY
+def test_a_clone_of_another_owner(clone: Clone) -> None:
+    subprocess.run(["chown", "-R", f"{OTHER}:{OTHER}", str(clone.root)], check=True)
+    clone.forget("gate")
+    known = set(clone.runs())
+    clone.falcon("stage", "gate").ok()
+    (run,) = set(clone.runs()) - known
+    commit = clone.client().get_run(run).data.tags["git.commit"]
+    assert len(commit.removesuffix("-dirty")) == 40
+
+
+@pytest.mark.row(
+    "run", "at its start", "the clone is read-only", "exit 2 and one line; nothing is changed"
+)
+@ROOT_ONLY
+def test_a_clone_that_is_read_only(clone: Clone) -> None:
+    before = clone.facts()
+    where = str(clone.root)
+    subprocess.run(["mount", "--bind", where, where], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", where], check=True)
+    try:
+        for words in (("run",), ("stage", "gate"), ("promote",)):
+            clone.falcon(*words).refused()
+    finally:
+        subprocess.run(["umount", "--lazy", where], check=True)
+    clone.whole(before)
+
+
+@pytest.mark.row(
+    "run", "anywhere", "HOME may not be written to", "the run ends as usual; HOME stays empty"
+)
+def test_a_home_that_may_not_be_written_to(clone: Clone) -> None:
+    before = clone.facts()
+    clone.forget("gate")
+    clone.falcon("run", HOME="/proc/1", XDG_CACHE_HOME="-", XDG_CONFIG_HOME="-").ok()
+    clone.whole(before)
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(-400 * 86400, id="past", marks=pytest.mark.row(
+            "run", "anywhere", "the clock stood a year ahead: files are of the future's past",
+            "times decide nothing: all is up to date, and a stage runs as usual")),
+        pytest.param(400 * 86400, id="future", marks=pytest.mark.row(
+            "run", "anywhere", "the clock went back a year: files are of the future",
+            "times decide nothing: all is up to date, and a stage runs as usual")),
+    ],
+)  # fmt: skip
+def test_a_clock_that_was_changed(clone: Clone, prefect_url: str, seconds: int) -> None:
+    before = clone.facts()
+    for file in clone.root.rglob("*"):
+        if file.is_file() and ".git/" not in str(file):
+            stat = file.stat()
+            os.utime(file, (stat.st_atime + seconds, stat.st_mtime + seconds))
+    assert "gate: up to date" in clone.falcon("run", PREFECT_API_URL=prefect_url).ok().all
+    clone.forget("gate")
+    clone.falcon("stage", "gate").ok()
+    clone.whole(before)
