@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from pipeline_workspace import REPOSITORY
+from pipeline_workspace import REPOSITORY, write_before
 from safetensors.numpy import save_file
 
 from falcon.config import GateSettings
@@ -19,7 +19,6 @@ from tasks import gate
 from tasks.support import dvc
 from tasks.support.errors import PromotionRefused
 from tasks.support.files import path_md5, write_json
-from tasks.support.params import write_run_settings
 from tasks.support.provenance import read_gate
 from tasks.support.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from tasks.support.scores import read_scores
@@ -81,7 +80,7 @@ def decide(space: Workspace) -> dict[str, Any]:
     """Run the gate stage for real, and enter it into dvc.lock."""
     from tasks.support.stage import run_stage
 
-    write_run_settings(space)
+    write_before(space)
     run_stage("gate")
     lock = yaml.safe_load((space.root / "dvc.lock").read_text())
     file = space.output("gate") / "gate.json"
