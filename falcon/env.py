@@ -5,6 +5,7 @@ A variable the user has set is left as it is. It starts nothing.
 """
 
 import os
+import pwd
 import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
@@ -41,9 +42,13 @@ _FIXED = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
     "GIT_PYTHON_REFRESH": "quiet",
+    # Whatever the locale: files and texts of ours are UTF-8.
+    "PYTHONUTF8": "1",
 }
 
 _MARKS = ("params.yaml", "dvc.yaml")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def is_workspace(folder: Path) -> bool:
@@ -92,7 +97,7 @@ def apply(root: Path | None = None, env: MutableMapping[str, str] | None = None)
     With PREFECT_API_URL set the user's own Prefect profile is in charge and PREFECT_HOME
     is left alone. MLFLOW_RUN_ID is dropped: it would send every stage into one run. The
     folder of the running interpreter goes first on PATH, so that ``dvc`` and the stage
-    commands are those of this installation.
+    commands are those of this installation. Loopback never goes through a proxy.
     """
     target = os.environ if env is None else env
     place = find_root() if root is None else root.resolve()
@@ -106,8 +111,33 @@ def apply(root: Path | None = None, env: MutableMapping[str, str] | None = None)
         with suppress(OSError):
             state_dir(place).mkdir(exist_ok=True)
     target.pop("MLFLOW_RUN_ID", None)
+    _spare_loopback(target)
+    _name_user(target, state_dir(place))
     scripts = str(Path(sys.executable).absolute().parent)
     path = target.get("PATH", "")
     if path.split(os.pathsep)[0] != scripts:
         target["PATH"] = os.pathsep.join(filter(None, (scripts, path)))
     return place
+
+
+def _spare_loopback(target: MutableMapping[str, str]) -> None:
+    """Where a proxy is set, let it not be asked for servers of this machine."""
+    if not any(target.get(name) or target.get(name.upper()) for name in _PROXIES):
+        return
+    theirs = f"{target.get('no_proxy', '')},{target.get('NO_PROXY', '')}".split(",")
+    spared = [*filter(None, (name.strip() for name in theirs)), *LOOPBACK]
+    # Some programs read only the one, some only the other.
+    target["no_proxy"] = target["NO_PROXY"] = ",".join(dict.fromkeys(spared))
+
+
+def _name_user(target: MutableMapping[str, str], state: Path) -> None:
+    """Give a user id without an entry, as containers have, a name and a home for DVC and others."""
+    user = os.getuid()
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        for name in ("USER", "LOGNAME"):
+            target.setdefault(name, f"user-{user}")
+        home = target.get("HOME", "")
+        if not home or not os.access(home, os.W_OK):
+            target["HOME"] = str(state / "home")

@@ -22,17 +22,17 @@ def _report(text: str) -> None:
 
 @flow(name="falcon-promote")  # type: ignore[untyped-decorator]
 @flow_body(alone=False)
-def promote(approve: bool = False) -> str:
+def promote(approve: bool = False, why: str = "") -> str:
     """Promote the challenger; returns the version in service."""
-    version = Registry.here().promote_trained(approve_refused=approve)
+    version = Registry.here().promote_trained(approve=approve, why=why)
     _report(f"version {version.number} is in service")
     return version.number
 
 
 @flow(name="falcon-rollback")  # type: ignore[untyped-decorator]
 @flow_body(alone=False)
-def rollback() -> str:
-    """Put the previous champion back into service; returns its version."""
-    version = Registry.here().rollback()
+def rollback(to: str = "", why: str = "") -> str:
+    """Withdraw the champion and put the one before it back into service; returns its version."""
+    version = Registry.here().rollback(to=to, why=why)
     _report(f"version {version.number} is in service again")
     return version.number

@@ -14,8 +14,10 @@ from prefect import flow, get_run_logger  # noqa: E402 - the environment comes f
 
 from falcon.config import Override, Settings, profile_of, profile_values  # noqa: E402
 from flows.body import flow_body  # noqa: E402
+from flows.notify import failed, notify_result  # noqa: E402
+from flows.parameters import Profile, Start  # noqa: E402
 from tasks import stages  # noqa: E402
-from tasks.flow_page import describe, publish  # noqa: E402
+from tasks.flow_page import describe, link_mlflow, places, publish  # noqa: E402
 from tasks.support import dvc, next_run  # noqa: E402
 from tasks.support.errors import (  # noqa: E402
     PromotionRefused,
@@ -33,10 +35,10 @@ from tasks.support.tracking import TrackedRun, Tracker, flatten  # noqa: E402
 from tasks.support.workspace import Workspace  # noqa: E402
 
 
-@flow(name="falcon-train", log_prints=False)  # type: ignore[untyped-decorator]
+@flow(name="falcon-train", on_failure=[failed], on_crashed=[failed])  # type: ignore[untyped-decorator]
 @flow_body(alone=True)
 def train(
-    profile: str = "", force: bool = False, carry_on: bool = False, start: str = ""
+    profile: Profile = "", force: bool = False, carry_on: bool = False, start: Start = ""
 ) -> PipelineResult:
     """The pipeline, from the data to a decision.
 
@@ -53,7 +55,7 @@ def train(
     name = profile_of(settings, space.root)
     logger.info("data version %s, profile %s", version, name)
     describe(
-        f"train {name} seed {settings.seed} from {start_name(space, settings)}", {"profile": name}
+        f"train {name} seed {settings.seed} · from {start_name(space, settings)}", {"profile": name}
     )
     since = time.monotonic()
     try:
@@ -61,6 +63,7 @@ def train(
             values = settings.model_dump(mode="json", exclude={"tracking"})
             parent.params({**flatten(values), "force": force})
             log_data(parent, space.root, "training")
+            link_mlflow(parent)
             context = stages.FlowContext(space.root, parent.id, force)
             outcomes = _run_stages(context, parent, settings)
             result = _publish(outcomes, parent, settings, since)
@@ -70,7 +73,8 @@ def train(
             next_run.ended(space)
         raise
     next_run.ended(space)
-    publish("falcon-result", result.summary())
+    publish("falcon-result", result.summary() + places(space))
+    notify_result(result)
     return result
 
 
@@ -129,7 +133,7 @@ def _publish(
     promoted, why_not = False, ""
     if decision["decision"] == "passed":
         try:
-            registry.promote()
+            registry.promote(automatic=True)
             promoted = True
         except PromotionRefused as fault:
             why_not = fault.message

@@ -12,6 +12,14 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
+from falcon.errors import without_passwords
+from tasks.support.offline_queue import LOCAL
+from tasks.support.tracking import TrackedRun
+from tasks.support.workspace import Workspace
+
+MLFLOW_PAGES = "http://127.0.0.1:5000"
+"""Where `falcon ui` shows the MLflow of a workspace that has no server of its own."""
+
 
 @contextmanager
 def may_be_away(what_is_lost: str) -> Iterator[None]:
@@ -39,3 +47,26 @@ def describe(name: str, tags: Mapping[str, str]) -> None:
     with may_be_away("the run keeps its name"), get_client(sync_client=True) as client:
         listed = [f"{key}:{value}" for key, value in tags.items() if value]
         client.update_flow_run(flow_run.id, name=name, tags=["falcon", *listed])
+
+
+def link_mlflow(run: TrackedRun) -> None:
+    """Link the page of the MLflow run, unless its tracker is away."""
+    if run.id.startswith(LOCAL):
+        return
+    try:
+        experiment = run.tracker.experiment_id()
+    except Exception:  # noqa: BLE001 - the tracker has just gone away: there is no page to link
+        return
+    uri = run.tracker.uri.rstrip("/")
+    served = uri.startswith("http")
+    pages = without_passwords(uri) if served else MLFLOW_PAGES
+    text = "The MLflow run" if served else "The MLflow run (`falcon ui` shows it)"
+    publish_link("mlflow-run", f"{pages}/#/experiments/{experiment}/runs/{run.id}", text)
+
+
+def places(space: Workspace) -> str:
+    """Where the report and the Data Docs lie, in Markdown."""
+    files = [space.output("benchmark") / "report.html"]
+    files += sorted((space.state / "data_docs").glob("*/index.html"))
+    listed = [f"- [{file.relative_to(space.root)}]({file.as_uri()})" for file in files]
+    return "\n\n### Report and Data Docs\n\n" + "\n".join(listed) + "\n"

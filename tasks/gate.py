@@ -7,6 +7,8 @@ judged; promotion (``registry.py``) compares them with ``dvc.lock`` and the cham
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import yaml
+
 from falcon.config import GateSettings
 from falcon.errors import UserError
 from falcon.evaluation.intervals import Interval
@@ -45,6 +47,7 @@ def run(stage: Stage) -> StageResult:
     reasons = [
         *(checks_of(space, name) for name in JUDGED),
         *(results_of(space, name, lock) for name in JUDGED),
+        *(settings_of(space, name, lock) for name in JUDGED),
         *comparisons(scores, opponent, settings.gate),
         *rates(space, settings.gate),
     ]
@@ -91,6 +94,26 @@ def results_of(space: Workspace, stage: str, lock: dict[str, Any]) -> Reason:
     since = f"changed since: {', '.join(changed)}"
     text = since if changed else f"{len(outs)} outputs as in dvc.lock"
     return Reason(f"results of {stage}", bool(outs) and not changed, text)
+
+
+def settings_of(space: Workspace, stage: str, lock: dict[str, Any]) -> Reason:
+    """The stage was made with the present settings: an edit may have come between two stages."""
+    params = lock[stage].get("params") or {}
+    changed = []
+    for name, used in params.items():
+        file = space.root / name
+        tree = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+        changed += [key for key, value in used.items() if _setting(tree, key) != value]
+    since = f"other values of {', '.join(changed)} than now"
+    text = since if changed else f"{sum(map(len, params.values()))} as in dvc.lock"
+    return Reason(f"settings of {stage}", not changed, text)
+
+
+def _setting(tree: Any, path: str) -> Any:
+    """The value at a dotted path; None where there is none."""
+    for key in path.split("."):
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
 
 
 def comparisons(scores: BenchmarkScores, opponent: str, gate: GateSettings) -> list[Reason]:

@@ -34,7 +34,7 @@ def run(stage: Stage) -> StageResult:
         result = roll_out(settings, problems, memory=memory, monitor=stage.monitor, start=start)
         added = memory.append(result.experiences)
         size = len(memory)
-        stage.run.tags({"memory.digest": memory.digest()})
+        stage.digests["memory.digest"] = memory.digest()
     frame = result.frame
     write_parquet(stage.out / "rollouts.parquet", without_times(frame))
     shares = verdict_mix(frame)

@@ -57,7 +57,7 @@ def run(stage: Stage) -> StageResult:
             "time/execute": judged,
             "time/embed": encoder.seconds,
         }
-        stage.run.tags({"memory.digest": memory.digest()})
+        stage.digests["memory.digest"] = memory.digest()
     return StageResult(metrics, report)
 
 

@@ -107,9 +107,10 @@ def run(stage: Stage) -> StageResult:
                 run_id=stage.run.id,
             )
         size = len(memory)
-        stage.run.tags({"memory.digest": memory.digest()})
+        stage.digests["memory.digest"] = memory.digest()
         _write_lineage(stage, problems, memory)
         write_report(memory, stage.out / "memory.html", "Memory after training")
+    stage.digests["policy.md5"] = path_md5(result.policy)
     pages = [stage.out / name for name in ("lineage.json", "memory.html")]
     stage.artifacts += [result.curves, result.policy, *pages]
     report = _check(stage, result.curves, result.policy, grown=size > before)

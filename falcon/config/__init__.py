@@ -29,9 +29,11 @@ from falcon.config.reading import (
 from falcon.config.sections import (
     CriticSettings,
     DataSettings,
+    Event,
     FeedbackSettings,
     MachineSettings,
     MemorySettings,
+    NotifySettings,
     PolicySettings,
     Recall,
     SamplingSettings,

@@ -18,7 +18,7 @@ from falcon.errors import UserError
 
 PROFILES = Path("profiles")
 
-FREE = ("machine", "tracking")
+FREE = ("machine", "notify", "tracking")
 """Sections that change no result, so that no stage depends on them."""
 
 CUSTOM = "custom"

@@ -192,6 +192,18 @@ class MachineSettings(Section):
         return value
 
 
+Event = Literal["promotion", "refusal", "failure", "approval"]  # values of `notify.events`
+
+
+class NotifySettings(Section):
+    """Messages about what happens. Their address is a secret, so it is no setting."""
+
+    block: str = Field("", pattern=r"^([\w-]+/[\w-]+)?$")
+    """``TYPE/NAME`` of a Prefect block, as in ``slack-webhook/team`` or ``webhook/team``; empty:
+    the address in the variable FALCON_WEBHOOK, if there is one."""
+    events: tuple[Event, ...] = ("promotion", "refusal", "failure", "approval")
+
+
 class TrackingSettings(Section):
     """MLflow. Empty: SQLite and a folder under ``state/``."""
 

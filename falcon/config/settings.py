@@ -17,6 +17,7 @@ from falcon.config.sections import (
     FeedbackSettings,
     MachineSettings,
     MemorySettings,
+    NotifySettings,
     PolicySettings,
     SamplingSettings,
     SandboxSettings,
@@ -57,6 +58,7 @@ class Settings(Section):
     benchmark: BenchmarkSettings = BenchmarkSettings()
     gate: GateSettings = GateSettings()
     tracking: TrackingSettings = TrackingSettings()
+    notify: NotifySettings = NotifySettings()
     machine: MachineSettings = MachineSettings()
 
     def changed(self, values: Mapping[str, Any]) -> Settings:

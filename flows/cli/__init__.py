@@ -11,7 +11,7 @@ import typer
 
 from falcon.doctor import MORE, Result
 from flows.cli.pipeline import benchmark, run, schedule, stage, study, train
-from flows.cli.service import generate, promote, rollback, ui
+from flows.cli.service import generate, promote, rollback, ui, withdraw
 
 
 def _finding(name: str) -> Callable[[Path], Result]:
@@ -26,6 +26,7 @@ def _finding(name: str) -> Callable[[Path], Result]:
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    MORE.update({name: _finding(name) for name in ("clone", "tracker", "prefect")})
-    for command in (run, stage, train, benchmark, schedule, promote, rollback, ui, generate, study):
+    MORE.update({name: _finding(name) for name in ("clone", "promotion", "tracker", "prefect")})
+    pipeline = (run, stage, train, benchmark, schedule, study)
+    for command in (*pipeline, promote, rollback, withdraw, ui, generate):
         app.command()(command)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from falcon.cli.options import takes
 from falcon.config import Recall, command_overrides, require_file_settings, set_overrides
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ Profile = Annotated[
 ]
 """They stay there like what --set overrides, because DVC reads the settings there."""
 Start = Annotated[
-    str, typer.Option(help="champion: train the model in service on; base: a new adapter.")
+    Literal["champion", "base"] | None,
+    typer.Option(help="champion: train the model in service on; base: a new adapter."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
 
@@ -70,7 +73,7 @@ def run(
         bool,
         typer.Option("--carry-on", help="A new run, as schedules begin: new seed, memory, start."),
     ] = False,
-    start: Start = "",
+    start: Start = None,
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
     from tasks.support.prefect_server import for_a_run
@@ -82,7 +85,7 @@ def run(
 
         if server is not None:
             server.wait()
-        show(space, train(profile=profile, force=force, carry_on=carry_on, start=start), _out)
+        show(space, train(profile=profile, force=force, carry_on=carry_on, start=start or ""), _out)
 
 
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:
@@ -152,25 +155,37 @@ def benchmark(
         flow(force=force)
 
 
-def schedule(
-    cron: Annotated[str, typer.Option(help="When: minute hour day month weekday.")] = "0 3 * * 1",
-    timezone: Annotated[str, typer.Option(help="Time zone of the schedule.")] = "UTC",
-    name: Annotated[str, typer.Option(help="Name of the deployment.")] = "weekly",
-    port: Annotated[
-        int, typer.Option(help="Port of the Prefect server started if none runs.")
-    ] = 4200,
-) -> None:
+@dataclass(frozen=True)
+class ScheduleOptions:
+    """What the command line says."""
+
+    cron: Annotated[str, typer.Option(help="When: minute hour day month weekday.")] = "0 3 * * 1"
+    timezone: Annotated[str, typer.Option(help="Time zone of the schedule.")] = "UTC"
+    name: Annotated[str, typer.Option(help="Name of the deployments.")] = "weekly"
+    profile: Annotated[
+        str, typer.Option(help="Train by this profile; params.yaml stays as it is.")
+    ] = ""
+    start: Start = "champion"
+    port: Annotated[int, typer.Option(help="Port of the Prefect server started if none runs.")] = (
+        4200
+    )
+
+
+@takes(ScheduleOptions)
+def schedule(o: ScheduleOptions) -> None:
     """Run the pipeline on a schedule, from this process, until interrupted."""
     from tasks.support.lock import exclusive
     from tasks.support.prefect_server import away_in_one_line, running, scheduling_server
 
     space = _prepared()
     alone = exclusive(space, "falcon schedule", name="schedule")
-    with alone, running(port) as url, away_in_one_line(url):
+    with alone, running(o.port) as url, away_in_one_line(url):
         _out.print(f"Prefect: {url.removesuffix('/api')}   (stop with Ctrl-C)", highlight=False)
-        from flows.deployment import serve  # imports Prefect, which reads the address now
+        # Imports Prefect, which reads the address now.
+        from flows.deployment import TrainingPlan, serve
 
-        serve(space, cron, timezone, name, own=scheduling_server() == url)
+        plan = TrainingPlan(o.cron, o.timezone, o.name, o.profile, o.start or "champion")
+        serve(space, plan, own=scheduling_server() == url)
 
 
 def study(

@@ -21,23 +21,51 @@ if TYPE_CHECKING:
 _out = Console()
 
 
+Why = Annotated[str, typer.Option(help="The reason, kept on record.")]
+
+
 def promote(
     approve: Annotated[
-        bool, typer.Option("--approve", help="Promote although the gate refused; kept on record.")
+        bool,
+        typer.Option(
+            "--approve", help="Although the gate refused, or it was in service; kept on record."
+        ),
     ] = False,
+    why: Why = "",
 ) -> None:
-    """Put the trained model into service, if the gate passed."""
+    """Put the trained model into service, if the promotion policy allows it."""
     from tasks.support.registry import Registry
 
-    version = Registry.here().promote_trained(approve_refused=approve)
-    _out.print(f"version {version.number} is in service")
+    version = Registry.here().promote_trained(approve=approve, why=why)
+    _say(f"version {version.number} is in service")
 
 
-def rollback() -> None:
-    """Put the previous model back into service."""
+def rollback(
+    to: Annotated[str, typer.Option(help="The version to go back to.")] = "",
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Go back --to a version that was withdrawn.")
+    ] = False,
+    why: Why = "",
+) -> None:
+    """Withdraw the model in service and put the one before it back."""
     from tasks.support.registry import Registry
 
-    _out.print(f"version {Registry.here().rollback().number} is in service again")
+    version = Registry.here().rollback(to=to, approve=approve, why=why)
+    _say(f"version {version.number} is in service again")
+
+
+def withdraw(
+    version: Annotated[str, typer.Argument(help="Default: the one in service.")] = "",
+    why: Why = "",
+) -> None:
+    """Withdraw a version: no run puts it back into service. What served before it serves again."""
+    from tasks.support.registry import Registry
+
+    _say(str(Registry.here().withdraw(version, why=why)))
+
+
+def _say(text: str) -> None:
+    _out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def ui(port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5000) -> None:

@@ -46,6 +46,14 @@ def has_memory(folder: Path) -> bool:
     return any(folder.glob("*.jsonl"))
 
 
+def memory_digest(folder: Path) -> str:
+    """sha256 of a memory's contents, as ``LongTermMemory.digest`` gives it, without an encoder."""
+    from falcon.memory.log import Log
+
+    with Log.open(folder) as log:
+        return log.digest()
+
+
 class TimedEncoder:
     """``encoder`` with ``seconds``: time spent in it, loading its weights included."""
 

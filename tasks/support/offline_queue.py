@@ -188,7 +188,11 @@ class OfflineQueue:
             {k: v for k, v in call.items() if k not in ("refused", "tracker")} for call in again
         ]
         write_text(file, _lines(plain))
-        write_text(self._refused, _lines(call for call in refused if call not in again))
+        rest = [call for call in refused if call not in again]
+        if rest:
+            write_text(self._refused, _lines(rest))
+        else:
+            self._refused.unlink()
 
     def _replay_files(self) -> bool:
         went_on = True

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from falcon.doctor import Result
 from falcon.errors import UserError, without_passwords
 from tasks.support.files import may_write
 from tasks.support.mlflow_store import SQLITE, import_mlflow, prepare_database, tracking_uri
+from tasks.support.promotion_policy import read_policy
 from tasks.support.tracker_faults import connect_once, impatient, why, wrong_tracker
 from tasks.support.workspace import Workspace
 
@@ -25,13 +27,14 @@ _warned: set[str] = set()
 
 
 def require_ready(space: Workspace, settings: Settings, *, anew: bool = False) -> None:
-    """Look at disk, Prefect and tracker before a run.
+    """Look at disk, policy of promotion, Prefect and tracker before a run.
 
     Raises UserError for what cannot be right. A tracker that is away is a warning, once a process;
     with ``anew`` a UserError, too: such a run starts from the model in service, which the tracker
     knows.
     """
     require_writable(space)
+    read_policy(space.root)
     require_prefect()
     away = examine_tracker(space, settings)
     if not away:
@@ -60,7 +63,17 @@ def require_writable(space: Workspace) -> None:
 
 
 def require_prefect() -> None:
-    """Raise UserError unless PREFECT_API_URL is unset or a Prefect server answers there."""
+    """Raise UserError unless PREFECT_API_URL is unset or a Prefect server answers there.
+
+    And for a kind of proxy that its client, which looks at all proxies, cannot use.
+    """
+    for name in ("all_proxy", "http_proxy", "https_proxy"):
+        proxy = os.environ.get(name) or os.environ.get(name.upper(), "")
+        if proxy.startswith("socks") and find_spec("socksio") is None:
+            raise UserError(
+                f"{name.upper()} {proxy}: Prefect cannot use it without the Python package socksio.",
+                hint="`pip install socksio pysocks`, or unset the variable.",
+            )
     url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
     if not url:
         return
@@ -167,8 +180,17 @@ def _clone_finding(root: Path) -> Result:
     return "ok", "can be written", ""
 
 
+def _policy_finding(root: Path) -> Result:
+    try:
+        policy = read_policy(root)
+    except UserError as fault:
+        return "missing", fault.message, fault.hint
+    return "ok", f"automatic {policy.promotion.automatic}, approval {policy.promotion.approval}", ""
+
+
 FINDINGS: dict[str, Callable[[Path], Result]] = {
     "clone": _clone_finding,
+    "promotion": _policy_finding,
     "tracker": _tracker_finding,
     "prefect": _prefect_finding,
 }

@@ -8,9 +8,7 @@ import hashlib
 import json
 import math
 import os
-import shutil
 import socket
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,47 +16,44 @@ from typing import Any
 
 from falcon.config import FREE, Settings, profile_of
 from falcon.errors import UserError
+from tasks.support.code_state import PATCH, code_state
 from tasks.support.dvc import data_version, entry_hash, lock, out_hash
-from tasks.support.files import path_md5, read_json, write_text
+from tasks.support.files import path_md5, read_json, write_json, write_text
 from tasks.support.workspace import Workspace
 
-CODE = ("falcon", "tasks", "flows", "dvc.yaml", "params.yaml", "data.dvc")
-"""What makes a commit dirty when it is changed. ``dvc.lock`` changes with every run."""
+NO_DATA = "none (no data.dvc)"
 
 KEPT = 20
 """Newest runs of a stage that are remembered."""
 
 
 def provenance(root: Path, settings: Settings) -> dict[str, str]:
-    """Git commit (with ``-dirty``), data version, settings hash and profile."""
-    return {
-        "git.commit": git_commit(root),
-        "dvc.data.md5": data_version(root) if (root / "data.dvc").is_file() else "",
+    """Git commit (with ``-dirty``), data version, settings hash and profile, of this moment.
+
+    What there is none of says why: "none (no commit yet)". Uncommitted code is kept as
+    ``state/patches/DIGEST/code.patch``, and its digest is ``git.patch``.
+    """
+    code = code_state(root)
+    code.save(root / "state" / "patches")
+    found = {
+        "git.commit": code.commit,
+        "dvc.data.md5": data_version(root) if (root / "data.dvc").is_file() else NO_DATA,
         "settings.hash": settings_hash(settings),
         "profile": profile_of(settings, root),
     }
+    return {**found, "git.patch": code.digest} if code.patch else found
+
+
+def patch_file(root: Path, found: Mapping[str, str]) -> Path | None:
+    """The patch that a provenance names, or None."""
+    digest = found.get("git.patch", "")
+    return root / "state" / "patches" / digest / PATCH if digest else None
 
 
 def settings_hash(settings: Settings) -> str:
     """sha256 of the resolved settings without tracking and machine, 16 hex digits."""
     tree = settings.model_dump(mode="json", exclude=set(FREE))
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def git_commit(root: Path) -> str:
-    """The commit of the workspace, ``-dirty`` when code or settings differ; "" without git."""
-    if shutil.which("git") is None:
-        return ""
-
-    def git(*words: str) -> subprocess.CompletedProcess[str]:
-        command = ["git", "-C", str(root), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    commit = git("rev-parse", "--verify", "HEAD")
-    if commit.returncode:
-        return ""
-    changed = git("status", "--porcelain", "--", *CODE).stdout.strip()
-    return commit.stdout.strip() + ("-dirty" if changed else "")
 
 
 def _read(space: Workspace, stage: str) -> tuple[Path, str, dict[str, Any]]:
@@ -76,11 +71,36 @@ def read_marker(space: Workspace, stage: str) -> dict[str, Any]:
     return dict(runs.get(key, {}))
 
 
+def write_start(space: Workspace, stage: str, run: str, found: Mapping[str, str]) -> None:
+    """Keep the provenance of the moment a stage starts, for the marker that comes at its end.
+
+    A run that goes on after an interruption keeps its first one, and says when code differs.
+    """
+    file = space.state / "runs" / f"{stage}.started.json"
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    kept = dict(found)
+    if before.get("run_id") == run:
+        kept = before["provenance"]
+        if any(kept.get(key) != found.get(key) for key in ("git.commit", "git.patch")):
+            kept["git.resumed"] = found["git.commit"]
+    write_json(file, {"run_id": run, "provenance": kept})
+
+
+def _started(space: Workspace, stage: str, run: str) -> dict[str, str]:
+    file = space.state / "runs" / f"{stage}.started.json"
+    start = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return dict(start["provenance"]) if start.get("run_id") == run else {}
+
+
 def write_marker(
-    space: Workspace, stage: str, run: str, settings: Settings, seconds: Mapping[str, float]
+    space: Workspace,
+    stage: str,
+    run: str,
+    seconds: Mapping[str, float],
+    digests: Mapping[str, str],
 ) -> None:
     """Record that ``run`` made the present results; ``seconds`` are those of each kind of work
-    and, as ``stage``, those of all of it."""
+    and, as ``stage``, those of all of it; ``digests`` those of results, by their tags."""
     file, key, runs = _read(space, stage)
     runs.pop(key, None)
     runs[key] = {
@@ -90,7 +110,8 @@ def write_marker(
         "host": socket.gethostname(),
         "seconds": seconds["stage"],
         "time": {k: v for k, v in seconds.items() if k != "stage" and math.isfinite(v)},
-        "settings": settings_hash(settings),
+        "provenance": _started(space, stage, run),
+        "digests": dict(digests),
     }
     # The newest stands last. Sorted keys would lose that order, so this is not `write_json`.
     newest = dict(list(runs.items())[-KEPT:])
@@ -106,7 +127,8 @@ def read_gate(space: Workspace) -> dict[str, Any]:
 def require_unchanged(space: Workspace, decision: dict[str, Any]) -> None:
     """Raise UserError unless the decision is about exactly the present results.
 
-    Compares the gate file with ``dvc.lock``, every stage's entry, and the policy's files.
+    Compares the gate file with ``dvc.lock``, every stage's entry, the policy's files and the
+    settings.
     """
     hint = "Run `falcon run` again."
     entries = lock(space.root)
@@ -121,3 +143,5 @@ def require_unchanged(space: Workspace, decision: dict[str, Any]) -> None:
     policy = space.output("train") / "policy"
     if not policy.is_dir() or path_md5(policy) != decision["policy"]:
         raise UserError(f"{policy} is not the policy that the gate judged.", hint=hint)
+    if settings_hash(space.stage_settings()) != decision["settings"]:
+        raise UserError("the gate judged results of other settings than these.", hint=hint)

@@ -1,20 +1,27 @@
 """Registry: versions of the model, and which of them is in service.
 
-Aliases say what a version is (``challenger``, ``champion``, ``previous``). A failure here is an
-error and is never queued: a promotion that may or may not have happened is worse than none.
+Aliases say what a version is: ``challenger`` (the newest trained one), ``champion`` (in service),
+``previous`` (where a rollback goes). ``mlflow/registry.yaml`` decides who may be champion. A failure
+here is an error and is never queued: a promotion that may or may not have happened is worse than
+none.
 """
 
 from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from rich.console import Console
 
 from falcon.config import Settings
 from falcon.errors import UserError
+from tasks.support import alias_moves
+from tasks.support.alias_moves import CHALLENGER, CHAMPION, PREVIOUS, Move
 from tasks.support.errors import PromotionRefused, RegistryUnavailable
 from tasks.support.files import path_md5
 from tasks.support.handover import emptied, fill_model, read_champion
@@ -24,15 +31,20 @@ from tasks.support.model_version import (
     download_parts,
     log_policy,
 )
+from tasks.support.promotion_policy import Candidate, decide, read_policy
 from tasks.support.provenance import read_gate, require_unchanged
+from tasks.support.registry_lock import RegistryLease, registry_lock
+from tasks.support.service_history import BACK, entered, last_serial, now, operator, past, withdrawn
 from tasks.support.tracking import Tracker
-from tasks.support.version_tags import version_tags
+from tasks.support.version_tags import Identity, decision_added, version_tags
 from tasks.support.workspace import Workspace
 
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+__all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "Registry"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_console = Console(stderr=True)
 
 
 def _guarded(
@@ -43,10 +55,11 @@ def _guarded(
     @functools.wraps(method)
     def guarded(self: Registry, /, *args: P.args, **kwargs: P.kwargs) -> R:
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
             return method(self, *args, **kwargs)
-        except (MlflowException, OSError) as fault:
+        except (MlflowException, SQLAlchemyError, OSError, ImportError) as fault:
             message = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
             message = message.partition(" with exception ")[0][:200]
             raise RegistryUnavailable(
@@ -65,6 +78,8 @@ class Registry:
         self.settings = settings
         self.name = settings.tracking.registered_model
         self.space: Workspace = tracker.space
+        self.patience = 10.0
+        """Seconds to wait for another promotion or rollback to end."""
 
     @classmethod
     def here(cls) -> Registry:
@@ -74,18 +89,13 @@ class Registry:
         tracker.queue.replay()
         return cls(tracker, settings)
 
-    @_guarded
-    def by_alias(self, alias: str) -> ModelVersion | None:
-        """The version an alias points at, or None."""
-        from mlflow.exceptions import MlflowException
+    # -- what is there ---------------------------------------------------------------
 
-        try:
-            return ModelVersion.of(self.tracker.client.get_model_version_by_alias(self.name, alias))
-        except MlflowException as fault:
-            # MLflow answers a missing alias with INVALID_PARAMETER_VALUE.
-            if fault.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
-                return None
-            raise
+    @_guarded
+    def model(self) -> Any:
+        """MLflow's record of the registered model, or None before the first version."""
+        found = self.tracker.client.search_registered_models(filter_string=f"name = '{self.name}'")
+        return found[0] if found else None
 
     @_guarded
     def versions(self) -> dict[str, ModelVersion]:
@@ -95,31 +105,48 @@ class Registry:
         return {str(v.version): ModelVersion.of(v) for v in ordered}
 
     @_guarded
+    def by_alias(self, alias: str) -> ModelVersion | None:
+        """The version an alias points at, or None."""
+        # Not by the error of a missing alias: MLflow gives the same one for a wrong address.
+        model = self.model()
+        number = str(model.aliases.get(alias, "")) if model else ""
+        if not number:
+            return None
+        return ModelVersion.of(self.tracker.client.get_model_version(self.name, number))
+
+    @_guarded
     def by_policy(self, md5: str) -> ModelVersion | None:
         """The newest version made of an adapter folder of that hash, or None."""
-        versions = self.tracker.client.search_model_versions(f"name = '{self.name}'")
-        same = [v for v in versions if v.tags.get("policy.md5") == md5]
-        newest = max(same, key=lambda v: int(v.version), default=None)
-        return newest and ModelVersion.of(newest)
+        same = [v for v in self.versions().values() if v.policy == md5]
+        return same[-1] if same else None
+
+    def _of_results(self, versions: dict[str, ModelVersion]) -> ModelVersion | None:
+        """The version that was made of the present results, or None."""
+        wanted = Identity.of_results(self.space)
+        same = [v for v in versions.values() if Identity.of_tags(v.tags) == wanted]
+        return same[-1] if same else None
+
+    # -- registration ----------------------------------------------------------------
 
     @_guarded
     def register(self) -> ModelVersion:
-        """Register the trained policy as challenger, once for the same files.
+        """Register the trained policy as challenger, once for the same results.
 
-        Logged as a pyfunc model of the training run. Raises UserError without policy or decision.
+        Logged as a pyfunc model of the training run. The tags of a version are written with it
+        and stay; a later decision about it is added to the tag ``decisions``. Raises UserError
+        without policy or decision.
         """
         policy = self.space.output("train") / "policy"
         if not policy.is_dir():
             raise UserError(f"{policy} is not there.", hint="Run `falcon run`.")
-        md5 = path_md5(policy)
-        version = self.by_policy(md5)
-        tags = version_tags(self.space, self.settings, md5)
+        decision = read_gate(self.space)
+        version = self._of_results(self.versions())
         if version is None:
-            parts = VersionParts.of_training(self.space, self.settings)
-            version = self._create(parts, tags)
-        else:
-            for key, value in tags.items():
-                self.tracker.client.set_model_version_tag(self.name, version.number, key, value)
+            parts = VersionParts.of_training(self.space, self.space.stage_settings())
+            version = self._create(parts, version_tags(self.space))
+        elif decisions := decision_added(version.tags, self.space, decision):
+            client = self.tracker.client
+            client.set_model_version_tag(self.name, version.number, "decisions", decisions)
         champion = self.by_alias(CHAMPION)
         if champion is None or champion.number != version.number:
             self.tracker.client.set_registered_model_alias(self.name, CHALLENGER, version.number)
@@ -149,66 +176,159 @@ class Registry:
                 hint="Start the tracker and run `falcon run` again; spooled calls are replayed.",
             ) from None
 
+    # -- what is in service ----------------------------------------------------------
+
     @_guarded
-    def promote(self, *, approve_refused: bool = False) -> ModelVersion:
-        """Put the challenger into service; what was there becomes ``previous``.
+    def promote(
+        self, *, approve: bool = False, automatic: bool = False, why: str = "", by: str = ""
+    ) -> ModelVersion:
+        """Put the version of the present results into service.
 
-        Raises PromotionRefused unless the gate passed and compared with the champion of this
-        moment, UserError unless its decision is about exactly the present results.
-        ``approve_refused`` sets aside the gate's decision only, and is kept as a tag.
+        Raises PromotionRefused unless the promotion policy allows it, UserError unless the gate's
+        decision is about exactly the present results. ``approve`` sets aside what the policy
+        lets a person set aside, and is kept on record. ``automatic``: no person asked for it.
         """
-        decision = read_gate(self.space)
+        policy, decision = read_policy(self.space.root), read_gate(self.space)
         require_unchanged(self.space, decision)
-        version = self.by_policy(decision["policy"])
-        if version is None:
-            raise UserError("the trained policy is not registered.", hint="Run `falcon run`.")
-        champion = self.by_alias(CHAMPION)
-        if champion is not None and champion.number == version.number:
-            return version
-        passed = decision["decision"] == "passed"
-        if not passed and not approve_refused:
-            against = [f"{r['name']}: {r['said']}" for r in decision["reasons"] if not r["passed"]]
-            raise PromotionRefused(
-                f"the gate refused version {version.number} ({'; '.join(against)})."
+        if not automatic:
+            policy.require_why("promote", why)
+        with self._changing() as (lease, versions, champion, _):
+            version = self._of_results(versions)
+            if version is None:
+                raise UserError("the trained policy is not registered.", hint="Run `falcon run`.")
+            if champion == version.number:
+                return version
+            earlier = [version, *(v for v in versions.values() if v.policy == version.policy)]
+            told = next(filter(None, (past(v.number, v.tags) for v in earlier)), "")
+            verdict = decide(
+                policy,
+                decision,
+                Candidate(version.number, version.tags, told),
+                champion,
+                automatic=automatic,
+                approve=approve,
             )
-        # Another model may have been promoted since: then the comparison was with a wrong one.
-        judged = decision["opponent"]["version"]
-        if (champion.number if champion else "") != judged:
-            now = f"version {champion.number}" if champion else "no model"
-            compared = f"version {judged}" if judged else "the untrained model"
-            raise PromotionRefused(
-                f"the gate compared with {compared}, but {now} is in service.",
-                hint="Run `falcon run`: it compares with the model in service.",
-            )
-        self._move(version, champion, "promoted" if passed else "approved by hand")
-        return version
+            verdict.require(policy)
+            if aside := verdict.approved:
+                why = f"{why} (set aside: {', '.join(aside)})".strip()
+            how = "approved" if verdict.approved else "promoted"
+            move = Move("promote", how, version.number, champion, why=why, by=by)
+            self._make(move, lease, versions)
+        return self.versions()[version.number]
 
-    def promote_trained(self, *, approve_refused: bool = False) -> ModelVersion:
+    def promote_trained(self, *, approve: bool = False, why: str = "") -> ModelVersion:
         """Register the trained policy if it is not, then :meth:`promote` it."""
         self.register()
-        return self.promote(approve_refused=approve_refused)
+        return self.promote(approve=approve, why=why)
 
     @_guarded
-    def rollback(self) -> ModelVersion:
-        """Put the previous champion back into service. Raises UserError when there is none."""
-        previous, champion = self.by_alias(PREVIOUS), self.by_alias(CHAMPION)
-        if previous is None:
-            raise UserError(f"`{self.name}` has no previous champion to go back to.")
-        self._move(previous, champion, "rolled back")
-        return previous
+    def rollback(
+        self, *, to: str = "", approve: bool = False, why: str = "", by: str = ""
+    ) -> ModelVersion:
+        """Take the champion out for good and put an earlier version into service again.
 
-    def _move(self, new: ModelVersion, old: ModelVersion | None, reason: str) -> None:
-        client, now = self.tracker.client, datetime.now(UTC).isoformat(timespec="seconds")
-        # ``previous`` first: if we are cut off in between, the way back is on record.
-        if old is not None:
-            client.set_registered_model_alias(self.name, PREVIOUS, old.number)
-            client.set_model_version_tag(self.name, old.number, "retired", now)
-            client.set_model_version_tag(self.name, old.number, "replaced_by", new.number)
-        client.set_registered_model_alias(self.name, CHAMPION, new.number)
-        client.set_model_version_tag(self.name, new.number, "in_service", f"{now} ({reason})")
-        challenger = self.by_alias(CHALLENGER)
-        if challenger is not None and challenger.number == new.number:
-            client.delete_registered_model_alias(self.name, CHALLENGER)
+        That is version ``to``, or the last one in service before that is not withdrawn. With
+        ``approve``, ``to`` may be a withdrawn one. Raises UserError where there is none.
+        """
+        policy = read_policy(self.space.root)
+        policy.require_why("rollback", why)
+        with self._changing() as (lease, versions, champion, completed):
+            if completed == "rollback" and to in ("", champion):
+                return versions[champion]  # this one was asked for before and cut off
+            target = to or alias_moves.way_back(versions, champion)
+            self._require_way_back(versions, champion, target, approve)
+            move = Move("rollback", BACK, target, champion, champion, why=why, by=by)
+            self._make(move, lease, versions)
+        return self.versions()[target]
+
+    def _require_way_back(
+        self, versions: dict[str, ModelVersion], champion: str, target: str, approve: bool
+    ) -> None:
+        """Raise UserError unless a rollback may go to version ``target``."""
+        if not target:
+            gone = [number for number, v in versions.items() if withdrawn(v.tags)]
+            others = f" (withdrawn: {', '.join(gone)})" if gone else ""
+            raise UserError(
+                f"`{self.name}` has no version to go back to{others}.",
+                hint="falcon rollback --to N --approve, or `falcon withdraw`: then none serves."
+                if gone
+                else "",
+            )
+        if target not in versions:
+            raise UserError(f"`{self.name}` has no version {target}.", hint="falcon registry")
+        if target == champion:
+            raise UserError(f"version {target} is in service already.")
+        if entered(versions[target].tags) is None:
+            raise UserError(
+                f"version {target} was never in service.", hint="`falcon promote` puts it there."
+            )
+        event = withdrawn(versions[target].tags)
+        rule = read_policy(self.space.root).rollback.to_withdrawn
+        if event is not None and not (approve and rule == "approve"):
+            raise PromotionRefused(
+                f"version {target} was {event}.",
+                hint=f"falcon rollback --to {target} --approve"
+                if rule == "approve"
+                else "rollback.to_withdrawn is `never` in mlflow/registry.yaml.",
+            )
+
+    @_guarded
+    def withdraw(self, number: str = "", *, why: str = "", by: str = "") -> Move:
+        """Withdraw a version (default: the champion), so that nothing puts it back by itself.
+
+        In place of the champion, the version that a rollback goes to serves; without one, none.
+        """
+        read_policy(self.space.root).require_why("withdraw", why)
+        with self._changing() as (lease, versions, champion, completed):
+            if completed == "withdraw" and not number:
+                raise UserError(
+                    "the withdrawal that was cut off is complete now; nothing else was done.",
+                    hint="falcon registry",
+                )
+            number = number or champion
+            if not number:
+                raise UserError("no version is in service.", hint="falcon withdraw VERSION")
+            if number not in versions:
+                raise UserError(f"`{self.name}` has no version {number}.", hint="falcon registry")
+            if event := withdrawn(versions[number].tags):
+                raise UserError(f"version {number} was {event} already.")
+            serves = number == champion
+            new = alias_moves.way_back(versions, champion) if serves else ""
+            old = champion if serves else ""
+            move = Move("withdraw", BACK, new, old, number, why=why, by=by)
+            return self._make(move, lease, versions)
+
+    def _make(self, move: Move, lease: RegistryLease, versions: dict[str, ModelVersion]) -> Move:
+        """Make a move, signed with serial number, time and operator."""
+        serial = last_serial(v.tags for v in versions.values()) + 1
+        signed = replace(move, serial=serial, when=now(), by=move.by or operator())
+        alias_moves.make(signed, self.tracker.client, self.name, versions, lease)
+        return signed
+
+    @contextmanager
+    def _changing(self) -> Iterator[tuple[RegistryLease, dict[str, ModelVersion], str, str]]:
+        """Hold the registry; gives the lease, all versions, the champion's number, and the command
+        of a move that had been cut off and was completed here, or ""."""
+        client, completed = self.tracker.client, ""
+        if self.model() is None:
+            raise UserError(
+                f"there is no registered model `{self.name}`.", hint="Run `falcon run`."
+            )
+        with registry_lock(client, self.name, self.space.state, patience=self.patience) as lease:
+            if lease.change is not None:
+                move = Move(**lease.change)
+                alias_moves.make(move, client, self.name, self.versions(), lease)
+                lease.begin(None)
+                completed = move.command
+                text = (
+                    f"the {completed} of {move.when} by {move.by} was cut off and is complete now"
+                )
+                line = f"registry: {text}: {move}"
+                _console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+            champion = self.by_alias(CHAMPION)
+            yield lease, self.versions(), champion.number if champion else "", completed
+
+    # -- its files -------------------------------------------------------------------
 
     @_guarded
     def fetch_champion(self) -> ModelVersion | None:

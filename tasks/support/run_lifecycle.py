@@ -3,18 +3,20 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from falcon.config import Settings
+from falcon.errors import without_passwords
 from tasks.support.dvc import data_version
 from tasks.support.errors import Killed
 from tasks.support.files import write_json
 from tasks.support.lifetime import ProcessId
-from tasks.support.provenance import provenance
+from tasks.support.provenance import patch_file, provenance, write_start
+from tasks.support.run_identity import run_name
 from tasks.support.tracking import Status, TrackedRun, Tracker, flatten
 from tasks.support.workspace import Workspace
 
@@ -44,7 +46,7 @@ def closing(run: TrackedRun) -> Iterator[None]:
     except BaseException as fault:
         if not isinstance(fault, Exception):  # KeyboardInterrupt and SystemExit, so Killed too
             status = "KILLED"
-        run.tags({"error": f"{type(fault).__name__}: {fault}"[:1000]})
+        run.tags({"error": without_passwords(f"{type(fault).__name__}: {fault}")[:1000]})
         raise
     finally:
         if before is not None:
@@ -77,8 +79,11 @@ def pipeline_run(space: Workspace, name: str, settings: Settings) -> Iterator[Tr
     tracker = Tracker(settings, space)
     tracker.queue.replay()
     mark_crashed_runs(tracker)
-    run = tracker.create_run(name, {"stage": "pipeline", **provenance(space.root, settings)})
+    found = provenance(space.root, settings)
+    called = run_name(name, settings, space.root)
+    run = tracker.create_run(called, {"stage": "pipeline", **found})
     with closing(run):
+        log_patch(run, found)
         yield run
 
 
@@ -92,15 +97,19 @@ def stage_run(
     """
     mark_crashed_runs(tracker, resume)
     root = tracker.space.root
+    found = provenance(root, settings)
     if resume:
         run = tracker.reopen(resume)
         run.tags({"resumed": datetime.now(UTC).isoformat(timespec="seconds")})
     else:
-        tags = {"stage": name, **provenance(root, settings)}
-        run = tracker.create_run(name, tags, os.environ.get("FALCON_PARENT_RUN_ID", ""))
+        tags = {"stage": name, **found}
+        parent = os.environ.get("FALCON_PARENT_RUN_ID", "")
+        run = tracker.create_run(run_name(name, settings, root), tags, parent)
+    write_start(tracker.space, name, run.id, found)
     with closing(run), run.system_metrics(resumed=bool(resume)):
         run.params(flatten(settings.model_dump(mode="json", exclude={"tracking"})))
         log_data(run, root, "training" if name in ("prepare", "train") else name)
+        log_patch(run, found)
         yield run
 
 
@@ -110,3 +119,9 @@ def log_data(run: TrackedRun, root: Path, context: str) -> None:
         version = data_version(root)
         run.dataset("data", version, json.dumps({"path": "data.dvc", "md5": version}), context)
         run.params({"dvc.data.md5": version})
+
+
+def log_patch(run: TrackedRun, found: Mapping[str, str]) -> None:
+    """Keep the code that was not committed as ``code.patch`` of the run, where there is any."""
+    if (file := patch_file(run.tracker.space.root, found)) is not None:
+        run.artifact(file)

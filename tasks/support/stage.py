@@ -54,6 +54,8 @@ class Stage:
     run: TrackedRun
     monitor: StageMonitor
     artifacts: list[Path] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
+    """Digests of results by the name of their tag; they stay on record with the results."""
 
     @property
     def out(self) -> Path:
@@ -144,13 +146,14 @@ def _finish(stage: Stage, result: StageResult, started: float) -> None:
     stage.run.metrics({**result.metrics, **times})
     checks = result.checks
     numbers = {"checks.evaluated": len(checks.checks), "checks.warnings": len(checks.warnings)}
-    stage.run.tags({"checks": "passed" if checks.passed else "failed", **numbers})
+    state = "passed" if checks.passed else "failed"
+    stage.run.tags({"checks": state, **numbers, **stage.digests})
     for path in (stage.out / "metrics.json", stage.out / "checks.json", *stage.artifacts):
         stage.run.artifact(path, stage.name)
     stage.run.artifact(stage.space.state / "data_docs" / stage.name, f"{stage.name}/data_docs")
     result.checks.raise_if_failed()
     seconds = {kind.removeprefix(TIME): value for kind, value in times.items()}
-    write_marker(stage.space, stage.name, stage.run.id, stage.settings, seconds)
+    write_marker(stage.space, stage.name, stage.run.id, seconds, stage.digests)
 
 
 def _finite(value: float) -> float | int | None:

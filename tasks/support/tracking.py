@@ -27,6 +27,7 @@ from tasks.support.mlflow_store import (
     tracking_uri,
 )
 from tasks.support.offline_queue import Call, OfflineQueue, RunIds, RunWaits
+from tasks.support.run_identity import identity_tags
 from tasks.support.system_metrics import SYSTEM, sampled
 from tasks.support.tracker_faults import connect_once
 from tasks.support.workspace import Workspace
@@ -91,8 +92,9 @@ class Tracker:
     def create_run(self, name: str, tags: Mapping[str, str], parent: str = "") -> TrackedRun:
         """A new run, a child of ``parent`` when given. During an outage its id is provisional."""
         ours = self.run_ids.provisional()
+        tags = {**identity_tags(self.space.root, tags), **tags}
         call = {
-            "op": "create", "run": ours, "name": name, "tags": dict(tags), "parent": parent,
+            "op": "create", "run": ours, "name": name, "tags": tags, "parent": parent,
             "time": _now(),
         }  # fmt: skip
         self.queue.submit(call)

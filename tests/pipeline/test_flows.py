@@ -11,8 +11,9 @@ import pytest
 import yaml
 from pipeline_workspace import REPOSITORY, sh
 
+from falcon.errors import UserError
 from tasks.support.errors import StageFailed
-from tasks.support.workspace import STAGES
+from tasks.support.workspace import STAGES, Workspace
 
 
 def free_port() -> int:
@@ -21,100 +22,73 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-SCHEDULED = """
-import asyncio, json, os, socket, sys
-from pathlib import Path
-from tasks.support.files import write_json
-from tasks.support.prefect_server import running
-from tasks.support.workspace import Workspace
-space = Workspace(Path(sys.argv[2]))
-with running(int(sys.argv[1])) as url:
-    from flows.dead_runs import free_deployment, mark_dead_runs
-    from flows.deployment import deployments
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
-    from prefect.states import Pending, Running
-    key, *_ = [each.apply() for each in deployments("0 3 * * 1", "Europe/Berlin", "weekly")]
-
-    async def look():
-        async with get_client() as client:
-            for _ in range(120):
-                chosen = DeploymentFilter(id=DeploymentFilterId(any_=[key]))
-                runs = await client.read_flow_runs(deployment_filter=chosen)
-                if runs:
-                    return runs
-                await asyncio.sleep(0.5)
-        return []
-
-    def lost(client, record):
-        "A run whose process was killed: with a record of its process, or before it wrote one."
-        run = client.create_flow_run_from_deployment(key)
-        for state in (Pending(), Running()):
-            accepted = client.set_flow_run_state(run.id, state)
-            assert accepted.status.value == "ACCEPT", accepted
-        if record:
-            gone = {"pid": 2**22 + 1, "born": 1.0, "host": socket.gethostname()}
-            write_json(space.state / "flows" / f"{run.id}.json", gone)
-        return run.id
-
-    runs = asyncio.run(look())
-    leases = Path(os.environ["PREFECT_HOME"], "concurrency_leases")
-    with get_client(sync_client=True) as client:
-        one = lost(client, True)
-        kept = len([x for x in leases.glob("*.json") if x.name != "expirations.json"])
-        marked = mark_dead_runs(space)
-        two = lost(client, False)
-        free_deployment(space, "falcon-train/weekly")
-        states = [client.read_flow_run(x).state.name for x in (one, two)]
-        active = client.read_deployment(key).global_concurrency_limit.active_slots
-    first = min(runs, key=lambda r: r.expected_start_time)
-    print("RESULT", json.dumps({
-        "n": len(runs), "state": first.state.name, "parameters": first.parameters,
-        "when": first.expected_start_time.strftime("%a %M"), "url": url, "kept": kept,
-        "marked": marked == [str(one)], "states": states, "active": active,
-    }))
-"""
-
-
 @pytest.mark.flow
 def test_a_real_server_schedules_the_training_and_places_of_lost_runs_are_given_back(
-    tmp_path: Path,
+    space: Workspace,
 ) -> None:
     port = free_port()
     done = sh(
-        REPOSITORY,
+        space.root,
         sys.executable,
-        "-c",
-        SCHEDULED,
+        str(Path(__file__).with_name("scheduled_probe.py")),
         str(port),
-        str(tmp_path),
-        PREFECT_HOME=str(tmp_path / "prefect"),
         PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="1",
-        MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/mlflow.db",
     )
     line = next((x for x in done.stdout.splitlines() if x.startswith("RESULT ")), "")
     assert line, done.stdout + done.stderr
     result = json.loads(line.removeprefix("RESULT "))
-    assert result["n"] >= 1
     assert result["state"] == "Scheduled"
     assert result["when"] == "Mon 00"
-    assert result["parameters"] == {"carry_on": True}
+    assert result["parameters"] == {"carry_on": True, "start": "base", "profile": "quick"}
     assert result["kept"] == 1  # on disk, so that a server that is started again knows it
     assert result["marked"]
     assert result["states"] == ["Crashed", "Crashed"]
     assert result["active"] == 0  # else no run that comes due would start
+    assert result["limits"] == [None] * 2  # a rollback waits for nothing
+    profiles = sorted(file.stem for file in (space.root / "profiles").glob("*.yaml"))
+    assert result["choices"]["profile"]["enum"] == ["", *profiles]
+    assert result["choices"]["start"]["enum"] == ["", "champion", "base"]
+    assert result["tags"] == ["falcon", f"clone:{result['host']}:{space.root}", "profile:quick"]
+    # The one that is refused has arrived, too; neither it nor the absent one fails the run.
+    assert [each["text"] for each in result["messages"]] == ["to webhook/good", "to webhook/bad"]
+    assert result["messages"][0]["version"] == "3"
+    assert "message about the promotion is not sent" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
     with socket.socket() as probe:  # the server that was started here is gone
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_a_malformed_schedule_is_refused() -> None:
-    from falcon.errors import UserError
-    from flows.deployment import schedule
+@pytest.mark.parametrize(
+    ("cron", "fault"),
+    [
+        ("every monday", "has not five fields"),
+        ("@weekly", "has not five fields"),
+        ("0 0 3 * * 1", "has not five fields"),  # with seconds it would run every day at midnight
+        ("61 3 * * 1", "Invalid cron"),
+        ("0 3 * * 8", "Invalid cron"),
+        ("R 3 * * *", "unsupported"),
+        ("0 3 31 2 *", "never comes due"),
+    ],
+)
+def test_a_malformed_schedule_is_refused(cron: str, fault: str) -> None:
+    from flows.deployment import TrainingPlan
 
-    with pytest.raises(UserError, match="is no schedule"):
-        schedule("every monday", "UTC")
+    with pytest.raises(UserError, match=f"is no schedule: .*{fault}") as caught:
+        TrainingPlan(cron).schedule()
+    assert "\n" not in caught.value.message
+
+
+def test_names_of_months_and_days_are_taken_and_unknown_zones_and_profiles_refused(
+    space: Workspace,
+) -> None:
+    from flows.deployment import TrainingPlan, deployments
+
+    for cron in ("0 3 * jan,jul mon-fri", "0 3 29 2 *", "*/5 * L * *", "0 3 * * 1#2"):
+        assert TrainingPlan(cron, "Europe/Berlin").schedule().cron == cron
     with pytest.raises(UserError, match="is no time zone"):
-        schedule("0 3 * * 1", "Europe/Atlantis")
+        TrainingPlan("0 3 * * 1", "Europe/Atlantis").schedule()
+    with pytest.raises(UserError, match="unknown profile"):
+        deployments(space, TrainingPlan("0 3 * * 1", profile="quik"))
 
 
 def test_prefect_yaml_deploys_flows_that_exist_with_parameters_they_take() -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import yaml
-from pipeline_workspace import REPOSITORY, write_before
-from safetensors.numpy import save_file
+from trained_results import decide, lay_out, lay_out_files, scores
 
 from falcon.config import GateSettings
 from falcon.errors import UserError
@@ -19,82 +15,18 @@ from tasks import gate
 from tasks.support import dvc
 from tasks.support.errors import PromotionRefused
 from tasks.support.files import path_md5, write_json
-from tasks.support.provenance import read_gate
+from tasks.support.promotion_policy import read_policy
 from tasks.support.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from tasks.support.scores import read_scores
+from tasks.support.service_history import events
 from tasks.support.tracking import Tracker
 from tasks.support.workspace import Workspace
 
 
-def interval(value: float, half: float = 0.05, name: str = "value") -> dict[str, float]:
-    return {name: value, "low": value - half, "high": value + half}
-
-
-def scores(gain: float = 0.2, *, opponent: str = "base", style: float = 0.0) -> dict[str, Any]:
-    """Scores of a trained policy that is ``gain`` better, as the benchmark stage writes them."""
-    score = {
-        "problems": 20,
-        "pass@1": interval(0.3),
-        "reward": interval(0.1, name="mean"),
-        "style": interval(0.5, name="mean"),
-        "complexity": interval(0.5, name="mean"),
-        "verdicts": {"pass": 0.3, "failure": 0.7, "runtime": 0.0, "syntax": 0.0},
-    }
-    difference = {
-        "pass_rate": interval(gain, name="difference"),
-        "reward": interval(gain, name="difference"),
-        "style": interval(style, name="difference"),
-        "complexity": interval(0.0, name="difference"),
-    }
-    return {
-        "policies": {p: {"suites": {"builtin": score}} for p in {"base", "trained", opponent}},
-        "comparisons": {f"trained-{opponent}": {"builtin": difference, "pooled": difference}},
-    }
-
-
-def lay_out(space: Workspace, seed: int, figures: dict[str, Any]) -> None:
-    """Results of five stages and a dvc.lock that names them."""
-    policy = space.output("train") / "policy"
-    shutil.rmtree(space.root / "outputs", ignore_errors=True)
-    policy.mkdir(parents=True)
-    weights = np.random.default_rng(seed).normal(size=(2, 2)).astype(np.float32)
-    save_file({"lora": weights}, policy / "adapter_model.safetensors")
-    write_json(policy / "adapter_config.json", {"r": 2})
-    (space.output("train") / "memory").mkdir()
-    (space.output("train") / "memory" / "segment-000001.jsonl").write_text("")
-    report = {"passed": True, "evaluated": 3, "failures": [], "warnings": []}
-    stages = {}
-    for stage in gate.JUDGED:
-        write_json(space.output(stage) / "checks.json", report)
-        metrics = {"fault_rate": 0.0, "trained/fault_rate": 0.0, "trained/tamper_rate": 0.0}
-        write_json(space.output(stage) / "metrics.json", metrics)
-        if stage == "benchmark":
-            write_json(space.output(stage) / "scores.json", figures)
-        paths = sorted(p for p in space.output(stage).iterdir())
-        outs = [{"path": str(p.relative_to(space.root)), "md5": path_md5(p)} for p in paths]
-        stages[stage] = {"cmd": f"python -m tasks {stage}", "outs": outs}
-    (space.root / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
-
-
-def decide(space: Workspace) -> dict[str, Any]:
-    """Run the gate stage for real, and enter it into dvc.lock."""
-    from tasks.support.stage import run_stage
-
-    write_before(space)
-    run_stage("gate")
-    lock = yaml.safe_load((space.root / "dvc.lock").read_text())
-    file = space.output("gate") / "gate.json"
-    out = {"path": "outputs/gate/gate.json", "md5": path_md5(file)}
-    lock["stages"]["gate"] = {"outs": [out]}
-    (space.root / "dvc.lock").write_text(yaml.safe_dump(lock))
-    return read_gate(space)
-
-
 @pytest.mark.flow
-def test_promotion_from_first_model_to_rollback(space: Workspace) -> None:
+def test_promotion_from_first_model_to_the_second(space: Workspace) -> None:
     settings = space.settings()
-    tracker = Tracker(settings, space)
-    registry = Registry(tracker, settings)
+    registry = Registry(Tracker(settings, space), settings)
     assert registry.by_alias(CHAMPION) is None
     with pytest.raises(UserError, match="falcon run"):
         registry.register()
@@ -105,16 +37,13 @@ def test_promotion_from_first_model_to_rollback(space: Workspace) -> None:
     first = registry.register()
     assert registry.by_alias(CHALLENGER) == registry.by_policy(first.policy)
     assert registry.register().number == first.number  # the same files are one version
-    assert registry.promote().number == first.number
+    assert registry.promote(automatic=True).number == first.number
     assert not (space.root / "mlruns").exists()
     assert list((space.state / "mlartifacts").rglob("codegen_model.py"))
     champion = registry.by_alias(CHAMPION)
     assert champion is not None
     assert registry.by_alias(CHALLENGER) is None
-    listed = yaml.safe_load((REPOSITORY / "mlflow" / "registry.yaml").read_text())
-    assert set(listed["tags"]) <= set(champion.tags)
-    assert set(listed["aliases"]) == {CHAMPION, CHALLENGER, PREVIOUS}
-    assert listed["model"] == registry.name
+    assert set(read_policy(space.root).tags) <= set(champion.tags)
     assert champion.tags["dvc.data.md5"] == dvc.data_version(space.root)
 
     # A second model that was compared with the untrained one may not replace it ...
@@ -123,7 +52,7 @@ def test_promotion_from_first_model_to_rollback(space: Workspace) -> None:
     second = registry.register()
     assert second.number != first.number
     with pytest.raises(PromotionRefused, match="but version 1 is in service"):
-        registry.promote(approve_refused=True)
+        registry.promote(approve=True)
     # ... and may after it was compared with the one in service, which was fetched for that.
     assert registry.fetch_champion() == champion
     fetched = space.handover / "champion"
@@ -131,19 +60,16 @@ def test_promotion_from_first_model_to_rollback(space: Workspace) -> None:
     lay_out(space, 2, scores(opponent="champion"))
     assert decide(space)["opponent"] == {"policy": "champion", "version": first.number}
     registry.register()
-    assert registry.promote().number == second.number
+    assert registry.promote(automatic=True).number == second.number
     previous = registry.by_alias(PREVIOUS)
     assert previous is not None
     assert previous.number == first.number
-    assert previous.tags["replaced_by"] == second.number
-
-    assert registry.rollback().number == first.number
-    again = registry.by_alias(CHAMPION)
-    assert again is not None
-    assert (again.number, "rolled back" in again.tags["in_service"]) == (first.number, True)
-    back = registry.by_alias(PREVIOUS)
-    assert back is not None
-    assert back.number == second.number
+    # The tags stay as they were written; the decision that let it in is added.
+    after = registry.versions()[second.number].tags
+    changed = {k for k, v in after.items() if second.tags.get(k) != v}
+    assert changed == {"decisions", "in_service"}
+    opponents = [each["opponent"]["policy"] for each in json.loads(after["decisions"])]
+    assert opponents == ["base", "champion"]
 
 
 @pytest.mark.flow
@@ -170,7 +96,7 @@ def test_a_refused_model_is_registered_and_not_promoted_and_a_stale_decision_is_
     kept = weights.read_bytes()
     weights.write_bytes(kept + b"x")
     with pytest.raises(UserError, match="not the policy that the gate judged"):
-        registry.promote(approve_refused=True)
+        registry.promote(approve=True)
     weights.write_bytes(kept)
     file = space.output("gate") / "gate.json"
     honest = file.read_text()
@@ -178,10 +104,11 @@ def test_a_refused_model_is_registered_and_not_promoted_and_a_stale_decision_is_
     with pytest.raises(UserError, match="not the one that DVC saw"):
         registry.promote()
     file.write_text(honest)
-    assert registry.promote(approve_refused=True).number == version.number
+    assert registry.promote(approve=True, why="it is urgent").number == version.number
     champion = registry.by_alias(CHAMPION)
     assert champion is not None
-    assert "approved by hand" in champion.tags["in_service"]
+    (event,) = events(champion.tags)
+    assert (event.what, event.why) == ("approved", "it is urgent (set aside: gate_passed)")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +135,7 @@ def test_the_paired_test_and_the_tolerances(
 
 def test_a_result_edited_by_hand_is_noticed(tmp_path: Path) -> None:
     space = Workspace(tmp_path)
-    lay_out(space, 1, scores())
+    lay_out_files(space, 1, scores())
     lock = dvc.lock(space.root)
     assert gate.results_of(space, "benchmark", lock).passed
     file = space.output("benchmark") / "scores.json"

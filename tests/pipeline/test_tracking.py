@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pipeline_workspace import enter
+from pipeline_workspace import enter, sh
 
 from falcon.config import TrackingSettings
 from tasks.support.files import write_json
@@ -47,6 +47,14 @@ def test_a_stage_run_is_a_child_with_its_inputs_on_record(
     tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = tracker.space.settings()
+    address = "http://127.0.0.1:4200/runs/flow-run/abc"
+    monkeypatch.setenv("FALCON_PREFECT_RUN_ID", "abc")
+    monkeypatch.setenv("FALCON_PREFECT_RUN_URL", address)
+    monkeypatch.setenv("USER", "ada")
+    monkeypatch.setenv("LOGNAME", "ada")
+    monkeypatch.setattr(sys, "argv", ["/x/tasks/__main__.py", "train", "http://u:s3cret@h"])
+    remote = "https://u:s3cret@example.org/falcon.git"
+    sh(tracker.space.root, "git", "remote", "add", "origin", remote)
     parent = tracker.create_run("pipeline", {})
     with closing(parent):
         monkeypatch.setenv("FALCON_PARENT_RUN_ID", parent.id)
@@ -56,6 +64,15 @@ def test_a_stage_run_is_a_child_with_its_inputs_on_record(
     assert logged.info.status == "FINISHED"
     assert logged.data.tags["mlflow.parentRunId"] == parent.id
     assert logged.data.tags["settings.hash"]
+    assert logged.info.run_name == f"train quick {settings.train.steps} steps seed 0"
+    tags = logged.data.tags
+    assert tags["mlflow.user"] == "ada"
+    assert tags["mlflow.source.name"] == "python -m tasks train http://***@h"
+    assert tags["mlflow.source.type"] == "LOCAL"
+    assert tags["mlflow.source.git.commit"] == tags["git.commit"].removesuffix("-dirty")
+    assert tags["mlflow.source.git.branch"] in ("main", "master")
+    assert tags["mlflow.source.git.repoURL"] == "https://***@example.org/falcon.git"
+    assert (tags["prefect.flow_run_id"], tags["prefect.flow_run_url"]) == ("abc", address)
     assert len(logged.data.tags["git.commit"].removesuffix("-dirty")) == 40
     assert logged.data.params["train.meta.tasks"] == str(settings.train.meta.tasks)
     assert tracker.client.get_metric_history(run.id, "loss")[0].step == 3
