@@ -122,6 +122,16 @@ def freeze_settings(space: Workspace) -> Settings:
     return space.stage_settings()
 
 
+def repro_stage(space: Workspace, stage: str, **how: Any) -> dvc.How:
+    """``dvc.repro`` of a stage, with its code as it is now on record.
+
+    Settings are frozen for a run; code that is edited during one is used, and DVC is told of it.
+    """
+    if not code_is_recorded(space, stage):
+        dvc.repro(space.root, "code")
+    return dvc.repro(space.root, stage, **how)
+
+
 def is_frozen(space: Workspace) -> bool:
     """Whether ``outputs/settings.yaml`` has what params.yaml says now (but for ``FREE``), and
     ``outputs/code`` what the modules say."""
