@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 
 from falcon.errors import without_passwords
 from tasks.support.offline_queue import LOCAL
+from tasks.support.run_page import PAGE
 from tasks.support.tracking import TrackedRun
 from tasks.support.workspace import Workspace
 
@@ -66,7 +67,7 @@ def link_mlflow(run: TrackedRun) -> None:
 
 def places(space: Workspace) -> str:
     """Where the report and the Data Docs lie, in Markdown."""
-    files = [space.output("benchmark") / "report.html"]
+    files = [space.state / PAGE, space.output("benchmark") / "report.html"]
     files += sorted((space.state / "data_docs").glob("*/index.html"))
     listed = [f"- [{file.relative_to(space.root)}]({file.as_uri()})" for file in files]
     return "\n\n### Report and Data Docs\n\n" + "\n".join(listed) + "\n"

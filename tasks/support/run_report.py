@@ -96,20 +96,31 @@ def score_table(scores: BenchmarkScores) -> Table:
         "suite", "policy", "pass@1 (interval)", "reward", "style", "complexity", "verdicts",
     ):  # fmt: skip
         table.add_column(name)
+    for row in score_rows(scores):
+        if row[0] and table.row_count:
+            table.add_section()
+        table.add_row(*row)
+    return table
+
+
+def score_rows(scores: BenchmarkScores) -> list[tuple[str, ...]]:
+    """The cells of the table of scores; the first one names a suite at its first policy only."""
+    rows: list[tuple[str, ...]] = []
     present = [p for p in POLICIES if p in scores.policies]
     for suite in scores.policies["trained"]:
         for policy in present:
             if (score := scores.policies[policy].get(suite)) is None:
                 continue
-            table.add_row(
-                f"{suite} ({score.problems})" if policy == present[0] else "",
-                policy,
-                figure_text(score.pass_at_1).replace("+", ""),
-                *map(_number, (score.reward, score.style, score.complexity)),
-                ", ".join(f"{name} {share:.0%}" for name, share in score.verdicts.items() if share),
-                end_section=policy == present[-1],
+            rows.append(
+                (
+                    f"{suite} ({score.problems})" if policy == present[0] else "",
+                    policy,
+                    figure_text(score.pass_at_1).replace("+", ""),
+                    *map(_number, (score.reward, score.style, score.complexity)),
+                    ", ".join(f"{n} {share:.0%}" for n, share in score.verdicts.items() if share),
+                )
             )
-    return table
+    return rows
 
 
 def shares(result: PipelineResult) -> dict[str, float]:
@@ -161,7 +172,8 @@ def _print_places(out: Console, space: Workspace) -> None:
     out.print("\nLook at")
     out.print("  runs, plots, models   falcon ui    (MLflow on http://127.0.0.1:5000)")
     for name, path in (
-        ("report page", space.output("benchmark") / "report.html"),
+        ("this run", space.state / "run_report.html"),
+        ("benchmark", space.output("benchmark") / "report.html"),
         ("data docs", space.state / "data_docs" / "prepare" / "index.html"),
     ):
         out.print(f"  {name:<21} {path.relative_to(space.root)}", markup=False, highlight=False)

@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import yaml
+from ruamel.yaml import YAML
 
 from tasks.support.workspace import STAGES, Workspace
 
@@ -242,11 +243,12 @@ class Clone:
     def forget(self, *stages: str) -> None:
         """Let stages be to do: no results, no entry in dvc.lock, none in DVC's run cache."""
         file = self.root / "dvc.lock"
-        tree = yaml.safe_load(file.read_text())
+        editor = YAML()  # DVC writes YAML 1.2: to PyYAML a plain `off` would be false
+        tree = editor.load(file)
         for stage in stages:
             tree["stages"].pop(stage)
             shutil.rmtree(self.space.output(stage))
-        file.write_text(yaml.safe_dump(tree, sort_keys=False))
+        editor.dump(tree, file)
         shutil.rmtree(self.root / ".dvc" / "cache" / "runs")
 
     def results(self) -> dict[str, str]:
