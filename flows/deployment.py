@@ -1,4 +1,4 @@
-"""Deployments: the training flow on a schedule, and promotion and rollback beside it.
+"""Deployments: the training flow on a schedule, and promotion, rollback and withdrawal beside it.
 
 They are served from this process. For a work pool and workers see ``prefect.yaml``, which deploys
 the same flows. The server that holds the schedule must run before this is imported
@@ -32,7 +32,7 @@ from pydantic import ValidationError  # noqa: E402
 from falcon.config.profiles import profile_file  # noqa: E402
 from falcon.errors import UserError  # noqa: E402
 from flows.dead_runs import free_deployment, mark_dead_runs, sweep  # noqa: E402
-from flows.promotion import promote, rollback  # noqa: E402
+from flows.promotion import promote, rollback, withdraw  # noqa: E402
 from flows.training import train  # noqa: E402
 from tasks.support.lifetime import owned_environment  # noqa: E402
 from tasks.support.workspace import Workspace  # noqa: E402
@@ -89,7 +89,7 @@ def _tags(space: Workspace, profile: str = "") -> list[str]:
 
 
 def deployments(space: Workspace, plan: TrainingPlan) -> tuple[Any, ...]:
-    """The scheduled training, and promotion and rollback beside it; not yet known to a server.
+    """The scheduled training and, beside it, what moves aliases; not yet known to a server.
 
     Only trainings keep each other out: an urgent rollback never waits for one. Raises UserError for
     an unknown profile or a malformed schedule.
@@ -104,8 +104,8 @@ def deployments(space: Workspace, plan: TrainingPlan) -> tuple[Any, ...]:
         tags=_tags(space, plan.profile),
         description="Train from the model in service, and promote if the gate passes.",
     )
-    moves = [flow.to_deployment(plan.name, tags=_tags(space)) for flow in (promote, rollback)]
-    return training, *moves
+    moves = (promote, rollback, withdraw)
+    return training, *(flow.to_deployment(plan.name, tags=_tags(space)) for flow in moves)
 
 
 def require_free_name(space: Workspace, name: str) -> None:

@@ -26,6 +26,8 @@ from tasks.support.run_report import PipelineResult  # noqa: E402
 from tasks.support.workspace import Workspace  # noqa: E402
 
 ADDRESS = "FALCON_WEBHOOK"
+WAITS = "it waits for"
+"""How the reason begins why a version is not promoted yet that a person must approve of."""
 SECONDS = 30.0
 """What sending may take."""
 
@@ -85,6 +87,8 @@ def failed(flow: Any, run: Any, state: Any) -> None:
 
 def notify_result(result: PipelineResult) -> None:
     """Say what became of the model that was trained."""
+    if result.why_not.startswith(WAITS):
+        return  # who is asked has been told
     if result.promoted:
         notify("promotion", f"version {result.version} is in service", version=result.version)
         return

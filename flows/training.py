@@ -13,6 +13,7 @@ apply()
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
 
 from falcon.config import Override, Settings, profile_of, profile_values  # noqa: E402
+from flows import approval  # noqa: E402
 from flows.body import flow_body  # noqa: E402
 from flows.notify import failed, notify_result  # noqa: E402
 from flows.parameters import Profile, Start  # noqa: E402
@@ -20,6 +21,7 @@ from tasks import stages  # noqa: E402
 from tasks.flow_page import describe, link_mlflow, places, publish  # noqa: E402
 from tasks.support import dvc, next_run  # noqa: E402
 from tasks.support.errors import (  # noqa: E402
+    ApprovalNeeded,
     PromotionRefused,
     RegistryUnavailable,
     StageFailed,
@@ -136,6 +138,8 @@ def _publish(
         try:
             registry.promote(automatic=True)
             promoted = True
+        except ApprovalNeeded:
+            why_not = approval.ask(version.number)
         except PromotionRefused as fault:
             why_not = fault.message
             get_run_logger().warning("not promoted: %s", why_not)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +15,7 @@ import typer
 from rich.console import Console
 
 from falcon.cli.options import takes
-from falcon.errors import UserError
+from falcon.errors import UserError, without_passwords
 from falcon.listing import print_code
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ Why = Annotated[str, typer.Option(help="The reason, kept on record.")]
 
 
 def promote(
+    version: Annotated[str, typer.Argument(help="Default: that of the present results.")] = "",
     approve: Annotated[
         bool,
         typer.Option(
@@ -36,8 +40,11 @@ def promote(
     """Put the trained model into service, if the promotion policy allows it."""
     from tasks.support.registry import Registry
 
-    version = Registry.here().promote_trained(approve=approve, why=why)
-    _say(f"version {version.number} is in service")
+    registry = Registry.here()
+    if not version:
+        registry.register()
+    served = registry.promote(number=version, approve=approve, why=why)
+    _say(f"version {served.number} is in service")
 
 
 def rollback(
@@ -64,22 +71,51 @@ def withdraw(
     _say(str(Registry.here().withdraw(version, why=why)))
 
 
+def registry(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show which version serves, since when and why, and what all versions are made of."""
+    from tasks.support.registry import Registry
+    from tasks.support.registry_listing import listing, show
+
+    found = listing(Registry.here())
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        show(found, _out)
+
+
 def _say(text: str) -> None:
     _out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def ui(port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5000) -> None:
-    """Show runs, plots and models: an MLflow server on loopback, until interrupted."""
-    from tasks.support.prefect_server import port_free
+def ui(
+    port: Annotated[int, typer.Option(help="Port of the MLflow server.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="Port of Prefect's pages.")] = 4200,
+) -> None:
+    """Show runs, plots, models and flows: MLflow and Prefect on loopback, until interrupted.
+
+    What runs use already is only named: a tracking server, a Prefect server.
+    """
+    from tasks.support.mlflow_store import tracking_uri
+    from tasks.support.prefect_server import port_free, running, scheduling_server
     from tasks.support.workspace import Workspace
 
     space = Workspace.here()
-    if not port_free(port):
+    uri = tracking_uri(space.settings(), space)
+    served = uri.startswith(("http:", "https:"))
+    if not served and not port_free(port):
         raise UserError(f"port {port} is in use.", hint=f"falcon ui --port {port + 1}")
-    _out.print(f"MLflow:    http://127.0.0.1:{port}   (stop with Ctrl-C)", highlight=False)
-    _out.print("Prefect:   prefect server start; or the address that `falcon schedule` prints")
-    _out.print(f"Data docs: {space.state / 'data_docs'}/STAGE/index.html", highlight=False)
-    server = subprocess.run([str(space.root / "mlflow" / "server.sh"), str(port)], check=False)
+    kept = scheduling_server()
+    with nullcontext(kept) if kept else running(prefect_port) as prefect:
+        mlflow = without_passwords(uri) if served else f"http://127.0.0.1:{port}"
+        _say(f"MLflow:    {mlflow}   (stop with Ctrl-C)")
+        _say(f"Prefect:   {without_passwords(prefect.removesuffix('/api'))}")
+        _say(f"Data docs: {space.state / 'data_docs'}/STAGE/index.html")
+        if served:
+            signal.pause()
+        command = [str(space.root / "mlflow" / "server.sh"), str(port)]
+        server = subprocess.run(command, env={**os.environ, "MLFLOW_BACKEND": uri}, check=False)
     if server.returncode not in (0, 130, -2, 143, -15):  # all but a stop by Ctrl-C or SIGTERM
         raise UserError(f"the MLflow server ended (exit {server.returncode}).")
 

@@ -31,6 +31,10 @@ class PromotionRefused(UserError):
     exit_code = 4
 
 
+class ApprovalNeeded(PromotionRefused):
+    """Nothing is against the promotion but that a person must approve of it."""
+
+
 class RegistryUnavailable(UserError):
     """The registry does not answer, or its files cannot be read or written."""
 

@@ -137,12 +137,13 @@ def _head(state: Path) -> str:
         known, _, revision = stamp.read_text(encoding="utf-8").strip().partition(" ")
         if known == installed:
             return revision
-    head = _migrations().get_current_head()
+    head = migrations().get_current_head()
     write_text(stamp, f"{installed} {head}\n")
     return str(head)
 
 
-def _migrations() -> Any:
+def migrations() -> Any:
+    """Alembic's scripts of the installed MLflow."""
     from alembic.script import ScriptDirectory
 
     home = Path(import_mlflow().__file__).parent
@@ -150,17 +151,8 @@ def _migrations() -> Any:
 
 
 def _upgrade(uri: str, file: Path, state: Path, present: str, *, ours: bool) -> None:
+    require_known_revision(present, uri, ours=ours)
     if present:
-        if present not in {each.revision for each in _migrations().walk_revisions()}:
-            raise UserError(
-                f"{file} was written by a newer MLflow than {version('mlflow')}, which is here.",
-                hint="Install that one, or set tracking.uri.",
-            )
-        if not ours:
-            raise UserError(
-                f"{file} was written by an older MLflow than {version('mlflow')}.",
-                hint=f"Keep a copy, then give `mlflow db upgrade {uri}`.",
-            )
         copy_database(file, state / f"mlflow.db.{present}")
     done = subprocess.run(
         [sys.executable, "-m", "mlflow", "db", "upgrade", uri],
@@ -175,6 +167,22 @@ def _upgrade(uri: str, file: Path, state: Path, present: str, *, ours: bool) -> 
         raise UserError(
             f"{file}: MLflow cannot set up its tables ({message}).",
             hint="Move the file away to start anew, or set tracking.uri.",
+        )
+
+
+def require_known_revision(present: str, uri: str, *, ours: bool) -> None:
+    """Raise UserError for tables that the installed MLflow cannot or may not upgrade."""
+    if not present:
+        return
+    if present not in {each.revision for each in migrations().walk_revisions()}:
+        raise UserError(
+            f"{uri} was written by a newer MLflow than {version('mlflow')}, which is here.",
+            hint="Install that one, or set tracking.uri.",
+        )
+    if not ours:
+        raise UserError(
+            f"{uri} was written by an older MLflow than {version('mlflow')}.",
+            hint=f"Keep a copy, then give `mlflow db upgrade {uri}`.",
         )
 
 

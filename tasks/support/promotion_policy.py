@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from falcon.errors import UserError
-from tasks.support.errors import PromotionRefused
+from tasks.support.errors import ApprovalNeeded, PromotionRefused
 
 Condition = Literal["gate_passed", "compared_with_champion", "never_served", "tags", "committed"]
 Command = Literal["promote", "rollback", "withdraw"]
@@ -31,6 +31,7 @@ class PromotionRules(_Part):
 
     automatic: bool
     approval: Literal["none", "human"]
+    approval_hours: float = Field(72.0, gt=0)  # how long a person may take
     conditions: tuple[Condition, ...]
     approve_sets_aside: tuple[Condition, ...]
 
@@ -146,11 +147,15 @@ class PromotionDecision:
         if self.allowed:
             return
         names = {each.name for each in self.against}
-        if names == {"automatic"}:
+        if names == {"approval"}:
+            raise ApprovalNeeded(
+                f"version {self.number} waits for a person.", hint="falcon promote"
+            )
+        if names <= {"automatic", "approval"}:
             hint = "falcon promote"
         elif "compared_with_champion" in names:
             hint = "Run `falcon run`: it compares with the model in service."
-        elif names <= {*policy.promotion.approve_sets_aside, "automatic"}:
+        elif names <= {*policy.promotion.approve_sets_aside, "automatic", "approval"}:
             hint = "`falcon promote --approve` does it all the same, and keeps that on record."
         else:
             hint = "mlflow/registry.yaml says what a promotion needs."
@@ -188,6 +193,8 @@ def decide(
     if automatic:
         text = "" if rules.automatic else "promotion.automatic is false in mlflow/registry.yaml"
         results.append(ConditionResult("automatic", not text, text))
+        text = "promotion.approval is human" if rules.approval == "human" else ""
+        results.append(ConditionResult("approval", not text, text))
     return PromotionDecision(candidate.number, tuple(results))
 
 
