@@ -26,10 +26,10 @@ run: venv data
 	$(BIN)/falcon run $(ARGS)
 
 test: venv data
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not flow' $(ARGS)
 
 test-ops: venv data
-	$(BIN)/python -m pytest tests/ops -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest tests/ops tests -n 2 --dist loadgroup --no-loadscope-reorder -m flow $(ARGS)
 
 check: venv
 	$(BIN)/ruff check .
