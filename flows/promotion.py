@@ -30,8 +30,8 @@ def promote(
 ) -> str:
     """Put the trained model into service; returns the version that is, or "".
 
-    ``version``: only if it is this one that was trained last. ``ask``: suspended until a person
-    has approved. ``approve`` sets aside what the promotion policy lets a person set aside.
+    ``version``: this one, by the gate's decision on record, whatever was trained since. ``ask``:
+    suspended until a person has approved. ``approve`` sets aside what the promotion policy lets a person set aside.
     """
     registry = Registry.here()
     if ask:

@@ -90,13 +90,13 @@ def run(
 
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:
     """Run one stage by DVC, as `dvc repro -s NAME` does."""
-    from tasks.support import dvc
+    from tasks.support.params import repro_stage
     from tasks.support.workspace import require_stage
 
     require_stage(name)
     env = {"FALCON_FRESH": "1" if force else "0"}
     with _at_work(f"stage {name}", profile, freeze=True) as space:
-        how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
+        how = repro_stage(space, name, force=force, env=env, on_line=_print_line)
     _out.print(f"{name}: {how}")
 
 
@@ -140,7 +140,7 @@ def benchmark(
     if rescore:
         from falcon.cli.evaluate import show
         from falcon.monitor import ConsoleMonitor
-        from tasks.benchmark import rescore_samples
+        from tasks.support.rescoring import rescore_samples
         from tasks.support.workspace import Workspace
 
         show(rescore_samples(Workspace.here(), ConsoleMonitor(Console(stderr=True))))

@@ -28,6 +28,7 @@ Why = Annotated[str, typer.Option(help="The reason, kept on record.")]
 
 
 def promote(
+    version: Annotated[str, typer.Argument(help="Default: that of the present results.")] = "",
     approve: Annotated[
         bool,
         typer.Option(
@@ -39,8 +40,11 @@ def promote(
     """Put the trained model into service, if the promotion policy allows it."""
     from tasks.support.registry import Registry
 
-    version = Registry.here().promote_trained(approve=approve, why=why)
-    _say(f"version {version.number} is in service")
+    registry = Registry.here()
+    if not version:
+        registry.register()
+    served = registry.promote(number=version, approve=approve, why=why)
+    _say(f"version {served.number} is in service")
 
 
 def rollback(
@@ -65,6 +69,20 @@ def withdraw(
     from tasks.support.registry import Registry
 
     _say(str(Registry.here().withdraw(version, why=why)))
+
+
+def registry(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show which version serves, since when and why, and what all versions are made of."""
+    from tasks.support.registry import Registry
+    from tasks.support.registry_listing import listing, show
+
+    found = listing(Registry.here())
+    if as_json:
+        typer.echo(json.dumps(found))
+    else:
+        show(found, _out)
 
 
 def _say(text: str) -> None:

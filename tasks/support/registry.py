@@ -36,7 +36,7 @@ from tasks.support.provenance import read_gate, require_unchanged
 from tasks.support.registry_lock import RegistryLease, registry_lock
 from tasks.support.service_history import BACK, entered, last_serial, now, operator, past, withdrawn
 from tasks.support.tracking import Tracker
-from tasks.support.version_tags import Identity, decision_added, version_tags
+from tasks.support.version_tags import Identity, decision_added, last_decision, version_tags
 from tasks.support.workspace import Workspace
 
 __all__ = ["CHALLENGER", "CHAMPION", "PREVIOUS", "Registry"]
@@ -188,49 +188,54 @@ class Registry:
         why: str = "",
         by: str = "",
     ) -> ModelVersion:
-        """Put the version of the present results into service.
+        """Put the version of the present results, or version ``number``, into service.
 
         Raises PromotionRefused unless the promotion policy allows it, UserError unless the gate's
-        decision is about exactly the present results. ``approve`` sets aside what the policy
-        lets a person set aside, and is kept on record. ``automatic``: no person asked for it.
-        ``number``: the version that is meant, so that no later one is promoted in its place.
+        decision is about exactly the present results (of another version: the one on record).
+        ``approve`` sets aside what the policy lets a person set aside, and is kept on record.
+        ``automatic``: no person asked for it.
         """
-        policy, decision = read_policy(self.space.root), read_gate(self.space)
-        require_unchanged(self.space, decision)
+        policy = read_policy(self.space.root)
         if not automatic:
             policy.require_why("promote", why)
         with self._changing() as (lease, versions, champion, _):
-            version = self._of_results(versions)
-            if version is None:
-                raise UserError("the trained policy is not registered.", hint="Run `falcon run`.")
-            if number not in ("", version.number):
-                raise PromotionRefused(
-                    f"version {number} is no longer what was trained last: that is {version.number}."
-                )
+            version, decision = self._judged(versions, number)
             if champion == version.number:
                 return version
             earlier = [version, *(v for v in versions.values() if v.policy == version.policy)]
             told = next(filter(None, (past(v.number, v.tags) for v in earlier)), "")
+            candidate = Candidate(version.number, version.tags, told)
             verdict = decide(
-                policy,
-                decision,
-                Candidate(version.number, version.tags, told),
-                champion,
-                automatic=automatic,
-                approve=approve,
+                policy, decision, candidate, champion, automatic=automatic, approve=approve
             )
             verdict.require(policy)
             if aside := verdict.approved:
                 why = f"{why} (set aside: {', '.join(aside)})".strip()
-            how = "approved" if verdict.approved else "promoted"
+            how = "approved" if aside else "promoted"
             move = Move("promote", how, version.number, champion, why=why, by=by)
             self._make(move, lease, versions)
         return self.versions()[version.number]
 
-    def promote_trained(self, *, approve: bool = False, why: str = "") -> ModelVersion:
-        """Register the trained policy if it is not, then :meth:`promote` it."""
-        self.register()
-        return self.promote(approve=approve, why=why)
+    def _judged(
+        self, versions: dict[str, ModelVersion], number: str
+    ) -> tuple[ModelVersion, dict[str, Any]]:
+        """The version to promote ("": that of the present results), and the gate's decision."""
+        if not number:
+            decision = read_gate(self.space)
+            require_unchanged(self.space, decision)
+            version = self._of_results(versions)
+            if version is None:
+                raise UserError("the trained policy is not registered.", hint="Run `falcon run`.")
+            return version, decision
+        if number not in versions:
+            raise UserError(f"`{self.name}` has no version {number}.", hint="falcon registry")
+        decision = last_decision(versions[number].tags)
+        if not decision:
+            raise UserError(
+                f"version {number} has no decision of the gate on record.",
+                hint="falcon rollback --to N puts back what was in service.",
+            )
+        return versions[number], decision
 
     @_guarded
     def rollback(

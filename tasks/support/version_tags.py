@@ -7,11 +7,12 @@ with, never of the workspace of the moment.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.support import dvc
-from tasks.support.files import path_md5
+from tasks.support.files import path_md5, read_json
 from tasks.support.memory import memory_digest
 from tasks.support.provenance import read_gate, read_marker, settings_hash
 from tasks.support.scores import read_scores
@@ -58,6 +59,7 @@ def version_tags(space: Workspace) -> dict[str, str]:
         "settings.hash": same.settings,
         "policy.md5": same.policy,
         "memory.digest": same.memory,
+        "start.version": _start(space),
         "gate": decision["decision"],
         "gate.against": json.dumps(against),
         "gate.opponent": json.dumps(decision["opponent"]),
@@ -66,6 +68,13 @@ def version_tags(space: Workspace) -> dict[str, str]:
         **{f"run.{stage}": marker.get("run_id", "") for stage, marker in markers.items()},
         "run.pipeline": markers["gate"].get("parent_run_id", ""),
     }
+
+
+def _start(space: Workspace) -> str:
+    """The version that the training started from, or "base"."""
+    file = space.output("train") / "lineage.json"
+    start = read_json(file)["start"] if file.is_file() else {}
+    return str(start.get("version") or "base")
 
 
 def _data(space: Workspace, markers: dict[str, dict[str, Any]]) -> str:
@@ -86,6 +95,18 @@ def figures(space: Workspace) -> dict[str, dict[str, float | None]]:
     }
 
 
+def last_decision(tags: Mapping[str, str]) -> dict[str, Any]:
+    """What the gate decided last about a registered version, in the form of ``gate.json``.
+
+    Empty for a version that was registered before decisions were kept.
+    """
+    kept = json.loads(tags.get("decisions") or "[]")
+    if not kept:
+        return {}
+    reasons = [{"name": name, "said": "no", "passed": False} for name in kept[-1]["against"]]
+    return {**kept[-1], "reasons": reasons}
+
+
 def decision_added(tags: dict[str, str], space: Workspace, decision: dict[str, Any]) -> str:
     """The tag ``decisions`` with the present one; "" when it is there already."""
     md5 = path_md5(space.output("gate") / "gate.json")
@@ -96,6 +117,7 @@ def decision_added(tags: dict[str, str], space: Workspace, decision: dict[str, A
         "gate.json": md5,
         "decision": decision["decision"],
         "opponent": decision["opponent"],
+        "against": [r["name"] for r in decision["reasons"] if not r["passed"]],
         "when": now(),
     }
     return json.dumps([*kept, new])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -176,6 +177,35 @@ def test_the_commands(three: Workspace, capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().err
     assert "version 3 was withdrawn" in said
     assert "too slow" in said
+    assert run(["registry", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["champion"], found["rollback_goes_to"], found["changing"]) == ("2", "", None)
+    states = {each["version"]: (each["state"], each["why"]) for each in found["versions"]}
+    assert states == {
+        "3": ("withdrawn", "too slow"), "2": ("in service", "too slow"), "1": ("withdrawn", "licence"),
+    }  # fmt: skip
+    assert found["versions"][1]["took_over_from"] == "3"
+    assert found["versions"][0]["lineage"]["start.version"] == "base"
+    assert run(["registry"]) == 0
+    said = capsys.readouterr().out
+    assert "version 2 is in service" in said
+    assert len(said.splitlines()) < 40
+
+
+def test_a_version_is_promoted_by_the_decision_on_record(three: Workspace) -> None:
+    """As when a person says yes hours later, and another run has been there meanwhile."""
+    registry = Registry.here()
+    trained(three, 4, "champion")
+    trained(three, 5, "champion")
+    shutil.rmtree(three.root / "outputs")
+    assert registry.promote(number="4", by="anna").number == "4"
+    event = entered(registry.versions()["4"].tags)
+    assert event is not None
+    assert event.by == "anna"
+    with pytest.raises(PromotionRefused, match="compared with version 3, but version 4"):
+        registry.promote(number="5")
+    with pytest.raises(UserError, match="no version 9"):
+        registry.promote(number="9")
 
 
 # -- two at once -----------------------------------------------------------------------
