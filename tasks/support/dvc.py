@@ -128,7 +128,7 @@ def lock(root: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     # DVC writes YAML 1.2, where a plain `off` is text; PyYAML would read it as false.
-    tree = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+    tree = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     return dict(tree.get("stages") or {})
 
 
