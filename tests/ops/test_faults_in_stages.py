@@ -74,7 +74,7 @@ def test_a_stage_that_is_killed_half_way_is_made_by_the_same_command(
     clone.whole(before)
 
 
-CHECKPOINT = Moment("-m tasks train", event="os.rename", text="state/checkpoints", count=2)
+CHECKPOINT = Moment("-m tasks train", event="os.rename", text="step-000002")
 
 
 @pytest.mark.row(
