@@ -12,7 +12,7 @@ from falcon.files import replaced_file
 from falcon.monitor import Monitor
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, named, validate
-from tasks.support.files import write_parquet
+from tasks.support.files import path_md5, write_parquet
 from tasks.support.handover import read_champion, trained_on
 from tasks.support.memory import open_memory
 from tasks.support.samples import TIMES, verdict_mix, without_times
@@ -57,7 +57,8 @@ def run(stage: Stage) -> StageResult:
         for policy in policies
         for key, value in verdict_mix(frame[frame["policy"] == policy]).items()
     }
-    stage.artifacts += [stage.out / "scores.json", stage.out / "report.html"]
+    stage.artifacts += [stage.out / "scores.json", stage.out / "report.html", samples]
+    stage.digests["samples.md5"] = path_md5(samples)
     report = _check(stage, frame, list(policies))
     return StageResult({**shares, **result.metrics}, report)
 

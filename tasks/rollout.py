@@ -9,7 +9,7 @@ import numpy as np
 from falcon.feedback.reward import TERMS
 from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, named, validate
-from tasks.support.files import write_parquet
+from tasks.support.files import path_md5, write_parquet
 from tasks.support.handover import start_adapter
 from tasks.support.memory import open_memory
 from tasks.support.samples import verdict_mix, without_times
@@ -33,8 +33,11 @@ def run(stage: Stage) -> StageResult:
         added = memory.append(result.experiences)
         size = len(memory)
         stage.digests["memory.digest"] = memory.digest()
+    stage.folders["memory"] = folder
     frame = result.frame
     write_parquet(stage.out / "rollouts.parquet", without_times(frame))
+    stage.artifacts.append(stage.out / "rollouts.parquet")
+    stage.digests["rollouts.md5"] = path_md5(stage.out / "rollouts.parquet")
     shares = verdict_mix(frame)
     report = _check(stage, frame, shares)
     metrics = {**result.metrics, **shares, "experiences": float(size), "added": float(added)}
