@@ -18,13 +18,14 @@ import numpy as np
 
 from falcon.config import Settings
 from falcon.errors import UserError
-from tasks.support import expectations as suites
 from tasks.support.checks import CheckReport, named, validate
+from tasks.support.expectations import NONE, Suites, among, between, rows, unique
 from tasks.support.files import path_md5, write_json
 from tasks.support.handover import read_start, start_adapter, trained_on
 from tasks.support.memory import open_memory
 from tasks.support.processes import launched, rank
 from tasks.support.stage import Stage, StageResult
+from tasks.support.stage_code import code_file
 from tasks.support.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -41,9 +42,15 @@ UNUSED = ("rollout", "benchmark", "gate", "tracking", "machine")
 """Sections that change none of a training's numbers; ``machine`` says how its work is divided."""
 
 
+TAMPERING = 0.05
+"""Share of programs that try to cheat from which a training warns. ``gate.max_tamper_rate`` decides
+on promotion; it is not read here, since another value must not train anew."""
+
+
 def checkpoint_folder(space: Workspace, settings: Settings) -> Path:
     """Where this training keeps its checkpoints."""
     inputs = {
+        "code": path_md5(code_file(space, "train")),
         "settings": settings.model_dump(mode="json", exclude=set(UNUSED)),
         "problems": path_md5(space.output("prepare") / "problems.parquet"),
         "memory": path_md5(space.output("rollout") / "memory"),
@@ -187,6 +194,21 @@ def run_other_rank(space: Workspace, settings: Settings) -> None:
     shutil.rmtree(room)
 
 
+def expectations() -> Suites:
+    """Curves: every figure finite; tampering rare; all steps there."""
+    return {
+        "curves": [rows(), unique("step"), among("not_finite", NONE)],
+        "facts": [
+            # The mean of all steps: one step has too few programs for a share to mean much.
+            between("tamper_rate", 0.0, TAMPERING, "warning"),
+            among("missing_steps", NONE),
+            among("adapter_saved", [True]),
+            among("weights_not_finite", NONE),
+            among("memory_grew", [True], "warning"),
+        ],
+    }
+
+
 def _check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckReport:
     """The data checks of a training: finite curves, all steps, an adapter of finite weights."""
     import pandas as pd
@@ -200,7 +222,7 @@ def _check(stage: Stage, curves: Path, policy: Path, *, grown: bool) -> CheckRep
         "tamper_rate": float(frame["tamper_rate"].mean()),
     }
     tables = {"curves": finite_rows(frame), "facts": pd.DataFrame([facts])}
-    return validate("train", tables, suites.train(stage.settings.gate), docs=stage.docs)
+    return validate("train", tables, expectations(), docs=stage.docs)
 
 
 def finite_rows(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from ruamel.yaml import YAML
 
 from falcon.env import apply
 from falcon.errors import UserError
@@ -126,7 +127,8 @@ def lock(root: Path) -> dict[str, Any]:
     file = root / "dvc.lock"
     if not file.is_file():
         return {}
-    tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+    # DVC writes YAML 1.2, where a plain `off` is text; PyYAML would read it as false.
+    tree = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     return dict(tree.get("stages") or {})
 
 

@@ -24,6 +24,7 @@ from tasks.support.preflight import examine_tracker
 from tasks.support.processes import rank
 from tasks.support.provenance import write_marker
 from tasks.support.run_lifecycle import stage_run
+from tasks.support.stage_inputs import StageInputs
 from tasks.support.tracking import TrackedRun, Tracker
 from tasks.support.workspace import Workspace, require_stage
 
@@ -89,9 +90,11 @@ def run_stage(name: str) -> None:
     require_stage(name)
     space = Workspace.here()
     os.chdir(space.root)
-    settings = space.stage_settings()
     space.require_room()
+    settings = space.stage_settings()
     require_inputs(space, name)
+    inputs = StageInputs(space, name)
+    inputs.require_recorded()
     module = importlib.import_module(f"tasks.{name}")
     if rank() > 0 and hasattr(module, "run_other_rank"):
         module.run_other_rank(space, settings)
@@ -105,7 +108,9 @@ def run_stage(name: str) -> None:
     resume = module.resume_id(space, settings) if hasattr(module, "resume_id") else ""
     with stage_run(tracker, name, settings, resume) as tracked:
         stage = Stage(name, space, settings, tracked, StageMonitor(tracked))
-        _finish(stage, run(stage), started)
+        result = run(stage)
+        inputs.require_unchanged()
+        _finish(stage, result, started)
     # Only after the run has ended well: a training's checkpoints are removed here.
     if hasattr(module, "clean_up"):
         module.clean_up(space, settings)

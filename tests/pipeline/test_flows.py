@@ -135,3 +135,11 @@ def test_a_stage_starts_without_prefect() -> None:
 def test_prefect_s_server_can_be_imported_with_the_versions_here() -> None:
     done = sh(REPOSITORY, sys.executable, "-c", "import prefect.server.api.server")
     assert done.returncode == 0, done.stderr
+
+
+def test_dvc_lock_is_read_as_dvc_writes_it(tmp_path: Path) -> None:
+    from tasks.support.dvc import lock
+
+    params = "{outputs/settings.yaml: {memory: {at: off}}}"
+    (tmp_path / "dvc.lock").write_text(f"stages:\n  seed:\n    params: {params}\n")
+    assert lock(tmp_path)["seed"]["params"]["outputs/settings.yaml"] == {"memory": {"at": "off"}}
