@@ -56,7 +56,7 @@ def test_the_score_is_the_same_to_the_last_digit(fresh: Fresh) -> None:
     place = fresh.clone.space.state / "reproduce" / "1"
     assert made["folder"] == str(place)
     assert (place / "data" / "problems.jsonl").is_file()
-    assert fresh.clone.sh("git", "status", "--porcelain").ok().out == ""
+    assert fresh.clone.sh("git", "status", "--porcelain", "-uno").ok().out == ""
     # Another score is a difference with a name, not a fault.
     uri = fresh.clone.client().get_model_version("falcon-codegen", "1").source
     (record,) = fresh.origin.space.state.glob(f"mlartifacts/**/{uri.rsplit('/')[-1]}/**/record")
@@ -67,16 +67,3 @@ def test_the_score_is_the_same_to_the_last_digit(fresh: Fresh) -> None:
     done = fresh.clone.falcon("reproduce", "1", COLUMNS="200")
     assert done.code == 1
     assert "builtin/problems" in done.out
-
-
-def test_a_commit_that_is_not_here_is_named(fresh: Fresh, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    fresh.origin.sh("git", "clone", "-q", "--depth", "1", fresh.origin.root, other).ok()
-    clone = Clone(other, tmp_path / "logs", fresh.clone.environment)
-    clone.sh("git", "checkout", "-q", "--orphan", "alone").ok()
-    clone.sh("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x").ok()
-    clone.sh("git", "branch", "-D", "master", "main")
-    for words in (("remote", "remove", "origin"), ("reflog", "expire", "--expire=now", "--all"),
-                  ("gc", "-q", "--prune=now")):  # fmt: skip
-        clone.sh("git", *words).ok()
-    clone.falcon("reproduce", "1").refused("is not in this clone")
