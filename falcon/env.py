@@ -137,7 +137,7 @@ def _name_user(target: MutableMapping[str, str], state: Path) -> None:
         pwd.getpwuid(user)
     except KeyError:
         for name in ("USER", "LOGNAME"):
-            target.setdefault(name, f"user-{user}")
+            target[name] = target.get(name) or f"user-{user}"
         home = target.get("HOME", "")
         if not home or not os.access(home, os.W_OK):
             target["HOME"] = str(state / "home")
