@@ -55,7 +55,8 @@ def run(stage: Stage) -> StageResult:
         for policy in policies
         for key, value in verdict_mix(frame[frame["policy"] == policy]).items()
     }
-    stage.artifacts += [stage.out / "scores.json", stage.out / "report.html"]
+    stage.artifacts += [stage.out / "scores.json", stage.out / "report.html", samples]
+    stage.digests["samples.md5"] = path_md5(samples)
     report = _check(stage, frame, list(policies))
     return StageResult({**shares, **result.metrics}, report)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from falcon.problems.problem import Difficulty, Split
 from tasks.support.checks import named, validate
 from tasks.support.expectations import NONE, Suites, among, between, expect, present, rows, unique
+from tasks.support.files import path_md5
 from tasks.support.memory import TimedEncoder
 from tasks.support.stage import Stage, StageResult
 
@@ -55,7 +56,8 @@ def run(stage: Stage) -> StageResult:
     facts = _facts(problems, verdicts)
     write_problems(stage.out / "problems.parquet", problems)
     write_overlap(overlap, stage.out / "overlap.html")
-    stage.artifacts.append(stage.out / "overlap.html")
+    stage.artifacts += [stage.out / "overlap.html", stage.out / "problems.parquet"]
+    stage.digests["problems.md5"] = path_md5(stage.out / "problems.parquet")
     tables = {
         "problems": _table(problems, verdicts, overlap, duplicates),
         "facts": pd.DataFrame([facts]),

@@ -11,7 +11,7 @@ from falcon.feedback.reward import TERMS
 from falcon.sandbox.verdict import Outcome
 from tasks.support.checks import CheckReport, named, validate
 from tasks.support.expectations import NONE, Suites, among, between, present, rows
-from tasks.support.files import write_parquet
+from tasks.support.files import path_md5, write_parquet
 from tasks.support.handover import start_adapter
 from tasks.support.memory import open_memory
 from tasks.support.samples import verdict_mix, without_times
@@ -35,8 +35,11 @@ def run(stage: Stage) -> StageResult:
         added = memory.append(result.experiences)
         size = len(memory)
         stage.digests["memory.digest"] = memory.digest()
+    stage.folders["memory"] = folder
     frame = result.frame
     write_parquet(stage.out / "rollouts.parquet", without_times(frame))
+    stage.artifacts.append(stage.out / "rollouts.parquet")
+    stage.digests["rollouts.md5"] = path_md5(stage.out / "rollouts.parquet")
     shares = verdict_mix(frame)
     report = _check(stage, frame, shares)
     metrics = {**result.metrics, **shares, "experiences": float(size), "added": float(added)}

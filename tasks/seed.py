@@ -58,6 +58,7 @@ def run(stage: Stage) -> StageResult:
             "time/embed": encoder.seconds,
         }
         stage.digests["memory.digest"] = memory.digest()
+    stage.folders["memory"] = folder
     return StageResult(metrics, report)
 
 

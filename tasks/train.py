@@ -87,7 +87,7 @@ def run(stage: Stage) -> StageResult:
     ``lineage.json``: what the policy descends from."""
     from falcon.memory.report import write_report
     from falcon.problems import read_problems
-    from falcon.training import TrainingFolders, train
+    from falcon.training import TrainingFolders, last_policy, train
 
     space, settings = stage.space, stage.settings
     start = start_adapter(space, settings)
@@ -110,9 +110,14 @@ def run(stage: Stage) -> StageResult:
         stage.digests["memory.digest"] = memory.digest()
         _write_lineage(stage, problems, memory)
         write_report(memory, stage.out / "memory.html", "Memory after training")
+    stage.folders |= {"memory": folder, "checkpoints/best": result.policy}
     stage.digests["policy.md5"] = path_md5(result.policy)
+    # Those of the training itself are removed when it has ended well.
+    if (last := last_policy(checkpoints)) is not None:
+        stage.folders["checkpoints/last"] = last
+        stage.digests["policy.last.md5"] = path_md5(last)
     pages = [stage.out / name for name in ("lineage.json", "memory.html")]
-    stage.artifacts += [result.curves, result.policy, *pages]
+    stage.artifacts += [result.curves, *pages]
     report = _check(stage, result.curves, result.policy, grown=size > before)
     metrics = {**result.metrics, "experiences": float(size), "added": float(size - before)}
     return StageResult(metrics, report)

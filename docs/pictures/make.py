@@ -77,8 +77,8 @@ def main(root: Path) -> int:
         missing = "no Chromium" if browser is None else f"no run has ended in {root}"
         print(f"screenshots: {missing}", file=sys.stderr)
         return 2
-    take(browser, (state / "run_report.html").as_uri(), "run_report")
-    take(browser, (state / "data_docs" / "prepare" / "index.html").as_uri(), "data_docs")
+    take(browser, (state / "run_report.html").as_uri(), "run_report", 1000)
+    take(browser, (state / "data_docs" / "prepare" / "index.html").as_uri(), "data_docs", 1000)
     words = ["mlflow", "server", "--backend-store-uri", f"sqlite:///{state / 'mlflow.db'}"]
     words += ["--artifacts-destination", str(state / "mlartifacts"), "--workers", "1"]
     with server(words, "/health", MLFLOW_DISABLE_TELEMETRY="true") as address:

@@ -54,6 +54,8 @@ class Stage:
     run: TrackedRun
     monitor: StageMonitor
     artifacts: list[Path] = field(default_factory=list)
+    folders: dict[str, Path] = field(default_factory=dict)
+    """Folders of artifacts by their path among those of the stage."""
     digests: dict[str, str] = field(default_factory=dict)
     """Digests of results by the name of their tag; they stay on record with the results."""
 
@@ -150,6 +152,8 @@ def _finish(stage: Stage, result: StageResult, started: float) -> None:
     stage.run.tags({"checks": state, **numbers, **stage.digests})
     for path in (stage.out / "metrics.json", stage.out / "checks.json", *stage.artifacts):
         stage.run.artifact(path, stage.name)
+    for name, folder in stage.folders.items():
+        stage.run.artifact(folder, f"{stage.name}/{name}")
     stage.run.artifact(stage.space.state / "data_docs" / stage.name, f"{stage.name}/data_docs")
     result.checks.raise_if_failed()
     seconds = {kind.removeprefix(TIME): value for kind, value in times.items()}

@@ -27,11 +27,13 @@ def inside(stage: str) -> list[object]:
             f"--single-item {stage}", call="dvc.dvcfile:ProjectFile.dump_stages"
         ),
     }
+    # What DVC does after a stage does not depend on the stage, so the longest ones stand for all.
+    chosen = list(moments.items())[: 3 if stage in ("train", "benchmark") else 2]
     return [
         pytest.param(
             stage, moment, marks=pytest.mark.row(stage, when, "kill -9", LEFT), id=f"{stage}-{n}"
         )
-        for n, (when, moment) in enumerate(moments.items())
+        for n, (when, moment) in enumerate(chosen)
     ]
 
 
@@ -72,7 +74,7 @@ def test_a_stage_that_is_killed_half_way_is_made_by_the_same_command(
     clone.whole(before)
 
 
-CHECKPOINT = Moment("-m tasks train", event="os.rename", text="state/checkpoints", count=2)
+CHECKPOINT = Moment("-m tasks train", event="os.rename", text="step-000002")
 
 
 @pytest.mark.row(
