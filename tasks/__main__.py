@@ -40,8 +40,10 @@ def main(arguments: list[str]) -> int:
 
 def _run(name: str) -> None:
     """Run a stage; ``settings`` and ``code`` come before them all and are no work to record."""
+    from tasks.support.temporary_copy import take_handover
     from tasks.support.workspace import Workspace
 
+    take_handover(Workspace.here())
     if name == "settings":
         from tasks.support.params import write_run_settings
 
