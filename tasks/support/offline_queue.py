@@ -59,7 +59,8 @@ class OfflineQueue:
         self._next_try = 0.0
         self._file: Path | None = None
         self._waiting = False
-        self._lost = 0
+        self.lost = 0
+        """Calls that could neither be made nor kept, because the disk was full."""
         self._mutex = threading.RLock()
 
     @property
@@ -114,8 +115,8 @@ class OfflineQueue:
         return {key: value for key, value in call.items() if key != "path"} | {"files": files}
 
     def _lose(self, fault: OSError) -> None:
-        self._lost += 1
-        if self._lost == 1:
+        self.lost += 1
+        if self.lost == 1:
             self._warn(
                 f"the record of this run has gaps from here: {machine_fault(fault) or fault}"
             )

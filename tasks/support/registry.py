@@ -19,7 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from rich.console import Console
 
 from falcon.config import Settings
-from falcon.errors import UserError
+from falcon.errors import UserError, machine_fault
 from tasks.support import alias_moves
 from tasks.support.alias_moves import CHALLENGER, CHAMPION, PREVIOUS, Move
 from tasks.support.errors import PromotionRefused, RegistryUnavailable
@@ -61,6 +61,8 @@ def _guarded(
         try:
             return method(self, *args, **kwargs)
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as fault:
+            if (full := machine_fault(fault)) is not None:
+                raise full from fault
             message = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
             message = message.partition(" with exception ")[0][:200]
             raise RegistryUnavailable(

@@ -51,9 +51,11 @@ def closing(run: TrackedRun) -> Iterator[None]:
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
-        # The lease goes last: killed in between, a later process still finds the run.
+        # The lease goes last: killed in between, a later process still finds the run. It does so,
+        # too, where a full disk may have swallowed the run's end.
         run.end(status)
-        lease.unlink(missing_ok=True)
+        if not run.tracker.queue.lost:
+            lease.unlink(missing_ok=True)
 
 
 def mark_crashed_runs(tracker: Tracker, resumed: str = "") -> list[str]:
