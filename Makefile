@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # So that commands DVC starts are those of this environment.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help run test test-ops check bench conformance soak references clean venv data
+.PHONY: help run test test-ops check bench conformance soak screenshots references clean venv data
 
 help:
 	@sed -n '1,7s/^# //p' Makefile
@@ -26,10 +26,10 @@ run: venv data
 	$(BIN)/falcon run $(ARGS)
 
 test: venv data
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not flow' $(ARGS)
 
 test-ops: venv data
-	$(BIN)/python -m pytest tests/ops -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest tests/ops tests -n 2 --dist loadgroup --no-loadscope-reorder -m flow $(ARGS)
 
 check: venv
 	$(BIN)/ruff check .
@@ -45,6 +45,10 @@ conformance: venv
 
 soak: venv
 	$(BIN)/python -m perf.soak $(ARGS)
+
+# Of a workspace in which a run has ended: ARGS=FOLDER, default this clone.
+screenshots: venv
+	$(BIN)/python docs/pictures/make.py $(ARGS)
 
 # The processor's own kernels would write numbers that other machines do not repeat.
 references: venv

@@ -68,9 +68,24 @@ def find_root(start: Path | None = None) -> Path:
     return here
 
 
+_COPIES = (".dvc", "tmp", "exps")  # where DVC puts the copies in which it runs experiments
+
+
+def home(root: Path) -> Path:
+    """The workspace itself, or for a temporary copy of DVC's the workspace that was copied."""
+    parts = root.parts
+    for at in range(1, len(parts) - len(_COPIES)):
+        if parts[at : at + len(_COPIES)] == _COPIES:
+            return Path(*parts[:at])
+    return root
+
+
 def state_dir(root: Path) -> Path:
-    """Folder of everything a run leaves behind that is no result: databases, indices, markers."""
-    return root / "state"
+    """Folder of everything a run leaves behind that is no result: databases, indices, markers.
+
+    A temporary copy leaves them in the workspace that was copied.
+    """
+    return home(root) / "state"
 
 
 def search_index(root: Path) -> Path | None:
@@ -137,7 +152,7 @@ def _name_user(target: MutableMapping[str, str], state: Path) -> None:
         pwd.getpwuid(user)
     except KeyError:
         for name in ("USER", "LOGNAME"):
-            target.setdefault(name, f"user-{user}")
+            target[name] = target.get(name) or f"user-{user}"
         home = target.get("HOME", "")
         if not home or not os.access(home, os.W_OK):
             target["HOME"] = str(state / "home")

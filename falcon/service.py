@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from falcon.config import Settings
 from falcon.errors import UserError
+from falcon.memory.recall import recalls_in
 from falcon.problems.problem import Difficulty, Problem, Split, no_tests
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Service:
         s = files.settings
         policy = Policy.load(s.policy, adapter=files.adapter, seed=s.seed)
         adapted = files.adapter is not None
-        if files.memory is None or not s.memory.recalls("eval"):
+        if files.memory is None or not recalls_in(s.memory, "eval"):
             yield cls(policy, s, None, adapted=adapted)
             return
         encoder = make_encoder(s.memory.encoder)

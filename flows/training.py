@@ -19,7 +19,7 @@ from flows.notify import failed, notify_result  # noqa: E402
 from flows.parameters import Profile, Start  # noqa: E402
 from tasks import stages  # noqa: E402
 from tasks.flow_page import describe, link_mlflow, places, publish  # noqa: E402
-from tasks.support import dvc, next_run  # noqa: E402
+from tasks.support import dvc, next_run, settled  # noqa: E402
 from tasks.support.errors import (  # noqa: E402
     ApprovalNeeded,
     PromotionRefused,
@@ -76,6 +76,7 @@ def train(
             next_run.ended(space)
         raise
     next_run.ended(space)
+    settled.remember(Registry(parent.tracker, settings), result)
     publish("falcon-result", result.summary() + places(space))
     notify_result(result)
     return result

@@ -1,4 +1,4 @@
-"""``python -m tasks STAGE``: run one stage, or ``settings``. What ``dvc.yaml`` calls."""
+"""``python -m tasks STAGE``: run one stage. What ``dvc.yaml`` calls."""
 
 import os
 import sys
@@ -14,18 +14,13 @@ def main(arguments: list[str]) -> int:
     apply()
     from falcon.errors import INTERRUPTED, UserError, machine_fault
     from tasks.support.lifetime import end_with_owner
-    from tasks.support.params import write_run_settings
-    from tasks.support.stage import run_stage
-    from tasks.support.workspace import STAGES, Workspace
+    from tasks.support.workspace import STAGES
 
     end_with_owner()
     try:
         if len(arguments) != 1:
             raise UserError(f"{USAGE}.", hint=f"Stages: {', '.join(STAGES)}.")
-        if arguments[0] == "settings":
-            write_run_settings(Workspace.here())
-        else:
-            run_stage(arguments[0])
+        _run(arguments[0])
     except UserError as fault:
         if os.environ.get("FALCON_DEBUG") == "1":
             traceback.print_exc()
@@ -41,6 +36,26 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"falcon: {full}\n")
         return full.exit_code
     return 0
+
+
+def _run(name: str) -> None:
+    """Run a stage; ``settings`` and ``code`` come before them all and are no work to record."""
+    from tasks.support.temporary_copy import take_handover
+    from tasks.support.workspace import Workspace
+
+    take_handover(Workspace.here())
+    if name == "settings":
+        from tasks.support.params import write_run_settings
+
+        write_run_settings(Workspace.here())
+    elif name == "code":
+        from tasks.support.stage_code import write_stage_code
+
+        write_stage_code(Workspace.here())
+    else:
+        from tasks.support.stage import run_stage
+
+        run_stage(name)
 
 
 if __name__ == "__main__":

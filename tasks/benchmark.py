@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from falcon.errors import UserError
-from falcon.files import replaced_file
-from falcon.monitor import Monitor
-from tasks.support import expectations as suites
+from falcon.sandbox.verdict import Outcome
 from tasks.support.checks import CheckReport, named, validate
-from tasks.support.files import write_parquet
+from tasks.support.expectations import NONE, Suites, among, between, present, rows
+from tasks.support.files import path_md5, write_parquet
 from tasks.support.handover import read_champion, trained_on
 from tasks.support.memory import open_memory
 from tasks.support.samples import TIMES, verdict_mix, without_times
 from tasks.support.scores import read_scores
 from tasks.support.stage import Stage, StageResult
-from tasks.support.workspace import Workspace
+from tasks.support.stage_code import code_file
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from falcon.evaluation import BenchmarkResult
 
 
 def run(stage: Stage) -> StageResult:
@@ -38,10 +35,11 @@ def run(stage: Stage) -> StageResult:
     if adapter is not None:
         policies["champion"] = adapter
         stage.run.tags({"champion.version": card.get("version", "")})
+    work = _work_folder(stage)
     with open_memory(space, settings, space.output("train") / "memory") as memory:
         result = run_benchmark(
             settings,
-            folders=BenchmarkFolders(space.data, stage.out, space.state / "work" / "benchmark"),
+            folders=BenchmarkFolders(space.data, stage.out, work),
             memory=memory,
             policies=policies,
             monitor=stage.monitor,
@@ -57,27 +55,37 @@ def run(stage: Stage) -> StageResult:
         for policy in policies
         for key, value in verdict_mix(frame[frame["policy"] == policy]).items()
     }
-    stage.artifacts += [stage.out / "scores.json", stage.out / "report.html"]
+    stage.artifacts += [stage.out / "scores.json", stage.out / "report.html", samples]
+    stage.digests["samples.md5"] = path_md5(samples)
     report = _check(stage, frame, list(policies))
     return StageResult({**shares, **result.metrics}, report)
 
 
-def rescore_samples(space: Workspace, monitor: Monitor) -> BenchmarkResult:
-    """Judge the samples of the last benchmark again, into ``state/rescored``.
+def _work_folder(stage: Stage) -> Path:
+    """Where chunks of an unfinished benchmark by the same code are; those of other code go."""
+    folder = stage.space.state / "work" / "benchmark"
+    own = folder / path_md5(code_file(stage.space, "benchmark"))
+    for other in folder.glob("*"):
+        if other != own:
+            shutil.rmtree(other) if other.is_dir() else other.unlink()
+    return own
 
-    Results of a stage are DVC's and stay as they are. Raises UserError when there are none.
-    """
-    from falcon.evaluation.rescore import rescore
 
-    settings, out = space.settings(), space.state / "rescored"
-    for name in ("samples.parquet", "scores.json"):
-        file = space.output("benchmark") / name
-        if not file.is_file():
-            raise UserError(f"{file} is not there.", hint="Run `dvc repro benchmark`.")
-        with replaced_file(out / name) as temporary:
-            shutil.copyfile(file, temporary)
-    with open_memory(space, settings, space.output("train") / "memory") as memory:
-        return rescore(settings, data_dir=space.data, memory=memory, out=out, monitor=monitor)
+def expectations(policies: Sequence[str]) -> Suites:
+    """Samples: every problem scored by every policy, and no sandbox fault."""
+    return {
+        "samples": [
+            rows(),
+            present("problem_id"),
+            among("policy", list(policies)),
+            among("outcome", [o.value for o in Outcome if o is not Outcome.SANDBOX_ERROR]),
+        ],
+        "facts": [
+            between("scores", 1, None),
+            among("not_scored", NONE),
+            among("scores_not_finite", NONE),
+        ],
+    }
 
 
 def _check(stage: Stage, frame: pd.DataFrame, policies: list[str]) -> CheckReport:
@@ -104,4 +112,4 @@ def _check(stage: Stage, frame: pd.DataFrame, policies: list[str]) -> CheckRepor
         ),
     }
     tables = {"samples": frame, "facts": pd.DataFrame([facts])}
-    return validate("benchmark", tables, suites.benchmark(policies), docs=stage.docs)
+    return validate("benchmark", tables, expectations(policies), docs=stage.docs)

@@ -13,8 +13,8 @@ from falcon.config import GateSettings
 from falcon.errors import UserError
 from falcon.evaluation.intervals import Interval
 from tasks.support import dvc
-from tasks.support import expectations as suites
 from tasks.support.checks import validate
+from tasks.support.expectations import Suites, among, between, present, rows
 from tasks.support.files import path_md5, read_json, write_json
 from tasks.support.handover import read_champion
 from tasks.support.provenance import settings_hash
@@ -67,7 +67,7 @@ def run(stage: Stage) -> StageResult:
         "reasons": pd.DataFrame([asdict(r) for r in reasons]),
         "facts": pd.DataFrame([{"stages": len(JUDGED), "scores_read": bool(scores.policies)}]),
     }
-    report = validate("gate", tables, suites.gate(), docs=stage.docs)
+    report = validate("gate", tables, expectations(), docs=stage.docs)
     failed = sum(not reason.passed for reason in reasons)
     return StageResult({"passed": float(passed), "reasons_against": float(failed)}, report)
 
@@ -162,3 +162,11 @@ def rates(space: Workspace, gate: GateSettings) -> list[Reason]:
         )
         for name, value, limit in limits
     ]
+
+
+def expectations() -> Suites:
+    """The decision itself: every check was looked at and every hash compared."""
+    return {
+        "reasons": [rows(), present("name"), present("said"), among("passed", [True, False])],
+        "facts": [between("stages", 5, 5), among("scores_read", [True])],
+    }

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.support import expectations as suites
+from falcon.problems.problem import Difficulty, Split
 from tasks.support.checks import named, validate
+from tasks.support.expectations import NONE, Suites, among, between, expect, present, rows, unique
+from tasks.support.files import path_md5
 from tasks.support.memory import TimedEncoder
 from tasks.support.stage import Stage, StageResult
 
@@ -54,12 +56,13 @@ def run(stage: Stage) -> StageResult:
     facts = _facts(problems, verdicts)
     write_problems(stage.out / "problems.parquet", problems)
     write_overlap(overlap, stage.out / "overlap.html")
-    stage.artifacts.append(stage.out / "overlap.html")
+    stage.artifacts += [stage.out / "overlap.html", stage.out / "problems.parquet"]
+    stage.digests["problems.md5"] = path_md5(stage.out / "problems.parquet")
     tables = {
         "problems": _table(problems, verdicts, overlap, duplicates),
         "facts": pd.DataFrame([facts]),
     }
-    report = validate("prepare", tables, suites.prepare(), docs=stage.docs)
+    report = validate("prepare", tables, expectations(), docs=stage.docs)
     metrics: dict[str, float] = {
         **facts,
         "problems": len(problems),
@@ -155,3 +158,28 @@ def _faults(verdicts: Sequence[Verdict]) -> int:
     from falcon.sandbox.verdict import Outcome
 
     return sum(verdict.outcome is Outcome.SANDBOX_ERROR for verdict in verdicts)
+
+
+def expectations() -> Suites:
+    """Problems: schema, gradable, no duplicate, nothing of the benchmarks in training."""
+    return {
+        "problems": [
+            rows(2),
+            present("id"),
+            unique("id"),
+            among("split", [s.value for s in Split]),
+            among("difficulty", [d.value for d in Difficulty]),
+            expect("ColumnValueLengthsToBeBetween", column="statement", min_value=1),
+            present("tests"),
+            between("solutions", 0, None),
+            among("reference_passes", [True]),
+            among("empty_fails", [True]),
+            among("judging_faults", [0]),
+            among("leaks", NONE),
+            among("duplicates", NONE),
+        ],
+        "facts": [
+            between("train", 1, None),
+            between("demo", 0, None),
+        ],
+    }

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from falcon.config import GateSettings
 from falcon.feedback.reward import TERMS
-from tasks.support import expectations as suites
+from falcon.sandbox.verdict import Outcome
 from tasks.support.checks import CheckReport, named, validate
-from tasks.support.files import write_parquet
+from tasks.support.expectations import NONE, Suites, among, between, present, rows
+from tasks.support.files import path_md5, write_parquet
 from tasks.support.handover import start_adapter
 from tasks.support.memory import open_memory
 from tasks.support.samples import verdict_mix, without_times
@@ -33,12 +35,39 @@ def run(stage: Stage) -> StageResult:
         added = memory.append(result.experiences)
         size = len(memory)
         stage.digests["memory.digest"] = memory.digest()
+    stage.folders["memory"] = folder
     frame = result.frame
     write_parquet(stage.out / "rollouts.parquet", without_times(frame))
+    stage.artifacts.append(stage.out / "rollouts.parquet")
+    stage.digests["rollouts.md5"] = path_md5(stage.out / "rollouts.parquet")
     shares = verdict_mix(frame)
     report = _check(stage, frame, shares)
     metrics = {**result.metrics, **shares, "experiences": float(size), "added": float(added)}
     return StageResult(metrics, report)
+
+
+def expectations(gate: GateSettings) -> Suites:
+    """Rollouts: every reward in range, faults and tampering rare, verdicts not all of a kind."""
+    return {
+        "rollouts": [
+            rows(),
+            present("problem_id"),
+            among("outcome", [o.value for o in Outcome]),
+            present("reward"),
+            among("not_finite", NONE),
+            between("reward", -100.0, 100.0),
+            between("coarse", -1.0, 1.0),
+            *(between(name, -1.0, 2.0) for name in ("style", "complexity")),
+            between("tokens", 0, None),
+        ],
+        "facts": [
+            between("fault_rate", 0.0, gate.max_fault_rate),
+            between("tamper_rate", 0.0, gate.max_tamper_rate, "warning"),
+            between("outcomes", 2, None, "warning"),
+            between("syntax_rate", 0.0, 0.95, "warning"),
+            between("empty_rate", 0.0, 0.5, "warning"),
+        ],
+    }
 
 
 def _check(stage: Stage, frame: pd.DataFrame, shares: dict[str, float]) -> CheckReport:
@@ -58,4 +87,4 @@ def _check(stage: Stage, frame: pd.DataFrame, shares: dict[str, float]) -> Check
         "empty_rate": float((frame["program"].str.strip() == "").mean()) if len(frame) else 1.0,
     }
     tables = {"rollouts": judged, "facts": pd.DataFrame([facts])}
-    return validate("rollout", tables, suites.rollout(stage.settings.gate), docs=stage.docs)
+    return validate("rollout", tables, expectations(stage.settings.gate), docs=stage.docs)

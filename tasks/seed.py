@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.support import expectations as suites
+from falcon.problems.problem import Split
+from falcon.sandbox.verdict import Outcome
 from tasks.support.checks import CheckReport, validate
+from tasks.support.expectations import Suites, among, between, present, rows
 from tasks.support.handover import start_memory
 from tasks.support.memory import TimedEncoder, open_memory
 from tasks.support.stage import Stage, StageResult
@@ -56,6 +58,7 @@ def run(stage: Stage) -> StageResult:
             "time/embed": encoder.seconds,
         }
         stage.digests["memory.digest"] = memory.digest()
+    stage.folders["memory"] = folder
     return StageResult(metrics, report)
 
 
@@ -101,6 +104,29 @@ def _feedback(stage: Stage) -> Callable[[Problem, list[str], list[Verdict]], lis
     return feedback
 
 
+def expectations() -> Suites:
+    """Memory: usable vectors, demonstrations that pass, nothing held out."""
+    return {
+        "memory": [
+            rows(),
+            present("problem_id"),
+            among("split", [Split.DEMO.value, Split.TRAIN.value]),
+            among("held_out", [False]),
+            among("outcome", [o.value for o in Outcome if o is not Outcome.SANDBOX_ERROR]),
+            present("score"),
+        ],
+        "demonstrations": [
+            rows(),
+            among("vector_finite", [True]),
+            among("reference_fails", [False]),
+        ],
+        "facts": [
+            between("vector_sizes", 1, 1),
+            between("references", 1, None),
+        ],
+    }
+
+
 def _check(
     stage: Stage,
     memory: LongTermMemory,
@@ -141,4 +167,4 @@ def _check(
         "demonstrations": demonstrations,
         "facts": pd.DataFrame([facts]),
     }
-    return validate("seed", tables, suites.seed(), docs=stage.docs)
+    return validate("seed", tables, expectations(), docs=stage.docs)

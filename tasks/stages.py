@@ -21,11 +21,11 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 
 from falcon.errors import UserError  # noqa: E402
 from tasks.flow_page import publish  # noqa: E402
-from tasks.support import dvc  # noqa: E402
 from tasks.support.checks import report_markdown  # noqa: E402
 from tasks.support.errors import StageFailed  # noqa: E402
 from tasks.support.files import read_json  # noqa: E402
 from tasks.support.lock import note_stage  # noqa: E402
+from tasks.support.params import repro_stage  # noqa: E402
 from tasks.support.provenance import read_marker  # noqa: E402
 from tasks.support.run_report import StageOutcome  # noqa: E402
 from tasks.support.workspace import STAGES, Workspace  # noqa: E402
@@ -104,9 +104,7 @@ def _stage_task(name: str) -> Callable[..., StageOutcome]:
         start = time.monotonic()
         file = space.output(name) / "checks.json"
         try:
-            how = dvc.repro(
-                space.root, name, force=context.force, env=env, on_line=log_line(logger)
-            )
+            how = repro_stage(space, name, force=context.force, env=env, on_line=log_line(logger))
         finally:  # checks that failed are what somebody will want to see
             if file.is_file():
                 publish(f"checks-{name}", report_markdown(read_json(file)))

@@ -1,7 +1,7 @@
 """Order of the tests, and which of them `make test` runs.
 
-Files that take minutes come first, so that no worker ends alone with one. The faults of
-`tests/ops` take as long as all the rest: they run when they are asked for (`make test-ops`).
+Files that take minutes come first, so that no worker ends alone with one. Tests marked `flow`, and
+all of `tests/ops`, start servers and whole runs: `make test-ops` runs them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ import pytest
 
 OPS = Path(__file__).parent / "ops"
 
+pytest.register_assert_rewrite("tests.ops.clone")  # it has assertions, and no name of a test
+
 LONG = (
+    "test_three_weeks.py",
     "test_whole_flow.py",
+    "test_trajectories.py",
+    "test_process_group.py",
     "test_sandbox_fuzz.py",
     "test_stages_dvc.py",
     "test_backbone.py",
@@ -25,6 +30,12 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: rank.get(item.path.name, len(LONG)))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if not item.path.name.startswith("test_faults_"):
+        # What a module shares is made by one worker (``--dist loadgroup``).
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

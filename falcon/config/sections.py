@@ -155,10 +155,6 @@ class MemorySettings(Section):
     last run left (also one that was refused), or none."""
     keep: int = Field(50_000, ge=0)  # Most experiences to start with, best first; 0: all
 
-    def recalls(self, phase: Literal["train", "eval"]) -> bool:
-        """Whether there is recall in this phase, wherever it enters."""
-        return self.top_k > 0 and self.at in (phase, "both")
-
     @field_validator("at", mode="before")
     @classmethod
     def _read_off(cls, value: object) -> object:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from falcon.errors import UserError
 from falcon.evaluation.chunks import digest
+from falcon.memory.recall import recalls_in
 from falcon.prompts.forms import FORMS, FewShot, Form
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def same_as(digests: Mapping[str, str]) -> dict[str, str]:
 
 def recalls(settings: Settings, policy: str, memory: LongTermMemory | None) -> bool:
     """Whether long-term memory enters the prompts, or the weights, of this policy."""
-    return policy != BASE and memory is not None and settings.memory.recalls("eval")
+    return policy != BASE and memory is not None and recalls_in(settings.memory, "eval")
 
 
 def make_plan(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from falcon.memory.experience import Experience
 from falcon.memory.search import Hit, RecallQuery
@@ -33,6 +33,11 @@ EXAMPLES = "Similar tasks solved earlier:"
 ERRORS = "Avoid these errors:"
 
 Count = Callable[[str], int]
+
+
+def recalls_in(memory: MemorySettings, phase: Literal["train", "eval"]) -> bool:
+    """Whether there is recall in this phase, wherever it enters."""
+    return memory.top_k > 0 and memory.at in (phase, "both")
 
 
 def clip(text: str, limit: int, count: Count) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from falcon.generation.local import META_WEIGHTS, Draws, Weights, generate
+from falcon.memory.recall import recalls_in
 from falcon.monitor import Monitor, SilentMonitor
 from falcon.rollout.records import Draft, Phase
 
@@ -51,7 +52,7 @@ class Writer:
         another name either.
         """
         m = self.recall_settings
-        if memory is None or m.into != "prompt" or not m.recalls(phase):
+        if memory is None or m.into != "prompt" or not recalls_in(m, phase):
             return ""
         from falcon.memory import recall_text
 

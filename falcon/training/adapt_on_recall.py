@@ -15,7 +15,7 @@ import torch
 
 from falcon.config import Settings
 from falcon.memory import LongTermMemory
-from falcon.memory.recall import recall_hits
+from falcon.memory.recall import recall_hits, recalls_in
 from falcon.policy.adapter import Pairs, cast
 from falcon.policy.policy import Policy
 from falcon.problems.problem import Problem
@@ -27,7 +27,7 @@ from falcon.training.inner_loop import adapt
 def into_weights(settings: Settings, memory: LongTermMemory | None, phase: Phase) -> bool:
     """Whether what ``memory`` recalls enters the weights in this phase."""
     m = settings.memory
-    return m.into == "weights" and m.recalls(phase) and memory is not None and len(memory) > 0
+    return m.into == "weights" and recalls_in(m, phase) and memory is not None and len(memory) > 0
 
 
 def recalled_samples(

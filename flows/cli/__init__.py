@@ -11,7 +11,7 @@ import typer
 
 from falcon.doctor import MORE, Result
 from flows.cli.pipeline import benchmark, run, schedule, stage, study, train
-from flows.cli.service import generate, promote, registry, rollback, ui, withdraw
+from flows.cli.service import generate, promote, registry, reproduce, rollback, ui, withdraw
 
 
 def _finding(name: str) -> Callable[[Path], Result]:
@@ -28,5 +28,5 @@ def register(app: typer.Typer) -> None:
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
     MORE.update({name: _finding(name) for name in ("clone", "promotion", "tracker", "prefect")})
     pipeline = (run, stage, train, benchmark, schedule, study)
-    for command in (*pipeline, promote, rollback, withdraw, registry, ui, generate):
+    for command in (*pipeline, promote, rollback, withdraw, registry, reproduce, ui, generate):
         app.command()(command)

@@ -79,24 +79,42 @@ def run(
     from tasks.support.prefect_server import for_a_run
     from tasks.support.run_report import show
 
-    # Before Prefect is imported, which hangs on a full disk; its server starts meanwhile.
-    with _at_work("run", profile, anew=carry_on) as space, for_a_run() as server:
-        from flows.training import train
+    # Before Prefect is imported, which hangs on a full disk.
+    with _at_work("run", profile, anew=carry_on) as space:
+        if not (force or carry_on or start) and _shown_as_it_stands(space):
+            return
+        with for_a_run() as server:  # it starts while Prefect is imported
+            from flows.training import train
 
-        if server is not None:
-            server.wait()
-        show(space, train(profile=profile, force=force, carry_on=carry_on, start=start or ""), _out)
+            if server is not None:
+                server.wait()
+            result = train(profile=profile, force=force, carry_on=carry_on, start=start or "")
+            show(space, result, _out)
+
+
+def _shown_as_it_stands(space: Workspace) -> bool:
+    """Whether nothing is to do; then what the last run came to is shown, without a flow."""
+    from tasks.support.run_report import show
+    from tasks.support.settled import still_standing
+
+    result = still_standing(space, space.settings())
+    if result is None:
+        return False
+    for each in result.stages:
+        _print_line(f"{each.stage}: {each.how}" + (f" (run {each.run_id})" if each.run_id else ""))
+    show(space, result, _out)
+    return True
 
 
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:
     """Run one stage by DVC, as `dvc repro -s NAME` does."""
-    from tasks.support import dvc
+    from tasks.support.params import repro_stage
     from tasks.support.workspace import require_stage
 
     require_stage(name)
     env = {"FALCON_FRESH": "1" if force else "0"}
     with _at_work(f"stage {name}", profile, freeze=True) as space:
-        how = dvc.repro(space.root, name, force=force, env=env, on_line=_print_line)
+        how = repro_stage(space, name, force=force, env=env, on_line=_print_line)
     _out.print(f"{name}: {how}")
 
 
@@ -140,7 +158,7 @@ def benchmark(
     if rescore:
         from falcon.cli.evaluate import show
         from falcon.monitor import ConsoleMonitor
-        from tasks.benchmark import rescore_samples
+        from tasks.support.rescoring import rescore_samples
         from tasks.support.workspace import Workspace
 
         show(rescore_samples(Workspace.here(), ConsoleMonitor(Console(stderr=True))))

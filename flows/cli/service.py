@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from falcon.cli.options import takes
 from falcon.errors import UserError, without_passwords
@@ -83,6 +84,46 @@ def registry(
         typer.echo(json.dumps(found))
     else:
         show(found, _out)
+
+
+def reproduce(
+    version: Annotated[str, typer.Argument(help="A number of `falcon registry`.")],
+    into: Annotated[
+        Path | None, typer.Option(help="Folder; default: state/reproduce/VERSION.")
+    ] = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train it again first, from what it started from.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Lay out a version's code, data, settings and memory, and score it again.
+
+    Exit code 0 if every score is the same to the last digit, else 1. What is missing is named.
+    """
+    from tasks.support.registry import Registry
+    from tasks.support.reproduce import as_json as outcome
+    from tasks.support.reproduce import reproduce as work
+
+    err = Console(stderr=True)
+    made = work(
+        Registry.here(),
+        version,
+        into,
+        lambda text: err.print(text, markup=False, highlight=False, soft_wrap=True),
+        train=train,
+    )
+    if as_json:
+        typer.echo(outcome(made))
+    elif made.differences:
+        table = Table(title="Scores that differ", title_justify="left")
+        for name in ("score", "recorded", "now"):
+            table.add_column(name)
+        for each in made.differences:
+            table.add_row(each.name, str(each.recorded), str(each.now))
+        _out.print(table)
+    else:
+        _say(f"version {version}: every score is the same, to the last digit ({made.folder})")
+    raise typer.Exit(1 if made.differences else 0)
 
 
 def _say(text: str) -> None:

@@ -1,6 +1,6 @@
 """Checks: Great Expectations on the results of a stage, with a report of our own.
 
-Suites are built in code (``expectations.py``), since a stored suite silently loses custom ones; so
+Suites are built in code (of each stage's file), since a stored suite silently loses custom ones; so
 the number evaluated is compared, too. Data Docs hold run times, so they go to ``state/``.
 """
 

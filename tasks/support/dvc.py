@@ -90,7 +90,8 @@ def _message(lines: list[str]) -> str:
     """The line that says best why a stage failed: its own, else DVC's, else the last."""
     texts = [line.strip() for line in lines if line.strip()]
     own = [text.removeprefix("falcon: ") for text in texts if text.startswith("falcon:")]
-    errors = [text for text in texts if text.startswith("ERROR")]
+    # DVC names a file of its own that is broken without "ERROR", and its lines after that.
+    errors = [text for text in texts if re.match(r"ERROR|'.*' is invalid", text)]
     return (own or errors or texts or ["it printed nothing"])[-1]
 
 
@@ -128,7 +129,7 @@ def lock(root: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     # DVC writes YAML 1.2, where a plain `off` is text; PyYAML would read it as false.
-    tree = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+    tree = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     return dict(tree.get("stages") or {})
 
 

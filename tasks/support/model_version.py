@@ -123,7 +123,9 @@ class VersionParts:
         """Copy the parts into ``folder``; gives the path of each by its name."""
         parts = {"adapter": folder / "adapter", "settings": folder / "settings.json"}
         shutil.copytree(self.adapter, parts["adapter"])
-        write_json(parts["settings"], self.settings.model_dump(mode="json"))
+        # The address may hold a password.
+        tree = self.settings.model_dump(mode="json", exclude={"tracking": {"uri"}})
+        write_json(parts["settings"], tree)
         if self.memory is not None:
             parts["memory"] = folder / "memory"
             parts["memory"].mkdir()

@@ -28,7 +28,11 @@ from falcon.config import (
 from falcon.errors import UserError
 from tasks.support import dvc
 from tasks.support.files import write_text
-from tasks.support.workspace import Workspace
+from tasks.support.stage_code import code_is_recorded
+from tasks.support.workspace import STAGES, Workspace
+
+BEFORE = ("settings", "code")
+"""DVC's stages before those of the pipeline: of what a run is made."""
 
 HEAD = "# Settings of the last run, made by `python -m tasks settings`. Edit params.yaml instead.\n"
 
@@ -106,19 +110,32 @@ def write_run_settings(space: Workspace) -> None:
 
 
 def freeze_settings(space: Workspace) -> Settings:
-    """Bring ``outputs/settings.yaml`` up to date and give the settings that stages will read.
+    """Bring ``outputs/settings.yaml`` and ``outputs/code`` up to date; give the settings that
+    stages will read.
 
     Called once at the start of a run. Raises UserError for settings that cannot be.
     """
     require_file_settings()
     run_settings(space)  # here its faults are one line, without DVC's around it
-    dvc.repro(space.root, "settings")
+    for name in BEFORE:
+        dvc.repro(space.root, name)
     return space.stage_settings()
 
 
+def repro_stage(space: Workspace, stage: str, **how: Any) -> dvc.How:
+    """``dvc.repro`` of a stage, with its code as it is now on record.
+
+    Settings are frozen for a run; code that is edited during one is used, and DVC is told of it.
+    """
+    if not code_is_recorded(space, stage):
+        dvc.repro(space.root, "code")
+    return dvc.repro(space.root, stage, **how)
+
+
 def is_frozen(space: Workspace) -> bool:
-    """Whether ``outputs/settings.yaml`` has what params.yaml says now, but for ``FREE``."""
-    if not space.frozen.is_file():
+    """Whether ``outputs/settings.yaml`` has what params.yaml says now (but for ``FREE``), and
+    ``outputs/code`` what the modules say."""
+    if not space.frozen.is_file() or not all(code_is_recorded(space, name) for name in STAGES):
         return False
     frozen = resolve(read_tree(space.frozen), space.frozen)
     return frozen.model_dump(exclude=set(FREE)) == run_settings(space).model_dump(exclude=set(FREE))

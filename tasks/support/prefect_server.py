@@ -156,6 +156,7 @@ def running(port: int) -> Iterator[str]:
     _outlast_a_dying_one(url)
     if is_healthy(url):
         os.environ["PREFECT_API_URL"] = url
+        threading.Thread(target=_replace, args=(port, scheduling_server()), daemon=True).start()
         yield url
         return
     if not port_free(port):
@@ -172,6 +173,16 @@ def running(port: int) -> Iterator[str]:
     finally:
         _card().unlink(missing_ok=True)
         server.stop()
+
+
+def _replace(port: int, url: str) -> None:
+    """Start a server in place of another process's of this workspace once that has ended."""
+    while url:
+        time.sleep(5.0)
+        if not is_healthy(url) and port_free(port):
+            PrefectServer(port, pages=True).wait()
+            write_json(_card(), {**ProcessId.here().as_json(), "url": url})
+            return
 
 
 def _outlast_a_dying_one(url: str) -> None:

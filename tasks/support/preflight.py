@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+import falcon
 from falcon.config import Settings
 from falcon.doctor import Result
 from falcon.errors import UserError, without_passwords
@@ -160,6 +161,10 @@ def _tracker_finding(root: Path) -> Result:
         return "missing", fault.message, fault.hint
     if away:
         return "note", f"{uri} does not answer ({away})", "Start it; meanwhile records are kept."
+    given = settings.tracking.uri
+    if without_passwords(given) != given:
+        todo = "Put it into MLFLOW_TRACKING_PASSWORD; git keeps params.yaml."
+        return "note", f"{uri}: a password stands in params.yaml", todo
     return "ok", f"{uri}, experiment {settings.tracking.experiment}", ""
 
 
@@ -177,7 +182,10 @@ def _clone_finding(root: Path) -> Result:
         require_writable(Workspace(root))
     except UserError as fault:
         return "missing", fault.message, fault.hint
-    return "ok", "can be written", ""
+    code = Path(falcon.__file__).resolve().parents[1]
+    if code != root.resolve():
+        return "note", f"commands run the code of {code}", "`make venv` in this clone."
+    return "ok", "can be written; its own code runs", ""
 
 
 def _policy_finding(root: Path) -> Result:

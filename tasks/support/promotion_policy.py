@@ -149,7 +149,8 @@ class PromotionDecision:
         names = {each.name for each in self.against}
         if names == {"approval"}:
             raise ApprovalNeeded(
-                f"version {self.number} waits for a person.", hint="falcon promote"
+                f"version {self.number} is not promoted: it waits for a person.",
+                hint="falcon promote",
             )
         if names <= {"automatic", "approval"}:
             hint = "falcon promote"

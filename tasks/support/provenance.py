@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from falcon.config import FREE, Settings, profile_of
+from falcon.env import state_dir
 from falcon.errors import UserError
 from tasks.support.code_state import PATCH, code_state
 from tasks.support.dvc import data_version, entry_hash, lock, out_hash
@@ -34,7 +35,7 @@ def provenance(root: Path, settings: Settings) -> dict[str, str]:
     ``state/patches/DIGEST/code.patch``, and its digest is ``git.patch``.
     """
     code = code_state(root)
-    code.save(root / "state" / "patches")
+    code.save(state_dir(root) / "patches")
     found = {
         "git.commit": code.commit,
         "dvc.data.md5": data_version(root) if (root / "data.dvc").is_file() else NO_DATA,
@@ -47,7 +48,7 @@ def provenance(root: Path, settings: Settings) -> dict[str, str]:
 def patch_file(root: Path, found: Mapping[str, str]) -> Path | None:
     """The patch that a provenance names, or None."""
     digest = found.get("git.patch", "")
-    return root / "state" / "patches" / digest / PATCH if digest else None
+    return state_dir(root) / "patches" / digest / PATCH if digest else None
 
 
 def settings_hash(settings: Settings) -> str:

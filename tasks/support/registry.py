@@ -36,6 +36,7 @@ from tasks.support.provenance import read_gate, require_unchanged
 from tasks.support.registry_lock import RegistryLease, registry_lock
 from tasks.support.service_history import BACK, entered, last_serial, now, operator, past, withdrawn
 from tasks.support.tracking import Tracker
+from tasks.support.version_record import FOLDER, log_scores, write_record
 from tasks.support.version_tags import Identity, decision_added, last_decision, version_tags
 from tasks.support.workspace import Workspace
 
@@ -143,7 +144,10 @@ class Registry:
         version = self._of_results(self.versions())
         if version is None:
             parts = VersionParts.of_training(self.space, self.space.stage_settings())
-            version = self._create(parts, version_tags(self.space))
+            tags = version_tags(self.space)
+            with tempfile.TemporaryDirectory() as scratch:
+                write_record(self.space, Path(scratch) / FOLDER)
+                version = self._create(parts, tags, Path(scratch))
         elif decisions := decision_added(version.tags, self.space, decision):
             client = self.tracker.client
             client.set_model_version_tag(self.name, version.number, "decisions", decisions)
@@ -152,11 +156,17 @@ class Registry:
             self.tracker.client.set_registered_model_alias(self.name, CHALLENGER, version.number)
         return version
 
-    def _create(self, parts: VersionParts, tags: dict[str, str]) -> ModelVersion:
+    def _create(
+        self, parts: VersionParts, tags: dict[str, str], record: Path | None = None
+    ) -> ModelVersion:
         from mlflow.exceptions import MlflowException
 
         train_run = self._real_run(tags["run.train"])
         model = log_policy(self.tracker, parts, train_run)
+        if record is not None:  # before the version: one that is there has it
+            self.tracker.client.log_model_artifacts(model.model_id, str(record))
+            if train_run:
+                log_scores(self.tracker.client, self.space, train_run, model.model_id)
         try:
             self.tracker.client.create_registered_model(self.name)
         except MlflowException as fault:

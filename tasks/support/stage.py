@@ -24,6 +24,7 @@ from tasks.support.preflight import examine_tracker
 from tasks.support.processes import rank
 from tasks.support.provenance import write_marker
 from tasks.support.run_lifecycle import stage_run
+from tasks.support.stage_inputs import StageInputs
 from tasks.support.tracking import TrackedRun, Tracker
 from tasks.support.workspace import Workspace, require_stage
 
@@ -53,6 +54,8 @@ class Stage:
     run: TrackedRun
     monitor: StageMonitor
     artifacts: list[Path] = field(default_factory=list)
+    folders: dict[str, Path] = field(default_factory=dict)
+    """Folders of artifacts by their path among those of the stage."""
     digests: dict[str, str] = field(default_factory=dict)
     """Digests of results by the name of their tag; they stay on record with the results."""
 
@@ -87,9 +90,11 @@ def run_stage(name: str) -> None:
     require_stage(name)
     space = Workspace.here()
     os.chdir(space.root)
-    settings = space.stage_settings()
     space.require_room()
+    settings = space.stage_settings()
     require_inputs(space, name)
+    inputs = StageInputs(space, name)
+    inputs.require_recorded()
     module = importlib.import_module(f"tasks.{name}")
     if rank() > 0 and hasattr(module, "run_other_rank"):
         module.run_other_rank(space, settings)
@@ -103,7 +108,9 @@ def run_stage(name: str) -> None:
     resume = module.resume_id(space, settings) if hasattr(module, "resume_id") else ""
     with stage_run(tracker, name, settings, resume) as tracked:
         stage = Stage(name, space, settings, tracked, StageMonitor(tracked))
-        _finish(stage, run(stage), started)
+        result = run(stage)
+        inputs.require_unchanged()
+        _finish(stage, result, started)
     # Only after the run has ended well: a training's checkpoints are removed here.
     if hasattr(module, "clean_up"):
         module.clean_up(space, settings)
@@ -145,6 +152,8 @@ def _finish(stage: Stage, result: StageResult, started: float) -> None:
     stage.run.tags({"checks": state, **numbers, **stage.digests})
     for path in (stage.out / "metrics.json", stage.out / "checks.json", *stage.artifacts):
         stage.run.artifact(path, stage.name)
+    for name, folder in stage.folders.items():
+        stage.run.artifact(folder, f"{stage.name}/{name}")
     stage.run.artifact(stage.space.state / "data_docs" / stage.name, f"{stage.name}/data_docs")
     result.checks.raise_if_failed()
     seconds = {kind.removeprefix(TIME): value for kind, value in times.items()}

@@ -51,7 +51,9 @@ def version_tags(space: Workspace) -> dict[str, str]:
     markers = {stage: read_marker(space, stage) for stage in STAGES}
     training = dict(markers["train"].get("provenance") or {})
     against = [r["name"] for r in decision["reasons"] if not r["passed"]]
+    digests = {k: v for each in markers.values() for k, v in (each.get("digests") or {}).items()}
     return {
+        **digests,
         "git.commit": NO_RECORD,
         "profile": NO_RECORD,
         **training,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from falcon.config import PARAMS, Settings, load_frozen, load_settings, require_file_settings
-from falcon.env import find_root
+from falcon.env import find_root, state_dir
 from falcon.errors import UserError
 
 STAGES = ("prepare", "seed", "rollout", "train", "benchmark", "gate")
@@ -48,7 +48,7 @@ class Workspace:
     @property
     def state(self) -> Path:
         """Databases, indices, checkpoints and markers: no results."""
-        return self.root / "state"
+        return state_dir(self.root)
 
     @property
     def handover(self) -> Path:

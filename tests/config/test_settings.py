@@ -105,6 +105,7 @@ def test_every_method_that_may_be_chosen_is_there() -> None:
 
 def test_no_stage_depends_on_machine_settings() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert "params" not in stages.pop("code")
     for name, stage in stages.items():
         (file, keys), *others = stage["params"][0].items()
         assert not others
@@ -118,3 +119,42 @@ def test_a_change_is_checked_like_the_file() -> None:
     assert settings.train.learning_rate == Settings().train.learning_rate
     with pytest.raises(UserError, match=r"`train.steps`: Input should be greater"):
         settings.changed({"train.steps": 0})
+
+
+def followers(key: str) -> set[str]:
+    """The stages of `dvc.yaml` that run again when this setting changes."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    found = set()
+    for name, stage in stages.items():
+        for named in (stage.get("params") or [{}])[0].get("outputs/settings.yaml") or ():
+            if f"{key}.".startswith(f"{named}."):
+                found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("key", defaults())
+def test_every_setting_that_changes_a_result_makes_a_stage_run_again(key: str) -> None:
+    section = key.partition(".")[0]
+    if section in FREE:
+        assert followers(key) == set()
+    else:  # the gate follows all, since its decision names the settings that it is on
+        assert "gate" in followers(key)
+        assert section == "gate" or len(followers(key)) > 1, key
+
+
+@pytest.mark.parametrize(
+    ("key", "stages"),
+    {
+        "seed": {"seed", "rollout", "train", "benchmark"},
+        "data.sources": {"prepare"},
+        "memory.encoder": {"prepare", "seed", "rollout", "train", "benchmark"},
+        "benchmark.names": {"prepare", "benchmark"},
+        "train.meta.inner_lr": {"train", "benchmark"},
+        "train.start": {"rollout", "train"},
+        "gate.confidence": {"benchmark"},
+        "gate.max_fault_rate": {"rollout"},
+        "gate.tolerance": set(),
+    }.items(),
+)
+def test_a_setting_makes_those_stages_run_again_that_use_it(key: str, stages: set[str]) -> None:
+    assert followers(key) >= {*stages, "gate"}

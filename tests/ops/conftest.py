@@ -57,9 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.flow)
     item.add_marker(pytest.mark.timeout(1200))  # the first test waits for the workspaces
-    if not item.path.name.startswith("test_faults_"):  # what a module shares is made by one worker
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -140,7 +139,7 @@ def finished(shared: Path, fresh: Path) -> Path:
     def make(root: Path) -> None:
         copy_clone(fresh, root)
         clone = Clone(root, shared / "finished.logs")
-        clone.falcon("run", FALCON_SET__MACHINE__PROCESSES="2").ok()
+        clone.falcon("run").ok()
         assert clone.aliases() == {"champion": "1"}
 
     return _once(shared, "finished", make)

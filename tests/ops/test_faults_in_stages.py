@@ -27,11 +27,13 @@ def inside(stage: str) -> list[object]:
             f"--single-item {stage}", call="dvc.dvcfile:ProjectFile.dump_stages"
         ),
     }
+    # What DVC does after a stage does not depend on the stage, so the longest ones stand for all.
+    chosen = list(moments.items())[: 3 if stage in ("train", "benchmark") else 2]
     return [
         pytest.param(
             stage, moment, marks=pytest.mark.row(stage, when, "kill -9", LEFT), id=f"{stage}-{n}"
         )
-        for n, (when, moment) in enumerate(moments.items())
+        for n, (when, moment) in enumerate(chosen)
     ]
 
 
@@ -51,7 +53,7 @@ def test_a_stage_that_is_killed_is_made_by_the_same_command(
     [
         pytest.param(
             "rollout",
-            Moment("-m tasks rollout", event="open", text="outputs/rollout/memory/", count=2),
+            Moment("-m tasks rollout", event="open", text="outputs/rollout/memory/"),
             marks=pytest.mark.row("rollout", "while its memory is written", "kill -9", LEFT),
         ),
         pytest.param(
@@ -72,7 +74,7 @@ def test_a_stage_that_is_killed_half_way_is_made_by_the_same_command(
     clone.whole(before)
 
 
-CHECKPOINT = Moment("-m tasks train", event="os.rename", text="state/checkpoints", count=2)
+CHECKPOINT = Moment("-m tasks train", event="os.rename", text="step-000002")
 
 
 @pytest.mark.row(
@@ -104,7 +106,10 @@ def test_a_training_that_loses_one_of_its_processes_says_so_and_goes_on(clone: C
     running.end().refused("rocess 1 of 2 of the training failed")
     clone.ends_alone()
     clone.falcon("stage", "train", **two).ok()
-    clone.whole(before)
+    # Two processes add up numbers in another order than one does.
+    now = clone.whole(before, same_results=False)
+    (run,) = set(now.runs) - set(before.runs)
+    assert clone.client().get_run(run).data.metrics["processes"] == 2
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from tests.ops.clone import FALCON, Clone, Moment
 from tests.ops.servers import Server
 from tests.processes import free_port
 
-KEPT = "the stages run, calls are kept; exit 2 and one line at the registry; later all on record"
-REFUSED = "exit 2, one line without a password, no stage runs; corrected, the same command runs"
+KEPT = "the stages run, calls are kept; one line at the registry; later all on record"
+REFUSED = "one line without a password, no stage runs; corrected, the same command runs"
 
 
 def to_server(clone: Clone, server: Server) -> dict[str, str]:
@@ -118,7 +118,7 @@ def test_an_address_that_cannot_be_is_refused_before_any_stage(clone: Clone, uri
     before = clone.facts()
     clone.forget("gate")
     for words in (("run",), ("stage", "gate")):
-        done = clone.falcon(*words, MLFLOW_TRACKING_URI=uri).refused("racking")
+        done = clone.falcon(*words, MLFLOW_TRACKING_URI=uri).refused("the tracker")
         assert "s3cret" not in done.all
         assert not clone.space.output("gate").exists()
     assert "s3cret" not in "".join(
@@ -204,7 +204,7 @@ def test_a_new_run_does_not_begin_without_the_registry(clone: Clone) -> None:
 
 @pytest.mark.row(
     "run", "at its start", "state/mlflow.db is no database",
-    "exit 2, one line that names the file; the file is not touched",
+    "one line that names the file; the file is not touched",
 )  # fmt: skip
 def test_a_database_that_is_none_is_named(clone: Clone) -> None:
     file = clone.root / "state" / "mlflow.db"

@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tasks.support.files import path_md5
@@ -55,6 +56,10 @@ def _version(clone: Clone, number: str, target: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.row(
+    "schedule", "three weeks in a row", "the gate refuses the second week's model",
+    "each run starts from the last promoted one; the refused one leaves no trace in the next",
+)  # fmt: skip
 def test_each_week_starts_from_the_last_promoted_model_and_a_refused_one_leaves_no_trace(
     fresh_clone: Clone, tracker: Server, tmp_path: Path
 ) -> None:

@@ -6,15 +6,13 @@ What the first run left is looked at where it lies; what changes something does 
 from __future__ import annotations
 
 import json
-import signal
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from tasks.support.workspace import STAGES
-from tests.ops.clone import FALCON, Clone, Done
-from tests.processes import free_port
+from tests.ops.clone import Clone, Done
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +67,6 @@ def test_mlflow_has_one_parent_with_a_run_a_stage_and_the_model(first: Clone) ->
     train = next(r for r in children if r.data.tags["stage"] == "train")
     history = client.get_metric_history(train.info.run_id, "loss/total")
     assert [m.step for m in history] == [0, 1]
-    assert train.data.metrics["processes"] == 2
     assert first.aliases() == {"champion": "1"}
 
 
@@ -105,13 +102,3 @@ def test_a_second_run_does_nothing_and_says_so(clone: Clone) -> None:
     alone = clone.dvc("repro", "train").ok()
     assert "Data and pipelines are up to date" in alone.out
     clone.whole(before)
-
-
-def test_a_schedule_starts_a_run_by_itself(clone: Clone) -> None:
-    port = str(free_port())
-    running = clone.start(*FALCON, "schedule", "--cron", "* * * * *", "--port", port)
-    try:
-        running.until_said("prepare")
-    finally:
-        running.send(signal.SIGTERM)
-        running.end(90)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from falcon import env
+from tasks.support.params import write_run_settings
+from tasks.support.stage_code import write_stage_code
 from tasks.support.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -99,6 +101,12 @@ def make_workspace(root: Path) -> Workspace:
     assert sh(root, "git", "add", "-A").returncode == 0
     assert sh(root, "git", "commit", "-q", "-m", "start").returncode == 0
     return Workspace(root.resolve())
+
+
+def write_before(space: Workspace) -> None:
+    """What the stages `settings` and `code` write, for a stage that is called without DVC."""
+    write_run_settings(space)
+    write_stage_code(space)
 
 
 def enter(made: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pipeline_workspace import enter, problem, sh, write_data
+from pipeline_workspace import enter, problem, sh, write_before, write_data
 
 from falcon.cli import main as cli
 from falcon.errors import UserError, machine_fault
@@ -17,7 +17,6 @@ from tasks.__main__ import main
 from tasks.support import workspace
 from tasks.support.files import write_text
 from tasks.support.mlflow_store import prepare_database
-from tasks.support.params import write_run_settings
 from tasks.support.workspace import Workspace
 
 
@@ -25,7 +24,7 @@ def test_results_of_an_earlier_stage_that_are_missing_are_named(shared: Workspac
     done = sh(shared.root, sys.executable, "-m", "tasks", "train")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "outputs/settings.yaml is not there, which every stage reads" in done.stderr
-    write_run_settings(shared)
+    write_before(shared)
     done = sh(shared.root, sys.executable, "-m", "tasks", "train")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "outputs/prepare/problems.parquet is not there, which `train` reads" in done.stderr
@@ -39,7 +38,7 @@ def test_results_whose_checks_failed_are_not_used(
     problems = [problem(i, split) for i, split in enumerate(("train", "train", "valid", "test"))]
     wrong = f"def {problems[0]['entry_point']}(x):\n    return None\n"
     write_data(space.root / "data", [{**problems[0], "solutions": [wrong]}, *problems[1:]])
-    assert main(["settings"]) == 0
+    assert main(["settings"]) == main(["code"]) == 0
     assert main(["prepare"]) == 3
     assert space.output("prepare").joinpath("problems.parquet").exists()
     capsys.readouterr()

@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from falcon.config import GateSettings
-from tasks.support import expectations as suites
+from tasks import benchmark, gate, prepare, rollout, seed, train
 from tasks.support.checks import named, report_markdown, validate
 from tasks.support.errors import ChecksFailed
+from tasks.support.expectations import ROW_IDS
 from tasks.train import finite_rows
 
 
@@ -48,7 +49,10 @@ def facts(**changed: float) -> pd.DataFrame:
 
 def check_rollout(frame: pd.DataFrame, figures: pd.DataFrame, docs: Path | None = None):
     return validate(
-        "rollout", {"rollouts": frame, "facts": figures}, suites.rollout(GateSettings()), docs=docs
+        "rollout",
+        {"rollouts": frame, "facts": figures},
+        rollout.expectations(GateSettings()),
+        docs=docs,
     )
 
 
@@ -56,7 +60,7 @@ def test_good_rollouts_pass_and_every_expectation_is_counted(tmp_path: Path) -> 
     report = check_rollout(samples(), facts(), tmp_path / "docs")
     assert report.passed
     assert not report.warnings
-    expected = sum(len(each) for each in suites.rollout(GateSettings()).values())
+    expected = sum(len(each) for each in rollout.expectations(GateSettings()).values())
     assert len(report.checks) == report.as_json()["evaluated"] == expected == 15
     assert (tmp_path / "docs" / "index.html").is_file()
     # Equal results are equal bytes: no times, no ids.
@@ -165,7 +169,7 @@ def test_a_fact_about_many_things_names_those_that_are_wrong() -> None:
 
 
 def test_every_table_that_is_checked_has_its_ids(tmp_path: Path) -> None:
-    gate = GateSettings()
-    tables = [suites.prepare(), suites.seed(), suites.rollout(gate), suites.train(gate)]
-    names = {name for each in [*tables, suites.benchmark(["base"]), suites.gate()] for name in each}
-    assert names - {"facts"} == set(suites.ROW_IDS)
+    tables = [prepare.expectations(), seed.expectations(), rollout.expectations(GateSettings())]
+    tables += [train.expectations(), benchmark.expectations(["base"]), gate.expectations()]
+    names = {name for each in tables for name in each}
+    assert names - {"facts"} == set(ROW_IDS)

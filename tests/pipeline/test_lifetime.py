@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,13 @@ child = subprocess.Popen(
 )
 print(child.pid, flush=True)
 time.sleep(600)
+"""
+
+CARD = """
+import json
+from tasks.support.lifetime import ProcessId
+print(json.dumps(ProcessId.here().as_json()), flush=True)
+input()
 """
 
 
@@ -59,11 +67,20 @@ def test_a_process_is_told_from_a_later_one_of_its_number_and_from_those_of_othe
     assert ProcessId.of({**me.as_json(), "url": "http://..."}) == me
     assert replace(me, born=me.born - 100).is_dead
     assert not replace(me, born=me.born - 100, host="elsewhere").is_dead
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    born = psutil.Process(child.pid).create_time()
-    other = ProcessId(child.pid, born, me.host)
+    child = subprocess.Popen(
+        [sys.executable, "-c", CARD],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    other = ProcessId.of(json.loads(child.stdout.readline()))
+    assert other.pid == child.pid
     assert not other.is_dead
     child.kill()
-    psutil.Process(child.pid).wait(10)
-    assert other.is_dead
+    assert gone(psutil.Process(child.pid))
+    assert other.is_dead  # a zombie, since nobody has waited for it
     child.wait()
+    assert other.is_dead

@@ -9,7 +9,7 @@ import pytest
 from pipeline_workspace import REPOSITORY
 
 from falcon.errors import UserError
-from tasks.support.errors import PromotionRefused
+from tasks.support.errors import ApprovalNeeded, PromotionRefused
 from tasks.support.promotion_policy import Candidate, PromotionPolicy, decide, read_policy
 
 FILE = REPOSITORY / "mlflow" / "registry.yaml"
@@ -54,6 +54,8 @@ ALL = ("gate_passed", "compared_with_champion", "never_served", "tags", "committ
          {"committed"}),
         ({"automatic": False}, gate(), Candidate("2", TAGS), {"automatic": True}, {"automatic"}),
         ({"automatic": False}, gate(), Candidate("2", TAGS), {}, set()),
+        ({"approval": "human"}, gate(), Candidate("2", TAGS), {"automatic": True}, {"approval"}),
+        ({"approval": "human"}, gate(), Candidate("2", TAGS), {}, set()),
     ],
 )  # fmt: skip
 def test_the_decision(
@@ -119,3 +121,13 @@ def test_an_absent_file_and_a_missing_section_are_said(tmp_path: Path) -> None:
     (tmp_path / "mlflow" / "registry.yaml").write_text("tags: []\n")
     with pytest.raises(UserError, match="`promotion`: Field required"):
         read_policy(tmp_path)
+
+
+def test_only_a_version_that_nothing_else_is_against_waits_for_a_person() -> None:
+    rule = policy(approval="human")
+    good, refused = gate(), gate("refused")
+    with pytest.raises(ApprovalNeeded, match="waits for a person"):
+        decide(rule, good, Candidate("2", TAGS), "1", automatic=True).require(rule)
+    with pytest.raises(PromotionRefused) as caught:
+        decide(rule, refused, Candidate("2", TAGS), "1", automatic=True).require(rule)
+    assert not isinstance(caught.value, ApprovalNeeded)

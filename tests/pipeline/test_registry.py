@@ -15,7 +15,9 @@ from tasks import gate
 from tasks.support import dvc
 from tasks.support.errors import PromotionRefused
 from tasks.support.files import path_md5, write_json
+from tasks.support.mlflow_store import import_mlflow
 from tasks.support.promotion_policy import read_policy
+from tasks.support.provenance import read_gate
 from tasks.support.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry
 from tasks.support.scores import read_scores
 from tasks.support.service_history import events
@@ -40,6 +42,14 @@ def test_promotion_from_first_model_to_the_second(space: Workspace) -> None:
     assert registry.promote(automatic=True).number == first.number
     assert not (space.root / "mlruns").exists()
     assert list((space.state / "mlartifacts").rglob("codegen_model.py"))
+    # What was judged is there whole, and the scores are metrics of the model.
+    uri = f"models:/{registry.name}/{first.number}/record"
+    record = Path(import_mlflow().artifacts.download_artifacts(artifact_uri=uri))
+    assert json.loads((record / "gate.json").read_text()) == read_gate(space)
+    made = json.loads((record / "artifacts.json").read_text())["made"]
+    assert made["train"]["outputs/train/policy"] == first.policy
+    (model,) = registry.tracker.client.search_logged_models([registry.tracker.experiment_id()])
+    assert {m.key: m.value for m in model.metrics}["builtin/pass_at_1"] == 0.3
     champion = registry.by_alias(CHAMPION)
     assert champion is not None
     assert registry.by_alias(CHALLENGER) is None

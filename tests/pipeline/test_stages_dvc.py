@@ -42,7 +42,7 @@ def test_prepare_and_seed_run_once_and_again_only_when_something_changed(
 ) -> None:
     with pytest.raises(UserError, match="no problems or no seeded memory"):
         study(space)
-    for stage in ("settings", "prepare", "seed"):
+    for stage in ("settings", "code", "prepare", "seed"):
         assert dvc.repro(space.root, stage) == "ran"
     checks = json.loads((space.output("prepare") / "checks.json").read_text())
     assert checks["passed"]

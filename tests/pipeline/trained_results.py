@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import yaml
+from pipeline_workspace import write_before
 from safetensors.numpy import save_file
 
 from tasks import gate
 from tasks.support.files import path_md5, write_json
 from tasks.support.model_version import ModelVersion
-from tasks.support.params import write_run_settings
 from tasks.support.provenance import provenance, read_gate, write_marker, write_start
 from tasks.support.registry import Registry
 from tasks.support.tracking import Tracker
@@ -92,7 +92,7 @@ def decide(space: Workspace) -> dict[str, Any]:
     """Run the gate stage for real, and enter it into dvc.lock."""
     from tasks.support.stage import run_stage
 
-    write_run_settings(space)
+    write_before(space)
     run_stage("gate")
     lock = yaml.safe_load((space.root / "dvc.lock").read_text())
     file = space.output("gate") / "gate.json"

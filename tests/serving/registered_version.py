@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tasks.support.workspace import Workspace
 from tests.cli.command_memory import experience, remember
 from tests.models import stir, tiny_causal
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMS = """\
 policy: {{model: {model}, dtype: float32, lora_rank: 4, max_prompt_tokens: 500}}
 memory: {{encoder: hash, min_similarity: 0.0, into: {into}}}
@@ -45,6 +47,7 @@ def register(root: Path, into: str = "prompt") -> Registered:
     model = tiny_causal(root / "model", chat=True)
     (root / "params.yaml").write_text(PARAMS.format(model=model, into=into))
     (root / "dvc.yaml").write_text("stages: {}\n")
+    shutil.copyfile(REPOSITORY / "constraints.txt", root / "constraints.txt")
     settings: Settings = load_settings(root / "params.yaml")
     policy = Policy.load(settings.policy)
     stir(policy)

@@ -180,6 +180,8 @@ def test_it_loads_where_nothing_but_its_requirements_is(
     mlflow.set_tracking_uri(registered.registry.tracker.uri)
     home = mlflow.artifacts.download_artifacts(artifact_uri=registered.uri, dst_path=str(tmp_path))
     pins = (Path(home) / "requirements.txt").read_text().splitlines()
+    assert "-c constraints.txt" in pins
+    assert "torch==" in (Path(home) / "constraints.txt").read_text()
     done = subprocess.run(
         [sys.executable, "-I", "-c", CLEAN, home, *(p for p in pins if "==" in p)],
         cwd=tmp_path, capture_output=True, text=True, check=False,

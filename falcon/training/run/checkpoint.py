@@ -89,6 +89,12 @@ def latest(root: Path) -> Path | None:
     return folders[-1] if folders else None
 
 
+def last_policy(root: Path) -> Path | None:
+    """The adapter folder of the newest checkpoint, or None."""
+    folder = latest(root)
+    return folder / "policy" if folder else None
+
+
 def read_progress(folder: Path) -> Progress:
     """Progress of a checkpoint. Raises UserError naming the file when it is damaged."""
     try:

@@ -16,6 +16,7 @@ import torch
 from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.generation.local import Draws, Sampling, Weights, active_pairs, generate
+from falcon.memory.recall import recalls_in
 from falcon.policy.adapter import Pairs
 from falcon.policy.policy import Policy
 from falcon.problems.problem import Problem
@@ -134,7 +135,7 @@ def _gradients_dropped(policy: Policy) -> Iterator[None]:
 def _with_recall(settings: Settings, prompt: Ids) -> Ids:
     """The longest prompt with as much recalled text before it as there may be."""
     m = settings.memory
-    more = m.recall_tokens if m.into == "prompt" and m.recalls("train") else 0
+    more = m.recall_tokens if m.into == "prompt" and recalls_in(m, "train") else 0
     length = min(settings.policy.max_prompt_tokens, len(prompt) + more)
     return prompt[:1] * max(0, length - len(prompt)) + prompt
 
