@@ -17,7 +17,7 @@ from pathlib import Path
 from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.monitor import ConsoleMonitor
-from tasks.support.checks import CheckReport
+from tasks.support.check_report import CheckReport
 from tasks.support.dvc import dependencies
 from tasks.support.files import read_json, write_json
 from tasks.support.preflight import examine_tracker
