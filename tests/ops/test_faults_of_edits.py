@@ -147,7 +147,9 @@ def test_results_edited_by_hand(clone: Clone, prefect_url: str, stage: str, name
     "the stage it judges is stale: the gate does not trust results of the old checks",
 )  # fmt: skip
 def test_stricter_checks_make_a_stage_stale(clone: Clone) -> None:
-    add_code(clone, "tasks/support/expectations.py")
+    clone.edit(
+        "tasks/prepare.py", 'column="statement", min_value=1', 'column="statement", min_value=2'
+    )
     done = clone.falcon("stage", "prepare").ok()
     assert "prepare: ran" in done.out
 
