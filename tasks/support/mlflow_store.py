@@ -1,6 +1,7 @@
 """MLflow's store: where runs are kept, and the tables of an SQLite database made safely."""
 
 import fcntl
+import logging
 import os
 import sqlite3
 import subprocess
@@ -31,6 +32,8 @@ def import_mlflow() -> Any:
             "mlflow is not installed; the folder mlflow/ was imported in its place.",
             hint="Run `make venv`.",
         )
+    # It prints a traceback for each database error, which it raises as well.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     return mlflow
 
 
