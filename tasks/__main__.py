@@ -59,4 +59,8 @@ def _run(name: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_code = main(sys.argv[1:])
+    from tasks.support.processes import leave_exit_code
+
+    leave_exit_code(exit_code)
+    sys.exit(exit_code)

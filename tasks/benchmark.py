@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falcon.sandbox.verdict import Outcome
-from tasks.support.checks import CheckReport, named, validate
+from tasks.support.check_report import CheckReport, named
+from tasks.support.checks import validate
 from tasks.support.expectations import NONE, Suites, among, between, present, rows
 from tasks.support.files import path_md5, write_parquet
 from tasks.support.handover import read_champion, trained_on

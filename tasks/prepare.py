@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falcon.problems.problem import Difficulty, Split
-from tasks.support.checks import named, validate
+from tasks.support.check_report import named
+from tasks.support.checks import validate
 from tasks.support.expectations import NONE, Suites, among, between, expect, present, rows, unique
 from tasks.support.files import path_md5
 from tasks.support.memory import TimedEncoder

@@ -15,7 +15,8 @@ import numpy as np
 
 from falcon.problems.problem import Split
 from falcon.sandbox.verdict import Outcome
-from tasks.support.checks import CheckReport, validate
+from tasks.support.check_report import CheckReport
+from tasks.support.checks import validate
 from tasks.support.expectations import Suites, among, between, present, rows
 from tasks.support.handover import start_memory
 from tasks.support.memory import TimedEncoder, open_memory

@@ -21,7 +21,7 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 
 from falcon.errors import UserError  # noqa: E402
 from tasks.flow_page import publish  # noqa: E402
-from tasks.support.checks import report_markdown  # noqa: E402
+from tasks.support.check_report import report_markdown  # noqa: E402
 from tasks.support.errors import StageFailed  # noqa: E402
 from tasks.support.files import read_json  # noqa: E402
 from tasks.support.lock import note_stage  # noqa: E402

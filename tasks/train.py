@@ -18,7 +18,8 @@ import numpy as np
 
 from falcon.config import Settings
 from falcon.errors import UserError
-from tasks.support.checks import CheckReport, named, validate
+from tasks.support.check_report import CheckReport, named
+from tasks.support.checks import validate
 from tasks.support.expectations import NONE, Suites, among, between, rows, unique
 from tasks.support.files import path_md5, write_json
 from tasks.support.handover import read_start, start_adapter, trained_on

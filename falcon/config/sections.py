@@ -173,6 +173,9 @@ class MachineSettings(Section):
     processes: int = Field(1, ge=1)
     """Training processes of this machine that share the tasks of a step, one for each GPU. The
     numbers are those of one process up to the order of sums."""
+    launcher: str = ""
+    """Command that starts the training's processes, as ``accelerate launch --config_file
+    launch/machine.yaml``; ``-m tasks train`` is added. Empty: ``processes`` of them, without it."""
     shard: bool = False
     """Split the frozen backbone over the processes (FSDP): for models that are too large to hold
     beside what a training pass needs."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.support.files import write_text
 
 if TYPE_CHECKING:
-    from tasks.support.checks import CheckReport
+    from tasks.support.check_report import CheckReport
 
 _REMOVED = (
     r"<script\b.*?</script>",

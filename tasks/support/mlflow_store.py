@@ -32,7 +32,7 @@ def import_mlflow() -> Any:
             "mlflow is not installed; the folder mlflow/ was imported in its place.",
             hint="Run `make venv`.",
         )
-    # It prints the traceback of what it raises: a full disk would be a page, not a line.
+    # It prints a traceback for each database error, which it raises as well.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     return mlflow
 

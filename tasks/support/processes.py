@@ -6,6 +6,7 @@ The others run the same command with ``RANK`` above 0 and write to their own log
 """
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -18,6 +19,10 @@ from tasks.support.lifetime import owned_environment
 
 END_S = 20.0
 """Seconds the other ranks may take to end once rank 0 has."""
+
+
+EXIT_FILE = "FALCON_EXIT_FILE"
+"""Variable that names the file for the exit code of a launched rank 0."""
 
 
 def rank() -> int:
@@ -34,6 +39,33 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def launch(launcher: str, state: Path) -> int:
+    """Run the training by a launcher, as ``accelerate launch --config_file FILE``; its exit code.
+
+    Launchers end with 1 whatever failed, so rank 0 leaves its own exit code in a file. Raises
+    UserError for a command that does not exist.
+    """
+    file = state / "processes" / "train.exit"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    words = [*shlex.split(launcher), "-m", "tasks", "train"]
+    try:
+        done = subprocess.run(words, env={**os.environ, EXIT_FILE: str(file)}, check=False)
+    except OSError as fault:
+        raise UserError(
+            f"machine.launcher: `{words[0]}` cannot be started ({fault.strerror}).",
+            hint="As in: accelerate launch --config_file launch/machine.yaml",
+        ) from None
+    return int(file.read_text()) if file.is_file() else done.returncode
+
+
+def leave_exit_code(code: int) -> None:
+    """Tell :func:`launch` the exit code of rank 0, where it has started this process."""
+    file = os.environ.get(EXIT_FILE)
+    if file and rank() == 0:
+        Path(file).write_text(str(code))
 
 
 @contextmanager

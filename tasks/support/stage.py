@@ -9,6 +9,7 @@ import importlib
 import math
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,11 +18,11 @@ from pathlib import Path
 from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.monitor import ConsoleMonitor
-from tasks.support.checks import CheckReport
+from tasks.support.check_report import CheckReport
 from tasks.support.dvc import dependencies
 from tasks.support.files import read_json, write_json
 from tasks.support.preflight import examine_tracker
-from tasks.support.processes import rank
+from tasks.support.processes import launch, rank
 from tasks.support.provenance import write_marker
 from tasks.support.run_lifecycle import stage_run
 from tasks.support.stage_inputs import StageInputs
@@ -95,6 +96,8 @@ def run_stage(name: str) -> None:
     require_inputs(space, name)
     inputs = StageInputs(space, name)
     inputs.require_recorded()
+    if name == "train" and settings.machine.launcher and "WORLD_SIZE" not in os.environ:
+        sys.exit(launch(settings.machine.launcher, space.state))
     module = importlib.import_module(f"tasks.{name}")
     if rank() > 0 and hasattr(module, "run_other_rank"):
         module.run_other_rank(space, settings)

@@ -79,6 +79,7 @@ def test_each_week_starts_from_the_last_promoted_model_and_a_refused_one_leaves_
     schedule.until(lambda: _deployed(api), 120)
     _week(api)
     assert begun() == ("", 1)
+    assert json.loads(gate.read_text())["decision"] == "passed", gate.read_text()
     assert clone.aliases() == {"champion": "1"}
     assert _logs(handover / "memory") == []
     first = _version(clone, "1", tmp_path / "1")

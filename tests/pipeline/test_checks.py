@@ -14,7 +14,8 @@ import pytest
 
 from falcon.config import GateSettings
 from tasks import benchmark, gate, prepare, rollout, seed, train
-from tasks.support.checks import named, report_markdown, validate
+from tasks.support.check_report import named, report_markdown
+from tasks.support.checks import validate
 from tasks.support.errors import ChecksFailed
 from tasks.support.expectations import ROW_IDS
 from tasks.train import finite_rows

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
 from falcon.errors import UserError
-from tasks.support.processes import launched, log_of, rank
+from tasks.support.processes import launch, launched, log_of, rank
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +60,11 @@ def test_none_are_started_for_one_or_by_one_of_several(
     with launched(tmp_path / "state", 2):
         assert others() == []
         assert os.environ["WORLD_SIZE"] == "4"
+
+
+def test_a_launcher_ends_with_the_exit_code_of_the_first_process(tmp_path: Path) -> None:
+    # torch.distributed.run itself ends with 1 whatever failed; here there is no workspace: 2.
+    words = f"{sys.executable} -m torch.distributed.run --nproc_per_node 1 --standalone"
+    assert launch(words, tmp_path / "state") == 2
+    with pytest.raises(UserError, match=r"machine.launcher: `no-such-thing` cannot be started"):
+        launch("no-such-thing --processes 2", tmp_path / "state")

@@ -171,4 +171,5 @@ def test_files_beside_the_modules_change_no_result() -> None:
         "falcon/problems/overlap.html.j2",
         "falcon/py.typed",
         "tasks/support/data_docs.css",
+        "tasks/support/run_page.html.j2",
     }
