@@ -33,7 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    if not item.path.name.startswith("test_faults_"):
+    if item.config.pluginmanager.hasplugin("xdist") and not item.path.name.startswith(
+        "test_faults_"
+    ):
         # What a module shares is made by one worker (``--dist loadgroup``).
         item.add_marker(pytest.mark.xdist_group(item.path.stem))
 

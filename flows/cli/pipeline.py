@@ -39,8 +39,10 @@ def _at_work(
     from tasks.support.preflight import require_writable
     from tasks.support.workspace import Workspace
 
-    require_writable(Workspace.here())
-    with exclusive(Workspace.here(), f"falcon {what}"):
+    space = Workspace.here()
+    require_writable(space)
+    space.require_room()
+    with exclusive(space, f"falcon {what}"):
         yield _prepared(profile, freeze=freeze, anew=anew)
 
 
@@ -55,7 +57,6 @@ def _prepared(profile: str = "", *, freeze: bool = False, anew: bool = False) ->
     from tasks.support.workspace import Workspace
 
     space = Workspace.here()
-    space.require_room()
     require_file_settings()
     write_settings(space, profile, command_overrides())
     set_overrides([])  # from here on the file says it

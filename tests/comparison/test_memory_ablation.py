@@ -47,7 +47,7 @@ def test_a_study_goes_on_where_it_was_interrupted(
     original = falcon.training.train
 
     def counted(*arguments: Any, **named: Any) -> Any:
-        trained.append(named["out"])
+        trained.append(named["folders"].out)
         if len(trained) == 3:
             raise KeyboardInterrupt
         return original(*arguments, **named)
