@@ -28,8 +28,9 @@ run: venv data
 test: venv data
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not flow' $(ARGS)
 
+test-ops: OPS ?= tests/ops tests
 test-ops: venv data
-	$(BIN)/python -m pytest tests/ops tests -n 2 --dist loadgroup --no-loadscope-reorder -m flow $(ARGS)
+	$(BIN)/python -m pytest $(OPS) -n 2 --dist loadgroup --no-loadscope-reorder -m flow $(ARGS)
 
 check: venv
 	$(BIN)/ruff check .

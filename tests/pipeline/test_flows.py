@@ -44,7 +44,7 @@ def test_a_real_server_schedules_the_training_and_places_of_lost_runs_are_given_
     assert result["marked"]
     assert result["states"] == ["Crashed", "Crashed"]
     assert result["active"] == 0  # else no run that comes due would start
-    assert result["limits"] == [None] * 2  # a rollback waits for nothing
+    assert result["limits"] == [None] * 3  # a rollback waits for nothing
     profiles = sorted(file.stem for file in (space.root / "profiles").glob("*.yaml"))
     assert result["choices"]["profile"]["enum"] == ["", *profiles]
     assert result["choices"]["start"]["enum"] == ["", "champion", "base"]
