@@ -36,27 +36,35 @@ def _at_work(
 ) -> Iterator[Workspace]:
     """A prepared workspace in which no other run is at work while the block runs."""
     from tasks.support.lock import exclusive
+
+    space = _with_room()
+    with exclusive(space, f"falcon {what}"):
+        _prepare(space, profile, freeze=freeze, anew=anew)
+        yield space
+
+
+def _with_room() -> Workspace:
+    """The workspace; raises UserError where it cannot be written or the disk is nearly full."""
     from tasks.support.preflight import require_writable
     from tasks.support.workspace import Workspace
 
     space = Workspace.here()
     require_writable(space)
     space.require_room()
-    with exclusive(space, f"falcon {what}"):
-        yield _prepared(profile, freeze=freeze, anew=anew)
+    return space
 
 
-def _prepared(profile: str = "", *, freeze: bool = False, anew: bool = False) -> Workspace:
-    """The workspace, with profile and overrides of this command written into its params.yaml.
+def _prepare(
+    space: Workspace, profile: str = "", *, freeze: bool = False, anew: bool = False
+) -> None:
+    """Write profile and overrides of this command into params.yaml.
 
     With ``freeze`` the stages that this command runs read them, too; flows do that themselves,
     and for those is looked at what they need (``require_ready``).
     """
     from tasks.support.params import freeze_settings, write_settings
     from tasks.support.preflight import require_ready
-    from tasks.support.workspace import Workspace
 
-    space = Workspace.here()
     require_file_settings()
     write_settings(space, profile, command_overrides())
     set_overrides([])  # from here on the file says it
@@ -64,7 +72,6 @@ def _prepared(profile: str = "", *, freeze: bool = False, anew: bool = False) ->
         freeze_settings(space)
     else:
         require_ready(space, space.settings(), anew=anew)
-    return space
 
 
 def run(
@@ -196,7 +203,8 @@ def schedule(o: ScheduleOptions) -> None:
     from tasks.support.lock import exclusive
     from tasks.support.prefect_server import away_in_one_line, running, scheduling_server
 
-    space = _prepared()
+    space = _with_room()
+    _prepare(space)
     alone = exclusive(space, "falcon schedule", name="schedule")
     with alone, running(o.port) as url, away_in_one_line(url):
         _out.print(f"Prefect: {url.removesuffix('/api')}   (stop with Ctrl-C)", highlight=False)

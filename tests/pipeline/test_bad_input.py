@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pipeline_workspace import enter, problem, sh, write_before, write_data
+from pipeline_workspace import enter, files_of_at_most, problem, sh, write_before, write_data
 
 from falcon.cli import main as cli
 from falcon.errors import UserError, machine_fault
@@ -62,7 +59,8 @@ def test_nothing_begins_on_a_disk_without_room(
     enter(shared, monkeypatch)
     monkeypatch.setattr(workspace, "ROOM", 2**62)
     before = sorted(shared.root.rglob("*"))
-    for call in (lambda: main(["prepare"]), lambda: cli.run(["run"])):
+    commands = (lambda: cli.run(["run"]), lambda: cli.run(["schedule"]))
+    for call in (lambda: main(["prepare"]), *commands):
         code, message = call(), capsys.readouterr().err
         assert (code, message.count("\n")) == (2, 1)
         assert "MiB free on its disk" in message
@@ -105,14 +103,3 @@ def test_a_database_that_could_not_be_set_up_is_not_left_half_made(tmp_path: Pat
     assert not database.exists()
     prepare_database(f"sqlite:///{database}", tmp_path)
     assert database.stat().st_size > 100_000
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Let no file of this process and its children grow beyond ``size`` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pipeline_workspace import enter, sh
+from pipeline_workspace import enter, files_of_at_most, sh
 
 from falcon.config import TrackingSettings
 from tasks.support.errors import CallRejected
@@ -177,16 +174,6 @@ def test_a_run_whose_file_sorts_after_its_child_s_is_created_first(
     assert tracker.queue.replay()
     logged = tracker.client.get_run(tracker.run_ids.real(child.id))
     assert logged.data.tags["mlflow.parentRunId"] == tracker.run_ids.real(parent.id)
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_spool_that_cannot_grow_is_one_line_and_work_goes_on(tmp_path: Path) -> None:
