@@ -10,6 +10,7 @@ apply()
 
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
 
+from falcon.config import Event  # noqa: E402
 from flows.approval import wait_for_answer  # noqa: E402
 from flows.body import flow_body  # noqa: E402
 from flows.notify import failed, notify  # noqa: E402
@@ -18,9 +19,11 @@ from tasks.support.promotion_policy import read_policy  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
 
 
-def _report(text: str) -> None:
+def _report(text: str, version: str, event: Event = "promotion") -> None:
+    """Say what was done: in the log, on the run's page, and to who asked to be told."""
     get_run_logger().info(text)
     publish("falcon-promotion", f"{text[:1].upper()}{text[1:]}.")
+    notify(event, text, version=version)
 
 
 @flow(name="falcon-promote", on_failure=[failed])  # type: ignore[untyped-decorator]
@@ -31,7 +34,8 @@ def promote(
     """Put the trained model into service; returns the version that is, or "".
 
     ``version``: this one, by the gate's decision on record, whatever was trained since. ``ask``:
-    suspended until a person has approved. ``approve`` sets aside what the promotion policy lets a person set aside.
+    suspended until a person has approved. ``approve`` sets aside what the promotion policy lets a
+    person set aside.
     """
     registry = Registry.here()
     if ask:
@@ -39,15 +43,12 @@ def promote(
         why, by = answer.why, answer.by
         if not answer.approve:
             text = f"version {version} is not promoted: {why or 'refused'} ({by or 'a person'})"
-            _report(text)
-            notify("refusal", text, version=version)
+            _report(text, version, "refusal")
             return ""
     if not version:
         registry.register()
     promoted = registry.promote(number=version, approve=approve, why=why, by=by)
-    text = f"version {promoted.number} is in service"
-    _report(text)
-    notify("promotion", text, version=promoted.number)
+    _report(f"version {promoted.number} is in service", promoted.number)
     return promoted.number
 
 
@@ -59,9 +60,7 @@ def rollback(to: str = "", approve: bool = False, why: str = "", by: str = "") -
     ``to``: another version than that. ``approve``: also one that was withdrawn.
     """
     version = Registry.here().rollback(to=to, approve=approve, why=why, by=by)
-    text = f"version {version.number} is in service again"
-    _report(text)
-    notify("promotion", text, version=version.number)
+    _report(f"version {version.number} is in service again", version.number)
     return version.number
 
 
@@ -70,6 +69,5 @@ def rollback(to: str = "", approve: bool = False, why: str = "", by: str = "") -
 def withdraw(number: str = "", why: str = "", by: str = "") -> str:
     """Withdraw a version (default: the champion), so that no run puts it back; says what was done."""
     text = str(Registry.here().withdraw(number, why=why, by=by))
-    _report(text)
-    notify("promotion", text, version=number)
+    _report(text, number)
     return text

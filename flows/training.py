@@ -12,7 +12,7 @@ apply()
 
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
 
-from falcon.config import Override, Settings, profile_of, profile_values  # noqa: E402
+from falcon.config import Override, Settings, leaves, profile_of, profile_values  # noqa: E402
 from flows import approval  # noqa: E402
 from flows.body import flow_body  # noqa: E402
 from flows.notify import failed, notify_result  # noqa: E402
@@ -34,7 +34,7 @@ from tasks.support.registry import Registry  # noqa: E402
 from tasks.support.run_lifecycle import log_data, pipeline_run  # noqa: E402
 from tasks.support.run_page import write_run_page  # noqa: E402
 from tasks.support.run_report import PipelineResult, StageOutcome  # noqa: E402
-from tasks.support.tracking import TrackedRun, Tracker, flatten  # noqa: E402
+from tasks.support.tracking import TrackedRun, Tracker  # noqa: E402
 from tasks.support.workspace import Workspace  # noqa: E402
 
 
@@ -64,7 +64,7 @@ def train(
     try:
         with pipeline_run(space, "pipeline", settings) as parent:
             values = settings.model_dump(mode="json", exclude={"tracking"})
-            parent.params({**flatten(values), "force": force})
+            parent.params({**leaves(values), "force": force})
             log_data(parent, space.root, "training")
             link_mlflow(parent)
             context = stages.FlowContext(space.root, parent.id, force)

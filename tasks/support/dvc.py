@@ -55,25 +55,27 @@ def run(root: Path, *words: str, on_line: Callable[[str], None] | None = None) -
 
 def repro(
     root: Path,
-    stage: str,
-    *,
+    *stages: str,
     force: bool = False,
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> How:
-    """Run ``dvc repro --single-item STAGE``; tells whether the stage ran.
+    """Run ``dvc repro --single-item STAGES``; tells whether the last one ran.
 
     The child stays in our session, so Ctrl-C reaches it too. Raises StageFailed when it fails.
     """
     how: How = "up to date"
+    stage = stages[0]
 
     def watch(line: str) -> None:
-        nonlocal how
+        nonlocal how, stage
+        if started := re.match(r"Running stage '(.+)':", line):
+            stage = started[1]
         how = next((result for start, result in _LINES if re.match(start, line)), how)
         if on_line is not None:
             on_line(line)
 
-    words = ("repro", "--single-item", *(["--force"] if force else []), stage)
+    words = ("repro", "--single-item", *(["--force"] if force else []), *stages)
     code, lines = _run_lines(words, root, _environment(root, env), watch)
     if code:
         raise StageFailed(stage, _exit_code(lines, code), _message(lines))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from falcon.errors import UserError
 from falcon.files import replaced_folder
 from tasks.support.files import read_json, write_json
-from tasks.support.memory import has_memory, open_memory
+from tasks.support.memory import copy_logs, has_memory, open_memory
 from tasks.support.model_version import FILES, ModelVersion
 from tasks.support.workspace import Workspace
 
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 README = "README.md"
 
 
-def _logs(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("*.jsonl") if p.is_file())
-
-
 def published_memory(space: Workspace) -> Path:
     """The memory that the last run left, where ``memory.start`` is "last"."""
     return space.state / "memory"
@@ -39,8 +35,7 @@ def published_memory(space: Workspace) -> Path:
 def publish_memory(space: Workspace) -> None:
     """Copy the trained memory to ``state/memory``, whole or not at all."""
     with replaced_folder(published_memory(space)) as fresh:
-        for log in _logs(space.output("train") / "memory"):
-            shutil.copyfile(log, fresh / log.name)
+        copy_logs(space.output("train") / "memory", fresh)
 
 
 def emptied(folder: Path) -> None:
@@ -72,9 +67,9 @@ def fill_memory(space: Workspace, source: Path) -> None:
     """Make ``handover/memory`` a copy of the memory ``source``, whole or not at all."""
     target = space.handover / "memory"
     with replaced_folder(target) as fresh:
-        for file in (target / README, *_logs(source)):
-            if file.is_file():
-                shutil.copyfile(file, fresh / file.name)
+        if (target / README).is_file():
+            shutil.copyfile(target / README, fresh / README)
+        copy_logs(source, fresh)
 
 
 def start_memory(space: Workspace, settings: Settings, folder: Path, held_out: set[str]) -> None:

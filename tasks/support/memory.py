@@ -46,6 +46,12 @@ def has_memory(folder: Path) -> bool:
     return any(folder.glob("*.jsonl"))
 
 
+def copy_logs(source: Path, target: Path) -> None:
+    """Copy a memory's log into a folder that is there: no index, no lock."""
+    for log in sorted(source.glob("*.jsonl")):
+        shutil.copyfile(log, target / log.name)
+
+
 def memory_digest(folder: Path) -> str:
     """sha256 of a memory's contents, as ``LongTermMemory.digest`` gives it, without an encoder."""
     from falcon.memory.log import Log

@@ -17,7 +17,7 @@ from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.files import replaced_file, replaced_folder
 from tasks.support.files import path_md5, write_json
-from tasks.support.memory import has_memory
+from tasks.support.memory import copy_logs, has_memory
 from tasks.support.mlflow_store import import_mlflow
 from tasks.support.tracking import Tracker
 from tasks.support.workspace import Workspace
@@ -28,6 +28,10 @@ PACKAGES = (
     "chromadb", "numpy", "pandas", "pydantic", "pydantic-settings", "pyyaml", "rich",
 )  # fmt: skip
 """Of other people, that serving imports."""
+FILES = {"adapter": "adapter", "memory": "memory"} | {
+    name: f"{name}.json" for name in ("settings", "lineage")
+}
+"""Names of a version's parts, and of the folder or file that each is kept as."""
 EXAMPLE = {
     "prompt": "Return the sum of a list of numbers.",
     "signature": "def total(xs: list) -> int:",
@@ -121,20 +125,17 @@ class VersionParts:
 
     def collect(self, folder: Path) -> dict[str, str]:
         """Copy the parts into ``folder``; gives the path of each by its name."""
-        parts = {"adapter": folder / "adapter", "settings": folder / "settings.json"}
+        parts = {name: folder / kept for name, kept in FILES.items()}
         shutil.copytree(self.adapter, parts["adapter"])
         # The address may hold a password.
         tree = self.settings.model_dump(mode="json", exclude={"tracking": {"uri"}})
         write_json(parts["settings"], tree)
         if self.memory is not None:
-            parts["memory"] = folder / "memory"
             parts["memory"].mkdir()
-            for log in sorted(self.memory.glob("*.jsonl")):  # no index, no lock
-                shutil.copyfile(log, parts["memory"] / log.name)
+            copy_logs(self.memory, parts["memory"])
         if self.lineage is not None:
-            parts["lineage"] = folder / "lineage.json"
             shutil.copyfile(self.lineage, parts["lineage"])
-        return {name: str(path) for name, path in parts.items()}
+        return {name: str(path) for name, path in parts.items() if path.exists()}
 
 
 def log_policy(tracker: Tracker, parts: VersionParts, run_id: str | None) -> Any:
@@ -162,12 +163,6 @@ def log_policy(tracker: Tracker, parts: VersionParts, run_id: str | None) -> Any
             code_paths=[str(Path(falcon.__file__).parent)],
             pip_requirements=requirements(parts.settings, tracker.space.root / "constraints.txt"),
         )
-
-
-FILES = {"adapter": "adapter", "memory": "memory"} | {
-    name: f"{name}.json" for name in ("settings", "lineage")
-}
-"""Names of a version's parts, and of the folder or file that each is kept as."""
 
 
 def download_part(tracker: Tracker, uri: str, part: str, target: Path, md5: str = "") -> None:

@@ -12,11 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from falcon.config import Settings
 from falcon.errors import UserError
-from tasks.support.files import read_json, write_json, write_text
+from tasks.support.files import read_json, write_json
 from tasks.support.handover import (
     emptied,
     fill_memory,
@@ -26,6 +24,7 @@ from tasks.support.handover import (
 )
 from tasks.support.memory import has_memory
 from tasks.support.model_version import FILES, ModelVersion
+from tasks.support.params import set_for_run
 from tasks.support.registry import CHAMPION, Registry
 from tasks.support.workspace import Workspace
 
@@ -81,16 +80,11 @@ def carry_on(
             _require_same_model(trained, own, parts)
         fill_model(space.handover / "start", "start.json", trained, parts)
         memory = _hand_over_memory(space, own, parts)
-    values = {**values, "seed": settings.seed + number, "train.start": start}
-    # An edit of params.yaml since then wins over what this run was given (`run_settings`).
-    given = {
-        key: {"value": value, "instead_of": _value(settings, key)} for key, value in values.items()
-    }
-    text = yaml.safe_dump(given, sort_keys=True)
-    write_text(space.handover / "run" / "settings.yaml", text)
+    seed = settings.seed + number
+    set_for_run(space, settings, {**values, "seed": seed, "train.start": start})
     RunState(number, under_way=True).write(space)
     begins = f"version {trained.number}" if trained else "the base model"
-    return f"run {number} starts from {begins} and {memory}, seed {settings.seed + number}"
+    return f"run {number} starts from {begins} and {memory}, seed {seed}"
 
 
 def ended(space: Workspace) -> None:
@@ -104,13 +98,6 @@ def _begun_with(space: Workspace, champion: ModelVersion | None) -> bool:
     """Whether what was handed over is still what a new run would start from."""
     _, card = read_start(space)
     return bool(card) and card["version"] == (champion.number if champion else "")
-
-
-def _value(settings: Settings, key: str) -> Any:
-    value: Any = settings.model_dump(mode="json")
-    for part in key.split("."):
-        value = value[part]
-    return value
 
 
 def _require_same_model(version: ModelVersion, settings: Settings, parts: Path) -> None:

@@ -7,6 +7,7 @@ All other stages read that file alone, so an edit of params.yaml during a run ch
 
 import io
 from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -66,9 +67,20 @@ def write_settings(space: Workspace, profile: str, overrides: Sequence[Override]
     return True
 
 
+def _own_file(space: Workspace) -> Path:
+    return space.handover / "run" / "settings.yaml"
+
+
+def set_for_run(space: Workspace, settings: Settings, values: Mapping[str, Any]) -> None:
+    """Set values, by dotted key, for the next run alone; ``settings`` are those of params.yaml."""
+    present = _values(settings)
+    given = {key: {"value": value, "instead_of": present[key]} for key, value in values.items()}
+    write_text(_own_file(space), yaml.safe_dump(given, sort_keys=True))
+
+
 def _drop_run_settings(space: Workspace, keys: set[str]) -> None:
     """Remove keys from what a flow set for its own run: a command gave them since."""
-    file = space.handover / "run" / "settings.yaml"
+    file = _own_file(space)
     given = read_tree(file) if file.is_file() else {}
     if keys & set(given):
         kept = {key: entry for key, entry in given.items() if key not in keys}
@@ -81,7 +93,7 @@ def run_settings(space: Workspace) -> Settings:
     A value that a flow set holds as long as params.yaml says what it said then, so that no later
     edit is without effect. Raises UserError for either file.
     """
-    file, own = space.root / PARAMS, space.handover / "run" / "settings.yaml"
+    file, own = space.root / PARAMS, _own_file(space)
     tree = read_tree(file)
     settings = resolve(tree, file)
     if not own.is_file():
@@ -117,8 +129,7 @@ def freeze_settings(space: Workspace) -> Settings:
     """
     require_file_settings()
     run_settings(space)  # here its faults are one line, without DVC's around it
-    for name in BEFORE:
-        dvc.repro(space.root, name)
+    dvc.repro(space.root, *BEFORE)
     return space.stage_settings()
 
 

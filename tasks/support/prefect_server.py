@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from falcon.env import defaults, find_root
 from falcon.errors import UserError
 from tasks.support.files import read_json, write_json
 from tasks.support.lifetime import GRACE_SECONDS, ProcessId, command, owned_environment
+from tasks.support.processes import free_port
 
 LOOPBACK = "127.0.0.1"
 PORT = 4200
@@ -44,16 +44,24 @@ _temporary = ""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+def ask_health(url: str, timeout: float = 3.0) -> bool:
+    """Whether what answers at ``url`` (ending in /api) is a Prefect server.
+
+    Raises OSError or ValueError where nothing answers or the address is none.
+    """
+    # Loopback never goes through a proxy.
+    opened = _DIRECT.open if f"//{LOOPBACK}:" in url else urllib.request.urlopen
+    with opened(f"{url}/health", timeout=timeout) as reply:
+        return bool(reply.status == 200 and reply.read(16).strip() == b"true")
+
+
 def is_healthy(url: str) -> bool:
     """Whether a Prefect server answers at ``url`` (ending in /api)."""
     if not url.startswith(("http://", "https://")):
         return False
-    # Loopback never goes through a proxy.
-    opened = _DIRECT.open if f"//{LOOPBACK}:" in url else urllib.request.urlopen
     try:
-        with opened(f"{url}/health", timeout=3) as reply:
-            return bool(reply.status == 200 and reply.read(16).strip() == b"true")
-    except (urllib.error.URLError, OSError, ValueError):
+        return ask_health(url)
+    except (OSError, ValueError):  # an HTTP error is an OSError, too
         return False
 
 
@@ -238,10 +246,7 @@ def for_a_run() -> Iterator[PrefectServer | None]:
     url = _given() or scheduling_server()
     server = None
     if not url:
-        with socket.socket() as probe:
-            probe.bind((LOOPBACK, 0))
-            port = int(probe.getsockname()[1])
-        server = PrefectServer(port, pages=False)
+        server = PrefectServer(free_port(), pages=False)
         url = _temporary = server.url
     os.environ["PREFECT_API_URL"] = url
     try:

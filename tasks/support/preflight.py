@@ -6,7 +6,6 @@ A tracker that does not answer may come back: that is a warning, and what runs d
 import os
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +19,7 @@ from falcon.doctor import Result
 from falcon.errors import UserError, without_passwords
 from tasks.support.files import may_write
 from tasks.support.mlflow_store import SQLITE, import_mlflow, prepare_database, tracking_uri
+from tasks.support.prefect_server import ask_health
 from tasks.support.promotion_policy import read_policy
 from tasks.support.tracker_faults import connect_once, impatient, why, wrong_tracker
 from tasks.support.workspace import Workspace
@@ -93,8 +93,7 @@ def _prefect_problem(url: str) -> str:
         return "this is no address of a server, as in http://127.0.0.1:4200/api"
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     try:
-        with urllib.request.urlopen(f"{bare}/health", timeout=5) as reply:  # noqa: S310 - checked
-            healthy = reply.status == 200 and reply.read(16).strip() == b"true"
+        healthy = ask_health(bare, timeout=5.0)
     except urllib.error.HTTPError as fault:
         # Something that asks who we are is left to Prefect, which knows the key.
         return "" if fault.code in (401, 403) else f"no Prefect server (HTTP {fault.code})"

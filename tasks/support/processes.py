@@ -35,7 +35,8 @@ def log_of(state: Path, number: int) -> Path:
     return state / "processes" / f"train-{number}.log"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -84,7 +85,7 @@ def launched(state: Path, count: int) -> Iterator[None]:
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
+        "MASTER_PORT": str(free_port()),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
     }
     own = {**shared, "RANK": "0", "LOCAL_RANK": "0"}

@@ -7,7 +7,6 @@ comes from the registry. The scoring itself is done there by the code of that co
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ import yaml
 from falcon.env import apply
 from falcon.errors import UserError
 from tasks.support import dvc
-from tasks.support.code_state import PATCH, git
+from tasks.support.code_state import PATCH, CodeState, git
 from tasks.support.files import path_md5, read_json, write_json, write_text
 from tasks.support.handover import fill_model, trained_on
 from tasks.support.memory import memory_digest
@@ -160,7 +159,7 @@ def _record(
             f"version {version.number}: {PATCH} of run {run} is missing.",
             hint="It holds the code that was not committed.",
         ) from fault
-    if hashlib.sha256(patch).hexdigest()[:16] != digest:
+    if CodeState(commit, patch).digest != digest:
         raise UserError(f"{PATCH} of run {run} is not the one that was kept.")
     return record, commit.removesuffix("-dirty"), patch
 

@@ -3,13 +3,13 @@
 import getpass
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from falcon.config import Settings, profile_of
 from falcon.errors import without_passwords
+from tasks.support.code_state import git
 
 
 def run_name(stage: str, settings: Settings, root: Path) -> str:
@@ -58,7 +58,4 @@ def _source() -> str:
 def _git(root: Path, *words: str) -> str:
     if shutil.which("git") is None:
         return ""
-    # Another's clone is read all the same: nothing of it is run.
-    command = ["git", "-c", "safe.directory=*", "-C", str(root), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    return git(root, *words).stdout.decode(errors="replace").strip()

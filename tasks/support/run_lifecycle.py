@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from falcon.config import Settings
+from falcon.config import Settings, leaves
 from falcon.errors import without_passwords
 from tasks.support.dvc import data_version
 from tasks.support.errors import Killed
@@ -17,7 +17,7 @@ from tasks.support.files import write_json
 from tasks.support.lifetime import ProcessId
 from tasks.support.provenance import patch_file, provenance, write_start
 from tasks.support.run_identity import run_name
-from tasks.support.tracking import Status, TrackedRun, Tracker, flatten
+from tasks.support.tracking import Status, TrackedRun, Tracker
 from tasks.support.workspace import Workspace
 
 
@@ -109,7 +109,7 @@ def stage_run(
         run = tracker.create_run(run_name(name, settings, root), tags, parent)
     write_start(tracker.space, name, run.id, found)
     with closing(run), run.system_metrics(resumed=bool(resume)):
-        run.params(flatten(settings.model_dump(mode="json", exclude={"tracking"})))
+        run.params(leaves(settings.model_dump(mode="json", exclude={"tracking"})))
         log_data(run, root, "training" if name in ("prepare", "train") else name)
         log_patch(run, found)
         yield run

@@ -226,15 +226,6 @@ def _now() -> int:
     return time.time_ns() // 1_000_000  # milliseconds, as MLflow counts
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        flat.update(flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
-    return flat
-
-
 def _batch(client: Any, run: str, call: Call) -> None:
     from mlflow.entities import Metric, Param, RunTag
 

@@ -37,34 +37,26 @@ def inside(stage: str) -> list[object]:
     ]
 
 
-@pytest.mark.parametrize(("stage", "moment"), [each for stage in STAGES for each in inside(stage)])
-def test_a_stage_that_is_killed_is_made_by_the_same_command(
-    clone: Clone, stage: str, moment: Moment
-) -> None:
-    before = clone.facts()
-    clone.forget(stage)
-    clone.killed("stage", stage, at=moment)
-    clone.falcon("stage", stage).ok()
-    clone.whole(before)
+HALF_WAY = [
+    pytest.param(
+        "rollout",
+        Moment("-m tasks rollout", event="open", text="outputs/rollout/memory/"),
+        marks=pytest.mark.row("rollout", "while its memory is written", "kill -9", LEFT),
+        id="rollout-half-way",
+    ),
+    pytest.param(
+        "benchmark",
+        Moment("-m tasks benchmark", call="falcon.evaluation.benchmark:_run_chunks", count=2),
+        marks=pytest.mark.row("benchmark", "between two policies", "kill -9", LEFT),
+        id="benchmark-half-way",
+    ),
+]
 
 
 @pytest.mark.parametrize(
-    ("stage", "moment"),
-    [
-        pytest.param(
-            "rollout",
-            Moment("-m tasks rollout", event="open", text="outputs/rollout/memory/"),
-            marks=pytest.mark.row("rollout", "while its memory is written", "kill -9", LEFT),
-        ),
-        pytest.param(
-            "benchmark",
-            Moment("-m tasks benchmark", call="falcon.evaluation.benchmark:_run_chunks", count=2),
-            marks=pytest.mark.row("benchmark", "between two policies", "kill -9", LEFT),
-        ),
-    ],
-    ids=["rollout", "benchmark"],
+    ("stage", "moment"), [*(each for stage in STAGES for each in inside(stage)), *HALF_WAY]
 )
-def test_a_stage_that_is_killed_half_way_is_made_by_the_same_command(
+def test_a_stage_that_is_killed_is_made_by_the_same_command(
     clone: Clone, stage: str, moment: Moment
 ) -> None:
     before = clone.facts()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ops.clone import FALCON, Clone, Moment
+from tests.ops.clone import FALCON, Clone, Moment, Running
 from tests.ops.servers import Server
 from tests.processes import free_port
 
@@ -39,14 +39,20 @@ def test_a_tracker_that_is_away_from_the_start(clone: Clone, prefect_url: str) -
     assert len(now.runs) == len(before.runs) + 3  # two runs, and the gate of the first
 
 
-@pytest.mark.row("train", "in the middle", "the tracker goes away for good", KEPT)
-def test_a_tracker_that_goes_away(clone: Clone, prefect_url: str, tracker: Server) -> None:
-    extra = {**to_server(clone, tracker), "PREFECT_API_URL": prefect_url}
+def without_tracker(clone: Clone, tracker: Server, extra: dict[str, str]) -> Running:
+    """A run whose tracker goes away in the middle of its training."""
     clone.forget("train", "benchmark", "gate")
     at = Moment("-m tasks train", event="os.rename", text="state/checkpoints")
     running = clone.start(*FALCON, "run", at=at, **extra).reached()
     tracker.stop()
     running.go()
+    return running
+
+
+@pytest.mark.row("train", "in the middle", "the tracker goes away for good", KEPT)
+def test_a_tracker_that_goes_away(clone: Clone, prefect_url: str, tracker: Server) -> None:
+    extra = {**to_server(clone, tracker), "PREFECT_API_URL": prefect_url}
+    running = without_tracker(clone, tracker, extra)
     done = running.end().refused("failed", "Start the tracker")
     assert "gate: ran" in done.all
     tracker.start()
@@ -68,11 +74,7 @@ def test_a_tracker_that_goes_away(clone: Clone, prefect_url: str, tracker: Serve
 )  # fmt: skip
 def test_a_tracker_that_comes_back(clone: Clone, prefect_url: str, tracker: Server) -> None:
     extra = {**to_server(clone, tracker), "PREFECT_API_URL": prefect_url}
-    clone.forget("train", "benchmark", "gate")
-    at = Moment("-m tasks train", event="os.rename", text="state/checkpoints")
-    running = clone.start(*FALCON, "run", at=at, **extra).reached()
-    tracker.stop()
-    running.go()
+    running = without_tracker(clone, tracker, extra)
     running.until_said("benchmark base")
     tracker.start()
     running.end().ok()
