@@ -54,7 +54,8 @@ def train(
     logger = get_run_logger()
     require_ready(space, space.settings(), anew=carry_on)
     settings = _begin(space, profile, start, carry_on=carry_on)
-    version = dvc.ensure_data(space.root, stages.log_line(logger))
+    stale = dvc.stale(space.root)
+    version = dvc.ensure_data(space.root, stale, stages.log_line(logger))
     name = profile_of(settings, space.root)
     logger.info("data version %s, profile %s", version, name)
     describe(
@@ -67,7 +68,9 @@ def train(
             parent.params({**leaves(values), "force": force})
             log_data(parent, space.root, "training")
             link_mlflow(parent)
-            context = stages.FlowContext(space.root, parent.id, force)
+            # Not those after `_fetch_champion`: what it puts in place is an input of theirs.
+            up_to_date = {"prepare", "seed", "rollout", "train"} - stale
+            context = stages.FlowContext(space.root, parent.id, force, up_to_date)
             outcomes = _run_stages(context, parent, settings)
             result = _publish(outcomes, parent, settings, since)
             parent.metrics({"time/pipeline": result.seconds})

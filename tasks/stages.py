@@ -7,7 +7,7 @@ this one: they start without Prefect, which takes seconds to import and hangs on
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +21,7 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 
 from falcon.errors import UserError  # noqa: E402
 from tasks.flow_page import publish  # noqa: E402
+from tasks.support import dvc  # noqa: E402
 from tasks.support.check_report import report_markdown  # noqa: E402
 from tasks.support.errors import StageFailed  # noqa: E402
 from tasks.support.files import read_json  # noqa: E402
@@ -28,6 +29,7 @@ from tasks.support.lock import note_stage  # noqa: E402
 from tasks.support.params import repro_stage  # noqa: E402
 from tasks.support.provenance import read_marker  # noqa: E402
 from tasks.support.run_report import StageOutcome  # noqa: E402
+from tasks.support.stage_code import code_is_recorded  # noqa: E402
 from tasks.support.workspace import STAGES, Workspace  # noqa: E402
 
 RETRY_DELAY = 10.0
@@ -42,11 +44,21 @@ NOISE = (
 
 @dataclass(frozen=True)
 class FlowContext:
-    """What a flow's stages share: the MLflow run above theirs, and ``force`` to run all of them."""
+    """What a flow's stages share: the MLflow run above theirs, and ``force`` to run all of them.
+
+    ``up_to_date``: stages of which DVC said so when the flow began. They need not be asked about
+    again as long as those before them are, too.
+    """
 
     root: Path
     parent: str
     force: bool
+    up_to_date: Collection[str] = ()
+
+    def skips(self, stage: str, inputs: Iterable[StageOutcome]) -> bool:
+        """Whether DVC need not be started for a stage, which takes a second or two."""
+        unchanged = all(each.how == "up to date" for each in inputs)
+        return not self.force and stage in self.up_to_date and unchanged
 
 
 def log_line(logger: Any) -> Callable[[str], None]:
@@ -104,7 +116,10 @@ def _stage_task(name: str) -> Callable[..., StageOutcome]:
         start = time.monotonic()
         file = space.output(name) / "checks.json"
         try:
-            how = repro_stage(space, name, force=context.force, env=env, on_line=log_line(logger))
+            how: dvc.How = "up to date"
+            if not (context.skips(name, inputs) and code_is_recorded(space, name)):
+                log = log_line(logger)
+                how = repro_stage(space, name, force=context.force, env=env, on_line=log)
         finally:  # checks that failed are what somebody will want to see
             if file.is_file():
                 publish(f"checks-{name}", report_markdown(read_json(file)))

@@ -31,16 +31,23 @@ Force = Annotated[bool, typer.Option("--force", help="Run even what is up to dat
 
 
 @contextmanager
-def _at_work(
-    what: str, profile: str = "", *, freeze: bool = False, anew: bool = False
-) -> Iterator[Workspace]:
-    """A prepared workspace in which no other run is at work while the block runs."""
+def _at_work(what: str, profile: str = "") -> Iterator[Workspace]:
+    """A workspace in which no other run is at work while the block runs."""
     from tasks.support.lock import exclusive
 
     space = _with_room()
     with exclusive(space, f"falcon {what}"):
-        _prepare(space, profile, freeze=freeze, anew=anew)
+        _write_settings(space, profile)
         yield space
+
+
+def _write_settings(space: Workspace, profile: str = "") -> None:
+    """Write profile and overrides of this command into params.yaml."""
+    from tasks.support.params import write_settings
+
+    require_file_settings()
+    write_settings(space, profile, command_overrides())
+    set_overrides([])  # from here on the file says it
 
 
 def _with_room() -> Workspace:
@@ -54,26 +61,6 @@ def _with_room() -> Workspace:
     return space
 
 
-def _prepare(
-    space: Workspace, profile: str = "", *, freeze: bool = False, anew: bool = False
-) -> None:
-    """Write profile and overrides of this command into params.yaml.
-
-    With ``freeze`` the stages that this command runs read them, too; flows do that themselves,
-    and for those is looked at what they need (``require_ready``).
-    """
-    from tasks.support.params import freeze_settings, write_settings
-    from tasks.support.preflight import require_ready
-
-    require_file_settings()
-    write_settings(space, profile, command_overrides())
-    set_overrides([])  # from here on the file says it
-    if freeze:
-        freeze_settings(space)
-    else:
-        require_ready(space, space.settings(), anew=anew)
-
-
 def run(
     profile: Profile = "",
     force: Force = False,
@@ -85,11 +72,21 @@ def run(
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
     from tasks.support.prefect_server import for_a_run
+    from tasks.support.preflight import require_ready
     from tasks.support.run_report import show
+    from tasks.support.settled import look
 
     # Before Prefect is imported, which hangs on a full disk.
-    with _at_work("run", profile, anew=carry_on) as space:
-        if not (force or carry_on or start) and _shown_as_it_stands(space):
+    with _at_work("run", profile) as space:
+        settings = space.settings()
+        standing = None if force or carry_on or start else look(space, settings)
+        require_ready(space, settings, anew=carry_on)  # DVC looks while this imports MLflow
+        result = standing() if standing else None
+        if result is not None:
+            for each in result.stages:
+                run_id = f" (run {each.run_id})" if each.run_id else ""
+                _print_line(f"{each.stage}: {each.how}{run_id}")
+            show(space, result, _out)
             return
         with for_a_run() as server:  # it starts while Prefect is imported
             from flows.training import train
@@ -100,28 +97,15 @@ def run(
             show(space, result, _out)
 
 
-def _shown_as_it_stands(space: Workspace) -> bool:
-    """Whether nothing is to do; then what the last run came to is shown, without a flow."""
-    from tasks.support.run_report import show
-    from tasks.support.settled import still_standing
-
-    result = still_standing(space, space.settings())
-    if result is None:
-        return False
-    for each in result.stages:
-        _print_line(f"{each.stage}: {each.how}" + (f" (run {each.run_id})" if each.run_id else ""))
-    show(space, result, _out)
-    return True
-
-
 def stage(name: str, profile: Profile = "", force: Force = False) -> None:
     """Run one stage by DVC, as `dvc repro -s NAME` does."""
-    from tasks.support.params import repro_stage
+    from tasks.support.params import freeze_settings, repro_stage
     from tasks.support.workspace import require_stage
 
     require_stage(name)
     env = {"FALCON_FRESH": "1" if force else "0"}
-    with _at_work(f"stage {name}", profile, freeze=True) as space:
+    with _at_work(f"stage {name}", profile) as space:
+        freeze_settings(space)
         how = repro_stage(space, name, force=force, env=env, on_line=_print_line)
     _out.print(f"{name}: {how}")
 
@@ -172,13 +156,16 @@ def benchmark(
         show(rescore_samples(Workspace.here(), ConsoleMonitor(Console(stderr=True))))
         return
     from tasks.support.prefect_server import for_a_run
+    from tasks.support.preflight import require_ready
 
-    with _at_work("benchmark"), for_a_run() as server:
-        from flows.benchmark import benchmark as flow
+    with _at_work("benchmark") as space:
+        require_ready(space, space.settings())
+        with for_a_run() as server:
+            from flows.benchmark import benchmark as flow
 
-        if server is not None:
-            server.wait()
-        flow(force=force)
+            if server is not None:
+                server.wait()
+            flow(force=force)
 
 
 @dataclass(frozen=True)
@@ -202,9 +189,11 @@ def schedule(o: ScheduleOptions) -> None:
     """Run the pipeline on a schedule, from this process, until interrupted."""
     from tasks.support.lock import exclusive
     from tasks.support.prefect_server import away_in_one_line, running, scheduling_server
+    from tasks.support.preflight import require_ready
 
     space = _with_room()
-    _prepare(space)
+    _write_settings(space)
+    require_ready(space, space.settings())
     alone = exclusive(space, "falcon schedule", name="schedule")
     with alone, running(o.port) as url, away_in_one_line(url):
         _out.print(f"Prefect: {url.removesuffix('/api')}   (stop with Ctrl-C)", highlight=False)

@@ -148,7 +148,7 @@ def ui(
     if not served and not port_free(port):
         raise UserError(f"port {port} is in use.", hint=f"falcon ui --port {port + 1}")
     kept = scheduling_server()
-    with nullcontext(kept) if kept else running(prefect_port) as prefect:
+    with nullcontext(kept) if kept else running(prefect_port, "--prefect-port") as prefect:
         mlflow = without_passwords(uri) if served else f"http://127.0.0.1:{port}"
         _say(f"MLflow:    {mlflow}   (stop with Ctrl-C)")
         _say(f"Prefect:   {without_passwords(prefect.removesuffix('/api'))}")

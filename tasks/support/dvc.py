@@ -9,7 +9,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 from falcon.env import apply
 from falcon.errors import UserError
 from tasks.support.errors import StageFailed
+from tasks.support.files import path_md5
 from tasks.support.lifetime import command, owned_environment
 
 How = Literal["ran", "up to date", "restored"]
@@ -97,21 +98,27 @@ def _message(lines: list[str]) -> str:
     return (own or errors or texts or ["it printed nothing"])[-1]
 
 
-def is_stale(root: Path, *stages: str) -> bool:
-    """Whether any stage would run, or any of the named ones. Takes about a second."""
-    text = run(root, "status", "--json", *stages)
-    return bool(json.loads(text.splitlines()[-1] if text else "{}"))
+def stale(root: Path, *names: str) -> frozenset[str]:
+    """Names of the stages that would run, and "data.dvc" if the data are others.
+
+    Of all, or of the named ones. Takes about a second.
+    """
+    text = run(root, "status", "--json", *names)
+    return frozenset(json.loads(text.splitlines()[-1] if text else "{}"))
 
 
-def ensure_data(root: Path, on_line: Callable[[str], None] | None = None) -> str:
+def ensure_data(
+    root: Path, stale: Collection[str], on_line: Callable[[str], None] | None = None
+) -> str:
     """Pull the data that ``data.dvc`` names when it is missing; give its version.
 
-    Raises UserError when ``data/`` is another: a run would be filed under data it did not use.
+    ``stale`` is what :func:`stale` says. Raises UserError when ``data/`` is another: a run would
+    be filed under data it did not use.
     """
     version = data_version(root)
     if not (root / "data").is_dir():
         run(root, "pull", "data.dvc", on_line=on_line)
-    elif is_stale(root, "data.dvc"):
+    elif "data.dvc" in stale:
         raise UserError(
             f"{root / 'data'} differs from data.dvc.",
             hint="Keep the change with `dvc add data`, or undo it with `dvc checkout data.dvc`.",
@@ -130,9 +137,28 @@ def lock(root: Path) -> dict[str, Any]:
     file = root / "dvc.lock"
     if not file.is_file():
         return {}
-    # DVC writes YAML 1.2, where a plain `off` is text; PyYAML would read it as false.
-    tree = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
-    return dict(tree.get("stages") or {})
+    return dict(_load(file).get("stages") or {})
+
+
+def is_recorded(root: Path, stage: str) -> bool:
+    """Whether ``dvc.lock`` has what a stage reads and makes as it is now.
+
+    That is DVC's own question, answered without starting it, for stages that read the whole of
+    their parameter files.
+    """
+    entry = lock(root).get(stage) or {}
+    deps, outs, params = (entry.get(kind) or [] for kind in ("deps", "outs", "params"))
+    if not outs or {each["path"] for each in deps} != set(dependencies(root, stage)):
+        return False
+    paths = [(root / each["path"], each["md5"]) for each in (*deps, *outs)]
+    return all(path.exists() and path_md5(path) == md5 for path, md5 in paths) and all(
+        _load(root / name) == params[name] for name in params
+    )
+
+
+def _load(file: Path) -> Any:
+    """A YAML file as DVC reads it: by YAML 1.2, where a plain `off` is text, not false."""
+    return YAML(typ="safe").load(file.read_text(encoding="utf-8"))
 
 
 def entry_hash(entry: Any) -> str:

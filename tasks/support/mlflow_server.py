@@ -19,7 +19,7 @@ from tasks.support.mlflow_store import (
     prepare_database,
     require_known_revision,
 )
-from tasks.support.prefect_server import LOOPBACK, port_free
+from tasks.support.prefect_server import HOST, port_free
 from tasks.support.tracker_faults import connect_once, wrong_tracker
 from tasks.support.workspace import Workspace
 
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     """Become the server on the port given (5000). Exit code 2: said in one line why not."""
     root = apply()
     state = Workspace(root).state
-    host = os.environ.get("MLFLOW_HOST", LOOPBACK)
+    host = os.environ.get("MLFLOW_HOST", HOST)
     uri = os.environ.get("MLFLOW_BACKEND") or f"{SQLITE}{state / 'mlflow.db'}"
     try:
         text = arguments[0] if arguments else "5000"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,9 +16,9 @@ import yaml
 import falcon
 from falcon.config import Settings
 from falcon.errors import UserError
-from falcon.files import replaced_file, replaced_folder
+from falcon.files import replaced_folder
 from tasks.support.files import path_md5, write_json
-from tasks.support.memory import copy_logs, has_memory
+from tasks.support.memory import copy_logs, has_memory, memory_digest
 from tasks.support.mlflow_store import import_mlflow
 from tasks.support.tracking import Tracker
 from tasks.support.workspace import Workspace
@@ -32,6 +33,8 @@ FILES = {"adapter": "adapter", "memory": "memory"} | {
     name: f"{name}.json" for name in ("settings", "lineage")
 }
 """Names of a version's parts, and of the folder or file that each is kept as."""
+_DIGESTS = (("adapter", "policy.md5", path_md5), ("memory", "memory.digest", memory_digest))
+"""Parts, the tags of a version that say what they hold, and how that is found out."""
 EXAMPLE = {
     "prompt": "Return the sum of a list of numbers.",
     "signature": "def total(xs: list) -> int:",
@@ -165,37 +168,27 @@ def log_policy(tracker: Tracker, parts: VersionParts, run_id: str | None) -> Any
         )
 
 
-def download_part(tracker: Tracker, uri: str, part: str, target: Path, md5: str = "") -> None:
-    """Put one part of the model at ``uri`` as ``target``, whole or not at all.
-
-    ``part``: "adapter" and "memory" are folders, "settings" and "lineage" files, and ``target``
-    becomes the same. Raises UserError when the model has no such part, or when its hash (as DVC
-    gives it) is not ``md5`` ("": any).
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        parts = _parts(tracker, uri, scratch)
-        if part not in parts:
-            raise UserError(f"{uri} holds no {part}.")
-        source = _fetch(uri, parts[part], scratch)
-        if md5 and path_md5(source) != md5:
-            raise UserError(f"{uri}: its {part} is not the one that was registered.")
-        if source.is_dir():
-            with replaced_folder(target) as fresh:
-                shutil.copytree(source, fresh, dirs_exist_ok=True)
-        else:
-            with replaced_file(target) as fresh:
-                shutil.copyfile(source, fresh)
-
-
-def download_parts(tracker: Tracker, uri: str, target: Path, adapter: str = "") -> None:
+def download_parts(
+    tracker: Tracker, uri: str, target: Path, tags: Mapping[str, str] | None = None
+) -> None:
     """Put all parts of the model at ``uri`` into the folder ``target``, as :data:`FILES` names
-    them, whole or not at all. ``adapter`` is the hash that part must have ("": any)."""
+    them, whole or not at all.
+
+    Raises UserError when adapter or memory are not those that the version's ``tags`` name.
+    """
     with tempfile.TemporaryDirectory() as scratch, replaced_folder(target) as fresh:
         for part, path in _parts(tracker, uri, scratch).items():
             if part in FILES:
                 shutil.move(_fetch(uri, path, scratch), fresh / FILES[part])
-        if adapter and path_md5(fresh / FILES["adapter"]) != adapter:
-            raise UserError(f"{uri}: its adapter is not the one that was registered.")
+        for part, tag, digest in _DIGESTS:
+            wanted, folder = (tags or {}).get(tag, ""), fresh / FILES[part]
+            if not wanted or (folder.is_dir() and digest(folder) == wanted):
+                continue
+            what = "not the one that was registered" if folder.is_dir() else "missing"
+            raise UserError(
+                f"{uri}: its {part} is {what}.",
+                hint="Another version: `falcon registry` lists them, `falcon rollback --to` takes one.",
+            )
 
 
 def _parts(tracker: Tracker, uri: str, scratch: str) -> dict[str, str]:

@@ -129,7 +129,9 @@ def freeze_settings(space: Workspace) -> Settings:
     """
     require_file_settings()
     run_settings(space)  # here its faults are one line, without DVC's around it
-    dvc.repro(space.root, *BEFORE)
+    todo = [stage for stage in BEFORE if not dvc.is_recorded(space.root, stage)]
+    if todo:
+        dvc.repro(space.root, *todo)
     return space.stage_settings()
 
 

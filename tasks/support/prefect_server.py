@@ -25,7 +25,7 @@ from tasks.support.files import read_json, write_json
 from tasks.support.lifetime import GRACE_SECONDS, ProcessId, command, owned_environment
 from tasks.support.processes import free_port
 
-LOOPBACK = "127.0.0.1"
+HOST = "127.0.0.1"
 PORT = 4200
 """Prefect's own port, where nothing else is said."""
 START_SECONDS = 120.0
@@ -50,7 +50,7 @@ def ask_health(url: str, timeout: float = 3.0) -> bool:
     Raises OSError or ValueError where nothing answers or the address is none.
     """
     # Loopback never goes through a proxy.
-    opened = _DIRECT.open if f"//{LOOPBACK}:" in url else urllib.request.urlopen
+    opened = _DIRECT.open if f"//{HOST}:" in url else urllib.request.urlopen
     with opened(f"{url}/health", timeout=timeout) as reply:
         return bool(reply.status == 200 and reply.read(16).strip() == b"true")
 
@@ -65,7 +65,7 @@ def is_healthy(url: str) -> bool:
         return False
 
 
-def port_free(port: int, host: str = LOOPBACK) -> bool:
+def port_free(port: int, host: str = HOST) -> bool:
     """Whether nothing listens on the port."""
     with socket.socket() as probe:
         # Else a port whose last connection has just closed would count as in use.
@@ -81,7 +81,7 @@ class PrefectServer:
     """A server of this process. ``pages``: with the user interface, and with all services."""
 
     def __init__(self, port: int, *, pages: bool) -> None:
-        self.url = f"http://{LOOPBACK}:{port}/api"
+        self.url = f"http://{HOST}:{port}/api"
         self._port = port
         self._pages = pages
         self._stopping = threading.Event()
@@ -94,7 +94,7 @@ class PrefectServer:
         atexit.register(self.stop)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        where = ("--host", LOOPBACK, "--port", str(self._port))
+        where = ("--host", HOST, "--port", str(self._port))
         if self._pages:
             words = command("prefect", "server", "start", *where)
         else:
@@ -150,17 +150,18 @@ def _card() -> Path:
 
 
 @contextmanager
-def running(port: int) -> Iterator[str]:
+def running(port: int, option: str = "--port") -> Iterator[str]:
     """The API address of a server: PREFECT_API_URL, one that runs on the port, or one started here.
 
     One started here is stopped at the end. Raises UserError when PREFECT_API_URL does not answer,
-    when another program has the port, and when the server does not start.
+    when another program has the port (``option`` of the command chooses another), and when the
+    server does not start.
     """
     given = _given()
     if given:
         yield given
         return
-    url = f"http://{LOOPBACK}:{port}/api"
+    url = f"http://{HOST}:{port}/api"
     _outlast_a_dying_one(url)
     if is_healthy(url):
         os.environ["PREFECT_API_URL"] = url
@@ -170,7 +171,7 @@ def running(port: int) -> Iterator[str]:
     if not port_free(port):
         raise UserError(
             f"port {port} is in use, and not by a Prefect server.",
-            hint="Choose another with --port.",
+            hint=f"Choose another with {option}.",
         )
     server = PrefectServer(port, pages=True)
     try:
@@ -229,7 +230,7 @@ def pages_address() -> str:
     are shown by `falcon ui`, at its usual address.
     """
     url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
-    shown = f"http://{LOOPBACK}:{PORT}/api" if not url or url == _temporary else url
+    shown = f"http://{HOST}:{PORT}/api" if not url or url == _temporary else url
     return (os.environ.get("PREFECT_UI_URL") or shown.removesuffix("/api")).rstrip("/")
 
 

@@ -35,6 +35,7 @@ from tasks.support.promotion_policy import Candidate, decide, read_policy
 from tasks.support.provenance import read_gate, require_unchanged
 from tasks.support.registry_lock import RegistryLease, registry_lock
 from tasks.support.service_history import BACK, entered, last_serial, now, operator, past, withdrawn
+from tasks.support.tracker_faults import why
 from tasks.support.tracking import Tracker
 from tasks.support.version_record import FOLDER, log_scores, write_record
 from tasks.support.version_tags import Identity, decision_added, last_decision, version_tags
@@ -63,10 +64,8 @@ def _guarded(
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as fault:
             if (full := machine_fault(fault)) is not None:
                 raise full from fault
-            message = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
-            message = message.partition(" with exception ")[0][:200]
             raise RegistryUnavailable(
-                f"the model registry at {self.tracker.uri} failed ({message}).",
+                f"the model registry at {self.tracker.uri} failed ({why(fault)}).",
                 hint="Start the tracker and give the command again; what was made is kept.",
             ) from fault
 
@@ -379,7 +378,6 @@ class Registry:
 
     @_guarded
     def download_model(self, version: ModelVersion, folder: Path) -> None:
-        """All parts of a version as ``folder``; raises UserError when its adapter is another."""
-        download_parts(
-            self.tracker, f"models:/{self.name}/{version.number}", folder, version.policy
-        )
+        """All parts of a version as ``folder``; raises UserError when they are not its own."""
+        uri = f"models:/{self.name}/{version.number}"
+        download_parts(self.tracker, uri, folder, version.tags)

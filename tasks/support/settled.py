@@ -7,6 +7,7 @@ stale, and decision, promotion policy and model in service are the same, the ans
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -31,32 +32,37 @@ def remember(registry: Registry, result: PipelineResult) -> None:
     write_json(space.state / "settled.json", {"facts": facts, "said": said})
 
 
-def still_standing(space: Workspace, settings: Settings) -> PipelineResult | None:
-    """What the last run came to, if another one would find everything as it left it.
+def look(space: Workspace, settings: Settings) -> Callable[[], PipelineResult | None]:
+    """Begin to look whether another run would change nothing; DVC is asked in the background.
 
-    None where that is not certain: something is stale, the registry is away, or calls of an outage
-    or a run that was killed wait to be seen to.
+    The answer, when called for, is what the last run came to. None where that is not certain:
+    something is stale, the registry is away, or calls of an outage or a run that was killed wait
+    to be seen to.
     """
     since = time.monotonic()
     file = space.state / "settled.json"
     if not file.is_file() or any((space.state / "active").glob("*.json")) or not is_frozen(space):
-        return None
+        return lambda: None
     kept = read_json(file)
     if {**_facts(space, settings), "champion": kept["facts"]["champion"]} != kept["facts"]:
-        return None
-    with ThreadPoolExecutor(1) as pool:  # DVC and MLflow each take seconds to start
-        stale = pool.submit(dvc.is_stale, space.root)
+        return lambda: None
+    pool = ThreadPoolExecutor(1)
+    stale = pool.submit(dvc.stale, space.root)
+
+    def answer() -> PipelineResult | None:
         champion = _champion_now(space, settings)
         if stale.result() or champion != kept["facts"]["champion"]:
             return None
-    outcomes = tuple(
-        StageOutcome(name, "up to date", 0.0, read_marker(space, name).get("run_id", ""))
-        for name in STAGES
-    )
-    version, why_not = kept["said"]["version"], kept["said"]["why_not"]
-    seconds = time.monotonic() - since
-    decision = read_gate(space)
-    return PipelineResult(outcomes, decision, version, champion == version, why_not, seconds)
+        outcomes = tuple(
+            StageOutcome(name, "up to date", 0.0, read_marker(space, name).get("run_id", ""))
+            for name in STAGES
+        )
+        version, why_not = kept["said"]["version"], kept["said"]["why_not"]
+        seconds = time.monotonic() - since
+        decision = read_gate(space)
+        return PipelineResult(outcomes, decision, version, champion == version, why_not, seconds)
+
+    return answer
 
 
 def _facts(space: Workspace, settings: Settings) -> dict[str, Any]:

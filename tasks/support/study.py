@@ -65,7 +65,7 @@ def run_study(
     file, source = space.output("prepare") / "problems.parquet", space.output("seed") / "memory"
     if not file.is_file() or not has_memory(source):
         raise UserError("no problems or no seeded memory here.", hint=_MAKE)
-    if not is_frozen(space) or dvc.is_stale(space.root, "prepare", "seed"):
+    if not is_frozen(space) or dvc.stale(space.root, "prepare", "seed"):
         raise UserError(
             "the problems or the seeded memory are not those of the present data and settings.",
             hint=_MAKE,

@@ -25,7 +25,8 @@ from tasks.support.workspace import STAGES, Workspace
 INJECT = Path(__file__).parent / "inject"
 FALCON = (sys.executable, "-m", "falcon.cli")
 DVC = (sys.executable, "-m", "dvc")
-ALIASES = ("champion", "challenger", "previous")
+ANEW = ("--set", "gate.tolerance=0.9")
+"""For ``falcon run``: the same policy is judged otherwise, and becomes version 2 (takes seconds)."""
 
 
 @dataclass(frozen=True)

@@ -71,16 +71,16 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     rows = []
     for outcome, reports in terminalreporter.stats.items():
         for report in reports:
-            cells = dict(getattr(report, "user_properties", ())).get("row")
-            if cells and (outcome in ("failed", "error") or getattr(report, "when", "") == "call"
-                          or outcome == "skipped"):  # fmt: skip
-                result = {"passed": "as required"}.get(outcome, outcome)
-                rows.append((report.nodeid, *cells, result))
+            if outcome == "passed" and getattr(report, "when", "") != "call":
+                continue
+            result = {"passed": "as required"}.get(outcome, outcome)
+            found = [v for k, v in getattr(report, "user_properties", ()) if k == "row"]
+            rows += [(report.nodeid, n, *cells, result) for n, cells in enumerate(found)]
     if not rows:
         return
     head = "| | stage | moment | fault | what must be | result |\n|---|---|---|---|---|---|"
     lines = [
-        f"| {number} | {' | '.join(row[1:])} |" for number, row in enumerate(sorted(rows), start=1)
+        f"| {number} | {' | '.join(row[2:])} |" for number, row in enumerate(sorted(rows), start=1)
     ]
     good = sum(row[-1] == "as required" for row in rows)
     text = "\n".join((head, *lines, "", f"{good} of {len(rows)} as required."))

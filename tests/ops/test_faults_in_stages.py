@@ -2,85 +2,72 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
+from collections.abc import Callable
 
 import pytest
 
 from tasks.support.workspace import STAGES
-from tests.ops.clone import FALCON, Clone, Moment
+from tests.ops.clone import ANEW, FALCON, Clone, Moment
 
 LEFT = "the same command does what is left; results of an undisturbed run; no run stays RUNNING"
 FLOW = "falcon.cli run"
 
 
-def inside(stage: str) -> list[object]:
-    """Three moments of a stage: before its first output, after the last, and before dvc.lock."""
-    moments = {
-        "before its first output": Moment(
-            f"-m tasks {stage}", event="os.rename", text=f"outputs/{stage}/"
-        ),
-        "after its outputs, before its marker": Moment(
-            f"-m tasks {stage}", event="os.rename", text=f"state/runs/{stage}.json"
-        ),
-        "after it ended, before dvc.lock names it": Moment(
-            f"--single-item {stage}", call="dvc.dvcfile:ProjectFile.dump_stages"
-        ),
-    }
-    # What DVC does after a stage does not depend on the stage, so the longest ones stand for all.
-    chosen = list(moments.items())[: 3 if stage in ("train", "benchmark") else 2]
-    return [
-        pytest.param(
-            stage, moment, marks=pytest.mark.row(stage, when, "kill -9", LEFT), id=f"{stage}-{n}"
-        )
-        for n, (when, moment) in enumerate(chosen)
-    ]
+def writes(stage: str, name: str) -> Moment:
+    """When a stage puts the first of its files with that name into place."""
+    return Moment(f"-m tasks {stage}", event="os.rename", text=name)
 
 
-HALF_WAY = [
-    pytest.param(
-        "rollout",
-        Moment("-m tasks rollout", event="open", text="outputs/rollout/memory/"),
-        marks=pytest.mark.row("rollout", "while its memory is written", "kill -9", LEFT),
-        id="rollout-half-way",
-    ),
-    pytest.param(
-        "benchmark",
-        Moment("-m tasks benchmark", call="falcon.evaluation.benchmark:_run_chunks", count=2),
-        marks=pytest.mark.row("benchmark", "between two policies", "kill -9", LEFT),
-        id="benchmark-half-way",
-    ),
-]
+CHECKPOINT = writes("train", "step-000002")
+IN_GATE = writes("gate", "outputs/gate/")
+BEGINS = "between it and the stage before"
+KILLS = [
+    ("prepare", "before its first output", writes("prepare", "outputs/prepare/")),
+    ("seed", BEGINS, None),
+    ("seed", "before its first output", writes("seed", "outputs/seed/")),
+    ("rollout", BEGINS, None),
+    ("rollout", "while its memory is written",
+     Moment("-m tasks rollout", event="open", text="outputs/rollout/memory/")),
+    ("train", BEGINS, None),
+    ("train", "between its steps", CHECKPOINT),
+    ("benchmark", BEGINS, None),
+    ("benchmark", "between two policies",
+     Moment("-m tasks benchmark", call="falcon.evaluation.benchmark:_run_chunks", count=2)),
+    ("gate", BEGINS, None),
+    ("gate", "before its first output", IN_GATE),
+    ("gate", "after its outputs, before its marker", writes("gate", "state/runs/gate.json")),
+    ("gate", "after it ended, before dvc.lock names it",
+     Moment("--single-item gate", call="dvc.dvcfile:ProjectFile.dump_stages")),
+]  # fmt: skip
+"""Stage, when, and the moment; None: as DVC is about to be started for it."""
 
 
-@pytest.mark.parametrize(
-    ("stage", "moment"), [*(each for stage in STAGES for each in inside(stage)), *HALF_WAY]
-)
-def test_a_stage_that_is_killed_is_made_by_the_same_command(
-    clone: Clone, stage: str, moment: Moment
+def rows(function: Callable[..., None]) -> Callable[..., None]:
+    for stage, when, _ in reversed(KILLS):
+        function = pytest.mark.row(stage, when, "kill -9 of all", LEFT)(function)
+    return function
+
+
+@rows
+def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(
+    clone: Clone, prefect_url: str
 ) -> None:
     before = clone.facts()
-    clone.forget(stage)
-    clone.killed("stage", stage, at=moment)
-    clone.falcon("stage", stage).ok()
-    clone.whole(before)
-
-
-CHECKPOINT = Moment("-m tasks train", event="os.rename", text="step-000002")
-
-
-@pytest.mark.row(
-    "train", "between its steps", "kill -9", "goes on from its checkpoint, in the same MLflow run"
-)
-def test_a_training_that_is_killed_goes_on_from_its_checkpoint(clone: Clone) -> None:
-    before = clone.facts()
-    clone.forget("train")
-    clone.killed("stage", "train", at=CHECKPOINT)
-    (lost,) = set(clone.runs()) - set(before.runs)
-    clone.falcon("stage", "train").ok()
+    clone.forget(*STAGES)
+    ended: list[str] = []
+    for stage, when, moment in KILLS:
+        popen = Moment(FLOW, event="subprocess.Popen", text=f"'--single-item', '{stage}'")
+        done = clone.killed("run", at=moment or popen, PREFECT_API_URL=prefect_url)
+        kept = [name for name in STAGES if f"{name}: up to date" in done.all]
+        assert kept == ended, f"{stage} {when}"  # what had ended is not done again
+        ended += [name for name in STAGES if f"{name}: ran" in done.all]
+    done = clone.falcon("run", PREFECT_API_URL=prefect_url).ok()
+    assert "gate: ran" in done.all
     now = clone.whole(before)
-    assert set(now.runs) - set(before.runs) == {lost}
-    assert now.runs[lost] == "FINISHED"
+    new = [clone.client().get_run(run) for run in set(now.runs) - set(before.runs)]
+    (training,) = (run for run in new if run.data.tags.get("stage") == "train")
+    assert training.info.status == "FINISHED"  # it went on from its checkpoint, in the same run
 
 
 @pytest.mark.row(
@@ -105,24 +92,24 @@ def test_a_training_that_loses_one_of_its_processes_says_so_and_goes_on(clone: C
 
 
 @pytest.mark.parametrize(
-    ("stop", "code"),
+    ("stage", "at", "stop", "code"),
     [
-        pytest.param(signal.SIGTERM, 143, id="sigterm", marks=pytest.mark.row(
-            "train", "between its steps", "SIGTERM to `falcon run`",
+        pytest.param("gate", IN_GATE, signal.SIGTERM, 143, id="sigterm", marks=pytest.mark.row(
+            "gate", "before its first output", "SIGTERM to `falcon run`",
             "exit 143, the run is KILLED on record, no process stays; the same command goes on",
         )),
-        pytest.param(signal.SIGINT, 130, id="ctrl-c", marks=pytest.mark.row(
+        pytest.param("train", CHECKPOINT, signal.SIGINT, 130, id="ctrl-c", marks=pytest.mark.row(
             "train", "between its steps", "Ctrl-C in `falcon run`",
             "exit 130, the run is KILLED on record, no process stays; the same command goes on",
         )),
     ],
 )  # fmt: skip
-def test_a_run_that_is_stopped_in_training_goes_on(
-    clone: Clone, prefect_url: str, stop: signal.Signals, code: int
+def test_a_run_that_is_stopped_goes_on(
+    clone: Clone, prefect_url: str, stage: str, at: Moment, stop: signal.Signals, code: int
 ) -> None:
     before = clone.facts()
-    clone.forget("train")
-    running = clone.start(*FALCON, "run", at=CHECKPOINT, PREFECT_API_URL=prefect_url).reached()
+    clone.forget(stage)
+    running = clone.start(*FALCON, "run", at=at, PREFECT_API_URL=prefect_url).reached()
     if stop == signal.SIGINT:
         running.interrupt()
     else:
@@ -137,41 +124,14 @@ def test_a_run_that_is_stopped_in_training_goes_on(
     clone.whole(before)
 
 
-@pytest.mark.parametrize(
-    "stage",
-    [
-        pytest.param(
-            after,
-            marks=pytest.mark.row(f"{first} to {after}", "between the two",
-                                  "kill -9 of all", LEFT + "; what had ended is not done again"),
-        )
-        for first, after in itertools.pairwise(STAGES)
-    ],
-)  # fmt: skip
-def test_a_run_that_is_killed_between_two_stages_goes_on(
-    clone: Clone, prefect_url: str, stage: str
-) -> None:
-    before = clone.facts()
-    earlier = STAGES[STAGES.index(stage) - 1]
-    clone.forget(earlier, stage)
-    at = Moment(FLOW, event="subprocess.Popen", text=f"'--single-item', '{stage}'")
-    done = clone.killed("run", at=at, PREFECT_API_URL=prefect_url)
-    assert f"{earlier}: ran" in done.all
-    again = clone.falcon("run", PREFECT_API_URL=prefect_url).ok()
-    assert f"{earlier}: up to date" in again.all
-    assert f"{stage}: ran" in again.all
-    clone.whole(before)
-
-
 @pytest.mark.row(
-    "run", "in its first stage", "kill -9 of `falcon run` alone",
+    "run", "in a stage", "kill -9 of `falcon run` alone",
     "no stage and no Prefect server stays behind; the same command goes on",
 )  # fmt: skip
 def test_a_command_that_is_killed_alone_leaves_no_process(clone: Clone) -> None:
     before = clone.facts()
-    clone.forget("seed")
-    at = Moment("-m tasks seed", event="os.rename", text="outputs/seed/")
-    running = clone.start(*FALCON, "run", at=at).reached()
+    clone.forget("gate")
+    running = clone.start(*FALCON, "run", at=IN_GATE).reached()
     running.send(signal.SIGKILL)
     running.go()
     running.end()
@@ -202,7 +162,7 @@ def test_a_run_that_is_killed_in_the_registry_ends_it(
     clone: Clone, prefect_url: str, call: str
 ) -> None:
     before = clone.facts()
-    words = ("run", "--set", "seed=1")
+    words = ("run", *ANEW)
     count = 2 if call.endswith("_tag") else 1
     clone.killed(*words, at=Moment(FLOW, call=call, count=count), PREFECT_API_URL=prefect_url)
     assert clone.serving() in ("1", "2")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.support.workspace import ROOM
-from tests.ops.clone import FALCON, Clone, Done, Moment, copy_clone
+from tests.ops.clone import ANEW, FALCON, Clone, Done, Moment, copy_clone
 from tests.processes import free_port
 
 SIZE = ROOM + 192 * 2**20
@@ -93,8 +93,6 @@ def full_in(stage: str, when: str, at: Moment) -> object:
                 Moment("-m tasks seed", event="open", text="outputs/seed/")),
         full_in("train", "between its steps",
                 Moment("-m tasks train", event="os.rename", text="state/checkpoints")),
-        full_in("benchmark", "between two policies",
-                Moment("-m tasks benchmark", call="falcon.evaluation.benchmark:_run_chunks")),
     ],
 )  # fmt: skip
 def test_a_disk_that_fills_up_in_a_stage(small: Clone, disk: Disk, stage: str, at: Moment) -> None:
@@ -132,7 +130,7 @@ def test_a_disk_that_fills_up_while_calls_are_kept(small: Clone, disk: Disk) -> 
     "one line; the model in service stays; after room is made the same command registers it once",
 )  # fmt: skip
 def test_a_disk_that_fills_up_in_the_registry(small: Clone, disk: Disk, prefect_url: str) -> None:
-    words = ("run", "--set", "seed=1")
+    words = ("run", *ANEW)
     at = Moment("falcon.cli run", call="mlflow.models.model:Model.log")
     prefect = {"PREFECT_API_URL": prefect_url}
     running = small.start(*FALCON, *words, at=at, **prefect).reached()

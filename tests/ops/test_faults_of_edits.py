@@ -10,7 +10,7 @@ import yaml
 
 from tests.ops.clone import FALCON, Clone, Moment
 
-IN_TRAIN = Moment("-m tasks train", event="os.rename", text="state/checkpoints")
+IN_BENCHMARK = Moment("-m tasks benchmark", event="os.rename", text="outputs/benchmark/")
 
 
 def marker(clone: Clone, stage: str) -> dict[str, object]:
@@ -27,60 +27,60 @@ def add_code(clone: Clone, name: str) -> None:
 
 
 @pytest.mark.row(
-    "train", "while it runs", "params.yaml is edited",
+    "benchmark", "while it runs", "params.yaml is edited",
     "the run goes on with what it began with, to the gate; the next run sees the edit",
 )  # fmt: skip
 def test_settings_edited_during_a_run(clone: Clone, prefect_url: str) -> None:
     before = clone.facts()
-    clone.forget("train", "benchmark", "gate")
+    clone.forget("benchmark", "gate")
     extra = {"PREFECT_API_URL": prefect_url}
-    running = clone.start(*FALCON, "run", at=IN_TRAIN, **extra).reached()
+    running = clone.start(*FALCON, "run", at=IN_BENCHMARK, **extra).reached()
     tree = yaml.safe_load((clone.root / "params.yaml").read_text())
-    tree["benchmark"]["max_new_tokens"] = 16
     tree["gate"]["tolerance"] = 0.9
     (clone.root / "params.yaml").write_text(yaml.safe_dump(tree))
     running.go()
     running.end().ok()
     now = clone.whole(before, edited=["params.yaml"])
     done = clone.falcon("run", **extra).ok()
-    assert "train: up to date" in done.all
-    assert "benchmark: ran" in done.all
+    assert "benchmark: up to date" in done.all
+    assert "gate: ran" in done.all
     assert clone.results() != now.results
 
 
 @pytest.mark.row(
-    "train", "while it runs", "the code of a later stage is edited",
-    "each stage's record has the commit it was made of: train clean, gate dirty",
+    "benchmark", "while it runs", "the code of a later stage is edited",
+    "each stage's record has the commit it was made of: benchmark clean, gate dirty",
 )  # fmt: skip
 def test_code_of_a_later_stage_edited_during_a_run(clone: Clone, prefect_url: str) -> None:
-    clone.forget("train", "benchmark", "gate")
+    clone.forget("benchmark", "gate")
     extra = {"PREFECT_API_URL": prefect_url}
-    running = clone.start(*FALCON, "run", at=IN_TRAIN, **extra).reached()
+    running = clone.start(*FALCON, "run", at=IN_BENCHMARK, **extra).reached()
     add_code(clone, "tasks/gate.py")
     running.go()
     done = running.end()
     if done.code:  # a stage may refuse code that is not that of the run's beginning
         done.refused()
     clone.falcon("run", **extra).ok()
-    assert not str(marker(clone, "train")["git.commit"]).endswith("-dirty")
+    assert not str(marker(clone, "benchmark")["git.commit"]).endswith("-dirty")
     assert str(marker(clone, "gate")["git.commit"]).endswith("-dirty")
-    assert "train: up to date" in clone.falcon("run", **extra).ok().all
+    assert "benchmark: up to date" in clone.falcon("run", **extra).ok().all
 
 
 @pytest.mark.row(
-    "train", "while it runs", "the code of the running stage is edited",
+    "gate", "while it runs", "the code of the running stage is edited",
     "the result is not taken for one of the new code: the stage runs again",
 )  # fmt: skip
 def test_code_of_the_running_stage_edited(clone: Clone) -> None:
     before = clone.facts()
-    clone.forget("train")
-    running = clone.start(*FALCON, "stage", "train", at=IN_TRAIN).reached()
-    add_code(clone, "tasks/train.py")
+    clone.forget("gate")
+    at = Moment("-m tasks gate", event="os.rename", text="outputs/gate/")
+    running = clone.start(*FALCON, "stage", "gate", at=at).reached()
+    add_code(clone, "tasks/gate.py")
     running.go()
     running.end()
-    done = clone.falcon("stage", "train").ok()
-    assert "train: ran" in done.out
-    clone.whole(before, edited=["tasks/train.py"])
+    done = clone.falcon("stage", "gate").ok()
+    assert "gate: ran" in done.out
+    clone.whole(before, edited=["tasks/gate.py"])
 
 
 @pytest.mark.row(

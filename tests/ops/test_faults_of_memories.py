@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.ops.clone import Clone
+from tests.ops.clone import Clone, copy_clone
 from tests.processes import free_port
 
-RECALL = ("--set", "memory.at=both", "--set", "memory.min_similarity=-1.0")
+RECALL = (
+    "--set", "memory.at=both", "--set", "memory.min_similarity=-1.0",
+    "--set", "machine.search=chroma",
+)  # fmt: skip
 """The index is used where something is recalled."""
 
 
-def with_recall(clone: Clone, *words: str, **extra: str) -> object:
+@pytest.fixture(scope="module")
+def undisturbed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone whose training recalled from an index; for tests to copy."""
+    folder = tmp_path_factory.mktemp("recall")
+    clone = Clone(copy_clone(finished, folder / "clone"), folder / "logs")
     clone.forget("train", "benchmark", "gate")
-    return clone.falcon(
-        "stage", "train", *words, *RECALL, "--set", "machine.search=chroma", **extra
-    )
+    clone.falcon("stage", "train", *RECALL).ok()
+    yield clone
+    shutil.rmtree(clone.root)
+
+
+@pytest.fixture
+def recalling(undisturbed: Clone, tmp_path: Path) -> Clone:
+    """A copy of it, in which the training is to do again."""
+    clone = Clone(copy_clone(undisturbed.root, tmp_path / "clone"), tmp_path / "logs")
+    clone.forget("train")
+    return clone
 
 
 @pytest.mark.parametrize(
@@ -31,33 +48,30 @@ def with_recall(clone: Clone, *words: str, **extra: str) -> object:
             "made again from the log; results of an undisturbed training")),
     ],
 )  # fmt: skip
-def test_an_index_is_made_again(clone: Clone, harm: str) -> None:
-    with_recall(clone).ok()
-    undisturbed = clone.results()
-    clone.forget("train")
-    for file in (p for p in (clone.root / "state" / "index").rglob("*") if p.is_file()):
+def test_an_index_is_made_again(undisturbed: Clone, recalling: Clone, harm: str) -> None:
+    index = recalling.root / "state" / "index"
+    files = [p for p in index.rglob("*") if p.is_file()]
+    assert files
+    for file in files:
         if harm == "garbage":
             file.write_bytes(b"garbage" * 100)
         else:
             file.unlink()
-    clone.falcon("stage", "train").ok()
-    assert clone.results() == undisturbed
+    recalling.falcon("stage", "train").ok()
+    assert recalling.results() == undisturbed.results()
 
 
 @pytest.mark.row(
     "train", "at its start", "the Chroma server is away",
     "one line, or another search with the same results; started, the same command ends well",
 )  # fmt: skip
-def test_a_chroma_server_that_is_away(clone: Clone) -> None:
-    with_recall(clone).ok()
-    undisturbed = clone.results()
-    clone.forget("train")
+def test_a_chroma_server_that_is_away(undisturbed: Clone, recalling: Clone) -> None:
     away = {"FALCON_SET__MACHINE__SERVER": f"127.0.0.1:{free_port()}"}
-    done = clone.falcon("stage", "train", **away)
+    done = recalling.falcon("stage", "train", **away)
     if done.code:
         done.refused("127.0.0.1")
-        clone.falcon("stage", "train").ok()
-    assert clone.results() == undisturbed
+        recalling.falcon("stage", "train").ok()
+    assert recalling.results() == undisturbed.results()
 
 
 @pytest.mark.row(

@@ -40,7 +40,7 @@ def test_a_server_that_is_not_there_is_said_before_any_stage(clone: Clone) -> No
 )  # fmt: skip
 def test_a_server_that_goes_away_in_a_run(clone: Clone, tmp_path: Path) -> None:
     before = clone.facts()
-    clone.forget("seed", "gate")
+    clone.forget("seed")
     with prefect_server(tmp_path / "prefect") as server:
         extra = {"PREFECT_API_URL": f"{server.url}/api"}
         running = clone.start(*FALCON, "run", at=IN_SEED, **extra).reached()
@@ -59,7 +59,7 @@ def test_a_server_that_goes_away_in_a_run(clone: Clone, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_temporary_server_that_is_killed(clone: Clone) -> None:
     before = clone.facts()
-    clone.forget("seed", "gate")
+    clone.forget("seed")
     running = clone.start(*FALCON, "run", at=IN_SEED).reached()
     server = next(p for p in clone.processes() if "prefect.server" in " ".join(p.cmdline()))
     server.kill()

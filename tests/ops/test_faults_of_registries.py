@@ -99,15 +99,17 @@ def test_a_promotion_while_a_rollback_is_under_way(clone_of_two: Clone) -> None:
 
 
 @pytest.mark.row(
-    "rollback", "afterwards", "`falcon run` with nothing changed, and `falcon run --force`",
+    "rollback", "afterwards", "`falcon run` with nothing changed, and after a gate by force",
     "version 1 stays in service: nothing undoes a rollback",
 )  # fmt: skip
 def test_nothing_undoes_a_rollback(clone_of_two: Clone, prefect_url: str) -> None:
     clone = clone_of_two
     clone.falcon("rollback").ok()
-    for words in (("run",), ("run", "--force")):
-        clone.falcon(*words, PREFECT_API_URL=prefect_url).ok()
-        assert clone.serving() == "1"
+    clone.falcon("run", PREFECT_API_URL=prefect_url).ok()
+    assert clone.serving() == "1"
+    clone.falcon("stage", "gate", "--force").ok()
+    clone.falcon("run", PREFECT_API_URL=prefect_url).ok()
+    assert clone.serving() == "1"
     clone.falcon("promote").refused("not promoted")
     clone.falcon("promote", "--approve").ok()
     assert clone.serving() != "1"
@@ -216,7 +218,7 @@ def test_files_of_the_champion_that_are_gone_are_named(clone: Clone, prefect_url
     for adapter in (clone.root / "state" / "mlartifacts").rglob("adapter_model.safetensors"):
         if "artifacts/adapter" in str(adapter):
             shutil.rmtree(adapter.parent)
-    done = clone.falcon("run", "--set", "seed=1", PREFECT_API_URL=prefect_url)
+    done = clone.falcon("run", "--set", "train.steps=1", PREFECT_API_URL=prefect_url)
     assert "Traceback" not in done.all
     if done.code:
         done.refused("1")

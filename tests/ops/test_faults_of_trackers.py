@@ -41,7 +41,7 @@ def test_a_tracker_that_is_away_from_the_start(clone: Clone, prefect_url: str) -
 
 def without_tracker(clone: Clone, tracker: Server, extra: dict[str, str]) -> Running:
     """A run whose tracker goes away in the middle of its training."""
-    clone.forget("train", "benchmark", "gate")
+    clone.forget("train", "gate")
     at = Moment("-m tasks train", event="os.rename", text="state/checkpoints")
     running = clone.start(*FALCON, "run", at=at, **extra).reached()
     tracker.stop()
@@ -75,7 +75,7 @@ def test_a_tracker_that_goes_away(clone: Clone, prefect_url: str, tracker: Serve
 def test_a_tracker_that_comes_back(clone: Clone, prefect_url: str, tracker: Server) -> None:
     extra = {**to_server(clone, tracker), "PREFECT_API_URL": prefect_url}
     running = without_tracker(clone, tracker, extra)
-    running.until_said("benchmark base")
+    running.until_said("train: ran")
     tracker.start()
     running.end().ok()
     assert clone.serving() == "1"

@@ -12,7 +12,9 @@ import yaml
 from pipeline_workspace import REPOSITORY, sh
 
 from falcon.errors import UserError
+from tasks.stages import FlowContext
 from tasks.support.errors import StageFailed
+from tasks.support.run_report import StageOutcome
 from tasks.support.workspace import STAGES, Workspace
 
 
@@ -122,6 +124,24 @@ def test_each_stage_has_a_prefect_task_of_its_name() -> None:
     made = [getattr(stages, name) for name in STAGES]
     assert [task.name for task in made] == list(STAGES)
     assert [task.task_key.rpartition("-")[0] for task in made] == list(STAGES)
+
+
+@pytest.mark.parametrize(
+    ("stage", "before", "force", "skipped"),
+    [
+        ("rollout", ("up to date", "up to date"), False, True),
+        ("rollout", ("up to date", "ran"), False, False),
+        ("rollout", ("restored", "up to date"), False, False),
+        ("rollout", ("up to date", "up to date"), True, False),
+        ("train", ("up to date", "up to date"), False, False),
+    ],
+)
+def test_dvc_is_not_asked_again_about_a_stage_as_long_as_nothing_before_it_ran(
+    stage: str, before: tuple[str, ...], force: bool, skipped: bool
+) -> None:
+    context = FlowContext(Path(), "", force, {"prepare", "seed", "rollout"})
+    inputs = [StageOutcome(name, how, 0.0) for name, how in zip(STAGES, before, strict=False)]
+    assert context.skips(stage, inputs) is skipped
 
 
 def test_a_stage_starts_without_prefect() -> None:

@@ -170,13 +170,13 @@ def test_changed_data_is_not_filed_under_the_old_version(
     enter(shared, monkeypatch)
     from falcon.errors import UserError
 
-    version = dvc.ensure_data(shared.root)
+    version = dvc.ensure_data(shared.root, dvc.stale(shared.root))
     assert version.endswith(".dir")
     extra = shared.data / "extra.txt"
     extra.write_text("x")
     try:
         with pytest.raises(UserError, match=r"differs from data\.dvc"):
-            dvc.ensure_data(shared.root)
+            dvc.ensure_data(shared.root, dvc.stale(shared.root, "data.dvc"))
     finally:
         extra.unlink()
 
@@ -188,7 +188,7 @@ def test_data_comes_back_from_the_remote_in_the_repository(space: Workspace) -> 
     assert (space.root / ".dvcstore").is_dir()
     shutil.rmtree(space.data)
     shutil.rmtree(space.root / ".dvc" / "cache")
-    version = dvc.ensure_data(space.root)
+    version = dvc.ensure_data(space.root, dvc.stale(space.root))
     assert path_md5(space.data) == version
 
 

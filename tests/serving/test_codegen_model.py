@@ -20,7 +20,8 @@ from falcon.errors import UserError
 from falcon.generation.local import Draws
 from falcon.service import ModelFiles, Service, request_problem
 from tasks.support.files import path_md5
-from tasks.support.model_version import EXAMPLE, download_part, download_parts, requirements
+from tasks.support.memory import memory_digest
+from tasks.support.model_version import EXAMPLE, download_parts, requirements
 
 TASKS = ["Double a number.", "Write `f(x)`, the sum of a list.", "Größter Wert — 最大値 🙂"]
 
@@ -192,24 +193,24 @@ def test_it_loads_where_nothing_but_its_requirements_is(
 
 def test_parts_come_back_as_they_were_registered(registered: Registered, tmp_path: Path) -> None:
     tracker, uri, parts = registered.registry.tracker, registered.uri, registered.parts
-    md5 = path_md5(parts.adapter)
-    download_part(tracker, uri, "adapter", tmp_path / "a", md5)
-    assert path_md5(tmp_path / "a") == md5
-    download_part(tracker, uri, "lineage", tmp_path / "lineage.json")
-    assert (tmp_path / "lineage.json").read_bytes() == parts.lineage.read_bytes()
-    download_parts(tracker, uri, tmp_path / "all", md5)
+    tags = {"policy.md5": path_md5(parts.adapter), "memory.digest": memory_digest(parts.memory)}
+    download_parts(tracker, uri, tmp_path / "all", tags)
     assert {p.name for p in (tmp_path / "all").iterdir()} == {
         "adapter", "memory", "settings.json", "lineage.json"
     }  # fmt: skip
+    assert path_md5(tmp_path / "all" / "adapter") == tags["policy.md5"]
+    assert (tmp_path / "all" / "lineage.json").read_bytes() == parts.lineage.read_bytes()
     logs = [p.name for p in parts.memory.glob("*.jsonl")]
     assert [p.name for p in (tmp_path / "all" / "memory").iterdir()] == logs
 
-    before = path_md5(tmp_path / "a")
-    with pytest.raises(UserError, match="not the one that was registered"):
-        download_part(tracker, uri, "memory", tmp_path / "a", "0" * 32)
-    assert path_md5(tmp_path / "a") == before
-    with pytest.raises(UserError, match="holds no curves"):
-        download_part(tracker, uri, "curves", tmp_path / "a")
-    with pytest.raises(UserError, match="its adapter is not the one"):
-        download_parts(tracker, uri, tmp_path / "other", "0" * 32)
-    assert not (tmp_path / "other").exists()
+
+@pytest.mark.parametrize(("tag", "part"), [("policy.md5", "adapter"), ("memory.digest", "memory")])
+def test_parts_of_another_version_are_not_taken(
+    registered: Registered, tmp_path: Path, tag: str, part: str
+) -> None:
+    target = tmp_path / "parts"
+    target.mkdir()
+    (target / "kept").touch()
+    with pytest.raises(UserError, match=f"its {part} is not the one that was registered"):
+        download_parts(registered.registry.tracker, registered.uri, target, {tag: "0" * 32})
+    assert [p.name for p in target.iterdir()] == ["kept"]
