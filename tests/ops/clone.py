@@ -24,9 +24,8 @@ from tasks.support.workspace import STAGES, Workspace
 
 INJECT = Path(__file__).parent / "inject"
 FALCON = (sys.executable, "-m", "falcon.cli")
+REGISTRY = "tasks.support.registry:Registry"
 DVC = (sys.executable, "-m", "dvc")
-ANEW = ("--set", "gate.tolerance=0.9")
-"""For ``falcon run``: the same policy is judged otherwise, and becomes version 2 (takes seconds)."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from falcon.config import parse_overrides
 from tasks.support.params import write_settings
 from tasks.support.workspace import Workspace
 from tests.models import tiny_causal
-from tests.ops.clone import Clone, copy_clone
+from tests.ops.clone import REGISTRY, Clone, Moment, copy_clone
 from tests.ops.servers import mlflow_server, prefect_server
 from tests.pipeline.pipeline_workspace import make_workspace, sh
 
@@ -53,6 +54,8 @@ TINY = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that starts something in the background lets it ignore Ctrl-C, and so all it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "row(stage, moment, fault, must): a row of the fault table")
 
 
@@ -145,14 +148,31 @@ def finished(shared: Path, fresh: Path) -> Path:
     return _once(shared, "finished", make)
 
 
+AGAIN = ("run", "--set", "seed=1")
+"""The second run: its policy is another."""
+
+
 @pytest.fixture(scope="session")
-def twice(shared: Path, finished: Path) -> Path:
-    """A workspace after two runs: version 2 is in service, version 1 was before."""
+def unregistered(shared: Path, finished: Path) -> Path:
+    """A workspace whose second run was killed when its gate had passed, before the registry."""
 
     def make(root: Path) -> None:
         copy_clone(finished, root)
+        clone = Clone(root, shared / "unregistered.logs")
+        clone.killed(*AGAIN, at=Moment("falcon.cli run", call=f"{REGISTRY}.register"))
+        assert clone.aliases() == {"champion": "1"}
+
+    return _once(shared, "unregistered", make)
+
+
+@pytest.fixture(scope="session")
+def twice(shared: Path, unregistered: Path) -> Path:
+    """A workspace after two runs: version 2 is in service, version 1 was before."""
+
+    def make(root: Path) -> None:
+        copy_clone(unregistered, root)
         clone = Clone(root, shared / "twice.logs")
-        clone.falcon("run", "--set", "seed=1").ok()
+        clone.falcon(*AGAIN).ok()
         assert clone.aliases() == {"champion": "2", "previous": "1"}
         clone.sh("git", "commit", "-qam", "seed 1").ok()
 
@@ -170,6 +190,12 @@ def _copy(source: Path, tmp_path: Path) -> Iterator[Clone]:
 def clone(finished: Path, tmp_path: Path) -> Iterator[Clone]:
     """A copy of the workspace in which one run has ended."""
     yield from _copy(finished, tmp_path)
+
+
+@pytest.fixture
+def clone_to_register(unregistered: Path, tmp_path: Path) -> Iterator[Clone]:
+    """A copy of the workspace in which the second run has still to register its version."""
+    yield from _copy(unregistered, tmp_path)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tasks.support.workspace import ROOM
-from tests.ops.clone import ANEW, FALCON, Clone, Done, Moment, copy_clone
+from tests.ops.clone import FALCON, Clone, Done, Moment, copy_clone
+from tests.ops.conftest import AGAIN
 from tests.processes import free_port
 
 SIZE = ROOM + 192 * 2**20
@@ -129,16 +130,18 @@ def test_a_disk_that_fills_up_while_calls_are_kept(small: Clone, disk: Disk) -> 
     "registry", "while the model's files are stored", "the disk fills up",
     "one line; the model in service stays; after room is made the same command registers it once",
 )  # fmt: skip
-def test_a_disk_that_fills_up_in_the_registry(small: Clone, disk: Disk, prefect_url: str) -> None:
-    words = ("run", *ANEW)
+def test_a_disk_that_fills_up_in_the_registry(
+    unregistered: Path, disk: Disk, prefect_url: str, tmp_path: Path
+) -> None:
+    small = Clone(copy_clone(unregistered, disk.folder / "clone"), tmp_path / "logs")
     at = Moment("falcon.cli run", call="mlflow.models.model:Model.log")
     prefect = {"PREFECT_API_URL": prefect_url}
-    running = small.start(*FALCON, *words, at=at, **prefect).reached()
+    running = small.start(*FALCON, *AGAIN, at=at, **prefect).reached()
     disk.fill()
     running.go()
     full(running.end())
     disk.make_room()
     assert small.aliases() == {"champion": "1"}
-    small.falcon(*words, **prefect).ok()
+    small.falcon(*AGAIN, **prefect).ok()
     assert small.aliases() == {"champion": "2", "previous": "1"}
     assert "RUNNING" not in small.runs().values()

@@ -8,12 +8,11 @@ import signal
 
 import pytest
 
-from tests.ops.clone import FALCON, Clone, Moment
+from tests.ops.clone import FALCON, REGISTRY, Clone, Moment
 from tests.ops.servers import Server
 
 ALIAS = "mlflow.tracking.client:MlflowClient.set_registered_model_alias"
 TAG = "mlflow.tracking.client:MlflowClient.set_model_version_tag"
-REGISTRY = "tasks.support.registry:Registry"
 
 
 @pytest.mark.parametrize(
