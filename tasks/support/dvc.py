@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from falcon.env import apply
 from falcon.errors import UserError
@@ -49,8 +49,8 @@ def run(root: Path, *words: str, on_line: Callable[[str], None] | None = None) -
     """Run a DVC command to its end and give its output. Raises UserError when it fails."""
     code, lines = _run_lines(words, root, _environment(root), on_line or (lambda _: None))
     if code:
-        error = next((line for line in reversed(lines) if line.startswith("ERROR")), "")
-        raise UserError(f"dvc {' '.join(words)} failed: {error.removeprefix('ERROR: ')}")
+        message = _message(lines).removeprefix("ERROR: ").removesuffix(".")
+        raise UserError(f"dvc {' '.join(words)} failed: {message}.")
     return "\n".join(lines)
 
 
@@ -128,8 +128,14 @@ def ensure_data(
 
 def dependencies(root: Path, stage: str) -> list[str]:
     """Paths a stage of ``dvc.yaml`` reads, relative to ``root``."""
-    tree = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))
-    return [str(path) for path in tree["stages"][stage].get("deps", [])]
+    tree = _load(root / "dvc.yaml")
+    try:
+        return [str(path) for path in tree["stages"][stage].get("deps", [])]
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(
+            f"{root / 'dvc.yaml'}: there is no stage `{stage}`.",
+            hint="Undo the edit: `git checkout -- dvc.yaml`.",
+        ) from None
 
 
 def lock(root: Path) -> dict[str, Any]:
@@ -137,7 +143,12 @@ def lock(root: Path) -> dict[str, Any]:
     file = root / "dvc.lock"
     if not file.is_file():
         return {}
-    return dict(_load(file).get("stages") or {})
+    tree = _load(file)
+    if not isinstance(tree, Mapping) or not isinstance(tree.get("stages") or {}, Mapping):
+        raise UserError(
+            f"{file}: it names no stages.", hint=f"Undo the edit: `git checkout -- {file.name}`."
+        )
+    return dict(tree.get("stages") or {})
 
 
 def is_recorded(root: Path, stage: str) -> bool:
@@ -157,8 +168,18 @@ def is_recorded(root: Path, stage: str) -> bool:
 
 
 def _load(file: Path) -> Any:
-    """A YAML file as DVC reads it: by YAML 1.2, where a plain `off` is text, not false."""
-    return YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+    """A YAML file as DVC reads it: by YAML 1.2, where a plain `off` is text, not false.
+
+    Raises UserError for what is no YAML.
+    """
+    try:
+        return YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as fault:
+        line = getattr(getattr(fault, "problem_mark", None), "line", -1) + 1  # counted from 0
+        raise UserError(
+            f"{file}: line {line}: not valid YAML.",
+            hint=f"Mend it, or undo the edit: `git checkout -- {file.name}`.",
+        ) from None
 
 
 def entry_hash(entry: Any) -> str:
@@ -176,13 +197,12 @@ def data_version(root: Path) -> str:
     """The data version: md5 of ``data.dvc``. Raises UserError when there is none."""
     file = root / "data.dvc"
     try:
-        tree = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return str(tree["outs"][0]["md5"])
+        return str(_load(file)["outs"][0]["md5"])
     except FileNotFoundError:
         raise UserError(
             f"{file} is not there.", hint="Put data in data/ and run `dvc add data`."
         ) from None
-    except (KeyError, IndexError, TypeError, yaml.YAMLError):
+    except (KeyError, IndexError, TypeError):
         raise UserError(f"{file}: no md5 in it.", hint="Run `dvc add data`.") from None
 
 

@@ -14,10 +14,10 @@ IN_BENCHMARK = Moment("-m tasks benchmark", event="os.rename", text="outputs/ben
 
 
 def marker(clone: Clone, stage: str) -> dict[str, object]:
-    """What is on record of the run that made a stage's present results."""
+    """Of what a stage's present results were made."""
     from tasks.support.provenance import read_marker
 
-    return read_marker(clone.space, stage)
+    return dict(read_marker(clone.space, stage)["provenance"])
 
 
 def add_code(clone: Clone, name: str) -> None:
