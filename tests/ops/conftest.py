@@ -74,7 +74,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     rows = []
     for outcome, reports in terminalreporter.stats.items():
         for report in reports:
-            if outcome == "passed" and getattr(report, "when", "") != "call":
+            if outcome not in ("passed", "failed", "error", "skipped"):
                 continue
             result = {"passed": "as required"}.get(outcome, outcome)
             found = [v for k, v in getattr(report, "user_properties", ()) if k == "row"]

@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -93,8 +94,11 @@ def states(port: int) -> list[tuple[str, str]]:
         data=json.dumps({"sort": "START_TIME_ASC"}).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as reply:
-        runs = json.load(reply)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            runs = json.load(reply)
+    except urllib.error.URLError:  # it has not begun to listen
+        return []
     return [(r["name"], r["state_name"]) for r in runs if r["state_type"] != "SCHEDULED"]
 
 
