@@ -7,12 +7,14 @@ under the deployment's limit, without which nothing that comes due would start.
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     DeploymentFilter,
@@ -26,7 +28,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from tasks.support.files import write_json
-from tasks.support.lifetime import ProcessId
+from tasks.support.lifetime import GRACE_SECONDS, ProcessId
 from tasks.support.workspace import Workspace
 
 SWEEP_SECONDS = 15.0
@@ -99,6 +101,17 @@ def free_deployment(space: Workspace, name: str) -> None:
         for run in runs:
             if str(run.id) not in living:
                 _crash(client, run)
+
+
+def outlast_runs(space: Workspace) -> None:
+    """Wait until the flow runs that this process started have ended, as they were told to."""
+    end = time.monotonic() + GRACE_SECONDS
+    while time.monotonic() < end:
+        ours = {child.pid for child in psutil.Process().children(recursive=True)}
+        owners = [_owner(file) for file in _folder(space).glob("*.json")]
+        if not any(o and o.pid in ours and not o.is_dead for o in owners):
+            return
+        time.sleep(0.2)
 
 
 def sweep(space: Workspace, until: threading.Event) -> None:

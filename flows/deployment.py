@@ -31,7 +31,7 @@ from pydantic import ValidationError  # noqa: E402
 
 from falcon.config.profiles import profile_file  # noqa: E402
 from falcon.errors import UserError  # noqa: E402
-from flows.dead_runs import free_deployment, mark_dead_runs, sweep  # noqa: E402
+from flows.dead_runs import free_deployment, mark_dead_runs, outlast_runs, sweep  # noqa: E402
 from flows.promotion import promote, rollback, withdraw  # noqa: E402
 from flows.training import train  # noqa: E402
 from tasks.support.lifetime import owned_environment  # noqa: E402
@@ -132,8 +132,9 @@ def serve(space: Workspace, plan: TrainingPlan, *, own: bool) -> None:
     served = deployments(space, plan)
     require_free_name(space, plan.name)
     mark_dead_runs(space)
+    name = f"{train.name}/{plan.name}"
     if own:
-        free_deployment(space, f"{train.name}/{plan.name}")
+        free_deployment(space, name)
     stop = threading.Event()
     threading.Thread(target=sweep, args=(space, stop), daemon=True, name="sweep").start()
     os.environ.update(owned_environment())  # its runs end with it
@@ -142,3 +143,6 @@ def serve(space: Workspace, plan: TrainingPlan, *, own: bool) -> None:
         serve_deployments(*served, pause_on_shutdown=False)
     finally:
         stop.set()
+        outlast_runs(space)
+        if own:  # who is stopped may not have come to say so
+            free_deployment(space, name)

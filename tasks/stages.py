@@ -16,7 +16,8 @@ from falcon.env import apply
 
 apply()
 
-from prefect import get_run_logger, task  # noqa: E402 - the environment comes first
+import httpx  # noqa: E402 - the environment comes first
+from prefect import get_run_logger, task  # noqa: E402
 from prefect.cache_policies import NO_CACHE  # noqa: E402
 
 from falcon.errors import UserError  # noqa: E402
@@ -74,14 +75,14 @@ def log_line(logger: Any) -> Callable[[str], None]:
 class _OneLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         fault = record.exc_info[1] if record.exc_info else None
-        if isinstance(fault, UserError):
+        if isinstance(fault, (UserError, httpx.HTTPError)):  # the latter: Prefect's server is away
             record.exc_info = None
             record.exc_text = None
         return True
 
 
 def hide_tracebacks() -> None:
-    """Cut the tracebacks of UserErrors in flow and task logs, unless FALCON_DEBUG=1."""
+    """Cut the tracebacks of what is no defect from flow and task logs, unless FALCON_DEBUG=1."""
     if os.environ.get("FALCON_DEBUG") == "1":
         return
     for name in ("prefect.flow_runs", "prefect.task_runs"):

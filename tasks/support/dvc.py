@@ -9,10 +9,12 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -237,10 +239,16 @@ def _run_lines(
         child.stdout.close()
 
 
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether a process runs: one that ended stays a zombie where nobody waits for it."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _end(child: subprocess.Popen[str]) -> None:
     """Terminate the child and its descendants, and kill those that do not end in time."""
-    import psutil
-
     if child.poll() is not None:
         return
     # List the descendants first: once the child is gone they belong to init and are not found.
@@ -251,9 +259,13 @@ def _end(child: subprocess.Popen[str]) -> None:
         except psutil.NoSuchProcess:
             continue
     # The stage needs some seconds to mark its run as KILLED and to end processes of its own.
-    _, alive = psutil.wait_procs(family, timeout=20)
-    for member in alive:
-        member.kill()
+    end = time.monotonic() + 20.0
+    while alive := [member for member in family if _is_alive(member)]:
+        if time.monotonic() > end:
+            for member in alive:
+                member.kill()
+            break
+        time.sleep(0.05)
     try:
         child.wait(timeout=10)
     except subprocess.TimeoutExpired:

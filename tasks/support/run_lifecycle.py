@@ -40,22 +40,29 @@ def closing(run: TrackedRun) -> Iterator[None]:
     except ValueError:  # not the main thread: whoever owns that handles signals
         before = None
     status: Status = "FAILED"
+    handled, error = before is not None, ""
     try:
         yield
         status = "FINISHED"
     except BaseException as fault:
         if not isinstance(fault, Exception):  # KeyboardInterrupt and SystemExit, so Killed too
             status = "KILLED"
-        run.tags({"error": without_passwords(f"{type(fault).__name__}: {fault}")[:1000]})
+        error = without_passwords(f"{type(fault).__name__}: {fault}")[:1000]
         raise
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
-        # The lease goes last: killed in between, a later process still finds the run. It does so,
-        # too, where a full disk may have swallowed the run's end.
-        run.end(status)
-        if not run.tracker.queue.lost:
-            lease.unlink(missing_ok=True)
+        if handled:  # a second SIGTERM, as of who sees our owner gone, must not cut this short
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            if error:
+                run.tags({"error": error})
+            # The lease goes last: killed in between, a later process still finds the run. It does
+            # so, too, where a full disk may have swallowed the run's end.
+            run.end(status)
+            if not run.tracker.queue.lost:
+                lease.unlink(missing_ok=True)
+        finally:
+            if handled:
+                signal.signal(signal.SIGTERM, before)
 
 
 def mark_crashed_runs(tracker: Tracker, resumed: str = "") -> list[str]:

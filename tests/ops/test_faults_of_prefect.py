@@ -43,7 +43,8 @@ def test_a_server_that_goes_away_in_a_run(clone: Clone, tmp_path: Path) -> None:
     before = clone.facts()
     clone.forget("seed")
     with prefect_server(tmp_path / "prefect") as server:
-        extra = {"PREFECT_API_URL": f"{server.url}/api"}
+        # Prefect waits for its server to come back a minute at each call; here not that long.
+        extra = {"PREFECT_API_URL": f"{server.url}/api", "PREFECT_CLIENT_MAX_RETRIES": "1"}
         running = clone.start(*FALCON, "run", at=IN_SEED, **extra).reached()
         server.stop()
         running.go()

@@ -95,6 +95,34 @@ def test_a_run_ends_as_its_work_did(tracker: Tracker, fault: BaseException, stat
     assert tracker.client.get_run(run.id).info.status == status
 
 
+STOPPED_TWICE = """
+import os, signal, sys, threading, time
+from tasks.support.run_lifecycle import closing
+from tasks.support.tracking import Tracker
+from tasks.support.workspace import Workspace
+
+def again_and_again():
+    while True:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.005)
+
+space = Workspace.here()
+run = Tracker(space.settings(), space).create_run("prepare", {})
+with closing(run):
+    threading.Thread(target=again_and_again, daemon=True).start()
+    time.sleep(60)
+"""
+
+
+def test_a_run_that_is_told_twice_to_end_is_still_marked(space: Workspace) -> None:
+    done = sh(space.root, sys.executable, "-c", STOPPED_TWICE)
+    assert done.returncode in (143, -signal.SIGTERM), done.stderr
+    client = Tracker(space.settings(), space).client
+    (run,) = client.search_runs([client.get_experiment_by_name("falcon").experiment_id])
+    assert run.info.status == "KILLED"
+    assert run.data.tags["error"].startswith("Killed")
+
+
 def test_system_metrics_are_logged_to_the_run_they_belong_to(tracker: Tracker) -> None:
     run = tracker.create_run("stage", {})
     with closing(run), run.system_metrics(interval=0.2):
