@@ -136,12 +136,13 @@ class Registry:
 
         Logged as a pyfunc model of the training run. The tags of a version are written with it
         and stay; a later decision about it is added to the tag ``decisions``. Raises UserError
-        without policy or decision.
+        without policy or decision, and unless the decision is about exactly the present results.
         """
         policy = self.space.output("train") / "policy"
         if not policy.is_dir():
             raise UserError(f"{policy} is not there.", hint="Run `falcon run`.")
         decision = read_gate(self.space)
+        require_unchanged(self.space, decision)  # a forged one must not get on record, either
         version = self._of_results(self.versions())
         if version is None:
             parts = VersionParts.of_training(self.space, self.space.stage_settings())
@@ -179,13 +180,28 @@ class Registry:
         return ModelVersion(str(created.version), train_run or "", tags)
 
     def _real_run(self, run: str) -> str | None:
+        """MLflow's id of the training run; None where it is not in this tracker."""
+        from mlflow.exceptions import MlflowException
+
         try:
-            return self.tracker.run_ids.real(run) if run else None
+            found = self.tracker.run_ids.real(run) if run else None
+            if found:
+                self.tracker.client.get_run(found)
         except KeyError:
             raise UserError(
                 "the training run is not in MLflow yet: the tracker was away.",
                 hint="Start the tracker and run `falcon run` again; spooled calls are replayed.",
             ) from None
+        except MlflowException as fault:
+            if fault.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            _console.print(  # the tracker is another one since
+                f"registry: the training run {found} is not in {self.tracker.uri}; the version is"
+                " registered without a link to it.",
+                style="yellow", markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
+            return None
+        return found
 
     # -- what is in service ----------------------------------------------------------
 
@@ -233,7 +249,7 @@ class Registry:
         """The version to promote ("": that of the present results), and the gate's decision."""
         if not number:
             decision = read_gate(self.space)
-            require_unchanged(self.space, decision)
+            require_unchanged(self.space, decision)  # also here: files may have changed since
             version = self._of_results(versions)
             if version is None:
                 raise UserError("the trained policy is not registered.", hint="Run `falcon run`.")
