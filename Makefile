@@ -29,8 +29,9 @@ test: venv data
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not flow' $(ARGS)
 
 test-ops: OPS ?= tests/ops tests
+test-ops: MARKS ?= flow
 test-ops: venv data
-	$(BIN)/python -m pytest $(OPS) -n 2 --dist loadgroup --no-loadscope-reorder -m flow $(ARGS)
+	$(BIN)/python -m pytest $(OPS) -n 2 --dist loadgroup --no-loadscope-reorder -m '$(MARKS)' $(ARGS)
 
 check: venv
 	$(BIN)/ruff check .

@@ -56,7 +56,14 @@ TINY = {
 def pytest_configure(config: pytest.Config) -> None:
     # A shell that starts something in the background lets it ignore Ctrl-C, and so all it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.addinivalue_line("markers", "nightly: one that CI leaves out, as it runs its like")
     config.addinivalue_line("markers", "row(stage, moment, fault, must): a row of the fault table")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: at the end one worker would wait for it."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/ops/test_three_weeks.py"))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

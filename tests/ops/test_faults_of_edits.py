@@ -47,6 +47,7 @@ def test_settings_edited_during_a_run(clone: Clone, prefect_url: str) -> None:
     assert clone.results() != now.results
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "benchmark", "while it runs", "the code of a later stage is edited",
     "each stage's record has the commit it was made of: benchmark clean, gate dirty",
@@ -99,6 +100,7 @@ def test_data_edited_before_a_run(clone: Clone) -> None:
     clone.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "prepare", "while it runs", "data/ is edited",
     "the result is not taken for one of the new data: refused, or made again",
@@ -123,9 +125,10 @@ def test_data_edited_during_a_run(clone: Clone) -> None:
 @pytest.mark.parametrize(
     ("stage", "name"),
     [
-        pytest.param("rollout", "checks.json", id="checks", marks=pytest.mark.row(
-            "rollout", "between runs", "its checks.json is edited by hand",
-            "the next run puts DVC's back; nothing is promoted of it")),
+        pytest.param("rollout", "checks.json", id="checks", marks=[
+            pytest.mark.nightly,
+            pytest.mark.row("rollout", "between runs", "its checks.json is edited by hand",
+                            "the next run puts DVC's back; nothing is promoted of it")]),
         pytest.param("benchmark", "scores.json", id="scores", marks=pytest.mark.row(
             "benchmark", "between runs", "its scores.json is edited by hand",
             "the next run puts DVC's back; nothing is promoted of it")),
@@ -142,6 +145,7 @@ def test_results_edited_by_hand(clone: Clone, prefect_url: str, stage: str, name
     clone.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "gate", "between runs", "a critical check is made stricter",
     "the stage it judges is stale: the gate does not trust results of the old checks",

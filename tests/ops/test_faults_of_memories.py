@@ -40,9 +40,10 @@ def recalling(undisturbed: Clone, tmp_path: Path) -> Clone:
 @pytest.mark.parametrize(
     "harm",
     [
-        pytest.param("delete", marks=pytest.mark.row(
-            "train", "before it", "the Chroma index is deleted",
-            "made again from the log; results of an undisturbed training")),
+        pytest.param("delete", marks=[
+            pytest.mark.nightly,
+            pytest.mark.row("train", "before it", "the Chroma index is deleted",
+                            "made again from the log; results of an undisturbed training")]),
         pytest.param("garbage", marks=pytest.mark.row(
             "train", "before it", "every file of the Chroma index is garbage",
             "made again from the log; results of an undisturbed training")),

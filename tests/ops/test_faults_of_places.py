@@ -58,6 +58,7 @@ def test_a_clone_that_was_copied(clone: Clone, prefect_url: str, tmp_path: Path)
     copy.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "anywhere", "a path with blanks, umlauts and signs", "runs, resumes and serves as usual"
 )
@@ -128,6 +129,7 @@ def test_a_clone_that_is_read_only(clone: Clone) -> None:
     clone.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "anywhere", "the clock went back a year: files are of the future",
     "times decide nothing: all is up to date, and a stage runs as usual",

@@ -35,6 +35,7 @@ def test_a_server_that_is_not_there_is_said_before_any_stage(clone: Clone) -> No
     clone.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "in a stage", "the Prefect server is killed and stays away",
     "it ends well, or with one line; what was made is kept; the same command goes on",
@@ -133,6 +134,7 @@ def test_a_schedule_that_was_lost_trains_again(clone: Clone) -> None:
     assert clone.serving() in ("1", "2")
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "schedule", "in a scheduled training", "SIGTERM to `falcon schedule`",
     "it ends with all it started; the run is no longer RUNNING in MLflow nor in Prefect",

@@ -21,9 +21,10 @@ TAG = "mlflow.tracking.client:MlflowClient.set_model_version_tag"
         pytest.param(f"{REGISTRY}.register", id="register", marks=pytest.mark.row(
             "registry", "when the version is registered", "the registry is away",
             "one line; back again, the same command does only what is left")),
-        pytest.param(f"{REGISTRY}.promote", id="promote", marks=pytest.mark.row(
-            "registry", "when the version is promoted", "the registry is away",
-            "one line; back again, the same command promotes it, once")),
+        pytest.param(f"{REGISTRY}.promote", id="promote", marks=[
+            pytest.mark.nightly,
+            pytest.mark.row("registry", "when the version is promoted", "the registry is away",
+                            "one line; back again, the same command promotes it, once")]),
     ],
 )  # fmt: skip
 def test_a_registry_that_goes_away(
@@ -45,7 +46,9 @@ def test_a_registry_that_goes_away(
     assert "RUNNING" not in clone.runs().values()
 
 
-@pytest.mark.parametrize("call", [ALIAS, TAG], ids=["alias", "tag"])
+@pytest.mark.parametrize(
+    "call", [ALIAS, pytest.param(TAG, marks=pytest.mark.nightly)], ids=["alias", "tag"]
+)
 @pytest.mark.row(
     "rollback", "between its alias writes", "kill -9",
     "one version in service throughout; the same command ends what was begun, not twice",
@@ -207,6 +210,7 @@ def test_a_promotion_that_is_interrupted(clone_of_two: Clone) -> None:
     assert clone.aliases() == {"champion": "2", "previous": "1"}
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "registry", "a version's files", "the adapter of the model in service is gone from the store",
     "a run says so in one line, or compares with what it has; nothing is promoted",

@@ -49,6 +49,7 @@ def without_tracker(clone: Clone, tracker: Server, extra: dict[str, str]) -> Run
     return running
 
 
+@pytest.mark.nightly
 @pytest.mark.row("train", "in the middle", "the tracker goes away for good", KEPT)
 def test_a_tracker_that_goes_away(clone: Clone, prefect_url: str, tracker: Server) -> None:
     extra = {**to_server(clone, tracker), "PREFECT_API_URL": prefect_url}
@@ -166,6 +167,7 @@ def test_a_password_that_is_refused_is_said_before_any_stage(clone: Clone) -> No
     clone.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row("run", "at its start", "the tracker answers 503 to everything", KEPT)
 def test_a_tracker_that_is_broken_is_an_outage(clone: Clone) -> None:
     before = clone.facts()

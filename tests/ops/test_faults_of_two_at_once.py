@@ -15,8 +15,10 @@ BUSY = "one line at once that names the other; the first ends as if alone"
     [
         pytest.param((*FALCON, "run"), id="run", marks=pytest.mark.row(
             "run", "while another is in a stage", "a second `falcon run`", BUSY)),
-        pytest.param((*FALCON, "stage", "gate"), id="stage", marks=pytest.mark.row(
-            "stage", "while a run is in another stage", "`falcon stage gate`", BUSY)),
+        pytest.param((*FALCON, "stage", "gate"), id="stage", marks=[
+            pytest.mark.nightly,
+            pytest.mark.row("stage", "while a run is in another stage", "`falcon stage gate`",
+                            BUSY)]),
     ],
 )  # fmt: skip
 def test_a_second_command_in_one_clone(
@@ -49,6 +51,7 @@ def test_dvc_repro_beside_a_run(clone: Clone, prefect_url: str) -> None:
     clone.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "stage", "while `dvc repro` is in a stage", "`falcon run` beside `dvc repro`",
     "one line; `dvc repro` ends as if alone; then the run finds all up to date",
