@@ -6,6 +6,7 @@ the same flows. The server that holds the schedule must run before this is impor
 """
 
 import asyncio
+import logging
 import os
 import socket
 import threading
@@ -138,11 +139,14 @@ def serve(space: Workspace, plan: TrainingPlan, *, own: bool) -> None:
     stop = threading.Event()
     threading.Thread(target=sweep, args=(space, stop), daemon=True, name="sweep").start()
     os.environ.update(owned_environment())  # its runs end with it
+    # At its end Prefect complains of tasks of its own that are cancelled.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         # The pause of an old process may come after its restart, which would then run nothing.
         serve_deployments(*served, pause_on_shutdown=False)
     finally:
         stop.set()
         outlast_runs(space)
-        if own:  # who is stopped may not have come to say so
+        mark_dead_runs(space)  # who is stopped may not have come to say so
+        if own:
             free_deployment(space, name)

@@ -90,7 +90,7 @@ def scheduled(clone: Clone, port: int, **options: object) -> Running:
 
 
 def states(port: int) -> list[tuple[str, str]]:
-    """Name and state of the flow runs that are no longer to come."""
+    """Name and state of the scheduled flow runs that are no longer to come."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/api/flow_runs/filter",
         data=json.dumps({"sort": "START_TIME_ASC"}).encode(),
@@ -101,7 +101,8 @@ def states(port: int) -> list[tuple[str, str]]:
             runs = json.load(reply)
     except urllib.error.URLError:  # it has not begun to listen
         return []
-    return [(r["name"], r["state_name"]) for r in runs if r["state_type"] != "SCHEDULED"]
+    begun = [r for r in runs if r["deployment_id"] and r["state_type"] != "SCHEDULED"]
+    return [(r["name"], r["state_name"]) for r in begun]
 
 
 def until_state(running: Running, port: int, wanted: str) -> None:
