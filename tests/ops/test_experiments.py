@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 
+import pytest
 import yaml
 
 from tests.ops.clone import Clone
 
 
+@pytest.mark.nightly
 def test_an_experiment_has_the_settings_it_was_given(clone: Clone) -> None:
     clone.dvc("exp", "run", "-S", "train.steps=3", "train").ok()
     assert yaml.safe_load(clone.space.frozen.read_text())["train"]["steps"] == 3
@@ -28,6 +30,7 @@ def test_a_key_that_is_no_setting_is_refused(clone: Clone) -> None:
         assert words.partition("=")[0].removeprefix("+").split(".")[-1] in done.all
 
 
+@pytest.mark.nightly
 def test_an_experiment_in_a_temporary_copy_has_memory_and_record_of_the_workspace(
     clone: Clone,
 ) -> None:

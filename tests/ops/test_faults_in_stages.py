@@ -70,6 +70,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(
     assert training.info.status == "FINISHED"  # it went on from its checkpoint, in the same run
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "train", "between its steps", "kill -9 of one of two processes",
     "one line names the process; none stays; the same command goes on",
@@ -94,10 +95,11 @@ def test_a_training_that_loses_one_of_its_processes_says_so_and_goes_on(clone: C
 @pytest.mark.parametrize(
     ("stage", "at", "stop", "code"),
     [
-        pytest.param("gate", IN_GATE, signal.SIGTERM, 143, id="sigterm", marks=pytest.mark.row(
-            "gate", "before its first output", "SIGTERM to `falcon run`",
-            "exit 143, the run is KILLED on record, no process stays; the same command goes on",
-        )),
+        pytest.param("gate", IN_GATE, signal.SIGTERM, 143, id="sigterm", marks=[
+            pytest.mark.nightly,
+            pytest.mark.row("gate", "before its first output", "SIGTERM to `falcon run`",
+            "exit 143, the run is KILLED on record, no process stays; the same command goes on"),
+        ]),
         pytest.param("train", CHECKPOINT, signal.SIGINT, 130, id="ctrl-c", marks=pytest.mark.row(
             "train", "between its steps", "Ctrl-C in `falcon run`",
             "exit 130, the run is KILLED on record, no process stays; the same command goes on",

@@ -83,7 +83,7 @@ def test_nothing_begins_on_a_full_disk(small: Clone, disk: Disk) -> None:
 def full_in(stage: str, when: str, at: Moment) -> object:
     must = "one line; the last results stay whole; after room is made the same goes on"
     row = pytest.mark.row(stage, when, "the disk fills up", must)
-    marks = [row] if stage == "train" else [row, pytest.mark.nightly]
+    marks = [row] if stage == "seed" else [row, pytest.mark.nightly]
     return pytest.param(stage, at, marks=marks, id=stage)
 
 

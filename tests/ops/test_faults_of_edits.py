@@ -26,6 +26,7 @@ def add_code(clone: Clone, name: str) -> None:
         file.write("\nADDED_BY_A_TEST = 1\n")
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "benchmark", "while it runs", "params.yaml is edited",
     "the run goes on with what it began with, to the gate; the next run sees the edit",
@@ -84,6 +85,7 @@ def test_code_of_the_running_stage_edited(clone: Clone) -> None:
     clone.whole(before, edited=["tasks/gate.py"])
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "prepare", "before a run", "data/ is edited",
     "refused in one line before any stage; `dvc checkout` undoes it",

@@ -75,6 +75,7 @@ def test_a_chroma_server_that_is_away(undisturbed: Clone, recalling: Clone) -> N
     assert recalling.results() == undisturbed.results()
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "train", "before it", "the last line of the memory's log is torn",
     "what DVC saw is not what lies there: one line, or restored; the log is whole afterwards",

@@ -25,6 +25,7 @@ def listing(root: Path) -> dict[str, int]:
     }
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "after the clone was moved", "another path",
     "all is up to date; the model in service answers; new files go to the new path alone",

@@ -56,6 +56,7 @@ def test_a_server_that_goes_away_in_a_run(clone: Clone, tmp_path: Path) -> None:
     clone.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "in a stage", "its own temporary Prefect server is killed",
     "the run ends well, without anybody's help",

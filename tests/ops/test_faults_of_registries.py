@@ -15,16 +15,16 @@ ALIAS = "mlflow.tracking.client:MlflowClient.set_registered_model_alias"
 TAG = "mlflow.tracking.client:MlflowClient.set_model_version_tag"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "call",
     [
         pytest.param(f"{REGISTRY}.register", id="register", marks=pytest.mark.row(
             "registry", "when the version is registered", "the registry is away",
             "one line; back again, the same command does only what is left")),
-        pytest.param(f"{REGISTRY}.promote", id="promote", marks=[
-            pytest.mark.nightly,
-            pytest.mark.row("registry", "when the version is promoted", "the registry is away",
-                            "one line; back again, the same command promotes it, once")]),
+        pytest.param(f"{REGISTRY}.promote", id="promote", marks=pytest.mark.row(
+            "registry", "when the version is promoted", "the registry is away",
+            "one line; back again, the same command promotes it, once")),
     ],
 )  # fmt: skip
 def test_a_registry_that_goes_away(
@@ -141,6 +141,7 @@ def test_the_first_champion_can_be_withdrawn(clone: Clone, prefect_url: str) -> 
     assert list(clone.versions()) == ["1"]
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "gate to registry", "after the gate refused", "gate.json is forged",
     "refused in one line, with --approve, too; `falcon run` decides anew",

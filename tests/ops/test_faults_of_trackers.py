@@ -69,6 +69,7 @@ def test_a_tracker_that_goes_away(clone: Clone, prefect_url: str, tracker: Serve
     assert [m.step for m in history] == [0, 1]
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "in the middle", "the tracker goes away and comes back",
     "the run ends well; everything is on record, in order",

@@ -35,6 +35,7 @@ def test_a_second_command_in_one_clone(
     clone.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "while it is in a stage", "a second `dvc repro`",
     "DVC says that it is locked; the first ends as if alone",

@@ -78,6 +78,7 @@ def deployed(clone: Clone, folder: Path, at: Moment | None = None) -> Iterator[t
         )
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "in a scheduled training", "an urgent rollback by its deployment",
     "the rollback completes while the training runs; the training ends",
@@ -102,6 +103,7 @@ def test_a_rollback_does_not_wait_for_a_training(clone_of_two: Clone, tmp_path: 
         assert "seed" in name
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "gate", "after it passed", "mlflow/registry.yaml wants a human approval",
     "the training ends; a run is suspended until a person answers; only then the version serves",
