@@ -24,7 +24,7 @@ class Fresh:
 
 
 @pytest.fixture(scope="module")
-def fresh(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fresh]:
+def elsewhere(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fresh]:
     folder = tmp_path_factory.mktemp("fresh")
     for origin in _copy(finished, folder):
         with mlflow_server(origin.space.state) as server:
@@ -35,35 +35,35 @@ def fresh(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             clone.stop()
 
 
-def test_what_is_missing_is_named_first(fresh: Fresh) -> None:
-    fresh.clone.falcon("reproduce", "7").refused("no version 7")
-    fresh.clone.falcon("reproduce", "1").refused("data", "in no cache or remote of DVC")
-    (fresh.clone.root / "full").mkdir()
-    (fresh.clone.root / "full" / "file").touch()
-    fresh.clone.falcon("reproduce", "1", "--into", "full").refused("is not empty")
+def test_what_is_missing_is_named_first(elsewhere: Fresh) -> None:
+    elsewhere.clone.falcon("reproduce", "7").refused("no version 7")
+    elsewhere.clone.falcon("reproduce", "1").refused("data", "in no cache or remote of DVC")
+    (elsewhere.clone.root / "full").mkdir()
+    (elsewhere.clone.root / "full" / "file").touch()
+    elsewhere.clone.falcon("reproduce", "1", "--into", "full").refused("is not empty")
 
 
-def test_the_score_is_the_same_to_the_last_digit(fresh: Fresh) -> None:
-    words = ("remote", "add", "-d", "-f", "--local", "elsewhere", str(fresh.store))
-    for clone in (fresh.origin, fresh.clone):
+def test_the_score_is_the_same_to_the_last_digit(elsewhere: Fresh) -> None:
+    words = ("remote", "add", "-d", "-f", "--local", "elsewhere", str(elsewhere.store))
+    for clone in (elsewhere.origin, elsewhere.clone):
         clone.dvc(*words).ok()
-    fresh.origin.dvc("push", "data.dvc").ok()
-    done = fresh.clone.falcon("reproduce", "1", "--json").ok()
+    elsewhere.origin.dvc("push", "data.dvc").ok()
+    done = elsewhere.clone.falcon("reproduce", "1", "--json").ok()
     made = json.loads(done.out)
     assert made["equal"] is True
-    scores = json.loads((fresh.origin.space.output("benchmark") / "scores.json").read_text())
+    scores = json.loads((elsewhere.origin.space.output("benchmark") / "scores.json").read_text())
     assert made["scores"] == scores["policies"]["trained"]["suites"]
-    place = fresh.clone.space.state / "reproduce" / "1"
+    place = elsewhere.clone.space.state / "reproduce" / "1"
     assert made["folder"] == str(place)
     assert (place / "data" / "problems.jsonl").is_file()
-    assert fresh.clone.sh("git", "status", "--porcelain", "-uno").ok().out == ""
+    assert elsewhere.clone.sh("git", "status", "--porcelain", "-uno").ok().out == ""
     # Another score is a difference with a name, not a fault.
-    uri = fresh.clone.client().get_model_version("falcon-codegen", "1").source
-    (record,) = fresh.origin.space.state.glob(f"mlartifacts/**/{uri.rsplit('/')[-1]}/**/record")
+    uri = elsewhere.clone.client().get_model_version("falcon-codegen", "1").source
+    (record,) = elsewhere.origin.space.state.glob(f"mlartifacts/**/{uri.rsplit('/')[-1]}/**/record")
     file = record / "scores.json"
     tree = json.loads(file.read_text())
     tree["policies"]["trained"]["suites"]["builtin"]["problems"] += 1
     file.write_text(json.dumps(tree))
-    done = fresh.clone.falcon("reproduce", "1", COLUMNS="200")
+    done = elsewhere.clone.falcon("reproduce", "1", COLUMNS="200")
     assert done.code == 1
     assert "builtin/problems" in done.out

@@ -19,7 +19,7 @@ from tests.models import stir, tiny_causal
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMS = """\
 policy: {{model: {model}, dtype: float32, lora_rank: 4, max_prompt_tokens: 500}}
-memory: {{encoder: hash, min_similarity: 0.0, into: {into}}}
+memory: {{encoder: hash, min_similarity: -1.0, into: {into}}}
 benchmark: {{max_new_tokens: 16}}
 train: {{meta: {{inner_lr: 5.0}}}}
 machine: {{cache: false}}
