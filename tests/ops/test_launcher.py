@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 
+import pytest
+
 from tests.ops.clone import Clone
 from tests.processes import free_port
 
 
+@pytest.mark.nightly
 def test_a_launched_training_is_accepted_and_not_made_again(clone: Clone) -> None:
     clone.forget("train")
     words = f"{sys.executable} -m torch.distributed.run --nproc_per_node 2"

@@ -13,6 +13,8 @@ from tests.ops.clone import Clone
 from tests.ops.conftest import _copy
 from tests.ops.servers import mlflow_server
 
+pytestmark = pytest.mark.nightly  # CI has tests/pipeline/test_reproduce.py
+
 
 @dataclass(frozen=True)
 class Fresh:
