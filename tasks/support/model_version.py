@@ -184,9 +184,9 @@ def download_parts(
             wanted, folder = (tags or {}).get(tag, ""), fresh / FILES[part]
             if not wanted or (folder.is_dir() and digest(folder) == wanted):
                 continue
-            what = "not the one that was registered" if folder.is_dir() else "missing"
+            what = "is not the one that was registered" if folder.is_dir() else "is missing"
             raise UserError(
-                f"{uri}: its {part} is {what}.",
+                f"{uri}: its {part} {what}.",
                 hint="Another version: `falcon registry` lists them, `falcon rollback --to` takes one.",
             )
 
