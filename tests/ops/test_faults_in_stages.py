@@ -126,6 +126,7 @@ def test_a_run_that_is_stopped_goes_on(
     clone.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "in a stage", "kill -9 of `falcon run` alone",
     "no stage and no Prefect server stays behind; the same command goes on",

@@ -126,6 +126,7 @@ def test_a_disk_that_fills_up_while_calls_are_kept(small: Clone, disk: Disk) -> 
     small.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "registry", "while the model's files are stored", "the disk fills up",
     "one line; the model in service stays; after room is made the same command registers it once",

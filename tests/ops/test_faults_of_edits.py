@@ -68,6 +68,7 @@ def test_code_of_a_later_stage_edited_during_a_run(clone: Clone, prefect_url: st
     assert "benchmark: up to date" in clone.falcon("run", **extra).ok().all
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "gate", "while it runs", "the code of the running stage is edited",
     "the result is not taken for one of the new code: the stage runs again",

@@ -62,6 +62,7 @@ def test_an_index_is_made_again(undisturbed: Clone, recalling: Clone, harm: str)
     assert recalling.results() == undisturbed.results()
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "train", "at its start", "the Chroma server is away",
     "one line, or another search with the same results; started, the same command ends well",

@@ -43,6 +43,7 @@ def test_a_clone_that_was_moved(clone: Clone, prefect_url: str) -> None:
     clone.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "after the clone was copied", "work in the copy",
     "no file of the first clone changes",
@@ -73,6 +74,7 @@ def test_a_path_with_blanks_and_umlauts(finished: Path, tmp_path: Path) -> None:
     clone.stop()
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "anywhere", "HTTP_PROXY and HTTPS_PROXY name a proxy that is away",
     "loopback needs no proxy: the run ends as usual",

@@ -114,6 +114,7 @@ def until_state(running: Running, port: int, wanted: str) -> None:
     running.until(reached, 300)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "schedule", "in a scheduled training", "kill -9 of everything, then the schedule again",
     "the next run that is due trains to its end; the dead one is Crashed, not Running",

@@ -100,6 +100,7 @@ def test_a_promotion_while_a_rollback_is_under_way(clone_of_two: Clone) -> None:
     assert aliases["champion"] == ("2" if done.code == 0 else "1"), done.all
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "rollback", "afterwards", "`falcon run` with nothing changed, and after a gate by force",
     "version 1 stays in service: nothing undoes a rollback",
@@ -177,6 +178,7 @@ def test_an_adapter_that_was_edited_is_not_promoted(clone_of_two: Clone, prefect
     clone.whole(before)
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "at its start", "mlflow/registry.yaml is broken",
     "one line that names the file, before any stage; mended, it runs",

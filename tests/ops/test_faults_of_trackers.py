@@ -85,6 +85,7 @@ def test_a_tracker_that_comes_back(clone: Clone, prefect_url: str, tracker: Serv
     assert list((clone.root / "state" / "spool").glob("*.jsonl")) == []
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "run", "two runs in one outage", "the tracker is away",
     "each run gets its own files, not those of the later one",

@@ -23,6 +23,7 @@ with running(int(sys.argv[1])) as url:
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.row(
     "schedule", "between two runs", "`falcon ui`, whose server it uses, is stopped",
     "a server answers at the same address again, and ends with the schedule",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.ops.clone import Clone
 from tests.ops.servers import mlflow_server
 
 
+@pytest.mark.nightly
 def test_rollback_promotion_and_withdrawal_over_http(clone_of_two: Clone) -> None:
     clone = clone_of_two
     with mlflow_server(clone.space.state) as server:
