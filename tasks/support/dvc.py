@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psutil
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from falcon.env import apply
 from falcon.errors import UserError
 from tasks.support.errors import StageFailed
 from tasks.support.files import path_md5
-from tasks.support.lifetime import command, owned_environment
+from tasks.support.lifetime import command, is_alive, owned_environment
+from tasks.support.yaml_file import read_yaml
 
 How = Literal["ran", "up to date", "restored"]
 """``restored``: DVC had the same inputs before and took the results from its cache."""
@@ -130,14 +129,11 @@ def ensure_data(
 
 def dependencies(root: Path, stage: str) -> list[str]:
     """Paths a stage of ``dvc.yaml`` reads, relative to ``root``."""
-    tree = _load(root / "dvc.yaml")
+    file = root / "dvc.yaml"
     try:
-        return [str(path) for path in tree["stages"][stage].get("deps", [])]
+        return [str(path) for path in _load(file)["stages"][stage].get("deps", [])]
     except (KeyError, TypeError, AttributeError):
-        raise UserError(
-            f"{root / 'dvc.yaml'}: there is no stage `{stage}`.",
-            hint="Undo the edit: `git checkout -- dvc.yaml`.",
-        ) from None
+        raise UserError(f"{file}: there is no stage `{stage}`.", hint=_undo(file)) from None
 
 
 def lock(root: Path) -> dict[str, Any]:
@@ -147,9 +143,7 @@ def lock(root: Path) -> dict[str, Any]:
         return {}
     tree = _load(file)
     if not isinstance(tree, Mapping) or not isinstance(tree.get("stages") or {}, Mapping):
-        raise UserError(
-            f"{file}: it names no stages.", hint=f"Undo the edit: `git checkout -- {file.name}`."
-        )
+        raise UserError(f"{file}: it names no stages.", hint=_undo(file))
     return dict(tree.get("stages") or {})
 
 
@@ -170,18 +164,11 @@ def is_recorded(root: Path, stage: str) -> bool:
 
 
 def _load(file: Path) -> Any:
-    """A YAML file as DVC reads it: by YAML 1.2, where a plain `off` is text, not false.
+    return read_yaml(file, hint=_undo(file))
 
-    Raises UserError for what is no YAML.
-    """
-    try:
-        return YAML(typ="safe").load(file.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as fault:
-        line = getattr(getattr(fault, "problem_mark", None), "line", -1) + 1  # counted from 0
-        raise UserError(
-            f"{file}: line {line}: not valid YAML.",
-            hint=f"Mend it, or undo the edit: `git checkout -- {file.name}`.",
-        ) from None
+
+def _undo(file: Path) -> str:
+    return f"Mend it, or undo the edit: `git checkout -- {file.name}`."
 
 
 def entry_hash(entry: Any) -> str:
@@ -239,14 +226,6 @@ def _run_lines(
         child.stdout.close()
 
 
-def _is_alive(process: psutil.Process) -> bool:
-    """Whether a process runs: one that ended stays a zombie where nobody waits for it."""
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
 def _end(child: subprocess.Popen[str]) -> None:
     """Terminate the child and its descendants, and kill those that do not end in time."""
     if child.poll() is not None:
@@ -260,7 +239,7 @@ def _end(child: subprocess.Popen[str]) -> None:
             continue
     # The stage needs some seconds to mark its run as KILLED and to end processes of its own.
     end = time.monotonic() + 20.0
-    while alive := [member for member in family if _is_alive(member)]:
+    while alive := [member for member in family if is_alive(member)]:
         if time.monotonic() > end:
             for member in alive:
                 member.kill()

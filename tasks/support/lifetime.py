@@ -60,11 +60,18 @@ class ProcessId:
         if self.host != socket.gethostname():
             return False
         try:
-            # A killed process stays as a zombie where nobody waits for it, as in some containers.
-            zombie = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
-            return zombie or _born(self.pid) != self.born
+            return not is_alive(psutil.Process(self.pid)) or _born(self.pid) != self.born
         except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             return True
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process runs. A killed one stays as a zombie where nobody waits for it, as in some
+    containers."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _born(pid: int) -> float:

@@ -168,9 +168,7 @@ def log_policy(tracker: Tracker, parts: VersionParts, run_id: str | None) -> Any
         )
 
 
-def download_parts(
-    tracker: Tracker, uri: str, target: Path, tags: Mapping[str, str] | None = None
-) -> None:
+def download_parts(tracker: Tracker, uri: str, target: Path, tags: Mapping[str, str]) -> None:
     """Put all parts of the model at ``uri`` into the folder ``target``, as :data:`FILES` names
     them, whole or not at all.
 
@@ -181,13 +179,13 @@ def download_parts(
             if part in FILES:
                 shutil.move(_fetch(uri, path, scratch), fresh / FILES[part])
         for part, tag, digest in _DIGESTS:
-            wanted, folder = (tags or {}).get(tag, ""), fresh / FILES[part]
+            wanted, folder = tags.get(tag, ""), fresh / FILES[part]
             if not wanted or (folder.is_dir() and digest(folder) == wanted):
                 continue
             what = "is not the one that was registered" if folder.is_dir() else "is missing"
             raise UserError(
                 f"{uri}: its {part} {what}.",
-                hint="Another version: `falcon registry` lists them, `falcon rollback --to` takes one.",
+                hint="`falcon registry` lists the others, `falcon rollback --to` takes one.",
             )
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from falcon.errors import UserError
 from tasks.support.errors import ApprovalNeeded, PromotionRefused
+from tasks.support.yaml_file import read_yaml
 
 Condition = Literal["gate_passed", "compared_with_champion", "never_served", "tags", "committed"]
 Command = Literal["promote", "rollback", "withdraw"]
@@ -61,19 +62,13 @@ class PromotionPolicy(_Part):
 
 def read_policy(root: Path) -> PromotionPolicy:
     """``mlflow/registry.yaml``. Raises UserError with its line when it is absent or wrong."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError
-
     file = root / "mlflow" / "registry.yaml"
     try:
-        tree = YAML().load(file.read_text(encoding="utf-8"))
+        tree = read_yaml(file, with_lines=True)
     except FileNotFoundError:
         raise UserError(
             f"{file} is not there.", hint="git checkout -- mlflow/registry.yaml"
         ) from None
-    except (MarkedYAMLError, UnicodeDecodeError) as fault:
-        line = getattr(getattr(fault, "problem_mark", None), "line", -1) + 1  # counted from 0
-        raise UserError(f"{file}: line {line}: not valid YAML.") from None
     if not isinstance(tree, Mapping):
         raise UserError(f"{file}: line 1: the top level must be a mapping.")
     try:

@@ -40,7 +40,7 @@ def closing(run: TrackedRun) -> Iterator[None]:
     except ValueError:  # not the main thread: whoever owns that handles signals
         before = None
     status: Status = "FAILED"
-    handled, error = before is not None, ""
+    error = ""
     try:
         yield
         status = "FINISHED"
@@ -50,7 +50,9 @@ def closing(run: TrackedRun) -> Iterator[None]:
         error = without_passwords(f"{type(fault).__name__}: {fault}")[:1000]
         raise
     finally:
-        if handled:  # a second SIGTERM, as of who sees our owner gone, must not cut this short
+        if (
+            before is not None
+        ):  # a second SIGTERM, as of who sees our owner gone, must not cut this short
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         try:
             if error:
@@ -61,7 +63,7 @@ def closing(run: TrackedRun) -> Iterator[None]:
             if not run.tracker.queue.lost:
                 lease.unlink(missing_ok=True)
         finally:
-            if handled:
+            if before is not None:
                 signal.signal(signal.SIGTERM, before)
 
 

@@ -25,6 +25,8 @@ from tasks.support.workspace import STAGES, Workspace
 INJECT = Path(__file__).parent / "inject"
 FALCON = (sys.executable, "-m", "falcon.cli")
 REGISTRY = "tasks.support.registry:Registry"
+AGAIN = ("run", "--set", "seed=1")
+"""The second run of a workspace: its policy is another."""
 DVC = (sys.executable, "-m", "dvc")
 
 

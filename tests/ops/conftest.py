@@ -20,7 +20,7 @@ from falcon.config import parse_overrides
 from tasks.support.params import write_settings
 from tasks.support.workspace import Workspace
 from tests.models import tiny_causal
-from tests.ops.clone import REGISTRY, Clone, Moment, copy_clone
+from tests.ops.clone import AGAIN, REGISTRY, Clone, Moment, copy_clone
 from tests.ops.servers import mlflow_server, prefect_server
 from tests.pipeline.pipeline_workspace import make_workspace, sh
 
@@ -153,10 +153,6 @@ def finished(shared: Path, fresh: Path) -> Path:
         assert clone.aliases() == {"champion": "1"}
 
     return _once(shared, "finished", make)
-
-
-AGAIN = ("run", "--set", "seed=1")
-"""The second run: its policy is another."""
 
 
 @pytest.fixture(scope="session")

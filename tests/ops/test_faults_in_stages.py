@@ -8,8 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tasks.support.workspace import STAGES
-from tests.ops.clone import FALCON, REGISTRY, Clone, Moment
-from tests.ops.conftest import AGAIN
+from tests.ops.clone import AGAIN, FALCON, REGISTRY, Clone, Moment
 
 LEFT = "the same command does what is left; results of an undisturbed run; no run stays RUNNING"
 FLOW = "falcon.cli run"

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.support.workspace import ROOM
-from tests.ops.clone import FALCON, Clone, Done, Moment, copy_clone
-from tests.ops.conftest import AGAIN
+from tests.ops.clone import AGAIN, FALCON, Clone, Done, Moment, copy_clone
 from tests.processes import free_port
 
 SIZE = ROOM + 192 * 2**20

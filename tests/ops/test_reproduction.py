@@ -29,6 +29,7 @@ class Fresh:
 def elsewhere(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fresh]:
     folder = tmp_path_factory.mktemp("fresh")
     for origin in _copy(finished, folder):
+        origin.falcon("registry").ok()  # its database follows the move; else the server would not
         with mlflow_server(origin.space.state) as server:
             origin.sh("git", "clone", "-q", origin.root, folder / "new").ok()
             environment = {"MLFLOW_TRACKING_URI": server.url}
@@ -59,3 +60,13 @@ def test_the_score_is_the_same_to_the_last_digit(elsewhere: Fresh) -> None:
     assert made["folder"] == str(place)
     assert (place / "data" / "problems.jsonl").is_file()
     assert elsewhere.clone.sh("git", "status", "--porcelain", "-uno").ok().out == ""
+    # Another score is a difference with a name, not a fault.
+    uri = elsewhere.clone.client().get_model_version("falcon-codegen", "1").source
+    (record,) = elsewhere.origin.space.state.glob(f"mlartifacts/**/{uri.rsplit('/')[-1]}/**/record")
+    file = record / "scores.json"
+    tree = json.loads(file.read_text())
+    tree["policies"]["trained"]["suites"]["builtin"]["problems"] += 1
+    file.write_text(json.dumps(tree))
+    done = elsewhere.clone.falcon("reproduce", "1", COLUMNS="200")
+    assert done.code == 1
+    assert "builtin/problems" in done.out
