@@ -6,6 +6,8 @@ all of `tests/ops`, start servers and whole runs: `make test-ops` runs them.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     ):
         # What a module shares is made by one worker (``--dist loadgroup``).
         item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _environment() -> Iterator[None]:
+    """What a file's tests or a library set in the environment (``mlflow.set_tracking_uri`` does) is
+    not there for the next file's."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
