@@ -16,6 +16,7 @@ from tasks.support.workspace import Workspace
 
 KINDS = {
     "load": "model loading",
+    "memory_check": "memory check",
     "generate": "generation",
     "execute": "execution",
     "embed": "memory and feedback",
@@ -124,14 +125,22 @@ def score_rows(scores: BenchmarkScores) -> list[tuple[str, ...]]:
 
 
 def shares(result: PipelineResult) -> dict[str, float]:
-    """Seconds by kind of work. Orchestration is what no stage timed: loading, data, MLflow, DVC."""
+    """Seconds by kind of work.
+
+    ``work_s`` is what a stage's own function took, whatever started it; what of it no kind of work
+    explains are data, checks and reports. The rest of the flow's time is orchestration: Prefect,
+    DVC, MLflow, and processes that start and end.
+    """
     kinds: dict[str, float] = {}
     for kind, seconds in ((k, s) for each in result.stages for k, s in each.times.items()):
         if kind.endswith("_s"):  # a total of its own, not a kind of work
             continue
         name = KINDS.get(kind, "training")
         kinds[name] = kinds.get(name, 0.0) + float(seconds)
-    return {**kinds, "orchestration": max(0.0, result.seconds - sum(kinds.values()))}
+    timed = sum(kinds.values())
+    work = max(timed, sum(each.times.get("work_s", 0.0) for each in result.stages))
+    more = {"data, checks and reports": work - timed, "orchestration": result.seconds - work}
+    return {**kinds, **{name: max(0.0, seconds) for name, seconds in more.items()}}
 
 
 def time_table(result: PipelineResult) -> Table:

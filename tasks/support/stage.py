@@ -111,9 +111,11 @@ def run_stage(name: str) -> None:
     resume = module.resume_id(space, settings) if hasattr(module, "resume_id") else ""
     with stage_run(tracker, name, settings, resume) as tracked:
         stage = Stage(name, space, settings, tracked, StageMonitor(tracked))
+        begun = time.monotonic()
         result = run(stage)
+        worked = time.monotonic() - begun
         inputs.require_unchanged()
-        _finish(stage, result, started)
+        _finish(stage, result, {"work_s": worked, "stage": time.monotonic() - started})
     # Only after the run has ended well: a training's checkpoints are removed here.
     if hasattr(module, "clean_up"):
         module.clean_up(space, settings)
@@ -141,10 +143,10 @@ def require_inputs(space: Workspace, stage: str) -> None:
             )
 
 
-def _finish(stage: Stage, result: StageResult, started: float) -> None:
+def _finish(stage: Stage, result: StageResult, spent: Mapping[str, float]) -> None:
     """Write and log the results. The marker comes last: failed checks leave none."""
     times = {k: v for k, v in result.metrics.items() if k.startswith(TIME)}
-    times[f"{TIME}stage"] = time.monotonic() - started
+    times |= {f"{TIME}{name}": seconds for name, seconds in spent.items()}
     kept = {k: _finite(v) for k, v in result.metrics.items() if not k.startswith(TIME)}
     write_json(stage.out / "metrics.json", kept)
     write_json(stage.out / "checks.json", result.checks.as_json())

@@ -132,15 +132,18 @@ def test_a_port_in_use_is_said_before_anything_starts(
         pass
 
 
-def test_time_that_no_stage_explains_is_orchestration() -> None:
+def test_time_outside_the_work_of_stages_is_orchestration() -> None:
+    rollout = {"generate": 30.0, "execute": 10.0, "work_s": 41.0}
+    train = {"generate": 20.0, "update": 25.0, "all_s": 99.0, "work_s": 47.0}
     stages = (
-        StageOutcome("rollout", "ran", 45.0, times={"generate": 30.0, "execute": 10.0}),
-        StageOutcome("train", "ran", 48.0, times={"generate": 20.0, "update": 25.0, "all_s": 99.0}),
+        StageOutcome("rollout", "ran", 45.0, times=rollout),
+        StageOutcome("train", "ran", 48.0, times=train),
         StageOutcome("gate", "up to date", 1.0),
     )
     result = PipelineResult(stages, {}, "1", promoted=False, why_not="", seconds=100.0)
-    kinds = {"generation": 50.0, "execution": 10.0, "training": 25.0, "orchestration": 15.0}
-    assert shares(result) == kinds
+    kinds = {"generation": 50.0, "execution": 10.0, "training": 25.0}
+    more = {"data, checks and reports": 3.0, "orchestration": 12.0}
+    assert shares(result) == kinds | more
 
 
 def test_a_setting_is_overridden_before_and_after_the_command(shared: Workspace) -> None:

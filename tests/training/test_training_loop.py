@@ -141,6 +141,7 @@ def test_the_time_of_a_step_is_split_by_kind(tiny: dict[str, Path], tmp_path: Pa
         {name[5:]: s for name, s in row.items() if name.startswith("time/")}
         for _, row in monitor.logged
     ]
+    assert {"load", "memory_check"} <= set(steps[0])
     assert set(steps[1]) == kinds | {"evaluate_s"}
     assert all(seconds > 0 for step in steps for seconds in step.values())
     # Kinds do not overlap; the line "Evaluation" is in them.

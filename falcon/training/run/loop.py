@@ -66,7 +66,9 @@ def train(
     training, validation = setup.split_problems(settings, policy, problems)
     tasks = setup.tasks_of_process(settings, training, processes.size)
     prompts = [policy.prompts.encode(problem) for problem in training]
+    since = time.perf_counter()
     logger.info("memory: %s", check_memory(settings, policy, prompts, tasks))
+    checking = time.perf_counter() - since
     # The accelerator wraps nothing: every process has all adapters and sums gradients by hand.
     optimizer = torch.optim.AdamW(
         policy.bank.parameters(),
@@ -85,7 +87,7 @@ def train(
         )
         processes.barrier()  # The first process may have removed checkpoints that are not wanted.
         progress = resume(method, folders.checkpoints, Progress(run_id=run_id, digest=digest))
-        method.solver.clock.seconds["load"] = loading
+        method.solver.clock.seconds |= {"load": loading, "memory_check": checking}
         run = TrainingRun(settings, method, progress, folders.checkpoints, monitor)
         repeat(run, validation, supervised_updates(run, training))
     return finish(run, folders.out)
