@@ -339,4 +339,87 @@ FORGED = [
     Row("asks for signals to others", "runtime_error", "import fcntl, os\ndef add(a, b):\n    fcntl.fcntl(0, 8, 1)", "F_SETOWN sends signals", error="PermissionError"),
 ]  # fmt: skip
 
-ROWS = [*HONEST, *FAILING, *FORGED]
+PRIMES = CodeSuite(
+    asserts=(
+        "out = candidate(20)\nfor p in out:\n    assert p % 2 or p == 2\nassert out == [2, 3, 5]",
+    ),
+    entry_point="candidate",
+)
+RAISES = CodeSuite(
+    check="def check(candidate):\n    try:\n        candidate(-1)\n    except Exception:\n        pass\n    else:\n        assert False\n",
+    entry_point="f",
+)
+SUPPRESSED = CodeSuite(
+    asserts=(
+        "import contextlib\nok = False\nwith contextlib.suppress(Exception):\n    f(1)\nassert True",
+    )
+)
+SWALLOWED = CodeSuite(
+    check="def check(candidate):\n    try:\n        candidate(-1)\n    except:\n        pass\n",
+    entry_point="f",
+)
+RETURNS_EARLY = CodeSuite(
+    check="def check(candidate):\n    try:\n        candidate(-1)\n    except ValueError:\n        return\n    assert False\n",
+    entry_point="f",
+)
+NESTED = CodeSuite(asserts=("assert f(f(1)) is not None",))
+LOOPED = CodeSuite(asserts=("for x in f(5):\n    assert x > 0",))
+STARS = text("3\n", "  *\n ***\n*****\n")
+
+KINDS = [
+    # What a limit of ours, a death or a tolerance must not turn into a pass, beside its right twin.
+    Row("more passes than are kept, then wrong", "wrong_answer", "def candidate(n):\n    return [2] * 20001", "a limit of ours ends no test", PRIMES),
+    Row("right after the same loop", "pass", "def candidate(n):\n    return [2, 3, 5]", "twin", PRIMES),
+    Row("many passes", "pass", "def f(n):\n    return [1] * 20005", "a limit of ours fails no program", LOOPED),
+    *(
+        Row(f"{name}, where an exception is {how}", want, f"import os\ndef f(n):\n    {body}", "a death is no exception", suite)
+        for how, suite in (("wanted", RAISES), ("suppressed", SUPPRESSED), ("swallowed", SWALLOWED))
+        for name, want, body in (
+            ("object", "unserialisable_result", "return object()"),
+            ("exit", "premature_exit", "os._exit(0)"),
+            ("crash", "signal", "os.abort()"),
+            ("endless loop", "timeout", "while True: pass"),
+            ("SystemExit", "runtime_error", "raise SystemExit"),
+        )
+    ),
+    Row("raises what is wanted", "pass", "def f(n):\n    raise ValueError('no')", "twin", RAISES),
+    Row("raises an error of its own", "pass", "class Mine(Exception): pass\ndef f(n):\n    raise Mine('no')", "is an Exception, too", RAISES),
+    Row("raises a UnicodeDecodeError", "pass", "def f(n):\n    return b'\\xff'.decode()", "is an Exception, too", RAISES),
+    Row("returns in the handler", "pass", "def f(n):\n    raise ValueError('no')", "a test may end there", RETURNS_EARLY),
+    Row("does not raise where the handler returns", "!pass", "def f(n):\n    return 1", "twin", RETURNS_EARLY),
+    *(
+        Row(f"{got} for {expected}", want, f"print({got!r})", "integers are exact", text("", expected + "\n"))
+        for expected, got, want in (
+            ("123456789011", "123456789012", "wrong_answer"), ("1000000007", "999999107", "wrong_answer"),
+            ("1" * 31, "1" * 30 + "0", "wrong_answer"), ("1000000007", "1000000008.0", "wrong_answer"),
+            ("7", "\u0667", "wrong_answer"), ("5", "+5", "pass"), ("5", "5.0", "pass"), ("0.5", ".5", "pass"),
+            ("5", "4.9999999", "pass"), ("0.0", "1e-12", "pass"), ("0.000001", "0.000002", "wrong_answer"),
+            ("3.14159265", "3.1415927", "pass"), ("1000000.5", "1000001.9", "wrong_answer"),
+        )
+    ),
+    Row("drawing without its indentation", "wrong_answer", "print('*\\n***\\n*****')", "blanks are part of it", STARS),
+    Row("drawing", "pass", "print('  *\\n ***\\n*****')", "twin", STARS),
+    Row("a blank before what is no drawing", "pass", "print(' 1 2')", "nobody asked for none", text("", "1 2\n")),
+    # What would leave no verdict.
+    Row("infinite distance", "wrong_answer", "def f():\n    return complex(1.7e308, 1.7e308)", "of the comparison", one(3, atol=1e-6)),
+    Row("complex for a huge integer", "wrong_answer", "def f():\n    return 1j", "of the comparison", one(10**400, atol=1e-6)),
+    Row("forged complex", "protocol_violation wrong_answer", "import falcon_sandbox.confined.program_main as c\nc._encode = lambda v, **k: '{\"t\":\"complex\",\"v\":[]}'\ndef f():\n    return 1", "garbled", one(1)),
+    *(
+        Row(f"forged {name}", "protocol_violation wrong_answer", f"import falcon_sandbox.confined.program_main as c\nc._encode = lambda v, **k: {body!r}\ndef f():\n    return 1", "garbled", one(1))
+        for name, body in (
+            ("float", '{"t":"float","v":[]}'), ("integer", '{"t":"int","v":"zz"}'), ("bytes", '{"t":"bytes","v":7}'),
+            ("dict", '{"t":"dict","v":[[1]]}'), ("set of lists", '{"t":"set","v":[[1]]}'), ("tag", '{"t":[],"v":0}'),
+            ("depth", "[" * 5000 + "]" * 5000),
+        )
+    ),
+    Row("signal to its parent", "pass wrong_answer signal runtime_error", "import os, signal\ndef add(a, b):\n    for n in range(1, 65):\n        try: os.kill(os.getppid(), n)\n        except OSError: pass\n    return a + b", "process 1 has no handlers"),
+    Row("signal to its group", "!pass", "import os, signal\ndef add(a, b):\n    os.kill(0, signal.SIGINT)\n    return -99", "process 1 has no handlers"),
+    Row("folder that none can list", "pass", "import os\nos.mkdir('/tmp/a', 0o300)\nopen('/tmp/a/b', 'w').close()\ndef add(a, b):\n    return a + b", "what stays is seen by no other program", without_scratch="runtime_error"),
+    Row("nothing of it is left", "pass", "import os\ndef f():\n    return os.listdir('/tmp')", "and the next one has a /tmp of its own", one([]), without_scratch="pass wrong_answer runtime_error"),
+    Row("folders nested deeply", "pass", "import os\nos.chdir('/tmp')\nfor n in range(60):\n    os.mkdir('d' * 200)\n    os.chdir('d' * 200)\ndef add(a, b):\n    return a + b", "longer than any path", without_scratch="runtime_error"),
+    Row("answer nested deeply, passed on", "pass", "def f(x):\n    if x != 1: return 0\n    v = 0\n    for _ in range(60): v = [v]\n    return v", "what a test makes of an answer may be deeper", NESTED),
+    Row("no iteration, so no assert", "wrong_answer", "def f(n):\n    return []", "the tests were led past their asserts", LOOPED),
+    Row("handler of SIGINT", "pass", "import signal\ndef f():\n    return signal.getsignal(signal.SIGINT) is signal.default_int_handler", "as in any Python", one(True)),
+]  # fmt: skip
+
+ROWS = [*HONEST, *FAILING, *FORGED, *KINDS]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -73,6 +75,35 @@ def test_every_killed_helper_heals() -> None:
             assert running.judge(RIGHT).passed
         newest_worker().kill()
         assert running.judge(RIGHT).passed
+
+
+def test_a_program_with_which_the_zygote_always_dies_is_to_blame() -> None:
+    """No verdict would be worth more to a policy than a failure."""
+    endless = Program("def add(a, b):\n    while True: pass", ADD)
+    with Sandbox(small(workers=1, retries=2, cpu_seconds=20, total_cpu_seconds=60)) as running:
+        assert running.judge(RIGHT).passed
+        worker = newest_worker()
+        with ThreadPoolExecutor(1) as threads:
+            verdict = threads.submit(running.judge, endless)
+            for _ in range(3):
+                zygote = _busy_zygote(worker)
+                zygote.kill()
+                zygote.wait(20)
+        assert verdict.result().outcome is Outcome.PROTOCOL_VIOLATION
+        assert "breaks the sandbox" in verdict.result().error.message
+        assert running.judge(RIGHT).passed
+
+
+def _busy_zygote(worker: psutil.Process) -> psutil.Process:
+    """The one whose process 1 has a child that runs a program."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for zygote in worker.children():
+                if any(process.children() for process in zygote.children()):
+                    return zygote
+        time.sleep(0.05)
+    raise AssertionError("no program runs")
 
 
 def test_a_fault_of_ours_is_reported_after_the_retries() -> None:

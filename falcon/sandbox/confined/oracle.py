@@ -21,15 +21,20 @@ from ..wire.messages import WITH_ARGUMENTS, OracleMessage, Reply, request
 from ..wire.records import CodeTests, Ending, ErrorReport, Outcome, free_names
 
 MAX_TESTS = 20_000
-_RECORD, _FAIL = "__test_record__", "__test_fail__"
+_RECORD, _FAIL, _ENDED = "__test_record__", "__test_fail__", "__test_ended__"
 
 
-class _Failed(Exception):
-    """A call of the program that gave no value; carries the ending to record."""
+class _Failed(BaseException):
+    """A call that gave no value and raised nothing: the program died, or returned what cannot
+    cross. No test that expects an exception may take it for one. Carries the ending to record."""
 
     def __init__(self, ending: Ending) -> None:
         super().__init__(ending.outcome)
         self.ending = ending
+
+
+class _Raised(Exception):
+    """An exception of a type that tests do not know."""
 
 
 class _Stop(BaseException):
@@ -37,19 +42,21 @@ class _Stop(BaseException):
 
 
 def _as_exception(ending: Ending) -> BaseException:
-    """The exception that a test may want to catch, marked with the ending it stands for."""
+    """What the stub raises, marked with the ending it stands for: an exception that a test may
+    want to catch where the program raised one, else :class:`_Failed`."""
     error = ending.error or ErrorReport("")
-    kind = getattr(builtins, error.type, None)
-    if (
-        ending.outcome is not Outcome.RUNTIME_ERROR
-        or not isinstance(kind, type)
-        or not issubclass(kind, Exception)
-    ):
+    kind = getattr(builtins, error.type, _Raised)
+    if ending.outcome is not Outcome.RUNTIME_ERROR or not isinstance(kind, type):
         return _Failed(ending)
+    if not issubclass(kind, Exception):  # SystemExit and the like, which no `except Exception` gets
+        return _Failed(ending) if issubclass(kind, BaseException) else _marked(_Raised(), ending)
     try:
-        fault = kind(error.message)
+        return _marked(kind(error.message), ending)
     except TypeError:  # UnicodeDecodeError wants more arguments
-        return _Failed(ending)
+        return _marked(_Raised(error.message), ending)
+
+
+def _marked(fault: Exception, ending: Ending) -> Exception:
     fault.ending = ending  # type: ignore[attr-defined]
     return fault
 
@@ -65,15 +72,16 @@ def _write_back(old: Any, new: Any) -> None:
         old.update(new)
 
 
-def _guarded(body: list[ast.stmt]) -> ast.Try:
-    caught = ast.Name("__test_fault__", ast.Load())
-    failed = ast.Expr(ast.Call(ast.Name(_FAIL, ast.Load()), [caught], []))
+def _guarded(body: list[ast.stmt], *, ended: bool = False) -> ast.Try:
+    """``body``, whose exception is a failed test; ``ended``: and which passed if there is none."""
+    fault = ast.Name("__test_fault__", ast.Load())
+    failed = _called(_FAIL, fault, ast.Constant(ended))
     handler = ast.ExceptHandler(ast.Name("BaseException", ast.Load()), "__test_fault__", [failed])
-    return ast.Try(body, [handler], [], [])
+    return ast.Try(body, [handler], [], [_called(_ENDED)] if ended else [])
 
 
-def _recorded(value: ast.expr) -> ast.stmt:
-    return ast.Expr(ast.Call(ast.Name(_RECORD, ast.Load()), [value], []))
+def _called(name: str, *arguments: ast.expr) -> ast.stmt:
+    return ast.Expr(ast.Call(ast.Name(name, ast.Load()), list(arguments), []))
 
 
 class _Rewriter(ast.NodeTransformer):
@@ -82,7 +90,7 @@ class _Rewriter(ast.NodeTransformer):
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         self.count += 1
-        return _guarded([_recorded(node.test)])
+        return _guarded([_called(_RECORD, node.test)])
 
     def visit_Try(self, node: ast.Try) -> ast.stmt:
         # One test as a whole where it has handlers: they may be what is being tested.
@@ -90,7 +98,7 @@ class _Rewriter(ast.NodeTransformer):
             self.generic_visit(node)
             return node
         self.count += 1
-        return _guarded([node, _recorded(ast.Constant(True))])
+        return _guarded([node], ended=True)
 
 
 def _instrumented(source: str) -> ast.Module:
@@ -102,7 +110,7 @@ def _instrumented(source: str) -> ast.Module:
     rewriter = _Rewriter()
     rewriter.visit(tree)
     if rewriter.count == 0:
-        tree.body = [_guarded([*tree.body, _recorded(ast.Constant(True))])]
+        tree.body = [_guarded(tree.body, ended=True)]
     return ast.fix_missing_locations(tree)
 
 
@@ -124,6 +132,9 @@ class Oracle:
         self._foreseen: Iterator[tuple[bytes, bytes]] | None = None
         self._otherwise = False
         self._endings: list[Ending] = []
+        # How the program died, while no test has recorded it: a test may catch everything.
+        self._death: Ending | None = None
+        self._failed = False  # whether the test that ends now has failed
 
     def judge_next(self) -> None:
         """Judge the next suite. Raises Closed at the end of the stream."""
@@ -139,9 +150,12 @@ class Oracle:
         made other calls.
         """
         self._count, self._otherwise, self._endings = 0, False, []
+        self._death, self._failed = None, False
         self._foreseen = iter(foreseen) if foreseen else None
         random.seed(0)
-        space: dict[str, Any] = {"__name__": "tests", _RECORD: self._record, _FAIL: self._fail}
+        space: dict[str, Any] = {
+            "__name__": "tests", _RECORD: self._record, _FAIL: self._fail, _ENDED: self._ended,
+        }  # fmt: skip
         try:
             stubs, setup, codes = _compiled(tests)
             for name in stubs:
@@ -164,6 +178,8 @@ class Oracle:
                 exec(code, space)  # noqa: S102
             if tests.check:
                 space["check"](self._stub(tests.entry_point))
+            if self._death:
+                self._add(self._death)
         except _Stop:
             return
         except BaseException as fault:  # noqa: BLE001  recorded as the failing test it is
@@ -177,8 +193,8 @@ class Oracle:
 
         def call(*args: Any, **named: Any) -> Any:
             try:
-                encoded = codec.encode(list(args)), codec.encode(named)
-            except (codec.Unserialisable, codec.TooLarge) as fault:
+                encoded = codec.encode(list(args), budget=False), codec.encode(named, budget=False)
+            except codec.Unserialisable as fault:
                 note = f"an argument of the test is not plain data: {fault}"
                 error = ErrorReport("TestArgument", message=note)
                 raise _Failed(Ending(Outcome.SANDBOX_ERROR, error)) from None
@@ -201,26 +217,38 @@ class Oracle:
 
     def _value(self, reply: bytes, args: tuple[Any, ...]) -> Any:
         if reply[:1] != Reply.VALUE:
-            raise _as_exception(Ending.from_list(json.loads(reply[1:])))
+            raise self._noted(_as_exception(Ending.from_list(json.loads(reply[1:]))))
         # Four bytes of length, the value, and the arguments where the call changed them.
         end = 5 + int.from_bytes(reply[1:5], "big")
         try:
             value = codec.decode(reply[5:end])
             changed = reply[end:]
             if changed:
-                for old, new in zip(args, codec.decode(changed), strict=True):
+                for old, new in zip(args, codec.decode(changed, budget=False), strict=True):
                     _write_back(old, new)
         except (codec.Malformed, ValueError, TypeError) as fault:
             error = ErrorReport("Malformed", message=str(fault)[:200])
-            raise _Failed(Ending(Outcome.PROTOCOL_VIOLATION, error)) from None
+            raise self._noted(_Failed(Ending(Outcome.PROTOCOL_VIOLATION, error))) from None
         return value
+
+    def _noted(self, fault: BaseException) -> BaseException:
+        if isinstance(fault, _Failed):
+            self._death = fault.ending
+        return fault
 
     def _record(self, passed: Any) -> None:
         """One assert was evaluated."""
-        self._add(Ending(Outcome.PASS if passed else Outcome.WRONG_ANSWER))
+        self._add(self._death or Ending(Outcome.PASS if passed else Outcome.WRONG_ANSWER))
 
-    def _fail(self, fault: BaseException) -> None:
-        """One assert could not be evaluated."""
+    def _ended(self) -> None:
+        """A test that is more than an assert has ended, by ``return`` maybe."""
+        if not self._failed:
+            self._record(True)
+        self._failed = False
+
+    def _fail(self, fault: BaseException, ends: bool = False) -> None:
+        """One test could not be evaluated; ``ends``: its :meth:`_ended` follows."""
+        self._failed = ends
         if isinstance(fault, _Stop | frames.Closed):
             raise fault
         ending = getattr(fault, "ending", None)
@@ -231,13 +259,17 @@ class Oracle:
         self._add(ending)
 
     def _add(self, ending: Ending) -> None:
+        self._death = None
         self._count += 1
-        if self._count > MAX_TESTS:
-            raise _Stop
+        # So many passes are no longer kept; the tests run on, as one of them may still fail.
+        if self._count > MAX_TESTS and ending.outcome is Outcome.PASS:
+            return
         if self._foreseen is None:
             self._send(OracleMessage.ENDINGS, json.dumps([ending]).encode())
         else:
             self._endings.append(ending)
+        if self._count > MAX_TESTS:
+            raise _Stop
 
 
 def serve(channel: int) -> None:

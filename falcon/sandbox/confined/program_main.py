@@ -122,7 +122,9 @@ def _call(space: dict[str, Any], request: bytes) -> None:
         return
     try:
         text = _encode(value)
-        after = _encode(arguments) if want == WITH_ARGUMENTS else ""
+        after = _encode(arguments, budget=False) if want == WITH_ARGUMENTS else ""
+        if after != before and len(after) > codec.BYTES:
+            raise codec.TooLarge("more than 1 MiB in changed arguments")
     except codec.Unserialisable as fault:
         _answer(Reply.UNSERIALISABLE, nonce, str(fault).encode("utf-8", "replace"))
     except codec.TooLarge as fault:

@@ -66,34 +66,45 @@ class Zygote:
         for fd in fds:
             os.close(fd)
         _, status, usage = os.wait4(pid, 0)
+        clean = True
         if self.namespaced:
             # kill(-1) reaches all processes here but us, dead ones too until they are waited
             # for. It fails once there are none: then nothing of the program is left.
             while self.kill(-1, signal.SIGKILL) == 0:
                 os.waitpid(-1, 0)
-            self._wipe_scratch()
-        self.control.send(pack_status(status, usage.ru_utime + usage.ru_stime))
+            clean = self._wipe_scratch()
+        self.control.send(pack_status(status, usage.ru_utime + usage.ru_stime, clean))
 
-    def _wipe_scratch(self) -> None:
-        """Remove what the program left in /tmp. Raises OSError when something stays."""
-        if not self.scratch or not os.listdir(_SCRATCH):
-            return
-        for root, folders, files in os.walk(_SCRATCH, topdown=False):
-            for path in (os.path.join(root, name) for name in files):
-                os.unlink(path)
-            for path in (os.path.join(root, name) for name in folders):
-                (os.unlink if os.path.islink(path) else os.rmdir)(path)
+    def _wipe_scratch(self) -> bool:
+        """Remove what the program left in /tmp; False when something stays: folders that it made
+        unreadable, or deeper than any path. No other program may see that."""
+        try:
+            if self.scratch and os.listdir(_SCRATCH):
+                _empty(_SCRATCH)
+        except OSError:
+            return False
+        return True
 
     def _in_child(self, fds: list[int], parent: int) -> None:
         try:
             if not self.namespaced:
                 launch.die_with_parent(parent)
                 seccomp.install_child()
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             # Three descriptors are channel, input and output; one is the channel alone.
             stdin, stdout = fds[1:] if len(fds) == 3 else (self.null, self.null)
             program_main.main(fds[0], stdin, stdout)
         finally:
             os._exit(1)  # never back into the loop of the zygote, whatever was raised
+
+
+def _empty(top: str) -> None:
+    """Remove all that is in a folder. Raises OSError when something stays."""
+    for root, folders, files in os.walk(top, topdown=False):
+        for path in (os.path.join(root, name) for name in files):
+            os.unlink(path)
+        for path in (os.path.join(root, name) for name in folders):
+            (os.unlink if os.path.islink(path) else os.rmdir)(path)
 
 
 def run(control: socket.socket, config: Confinement) -> None:
@@ -115,6 +126,8 @@ def run(control: socket.socket, config: Confinement) -> None:
     # Frozen objects are not visited by a child's collector, which would copy their pages.
     gc.collect()
     gc.freeze()
+    # Process 1 gets only signals that it handles, and Python handles this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     control.send(b"ready")
     Zygote(control, raw_fork, null, namespaced=namespaced).serve()
 

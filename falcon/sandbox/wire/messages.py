@@ -62,12 +62,17 @@ def request(function: str, arguments: str, named: str, *, want: int = VALUE_ONLY
     return marshal.dumps((function, *given, want), 2)
 
 
-def pack_status(status: int, cpu: float) -> bytes:
-    """How a child ended, as its zygote reports: wait status and CPU seconds."""
-    return struct.pack("!id", status, cpu)
+_STATUS = struct.Struct("!id?")
+STATUS_BYTES = _STATUS.size
 
 
-def unpack_status(data: bytes) -> tuple[int, float]:
+def pack_status(status: int, cpu: float, clean: bool) -> bytes:
+    """How a child ended, as its zygote reports: wait status, CPU seconds, and whether nothing of
+    the program is left."""
+    return _STATUS.pack(status, cpu, clean)
+
+
+def unpack_status(data: bytes) -> tuple[int, float, bool]:
     """Inverse of :func:`pack_status`."""
-    status, cpu = struct.unpack("!id", data)
-    return int(status), float(cpu)
+    status, cpu, clean = _STATUS.unpack(data)
+    return int(status), float(cpu), bool(clean)

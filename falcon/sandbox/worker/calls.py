@@ -17,7 +17,7 @@ from .child_handle import violation
 from .compare import apps, evalplus
 from .compare.value import same_value
 from .compiled import compile_source
-from .handles import Fault
+from .handles import SuiteFault
 from .limits import Limits
 from .runner import Execution, Runner
 
@@ -70,11 +70,14 @@ class Question(NamedTuple):
 def judge(runner: Runner, tests: CallTests, cache: SuiteCache) -> list[Ending]:
     """The ending of each call. Raises Fault."""
     presence = tests.rule == "evalplus:not-none"
-    if tests.reference:
-        expected = _expected(runner, tests, cache, PRESENCE if presence else VALUE_ONLY)
-    else:
-        expected = [codec.decode(value, budget=False) for _, value in tests.calls]
-    requests = _requests(tests, TRUTH if presence else VALUE_ONLY)
+    try:
+        if tests.reference:
+            expected = _expected(runner, tests, cache, PRESENCE if presence else VALUE_ONLY)
+        else:
+            expected = [codec.decode(value, budget=False) for _, value in tests.calls]
+        requests = _requests(tests, TRUTH if presence else VALUE_ONLY)
+    except codec.Malformed as fault:
+        raise SuiteFault(f"a value of the tests cannot be read: {fault}") from None
     questions = [
         Question(request, partial(_compared, tests, arguments, value))
         for request, (arguments, _), value in zip(requests, tests.calls, expected, strict=True)
@@ -92,7 +95,7 @@ def _requests(tests: CallTests, want: int) -> list[bytes]:
 def _expected(runner: Runner, tests: CallTests, cache: SuiteCache, want: int) -> list[Any]:
     """What the suite's reference returns, remembered for the programs to come.
 
-    The reference runs like any program, with more time. Raises Fault when it fails.
+    The reference runs like any program, with more time. Raises SuiteFault when it fails.
     """
     requests = _requests(tests, want)
     text = "\0".join((tests.reference, *map(repr, requests)))
@@ -101,7 +104,7 @@ def _expected(runner: Runner, tests: CallTests, cache: SuiteCache, want: int) ->
         return kept
     reference = compile_source(runner.handles, tests.reference)
     if isinstance(reference, Ending):
-        raise Fault("the reference of the tests does not compile")
+        raise SuiteFault("the reference of the tests does not compile")
     cpu, total, output = runner.limits
     wide = Limits(_REFERENCE_LIMITS * cpu, _REFERENCE_LIMITS * total, output)
     values: list[Any] = []
@@ -114,7 +117,7 @@ def _expected(runner: Runner, tests: CallTests, cache: SuiteCache, want: int) ->
     for number, ending in enumerate(endings, start=1):
         if ending.outcome is not Outcome.PASS:
             how = f"{ending.outcome} ({ending.error.type if ending.error else ''})"
-            raise Fault(f"the reference of the tests ends in {how} on input {number}")
+            raise SuiteFault(f"the reference of the tests ends in {how} on input {number}")
     cache.expected.put(key, values, 1)
     return values
 
@@ -128,7 +131,7 @@ def _compared(tests: CallTests, arguments: str, expected: Any, value: Any) -> En
         else:
             inputs = codec.decode(arguments, budget=False)
             right = evalplus.same(tests.rule, expected, value, inputs, tests.atol)
-    except RecursionError:
+    except Exception:  # noqa: BLE001  whatever a comparison raises, the value is not the right one
         right = False
     return Ending(Outcome.PASS if right else Outcome.WRONG_ANSWER)
 

@@ -9,7 +9,7 @@ import struct
 import time
 
 from ..wire import codec, frames
-from ..wire.messages import NONCE, Reply, unpack_status
+from ..wire.messages import NONCE, STATUS_BYTES, Reply, unpack_status
 from ..wire.records import Ending, ErrorReport, Outcome
 from .handles import ConfinedProcess, Fault
 from .limits import Limits, Pipes, Stopwatch
@@ -213,9 +213,11 @@ class ChildHandle:
 
     def _on_status(self) -> None:
         data = self.zygote.sock.recv(64)
-        if not data:
-            raise Fault("the zygote ended")
-        self.status, cpu = unpack_status(data)
+        if len(data) != STATUS_BYTES:
+            raise Fault(f"the zygote ended: {data.decode('utf-8', 'replace')}")
+        self.status, cpu, clean = unpack_status(data)
+        if not clean:
+            self.zygote.used_up = True
         self.watch.cpu = max(self.watch.cpu, cpu)
         # What it sent before its end counts.
         while self.sock.fileno() >= 0 and self._receive():

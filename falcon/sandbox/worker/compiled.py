@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..wire.messages import CompilerAnswer as Answer
 from ..wire.records import Ending, ErrorReport, Outcome
-from .handles import Fault, Handles
+from .handles import Fault, Handles, SuiteFault
 
 MAX_SOURCE = 1 << 20
 COMPILE_SECONDS = 2.0
@@ -82,12 +82,12 @@ def compile_ahead(handles: Handles, sources: list[str]) -> list[bytes]:
 
 
 def with_prelude(handles: Handles, program: Compiled, text: str) -> Compiled:
-    """The program with the suite's prelude. Raises Fault when that does not compile."""
+    """The program with the suite's prelude. Raises SuiteFault when that does not compile."""
     if not text:
         return program
     prelude = compile_source(handles, text)
     if isinstance(prelude, Ending):
-        raise Fault("the prelude of the tests does not compile")
+        raise SuiteFault("the prelude of the tests does not compile")
     # Both run in one child: numpy must be there if either imports it.
     return program._replace(prelude=prelude.code, numpy=program.numpy or prelude.numpy)
 

@@ -25,6 +25,10 @@ class Fault(Exception):
     """Something of ours broke; worth another try on fresh processes."""
 
 
+class SuiteFault(Fault):
+    """The suite cannot run, whatever the program: its tests, its prelude or its reference fail."""
+
+
 def cpu_clock(pid: int) -> float | None:
     """CPU seconds a process has used, None once it is gone."""
     try:
@@ -40,7 +44,7 @@ class ConfinedProcess:
     def __init__(self, role: str, config: Confinement, kind: socket.SocketKind) -> None:
         self.role = role
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, kind)
-        self.used = 0
+        self.used, self.used_up = 0, False
         fd, null = theirs.fileno(), subprocess.DEVNULL
         argv = launch.command("confined.entry", role, json.dumps(config._asdict()), str(fd))
         try:
@@ -122,7 +126,8 @@ class Handles:
     def zygote(self, *, numpy: bool) -> ConfinedProcess:
         """The one that programs with, or without, numpy are forked from. Raises Fault."""
         role: Role = "numpy" if numpy else "slim"
-        if role in self._zygotes and self._zygotes[role].used >= RECYCLE_AFTER:
+        kept = self._zygotes.get(role)
+        if kept is not None and (kept.used_up or kept.used >= RECYCLE_AFTER):
             self._zygotes.pop(role).retire()
         if role not in self._zygotes:
             self.start(role)

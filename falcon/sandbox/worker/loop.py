@@ -13,10 +13,11 @@ from ..wire.launch import WorkerConfig
 from ..wire.records import CallTests, CodeTests, Ending, JudgeRequest, Outcome, StdinTests
 from . import calls, code, stdin
 from .calls import SuiteCache
+from .child_handle import violation
 from .compiled import compile_ahead, compile_source, with_prelude
-from .handles import SLOWER_TRACED, Fault, Handles
+from .handles import SLOWER_TRACED, Fault, Handles, SuiteFault
 from .limits import Limits
-from .runner import Runner
+from .runner import Execution, Runner
 
 _BY_SEVERITY = list(Outcome)
 
@@ -35,25 +36,43 @@ class Worker:
         return [self.judge(r, compiled) for r, compiled in zip(requests, answers, strict=True)]
 
     def judge(self, request: JudgeRequest, compiled: bytes = b"") -> dict[str, Any]:
-        """The verdict on one program. A fault of ours is tried again on fresh processes.
+        """The verdict on one program. What breaks is tried again on fresh processes.
 
-        ``compiled``: the compiler's answer, where it is there already.
+        A program with which they break every time, while one that does nothing runs, broke them:
+        that is its verdict, as a policy would else learn to have no verdict. ``compiled``: the
+        compiler's answer, where it is there already.
         """
         begun = time.monotonic()
-        reason = ""
+        broken: Exception | None = None
         for _ in range(self.config.retries + 1):
             try:
                 cpu, endings = self._endings(request, compiled)
-            except (Fault, OSError) as fault:
-                reason = f"{type(fault).__name__}: {fault}"
+            except Exception as fault:  # noqa: BLE001  whatever a program did to us
+                broken = fault
                 self.handles.reset()
                 continue
-            worst = max(endings, key=lambda ending: _BY_SEVERITY.index(ending.outcome))
-            verdict = worst._replace(lines=None).as_dict()
-            verdict["cases"] = [ending.as_dict() for ending in endings]
-            return verdict | {"cpu_s": cpu, "wall_s": time.monotonic() - begun}
+            return _verdict(cpu, endings, begun)
+        reason = f"{type(broken).__name__}: {broken}"
+        fresh = self.config.retries > 0  # the last try began with new processes
+        if fresh and not isinstance(broken, SuiteFault) and self._is_sound():
+            ending = violation(f"it breaks the sandbox: {reason}"[:300])
+            return _verdict(0.0, [ending] * _count(request.tests), begun)
         wall = time.monotonic() - begun
         return {"outcome": Outcome.SANDBOX_ERROR, "detail": reason[:500], "wall_s": wall}
+
+    def _is_sound(self) -> bool:
+        """Whether a program that does nothing runs here."""
+        config = self.config
+        limits = Limits(config.cpu_each, config.cpu_total, config.output_bytes)
+        try:
+            program = compile_source(self.handles, "")
+            if isinstance(program, Ending):
+                return False
+            with Execution(Runner(self.handles, program, limits)) as execution:
+                return execution.load() is None
+        except Exception:  # noqa: BLE001  then something of ours is broken
+            self.handles.reset()
+            return False
 
     def _endings(self, request: JudgeRequest, answer: bytes) -> tuple[float, list[Ending]]:
         """CPU seconds, and the ending of each test. Raises Fault and OSError."""
@@ -71,6 +90,14 @@ class Worker:
         else:
             endings = code.judge(runner, tests, self.cache)
         return runner.cpu, endings
+
+
+def _verdict(cpu: float, endings: list[Ending], begun: float) -> dict[str, Any]:
+    """The worst ending and all of them."""
+    worst = max(endings, key=lambda ending: _BY_SEVERITY.index(ending.outcome))
+    verdict = worst._replace(lines=None).as_dict()
+    verdict["cases"] = [ending.as_dict() for ending in endings]
+    return verdict | {"cpu_s": cpu, "wall_s": time.monotonic() - begun}
 
 
 def _count(tests: CallTests | StdinTests | CodeTests) -> int:

@@ -16,7 +16,7 @@ from ..wire.messages import NONCE, Job, Reply, pack_job
 from ..wire.records import Ending, Outcome
 from .child_handle import ChildHandle, violation
 from .compiled import Compiled, clean_error
-from .handles import Fault, Handles
+from .handles import Handles, SuiteFault
 from .limits import Limits
 
 MAX_RESPAWNS = 64
@@ -154,14 +154,14 @@ class Execution:
         return frame
 
     def _await_prelude(self) -> None:
-        """Let the suite's prelude run. Raises Fault when it fails: nothing of the program has
+        """Let the suite's prelude run. Raises SuiteFault when it fails: nothing of the program has
         run by then, so it is not to blame."""
         if not self._runner.program.prelude:
             return
         frame = self.child.next_frame()
         if frame is None or frame[:1] != Reply.PRELUDE_RAN:
             ended = frame[1 + NONCE : 400].decode("utf-8", "replace") if frame else self.child.ended
-            raise Fault(f"the prelude of the tests fails: {ended}")
+            raise SuiteFault(f"the prelude of the tests fails: {ended}")
 
     def _failure(self, frame: bytes | None) -> Ending:
         """The ending that an answer other than a value, or the end of the child, stands for."""

@@ -13,12 +13,19 @@ def judge(runner: Runner, tests: StdinTests) -> list[Ending]:
         if endings and endings[-1].outcome is Outcome.TIMEOUT:
             endings.append(endings[-1])
             continue
-        feed = stdin.encode("utf-8", "surrogateescape")
+        feed = _bytes(stdin)
         with Execution(runner, stdin=feed, patient=True) as execution:
             ending = _run(execution, expected, tests.rule)
             lines = execution.lines
         endings.append(runner.with_lines(ending, lines) if lines else ending)
     return endings
+
+
+def _bytes(stdin: str) -> bytes:
+    try:
+        return stdin.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a pair that stands for no byte
+        return stdin.encode("utf-8", "surrogatepass")
 
 
 def _run(execution: Execution, expected: str, rule: str) -> Ending:
@@ -29,10 +36,13 @@ def _run(execution: Execution, expected: str, rule: str) -> Ending:
     assert child.ended is not None
     assert child.pipes is not None
     text = bytes(child.pipes.output).decode("utf-8", "replace")
-    if rule == "lines":
-        same = same_text(expected, text)
-    else:
-        same = apps.same_output(expected, text, unordered=rule == "apps:unordered")
+    try:
+        if rule == "lines":
+            same = same_text(expected, text)
+        else:
+            same = apps.same_output(expected, text, unordered=rule == "apps:unordered")
+    except Exception:  # noqa: BLE001  whatever a comparison raises, the output is not the right one
+        same = False
     # Its exit status is worth nothing, so os._exit(0) after the right output is fine.
     exited = child.ended.outcome is Outcome.PREMATURE_EXIT and child.status == 0
     if exited and (same or done):

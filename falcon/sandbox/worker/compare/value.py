@@ -1,10 +1,12 @@
 """FALCON's own rule: values by ==, text as contests compare it."""
 
 import math
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-_RELATIVE = Decimal("1e-6")
+_RELATIVE, _ABSOLUTE = Decimal("1e-6"), Decimal("1e-9")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 def same_value(expected: Any, got: Any, atol: float = 0.0) -> bool:
@@ -35,16 +37,14 @@ def _same_items(expected: Any, got: Any, atol: float) -> bool:
 def _same_number(expected: Any, got: Any, atol: float) -> bool:
     if expected == got:
         return True
-    if isinstance(expected, complex) or isinstance(got, complex):
-        return bool(abs(expected - got) <= atol)
     if isinstance(expected, float) and isinstance(got, float):
         if math.isnan(expected) and math.isnan(got):
             return True
-    elif not (isinstance(expected, float) or isinstance(got, float)):
+    elif not (isinstance(expected, float | complex) or isinstance(got, float | complex)):
         return False
     try:
         return bool(abs(expected - got) <= atol and atol > 0)
-    except OverflowError:  # an int too large for a float
+    except OverflowError:  # an int too large for a float, or parts too large for their distance
         return False
 
 
@@ -56,29 +56,49 @@ def _lines(text: str) -> list[str]:
 
 
 def same_text(expected: str, got: str) -> bool:
-    """Whether two outputs agree: once trailing blanks are gone they have equally many lines, and
-    each line the same tokens, as text or as finite decimals within 1e-6 relative."""
+    """Whether two outputs agree: line by line and token by token, whatever blanks are between.
+
+    Trailing blanks and empty lines at the end count for nothing; blanks before the first token
+    count where an expected line has some, as in a drawing. Tokens agree as text, as integers of
+    the same value, or as finite decimals (:func:`_same_number_text`).
+    """
     left, right = _lines(expected), _lines(got)
-    return len(left) == len(right) and all(
-        a == b or _same_tokens(a.split(), b.split()) for a, b in zip(left, right, strict=True)
+    if len(left) != len(right):
+        return False
+    drawn = any(line[:1].isspace() for line in left)
+    return all(
+        a == b or ((not drawn or _indent(a) == _indent(b)) and _same_tokens(a.split(), b.split()))
+        for a, b in zip(left, right, strict=True)
     )
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
 
 
 def _same_tokens(left: list[str], right: list[str]) -> bool:
     return len(left) == len(right) and all(
-        a == b or _same_decimal(a, b) for a, b in zip(left, right, strict=True)
+        a == b or _same_number_text(a, b) for a, b in zip(left, right, strict=True)
     )
 
 
-def _same_decimal(left: str, right: str) -> bool:
-    # Decimal accepts "1_0", which no contest does; long numbers would take long.
-    if len(left) > 400 or len(right) > 400 or "_" in left + right:
+def _same_number_text(expected: str, got: str) -> bool:
+    """Two integers: of the same value. Else decimals: within 1e-6 of an expected integer; within
+    1e-6 relative, or 1e-9, of another number."""
+    # Decimal accepts "1_0" and digits of other scripts, which no contest does; long numbers would
+    # take long.
+    both = expected + got
+    if len(expected) > 400 or len(got) > 400 or "_" in both or not both.isascii():
         return False
+    if _INTEGER.fullmatch(expected) and _INTEGER.fullmatch(got):
+        return int(expected) == int(got)
     try:
-        a, b = Decimal(left), Decimal(right)
+        a, b = Decimal(expected), Decimal(got)
     except InvalidOperation:
         return False
     # "1e999999" is short and costs memory.
     if not (a.is_finite() and b.is_finite()) or max(abs(a.adjusted()), abs(b.adjusted())) > 400:
         return False
-    return abs(a - b) <= _RELATIVE * max(abs(a), abs(b), Decimal(0))
+    if _INTEGER.fullmatch(expected):
+        return abs(a - b) <= _RELATIVE
+    return abs(a - b) <= max(_ABSOLUTE, _RELATIVE * max(abs(a), abs(b)))
