@@ -364,6 +364,11 @@ RETURNS_EARLY = CodeSuite(
 )
 NESTED = CodeSuite(asserts=("assert f(f(1)) is not None",))
 LOOPED = CodeSuite(asserts=("for x in f(5):\n    assert x > 0",))
+SET_UP = CodeSuite(
+    setup="made = f(1)\nfirst = made[0]",
+    asserts=("assert first == 1", "assert f(2) == [2]"),
+    entry_point="f",
+)
 STARS = text("3\n", "  *\n ***\n*****\n")
 
 KINDS = [
@@ -419,6 +424,13 @@ KINDS = [
     Row("folders nested deeply", "pass", "import os\nos.chdir('/tmp')\nfor n in range(60):\n    os.mkdir('d' * 200)\n    os.chdir('d' * 200)\ndef add(a, b):\n    return a + b", "longer than any path", without_scratch="runtime_error"),
     Row("answer nested deeply, passed on", "pass", "def f(x):\n    if x != 1: return 0\n    v = 0\n    for _ in range(60): v = [v]\n    return v", "what a test makes of an answer may be deeper", NESTED),
     Row("no iteration, so no assert", "wrong_answer", "def f(n):\n    return []", "the tests were led past their asserts", LOOPED),
+    *(
+        Row(f"{name} where the tests are set up", want, f"import os\ndef f(n):\n    {body}", "all tests fail", SET_UP)
+        for name, want, body in (
+            ("right", "pass", "return [n]"), ("exit", "premature_exit", "os._exit(0)"), ("object", "unserialisable_result", "return object()"),
+            ("error", "runtime_error", "raise ValueError"), ("nothing", "wrong_answer", "return None"), ("endless loop", "timeout", "while True: pass"),
+        )
+    ),
     Row("handler of SIGINT", "pass", "import signal\ndef f():\n    return signal.getsignal(signal.SIGINT) is signal.default_int_handler", "as in any Python", one(True)),
 ]  # fmt: skip
 

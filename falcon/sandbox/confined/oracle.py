@@ -134,6 +134,7 @@ class Oracle:
         self._endings: list[Ending] = []
         # How the program died, while no test has recorded it: a test may catch everything.
         self._death: Ending | None = None
+        self._called = False
         self._failed = False  # whether the test that ends now has failed
 
     def judge_next(self) -> None:
@@ -160,17 +161,33 @@ class Oracle:
             stubs, setup, codes = _compiled(tests)
             for name in stubs:
                 space[name] = self._stub(name)
-            exec(setup, space)  # noqa: S102
+            self._set_up(setup, space, len(codes))
         except Exception as fault:  # noqa: BLE001  a suite that cannot run is our fault
             self._send(OracleMessage.BROKEN, f"{type(fault).__name__}: {fault}"[:300].encode())
             return
-        self._run(codes, space, tests)
+        except _Stop:
+            codes = ()
+        if codes:
+            self._run(codes, space, tests)
         if self._foreseen is None:
             self._send(OracleMessage.END)
         elif self._otherwise:
             self._send(OracleMessage.OTHERWISE)
         else:
             self._send(OracleMessage.ENDINGS, json.dumps(self._endings).encode())
+
+    def _set_up(self, setup: CodeType, space: dict[str, Any], tests: int) -> None:
+        """Run what comes before the tests. Raises its exception if the program was not called;
+        else the program is to blame, all tests fail, and _Stop is raised."""
+        self._called = False
+        try:
+            exec(setup, space)  # noqa: S102
+        except BaseException as fault:
+            if isinstance(fault, _Stop | frames.Closed) or not self._called:
+                raise
+            for _ in range(tests):
+                self._fail(fault)
+            raise _Stop from None
 
     def _run(self, codes: Sequence[CodeType], space: dict[str, Any], tests: CodeTests) -> None:
         try:
@@ -204,6 +221,7 @@ class Oracle:
         return call
 
     def _reply(self, call: bytes) -> bytes:
+        self._called = True
         if self._foreseen is None:
             self._send(OracleMessage.CALL, call)
             return self._inbox.read()

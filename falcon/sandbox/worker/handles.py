@@ -25,6 +25,10 @@ class Fault(Exception):
     """Something of ours broke; worth another try on fresh processes."""
 
 
+class HelperFault(Fault):
+    """The compiler or the oracle ended at its work: by what the tests do with an answer, maybe."""
+
+
 class SuiteFault(Fault):
     """The suite cannot run, whatever the program: its tests, its prelude or its reference fail."""
 
@@ -98,7 +102,7 @@ class Server(ConfinedProcess):
         try:
             self.sock.sendall(b"".join(map(frames.pack, payloads)))
         except OSError as fault:
-            raise Fault(f"the {self.role} is gone: {fault}") from None
+            raise HelperFault(f"the {self.role} is gone: {fault}") from None
 
     def receive(self, cpu_seconds: float) -> bytes:
         """The next payload. Raises Fault when it ended, TimeoutError past its CPU time."""
@@ -110,7 +114,7 @@ class Server(ConfinedProcess):
             if select.select([self.sock], [], [], max(0.02, cpu_seconds - used))[0]:
                 part = self.sock.recv(1 << 16)
                 if not part:
-                    raise Fault(f"the {self.role} ended")
+                    raise HelperFault(f"the {self.role} ended")
                 self._buffer += part
         return payload
 

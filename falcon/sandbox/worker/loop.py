@@ -10,12 +10,20 @@ from typing import Any
 
 from ..wire import frames, launch
 from ..wire.launch import WorkerConfig
-from ..wire.records import CallTests, CodeTests, Ending, JudgeRequest, Outcome, StdinTests
+from ..wire.records import (
+    CallTests,
+    CodeTests,
+    Ending,
+    ErrorReport,
+    JudgeRequest,
+    Outcome,
+    StdinTests,
+)
 from . import calls, code, stdin
 from .calls import SuiteCache
 from .child_handle import violation
 from .compiled import compile_ahead, compile_source, with_prelude
-from .handles import SLOWER_TRACED, Fault, Handles, SuiteFault
+from .handles import SLOWER_TRACED, Fault, Handles, HelperFault, SuiteFault
 from .limits import Limits
 from .runner import Execution, Runner
 
@@ -56,6 +64,10 @@ class Worker:
         fresh = self.config.retries > 0  # the last try began with new processes
         if fresh and not isinstance(broken, SuiteFault) and self._is_sound():
             ending = violation(f"it breaks the sandbox: {reason}"[:300])
+            if isinstance(broken, HelperFault):  # no sign of tampering
+                ending = Ending(
+                    Outcome.WRONG_ANSWER, ErrorReport("TestsEnded", message=reason[:300])
+                )
             return _verdict(0.0, [ending] * _count(request.tests), begun)
         wall = time.monotonic() - begun
         return {"outcome": Outcome.SANDBOX_ERROR, "detail": reason[:500], "wall_s": wall}
