@@ -139,8 +139,8 @@ def shares(result: PipelineResult) -> dict[str, float]:
         kinds[name] = kinds.get(name, 0.0) + float(seconds)
     timed = sum(kinds.values())
     work = max(timed, sum(each.times.get("work_s", 0.0) for each in result.stages))
-    more = {"data, checks and reports": work - timed, "orchestration": result.seconds - work}
-    return {**kinds, **{name: max(0.0, seconds) for name, seconds in more.items()}}
+    orchestration = max(0.0, result.seconds - work)
+    return {**kinds, "data, checks and reports": work - timed, "orchestration": orchestration}
 
 
 def time_table(result: PipelineResult) -> Table:

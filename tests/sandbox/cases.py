@@ -350,9 +350,7 @@ RAISES = CodeSuite(
     entry_point="f",
 )
 SUPPRESSED = CodeSuite(
-    asserts=(
-        "import contextlib\nok = False\nwith contextlib.suppress(Exception):\n    f(1)\nassert True",
-    )
+    asserts=("import contextlib\nwith contextlib.suppress(Exception):\n    f(1)\nassert True",)
 )
 SWALLOWED = CodeSuite(
     check="def check(candidate):\n    try:\n        candidate(-1)\n    except:\n        pass\n",

@@ -143,6 +143,13 @@ def test_names_of_the_setup_win_over_the_program(sandbox: Sandbox) -> None:
     assert sandbox.judge(Program("def f(x):\n    return x", suite)).passed
 
 
+@pytest.mark.parametrize("setup", ["made = f(lambda: 1)", "raise SystemExit", "1 / 0"])
+def test_a_set_up_that_breaks_by_itself_is_our_fault(sandbox: Sandbox, setup: str) -> None:
+    suite = CodeSuite(entry_point="f", setup=setup, asserts=("g = f\nassert g(1) == 1",))
+    verdict = sandbox.judge(Program("def f(x): return x", suite))
+    assert verdict.outcome is Outcome.SANDBOX_ERROR
+
+
 def test_a_suite_that_asserts_nothing_is_our_fault(sandbox: Sandbox) -> None:
     suite = CodeSuite(
         entry_point="f", check="def check(c):\n    for i in []:\n        assert c(i)\n"

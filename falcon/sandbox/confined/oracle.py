@@ -45,18 +45,16 @@ def _as_exception(ending: Ending) -> BaseException:
     """What the stub raises, marked with the ending it stands for: an exception that a test may
     want to catch where the program raised one, else :class:`_Failed`."""
     error = ending.error or ErrorReport("")
-    kind = getattr(builtins, error.type, _Raised)
-    if ending.outcome is not Outcome.RUNTIME_ERROR or not isinstance(kind, type):
+    kind = getattr(builtins, error.type, None)
+    if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+        kind = _Raised
+    # No `except Exception` gets SystemExit and the like.
+    if ending.outcome is not Outcome.RUNTIME_ERROR or not issubclass(kind, Exception):
         return _Failed(ending)
-    if not issubclass(kind, Exception):  # SystemExit and the like, which no `except Exception` gets
-        return _Failed(ending) if issubclass(kind, BaseException) else _marked(_Raised(), ending)
     try:
-        return _marked(kind(error.message), ending)
+        fault = kind(error.message)
     except TypeError:  # UnicodeDecodeError wants more arguments
-        return _marked(_Raised(error.message), ending)
-
-
-def _marked(fault: Exception, ending: Ending) -> Exception:
+        fault = _Raised(error.message)
     fault.ending = ending  # type: ignore[attr-defined]
     return fault
 
@@ -134,7 +132,7 @@ class Oracle:
         self._endings: list[Ending] = []
         # How the program died, while no test has recorded it: a test may catch everything.
         self._death: Ending | None = None
-        self._called = False
+        self._called = False  # whether a test has called the program
         self._failed = False  # whether the test that ends now has failed
 
     def judge_next(self) -> None:
@@ -151,7 +149,7 @@ class Oracle:
         made other calls.
         """
         self._count, self._otherwise, self._endings = 0, False, []
-        self._death, self._failed = None, False
+        self._death, self._called, self._failed = None, False, False
         self._foreseen = iter(foreseen) if foreseen else None
         random.seed(0)
         space: dict[str, Any] = {
@@ -161,13 +159,15 @@ class Oracle:
             stubs, setup, codes = _compiled(tests)
             for name in stubs:
                 space[name] = self._stub(name)
-            self._set_up(setup, space, len(codes))
-        except Exception as fault:  # noqa: BLE001  a suite that cannot run is our fault
-            self._send(OracleMessage.BROKEN, f"{type(fault).__name__}: {fault}"[:300].encode())
-            return
-        except _Stop:
-            codes = ()
-        if codes:
+            exec(setup, space)  # noqa: S102
+        except BaseException as fault:  # noqa: BLE001
+            if not self._called:  # a suite that cannot run is our fault
+                self._send(OracleMessage.BROKEN, f"{type(fault).__name__}: {fault}"[:300].encode())
+                return
+            with contextlib.suppress(_Stop):  # what the program did to its set-up fails all tests
+                for _ in codes:
+                    self._fail(fault)
+        else:
             self._run(codes, space, tests)
         if self._foreseen is None:
             self._send(OracleMessage.END)
@@ -175,19 +175,6 @@ class Oracle:
             self._send(OracleMessage.OTHERWISE)
         else:
             self._send(OracleMessage.ENDINGS, json.dumps(self._endings).encode())
-
-    def _set_up(self, setup: CodeType, space: dict[str, Any], tests: int) -> None:
-        """Run what comes before the tests. Raises its exception if the program was not called;
-        else the program is to blame, all tests fail, and _Stop is raised."""
-        self._called = False
-        try:
-            exec(setup, space)  # noqa: S102
-        except BaseException as fault:
-            if isinstance(fault, _Stop | frames.Closed) or not self._called:
-                raise
-            for _ in range(tests):
-                self._fail(fault)
-            raise _Stop from None
 
     def _run(self, codes: Sequence[CodeType], space: dict[str, Any], tests: CodeTests) -> None:
         try:
@@ -209,19 +196,19 @@ class Oracle:
         """A function that runs ``name`` of the program in its own process."""
 
         def call(*args: Any, **named: Any) -> Any:
+            self._called = True
             try:
                 encoded = codec.encode(list(args), budget=False), codec.encode(named, budget=False)
             except codec.Unserialisable as fault:
                 note = f"an argument of the test is not plain data: {fault}"
                 error = ErrorReport("TestArgument", message=note)
-                raise _Failed(Ending(Outcome.SANDBOX_ERROR, error)) from None
+                raise self._noted(_Failed(Ending(Outcome.SANDBOX_ERROR, error))) from None
             return self._value(self._reply(request(name, *encoded, want=WITH_ARGUMENTS)), args)
 
         call.__name__ = call.__qualname__ = name
         return call
 
     def _reply(self, call: bytes) -> bytes:
-        self._called = True
         if self._foreseen is None:
             self._send(OracleMessage.CALL, call)
             return self._inbox.read()

@@ -25,9 +25,10 @@ from .child_handle import violation
 from .compiled import compile_ahead, compile_source, with_prelude
 from .handles import SLOWER_TRACED, Fault, Handles, HelperFault, SuiteFault
 from .limits import Limits
-from .runner import Execution, Runner
+from .runner import Runner
 
 _BY_SEVERITY = list(Outcome)
+_NOTHING = JudgeRequest("", StdinTests([("", "")], "lines", ""))
 
 
 class Worker:
@@ -74,17 +75,12 @@ class Worker:
 
     def _is_sound(self) -> bool:
         """Whether a program that does nothing runs here."""
-        config = self.config
-        limits = Limits(config.cpu_each, config.cpu_total, config.output_bytes)
         try:
-            program = compile_source(self.handles, "")
-            if isinstance(program, Ending):
-                return False
-            with Execution(Runner(self.handles, program, limits)) as execution:
-                return execution.load() is None
+            _, endings = self._endings(_NOTHING, b"")
         except Exception:  # noqa: BLE001  then something of ours is broken
             self.handles.reset()
             return False
+        return endings[0].outcome is Outcome.PASS
 
     def _endings(self, request: JudgeRequest, answer: bytes) -> tuple[float, list[Ending]]:
         """CPU seconds, and the ending of each test. Raises Fault and OSError."""
