@@ -9,15 +9,27 @@ from pathlib import Path
 
 import pytest
 
-CONFTEST = Path(__file__).resolve().parents[1] / "conftest.py"
+ROOT = Path(__file__).resolve().parents[2]
+CONFTEST = ROOT / "tests" / "conftest.py"
 SHARES = """\
 import os
 
 import pytest
 
 
+import flows.notify  # sets the places of the clone it is imported in
+
+
 def test_nothing_is_left_behind():
     assert "LEFT_BEHIND" not in os.environ
+
+
+def test_no_place_is_that_of_the_clone_or_of_the_user():
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert "PREFECT_API_URL" not in os.environ
+    here = os.getcwd()
+    for name in ("PREFECT_HOME", "FALCON_CACHE"):
+        assert "falcon-tests-" in os.environ[name] and not os.environ[name].startswith(here)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +56,10 @@ def test_a_file_shares_what_it_makes_and_leaves_nothing_behind(
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *workers, "."],
         cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={"MADE": str(tmp_path / "made"), "PATH": "/usr/bin:/bin"},
+        env={
+            "MADE": str(tmp_path / "made"), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT),
+            "MLFLOW_TRACKING_URI": "http://theirs", "PREFECT_API_URL": "http://theirs/api",
+        },
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert sorted((tmp_path / "made").read_text().split()) == list(names)
