@@ -39,7 +39,7 @@ def server(words: list[str], health: str, **extra: str) -> Iterator[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_"))}
     process = subprocess.Popen(
         [sys.executable, "-m", *words, "--host", "127.0.0.1", "--port", str(port)],
-        env={**environment, "DO_NOT_TRACK": "1", **extra},
+        env={**environment, "DO_NOT_TRACK": "1", "PREFECT_UI_API_URL": f"{address}/api", **extra},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:

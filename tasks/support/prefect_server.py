@@ -101,6 +101,8 @@ class PrefectServer:
             words = command("uvicorn", "--factory", _APP, *where, "--log-level", "error")
         env = {**os.environ, **owned_environment(), **({} if self._pages else _TEMPORARY)}
         env.pop("PREFECT_API_URL", None)  # a server that is started again would be its own client
+        # Without it the pages ask port 4200, whatever port the server has.
+        env.setdefault("PREFECT_SERVER_UI_API_URL", self.url)
         with self.log.open("wb") as log:
             return subprocess.Popen(words, env=env, stdout=log, stderr=subprocess.STDOUT)
 

@@ -77,6 +77,7 @@ def test_each_week_starts_from_the_last_promoted_model_and_a_refused_one_leaves_
         return card["version"], settings["seed"]
 
     schedule.until(lambda: _deployed(api), 120)
+    assert _ask(f"http://127.0.0.1:{port}/ui-settings")["api_url"] == api  # what its pages ask
     _week(api)
     assert begun() == ("", 1)
     assert json.loads(gate.read_text())["decision"] == "passed", gate.read_text()
