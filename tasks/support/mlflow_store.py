@@ -34,6 +34,8 @@ def import_mlflow() -> Any:
         )
     # It prints a traceback for each database error, which it raises as well.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    # It says at each registration that the signature is not taken from type hints: it is given.
+    logging.getLogger("mlflow.models.signature").setLevel(logging.WARNING)
     return mlflow
 
 

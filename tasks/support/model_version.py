@@ -149,10 +149,8 @@ def log_policy(tracker: Tracker, parts: VersionParts, run_id: str | None) -> Any
     mlflow.set_tracking_uri(tracker.uri)
     # Without it the model would go to the experiment Default, and its files to ./mlruns.
     mlflow.set_experiment(experiment_id=tracker.experiment_id())
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # MLflow advises type hints or an example; the signature already says the same.
-        for advice in ("Add type hints", "An input example was not provided"):
-            warnings.filterwarnings("ignore", message=f".*{advice}", category=UserWarning)
+    # MLflow advises type hints or an example, past any filter; the signature already says the same.
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True):
         return Model.log(
             artifact_path=None,
             name="codegen",

@@ -83,7 +83,7 @@ def show(found: dict[str, Any], out: Console) -> None:
         before = serving["took_over_from"]
         say(f"{found['model']}: version {serving['version']} is in service")
         say(f"  since    {serving['since']} ({', '.join(filter(None, (how, serving['by'])))})")
-        say(f"  why      {serving['why'] or 'no reason given'}")
+        say(f"  why      {serving['why'] or 'the gate: ' + (serving['gate'] or 'not asked')}")
         say(f"  before   {f'version {before}' if before else 'none'}")
         say(f"  rollback {_goes_to(found)}")
         for name, value in serving["lineage"].items():
@@ -91,7 +91,8 @@ def show(found: dict[str, Any], out: Console) -> None:
     if found["changing"] is not None:
         what = "is changing it" if found["changing"]["change"] else "holds it"
         say(f"  {found['changing']['by']} {what} at this moment, or was cut off")
-    out.print(_table([v for v in found["versions"][:SHOWN] if v is not serving]))
+    if others := [v for v in found["versions"][:SHOWN] if v is not serving]:
+        out.print(_table(others))
     if (more := len(versions) - SHOWN) > 0:
         say(f"{more} older versions: falcon registry --json")
 

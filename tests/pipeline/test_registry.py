@@ -26,7 +26,9 @@ from tasks.support.workspace import Workspace
 
 
 @pytest.mark.flow
-def test_promotion_from_first_model_to_the_second(space: Workspace) -> None:
+def test_promotion_from_first_model_to_the_second(
+    space: Workspace, recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = space.settings()
     registry = Registry(Tracker(settings, space), settings)
     assert registry.by_alias(CHAMPION) is None
@@ -40,6 +42,9 @@ def test_promotion_from_first_model_to_the_second(space: Workspace) -> None:
     assert registry.by_alias(CHALLENGER) == registry.by_policy(first.policy)
     assert registry.register().number == first.number  # the same files are one version
     assert registry.promote(automatic=True).number == first.number
+    # Nobody has to read what MLflow thinks of type hints.
+    assert not [str(each.message) for each in recwarn if "mlflow" in each.filename]
+    assert not [each for each in caplog.records if each.name.startswith("mlflow.models")]
     assert not (space.root / "mlruns").exists()
     assert list((space.state / "mlartifacts").rglob("codegen_model.py"))
     # What was judged is there whole, and the scores are metrics of the model.
