@@ -14,9 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from falcon.errors import UserError
 from tasks.support.errors import ApprovalNeeded, PromotionRefused
+from tasks.support.model_version import ModelVersion
+from tasks.support.service_history import past, start_withdrawn
 from tasks.support.yaml_file import read_yaml
 
-Condition = Literal["gate_passed", "compared_with_champion", "never_served", "tags", "committed"]
+Condition = Literal[
+    "gate_passed", "compared_with_champion", "never_served", "start_stands", "tags", "committed"
+]
 Command = Literal["promote", "rollback", "withdraw"]
 
 UNKNOWN = "none ("
@@ -97,12 +101,22 @@ def _line(tree: Any, where: tuple[int | str, ...]) -> int:
 class Candidate:
     """A version that may go into service.
 
-    ``past`` says in words when it, or a version of the same weights, was in service or withdrawn.
+    ``past`` says in words when it, or a version of the same weights, was in service or withdrawn;
+    ``start`` when the version that its training started from was withdrawn.
     """
 
     number: str
     tags: Mapping[str, str]
     past: str = ""
+    start: str = ""
+
+    @classmethod
+    def of(cls, version: ModelVersion, versions: Mapping[str, ModelVersion]) -> Candidate:
+        """A registered version; ``versions`` are all of the model, by number."""
+        earlier = [version, *(v for v in versions.values() if v.policy == version.policy)]
+        told = next(filter(None, (past(v.number, v.tags) for v in earlier)), "")
+        start = start_withdrawn(version.tags, {n: v.tags for n, v in versions.items()})
+        return cls(version.number, version.tags, told, start)
 
 
 @dataclass(frozen=True)
@@ -178,6 +192,7 @@ def decide(
         "gate_passed": _gate_passed(gate),
         "compared_with_champion": _compared(str(gate["opponent"]["version"]), champion),
         "never_served": candidate.past,
+        "start_stands": candidate.start,
         "tags": _missing(policy.tags, candidate.tags),
         "committed": _committed(candidate.tags.get("git.commit", "")),
     }

@@ -34,7 +34,7 @@ from tasks.support.model_version import (
 from tasks.support.promotion_policy import Candidate, decide, read_policy
 from tasks.support.provenance import read_gate, require_unchanged
 from tasks.support.registry_lock import RegistryLease, registry_lock
-from tasks.support.service_history import BACK, entered, last_serial, now, operator, past, withdrawn
+from tasks.support.service_history import BACK, entered, last_serial, now, operator, withdrawn
 from tasks.support.tracker_faults import why
 from tasks.support.tracking import Tracker
 from tasks.support.version_record import FOLDER, log_scores, write_record
@@ -229,9 +229,7 @@ class Registry:
             version, decision = self._judged(versions, number)
             if champion == version.number:
                 return version
-            earlier = [version, *(v for v in versions.values() if v.policy == version.policy)]
-            told = next(filter(None, (past(v.number, v.tags) for v in earlier)), "")
-            candidate = Candidate(version.number, version.tags, told)
+            candidate = Candidate.of(version, versions)
             verdict = decide(
                 policy, decision, candidate, champion, automatic=automatic, approve=approve
             )

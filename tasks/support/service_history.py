@@ -70,6 +70,17 @@ def past(number: str, tags: Mapping[str, str]) -> str:
     return f"version {number} {what} ({detail})"
 
 
+def start_withdrawn(tags: Mapping[str, str], versions: Mapping[str, Mapping[str, str]]) -> str:
+    """In words, whether the version that this one's training started from is withdrawn, else "".
+
+    ``versions`` are the tags of all versions by number. What was wrong with that one is likely to
+    be wrong with this one, which a rollback in the midst of its training did not stop.
+    """
+    start = tags.get("start.version", "")
+    event = withdrawn(versions.get(start, {}))
+    return f"it was trained from version {start}, {event}" if event else ""
+
+
 def added(tags: Mapping[str, str], event: ServiceEvent) -> str:
     """The tag with one more event; the same when it is there already."""
     kept = events(tags)

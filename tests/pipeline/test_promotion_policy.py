@@ -29,7 +29,9 @@ def gate(decision: str = "passed", opponent: str = "1") -> dict[str, Any]:
     return {"decision": decision, "opponent": {"version": opponent}, "reasons": reasons}
 
 
-ALL = ("gate_passed", "compared_with_champion", "never_served", "tags", "committed")
+ALL = (
+    "gate_passed", "compared_with_champion", "never_served", "start_stands", "tags", "committed",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,8 @@ ALL = ("gate_passed", "compared_with_champion", "never_served", "tags", "committ
          {"compared_with_champion", "never_served"}),
         ({}, gate(), Candidate("2", TAGS, PAST), {"automatic": True}, {"never_served"}),
         ({}, gate(), Candidate("2", TAGS, PAST), {"approve": True}, set()),
+        ({}, gate(), Candidate("2", TAGS, start=PAST), {"automatic": True}, {"start_stands"}),
+        ({}, gate(), Candidate("2", TAGS, start=PAST), {"approve": True}, set()),
         ({}, gate(), Candidate("2", TAGS | {"git.commit": ""}), {"approve": True}, {"tags"}),
         ({}, gate(), Candidate("2", TAGS | {"git.commit": "none (no commit yet)"}), {}, {"tags"}),
         ({}, gate(), Candidate("2", TAGS | {"git.commit": "abc-dirty"}), {}, set()),

@@ -114,6 +114,18 @@ def test_equal_weights_under_another_version_are_not_put_back_either(three: Work
         Registry.here().promote(automatic=True)
 
 
+def test_what_was_trained_from_a_withdrawn_model_waits_for_a_person(three: Workspace) -> None:
+    """As when a rollback comes while the next run trains: it would come back as its child."""
+    registry = Registry.here()
+    registry.rollback(why="slow answers")
+    assert trained(three, 4, "champion", start="3").number == "4"
+    with pytest.raises(PromotionRefused, match=r"trained from version 3, withdrawn .*slow answers"):
+        Registry.here().promote(automatic=True)
+    assert aliases(registry)["champion"] == "2"
+    assert trained(three, 5, "champion", start="2").number == "5"
+    assert Registry.here().promote(automatic=True).number == "5"
+
+
 def test_withdrawals(three: Workspace) -> None:
     registry = Registry.here()
     move = registry.withdraw("1", why="licence")

@@ -79,12 +79,14 @@ def lay_out_files(space: Workspace, seed: int, figures: dict[str, Any]) -> None:
     (space.root / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
 
 
-def trained(space: Workspace, seed: int, opponent: str = "base") -> ModelVersion:
-    """A model that the gate passed, registered; ``opponent``: base or champion."""
+def trained(space: Workspace, seed: int, opponent: str = "base", start: str = "") -> ModelVersion:
+    """A model that the gate passed, registered; ``opponent``: base or champion; ``start``: the
+    version that it was trained from."""
     registry = Registry.here()
     lay_out(space, seed, scores(opponent=opponent))
     registry.fetch_champion()
     assert decide(space)["decision"] == "passed"
+    write_json(space.output("train") / "lineage.json", {"start": {"version": start}})
     return registry.register()
 
 
