@@ -57,9 +57,10 @@ def test_scores_and_faults_reach_the_feedback(tmp_path: Path) -> None:
     judge.prepare([(p, GOOD) for p in programs])
     settings = FeedbackSettings()
     wrong = Verdict(outcome=Outcome.WRONG_ANSWER)
+    right = Verdict(outcome=Outcome.PASS)
     results = assess_group(
         programs,
-        [Verdict(outcome=Outcome.PASS), wrong, Verdict(outcome=Outcome.SYNTAX_ERROR)],
+        [right, wrong, Verdict(outcome=Outcome.SYNTAX_ERROR)],
         settings=settings,
         judge=judge,
         error_share={},
@@ -72,7 +73,7 @@ def test_scores_and_faults_reach_the_feedback(tmp_path: Path) -> None:
     ]
     assert judge.faults == 1
     assert results[1].value("coarse") == pytest.approx(-0.3)
-    assert composite(results[1], settings) < composite(results[0], settings)
+    assert composite(wrong, results[1], settings) < composite(right, results[0], settings)
     assert "recorded-c/1" in results[0].rewards[2].reason
 
 

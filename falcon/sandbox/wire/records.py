@@ -55,12 +55,15 @@ class JudgeRequest(NamedTuple):
 
 
 class Outcome(StrEnum):
-    """How a program, or one of its tests, ended. From best to worst: the worst test decides."""
+    """How a program, or one of its tests, ended. From best to worst: the worst test decides.
+
+    A broken protocol is the worst of all, so that nothing else that a program does, not even a
+    fault of ours, hides it.
+    """
 
     PASS = "pass"
     WRONG_ANSWER = "wrong_answer"
     UNSERIALISABLE = "unserialisable_result"
-    PROTOCOL_VIOLATION = "protocol_violation"
     RUNTIME_ERROR = "runtime_error"
     PREMATURE_EXIT = "premature_exit"
     OUTPUT_LIMIT = "output_limit"
@@ -69,6 +72,7 @@ class Outcome(StrEnum):
     SIGNAL = "signal"
     SYNTAX_ERROR = "syntax_error"
     SANDBOX_ERROR = "sandbox_error"
+    PROTOCOL_VIOLATION = "protocol_violation"
 
     @property
     def coarse(self) -> Literal["pass", "failure", "runtime", "syntax", "fault"]:
