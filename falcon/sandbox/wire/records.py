@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
@@ -117,11 +118,36 @@ class Ending(NamedTuple):
         return fields if self.lines is None else {**fields, "lines": self.lines}
 
 
+PURE = frozenset(
+    ("abs", "all", "any", "bool", "float", "frozenset", "int", "len", "list", "max", "min", "round",
+     "set", "sorted", "str", "sum", "tuple")
+)  # fmt: skip
+"""Builtins whose value depends on their arguments alone."""
+
+
 def free_names(source: str) -> set[str]:
     """Names that test code takes from the program: it reads them, and neither it nor Python
     defines them."""
+    read, bound = _names(source)
+    return read - bound - set(dir(builtins))
+
+
+def tests_nothing(node: ast.Assert, taken: Collection[str]) -> bool:
+    """Whether an assert reads constants alone, and maybe builtins that are not ``taken``: no
+    program can change how it ends."""
+    names = (each.id for each in ast.walk(node.test) if isinstance(each, ast.Name))
+    return all(name in PURE and name not in taken for name in names)
+
+
+def bound_names(source: str) -> set[str]:
+    """Names that test code defines, anywhere in it."""
+    return _names(source)[1]
+
+
+def _names(source: str) -> tuple[set[str], set[str]]:
+    """Names that code reads, and those that it defines."""
     read: set[str] = set()
-    bound = set(dir(builtins))
+    bound: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name):
             (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
@@ -133,4 +159,4 @@ def free_names(source: str) -> set[str]:
             bound.add((node.asname or node.name).split(".")[0])
         elif isinstance(node, ast.ExceptHandler) and node.name:
             bound.add(node.name)
-    return read - bound
+    return read, bound
