@@ -123,6 +123,17 @@ def test_stdin_runs_are_separate_processes(sandbox: Sandbox) -> None:
     assert outcomes(sandbox.judge(Program(code, suite))) == ["signal", "pass", "wrong_answer"]
 
 
+def test_nothing_hides_that_a_program_broke_the_protocol(sandbox: Sandbox) -> None:
+    code = (
+        "import os\ndef f(x):\n    if x == 1:\n        raise ValueError\n"
+        "    while x == 2:\n        os.write(60, b'x' * 65536)\n    return x"
+    )
+    calls = tuple(Call(args=(x,), expected=x) for x in (0, 1, 2, 3))
+    verdict = sandbox.judge(Program(code, CallSuite(entry_point="f", calls=calls)))
+    assert outcomes(verdict) == ["pass", "runtime_error", "protocol_violation", "pass"]
+    assert verdict.tampered
+
+
 def test_an_entry_point_may_have_the_name_of_a_builtin(sandbox: Sandbox) -> None:
     right = "def sum(a, b):\n    return a * b"
     for extra in ("", "import math\nfor _ in ():\n    pass\n"):  # read as literals, and not
