@@ -65,7 +65,6 @@ def run(stage: Stage) -> StageResult:
 
 def _demonstrations(stage: Stage, problems: Sequence[Problem]) -> list[Experience]:
     """Judged experiences (task, program, verdict, feedback) of the problems' references."""
-    from falcon.feedback import composite
     from falcon.memory.seeding import demonstrations
     from falcon.sandbox import Program, Sandbox
 
@@ -77,7 +76,7 @@ def _demonstrations(stage: Stage, problems: Sequence[Problem]) -> list[Experienc
             _feedback(stage),
             n=settings.memory.demonstrations,
             rng=np.random.default_rng(settings.seed),
-            score=lambda feedback: composite(feedback, settings.feedback),
+            settings=settings.feedback,
         )
 
 

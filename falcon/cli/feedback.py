@@ -66,4 +66,5 @@ def explain(
         ast_reward(code, problem.solutions),
         dataflow_reward(code, problem.solutions),
     )
-    print_feedback(console, code, feedback, composite(feedback, settings.feedback), others)
+    score = composite(verdict, feedback, settings.feedback)
+    print_feedback(console, code, feedback, score, others)

@@ -136,7 +136,7 @@ class MemorySettings(Section):
     error_share: Literal["memory", "uniform"] = "memory"
     """P_error of eq. 9: from long-term memory, or the same for every type of error."""
     min_score: float | None = None
-    """Experiences of a lower score are not recalled; programs that failed have low ones."""
+    """Experiences of a lower score are not recalled; at 2 only programs that passed are."""
     diversity: float = Field(0.0, ge=0, lt=1)
     """Above 0, recall prefers experiences that differ (maximal marginal relevance)."""
     hnsw_neighbors: int = Field(32, ge=4, le=128)

@@ -72,8 +72,17 @@ class LocalCritic:
         return answers
 
 
+def _as_text(policy: Policy, message: str) -> str:
+    """The message without the tokenizer's own marks, such as the end of a turn: a program in it
+    could else write the turns of others, and so the judge's."""
+    for token in policy.tokenizer.added_tokens_decoder.values():
+        if token.special:
+            message = message.replace(token.content, f"{token.content[:1]} {token.content[1:]}")
+    return message
+
+
 def _prompt(policy: Policy, question: Question) -> str:
-    system, user = question
+    system, user = (_as_text(policy, message) for message in question)
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": user})
     return str(

@@ -7,7 +7,7 @@ from falcon.feedback.ast_match import ast_match
 from falcon.feedback.coarse import COARSE, coarse_reward
 from falcon.feedback.compile_reward import compile_reward
 from falcon.feedback.complexity import complexity_reward, static_complexity
-from falcon.feedback.composite import composite, unit_test_value
+from falcon.feedback.composite import composite, paper_sum, ranked, unit_test_value
 from falcon.feedback.dataflow_match import data_flow, dataflow_match
 from falcon.feedback.error_types import (
     ERROR_TYPES,
@@ -84,6 +84,8 @@ __all__ = [
     "make_judge",
     "negative_reward",
     "negative_sum",
+    "paper_sum",
+    "ranked",
     "span_class",
     "static_complexity",
     "static_style",

@@ -39,6 +39,9 @@ def _quality(program: str, verdict: Verdict, judge: Judge, reference: str) -> tu
         error = error_of(verdict)
         reason = f"does not compile: {error.message}" if error else "does not compile"
         return complexity_reward(program, LOW, reason), style_reward(program, LOW, reason)
+    if verdict.tampered:
+        reason = "tampering"
+        return complexity_reward(program, LOW, reason), style_reward(program, LOW, reason)
     scores = judge.score(program, reference)
     if scores is None:
         return ()
@@ -47,6 +50,12 @@ def _quality(program: str, verdict: Verdict, judge: Judge, reference: str) -> tu
         complexity_reward(program, scores.complexity, f"{by}: {scores.complexity_reason}"),
         style_reward(program, scores.style, f"{by}: {scores.style_reason}"),
     )
+
+
+def _signs(program: str, verdict: Verdict, examples: str) -> tuple[str, ...]:
+    """The tripwires; that a program did break the protocol is one, whatever its text looks like."""
+    broken = {Outcome.PROTOCOL_VIOLATION.value} if verdict.tampered else set()
+    return tuple(sorted({*tripwires(program, examples), *broken}))
 
 
 def assess_group(
@@ -87,7 +96,7 @@ def assess_group(
                 error_type=error_type(verdict),
                 error_line=error_line(verdict, program, settings.error_lines),
                 error_message=error.message if error and not verdict.passed else "",
-                tripwires=tripwires(program, examples),
+                tripwires=_signs(program, verdict, examples),
             )
         )
     return feedback

@@ -12,6 +12,8 @@ from falcon.sandbox.verdict import Verdict
 
 COARSE = {"pass": 1.0, "failure": -0.3, "runtime": -0.6, "syntax": -1.0}
 """R_coarse of eq. 7 by outcome class."""
+TAMPERED = min(COARSE.values())
+"""Of a program that attacked what judges it: no honest failure may earn less."""
 
 
 def coarse_reward(
@@ -24,9 +26,9 @@ def coarse_reward(
     kind = verdict.outcome.coarse
     if kind == "fault":
         raise ValueError("a sandbox fault has no reward")
-    value = COARSE[kind]
+    value = TAMPERED if verdict.tampered else COARSE[kind]
     reason = f"{kind} ({verdict.outcome}): {value:.1f}"
-    if adaptive == "replace" and kind in ("pass", "failure"):
+    if adaptive == "replace" and kind in ("pass", "failure") and not verdict.tampered:
         reason += ", left to the error term"
         return Reward(term="coarse", value=value, span=None, reason=reason)
     return Reward(term="coarse", value=value, span=whole_span(program), reason=reason)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from falcon.feedback.reward import Feedback, Reward
-from falcon.feedback.spans import line_count, line_span, whole_span
+from falcon.feedback.spans import line_count, line_span
 from falcon.listing import highlighted, printable
 
 
@@ -38,8 +38,7 @@ def print_feedback(
 
     ``score`` is the composite R(W, F); ``others`` are rewards of other methods.
     """
-    whole = whole_span(program)
-    local = [r for r in feedback.rewards if r.span is not None and r.span != whole]
+    local = [r for r in feedback.rewards if r.span is not None and not r.span.whole]
     console.print()
     for number, source in enumerate(_source(console, program), start=1):
         console.print(Text.assemble((f"{number:>4} | ", "dim"), source), soft_wrap=True)
@@ -49,7 +48,7 @@ def print_feedback(
                 lines = f"line {first}" if first == last else f"lines {first} to {last}"
                 _print_reward(console, reward, f"     ^ {lines}: ")
     groups = (
-        ("on the whole program", [r for r in feedback.rewards if r.span == whole]),
+        ("on the whole program", [r for r in feedback.rewards if r.span and r.span.whole]),
         ("reported, trains nothing", [r for r in feedback.rewards if r.span is None]),
         ("of other methods", others),
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from falcon.feedback.error_types import LineMatching, error_span, error_type
 from falcon.feedback.reward import Reward
+from falcon.feedback.spans import whole_span
 from falcon.sandbox.verdict import Outcome, Verdict
 
 
@@ -38,7 +39,8 @@ def negative_reward(
     """-N_e * P_e of the program's own error type e, on the text that the error is about.
 
     ``n`` is the count, or share of the task's samples, of each error type; ``p`` the long-term
-    share; an absent type counts 0. Without a span (only reported) for wrong answers and errors
+    share; an absent type counts 0. A program that attacked what judges it gets the sum over all
+    types, on the whole of it, so that no error earns less. Without a span (only reported) for wrong answers and errors
     without a known place. Raises ValueError for a sandbox fault and for a negative or non-finite
     number.
     """
@@ -47,6 +49,10 @@ def negative_reward(
     kind = error_type(verdict)
     if not kind:
         return Reward(term="negative", value=0.0, span=None, reason="no error")
+    if verdict.tampered:
+        value = negative_sum(n, p)
+        reason = f"tampering: the sum over all errors = {value:.4g}, whole program"
+        return Reward(term="negative", value=value, span=whole_span(program), reason=reason)
     count, share = _weight("N", n, kind), _weight("P", p, kind)
     value = 0.0 - count * share
     span, where = error_span(verdict, program, matching)

@@ -7,12 +7,17 @@ TERMS = ("coarse", "error", "complexity", "style", "negative")
 
 
 class Span(BaseModel):
-    """Half-open range [start, end) of characters in the program text."""
+    """Half-open range [start, end) of characters in the program text.
+
+    ``whole``: it stands for the program as a whole (eq. 7: S = 0, E = T), not for these characters:
+    so does no line, even where it is the only one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     start: int
     end: int
+    whole: bool = False
 
 
 class Reward(BaseModel):

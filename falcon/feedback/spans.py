@@ -14,7 +14,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 def whole_span(program: str) -> Span:
     """The span of the whole program (S = 0, E = T)."""
-    return Span(start=0, end=len(program))
+    return Span(start=0, end=len(program), whole=True)
 
 
 def line_count(program: str) -> int:
@@ -59,15 +59,15 @@ def token_rewards(
     offsets: Sequence[tuple[int, int]],
     program_start: int,
     *,
-    program_length: int | None = None,
+    whole_completion: bool = False,
 ) -> dict[str, list[float]]:
     """The reward of each token of the completion by term: [T] floats, 0.0 outside of the span.
 
     ``offsets`` are characters in the completion, one pair a token; the program begins at its
     character ``program_start``. A token gets a reward when it has a character in the span, or
-    when it is empty and lies in the span or at its end. With ``program_length``, all tokens of
-    the completion get a reward whose span is the whole program, text around the program and end
-    token included (eq. 7: S = 0, E = T). Two rewards of one term add up.
+    when it is empty and lies in the span or at its end. With ``whole_completion``, all tokens of
+    the completion get a reward of the program as a whole, text around the program and end token
+    included (eq. 7: S = 0, E = T). Two rewards of one term add up.
     """
     by_term: dict[str, list[float]] = {}
     for reward in rewards:
@@ -75,7 +75,7 @@ def token_rewards(
         span = reward.span
         if span is None:
             continue  # the term is present, but all zero
-        if program_length is not None and span.start <= 0 and span.end >= program_length:
+        if whole_completion and span.whole:
             row[:] = [value + reward.value for value in row]
             continue
         low, high = span.start + program_start, span.end + program_start  # in the completion

@@ -8,7 +8,10 @@ and a log may hold lines of several schemas.
 from collections.abc import Callable
 from typing import Any
 
-SCHEMA = 3
+from falcon.feedback import ranked
+from falcon.sandbox.verdict import Outcome
+
+SCHEMA = 4
 """Version of the stored form. A reader refuses a greater one."""
 
 Tree = dict[str, Any]
@@ -24,7 +27,27 @@ def _from_2(tree: Tree) -> Tree:
     return {**tree, "asked": {}}
 
 
-STEPS: dict[int, Callable[[Tree], Tree]] = {1: _from_1, 2: _from_2}
+def _from_3(tree: Tree) -> Tree:
+    """Schema 4 ranks scores by the tests first and marks spans of the whole program.
+
+    A program that attacked what judges it had rewards like any that failed: it loses them.
+    """
+    outcome, feedback = tree["verdict"]["outcome"], tree["feedback"]
+    tampered = outcome == Outcome.PROTOCOL_VIOLATION
+    rewards = [] if tampered else [_marked(reward) for reward in feedback["rewards"]]
+    score = ranked(tree["score"], passed=outcome == Outcome.PASS, tampered=tampered)
+    return {**tree, "feedback": {**feedback, "rewards": rewards}, "score": score}
+
+
+def _marked(reward: Tree) -> Tree:
+    """A reward with the mark; eq. 9 alone can be about a part, and its reason says which."""
+    if reward["span"] is None:
+        return reward
+    whole = reward["term"] != "negative" or reward["reason"].endswith("whole program")
+    return {**reward, "span": {**reward["span"], "whole": whole}}
+
+
+STEPS: dict[int, Callable[[Tree], Tree]] = {1: _from_1, 2: _from_2, 3: _from_3}
 """The step from each schema to the next one."""
 
 

@@ -15,6 +15,7 @@ from falcon.memory.experience import Experience
 from falcon.memory.search import Hit, RecallQuery
 from falcon.memory.text import first_line
 from falcon.problems.problem import HELD_OUT
+from falcon.prompts.fences import fence_around
 
 if TYPE_CHECKING:
     from falcon.config import MemorySettings
@@ -70,7 +71,7 @@ def _example(hit: Hit, task_tokens: int, code_tokens: int, count: Count) -> str:
     task, code = clip(e.task, task_tokens, count), excerpt(e.program, code_tokens, count)
     if not task or not code:
         return ""
-    fence = "````" if "```" in code else "```"  # a fence inside must not end the block
+    fence = fence_around(code)
     head = f"Task: {task}\nOutcome: {e.verdict.outcome.value}, score {e.score:.2f}"
     return f"{head}\n{fence}python\n{code}\n{fence}"
 

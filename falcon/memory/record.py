@@ -12,6 +12,7 @@ from falcon.memory.experience import Experience
 from falcon.memory.migration import SCHEMA, upgraded
 from falcon.memory.text import searchable_text, text_id, text_of
 from falcon.problems.problem import Split
+from falcon.sandbox.verdict import Outcome
 
 
 class Summary(NamedTuple):
@@ -25,6 +26,7 @@ class Summary(NamedTuple):
     error_line: int = 0
     score: float = 0.0
     passed: bool = False
+    tampered: bool = False
     text_id: bytes = b""
     pruned: bool = False
 
@@ -41,6 +43,7 @@ def summary_of(experience: Experience) -> Summary:
         error_line=feedback.error_line,
         score=experience.score,
         passed=experience.verdict.passed,
+        tampered=experience.verdict.tampered,
         text_id=bytes.fromhex(text_id(text_of(experience))),
     )
 
@@ -114,7 +117,8 @@ def summarise(payload: bytes) -> Summary:
         error_type=error_type,
         error_line=int(feedback["error_line"]),
         score=float(tree["score"]),
-        passed=outcome == "pass",
+        passed=outcome == Outcome.PASS,
+        tampered=outcome == Outcome.PROTOCOL_VIOLATION,
         text_id=bytes.fromhex(text_id(text)),
     )
 

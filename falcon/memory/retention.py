@@ -2,7 +2,8 @@
 
 Within a problem the best passing program is the most valuable, then the newest failure of each
 error type, then the other passes by score, then the other failures from the newest. Problems
-take turns, so that no problem loses its experiences to another.
+take turns, so that no problem loses its experiences to another. Programs that attacked what
+judges them are kept where there is room for all others.
 """
 
 from collections import defaultdict
@@ -29,13 +30,13 @@ def _by_value(numbers: Sequence[int], records: Sequence[Summary]) -> list[int]:
 
 def most_valuable(records: Sequence[Summary], keep: int) -> set[int]:
     """Positions of at most ``keep`` experiences to keep (0: all); pruned ones do not count."""
-    by_problem: defaultdict[str, list[int]] = defaultdict(list)
+    by_problem: defaultdict[tuple[bool, str], list[int]] = defaultdict(list)
     for number, record in enumerate(records):
         if not record.pruned:
-            by_problem[record.problem_id].append(number)
+            by_problem[record.tampered, record.problem_id].append(number)
     turns = sorted(  # the most valuable of every problem first; in a turn, the newest
-        (turn, -number)
-        for numbers in by_problem.values()
+        (tampered, turn, -number)
+        for (tampered, _), numbers in by_problem.items()
         for turn, number in enumerate(_by_value(numbers, records))
     )
-    return {-number for _, number in (turns[:keep] if keep else turns)}
+    return {-number for _, _, number in (turns[:keep] if keep else turns)}

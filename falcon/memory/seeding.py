@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from falcon.config import FeedbackSettings
 from falcon.errors import UserError
+from falcon.feedback import composite
 from falcon.feedback.reward import Feedback
 from falcon.memory.experience import Experience, Origin, TaskDetails
 from falcon.memory.mutation import corrupt
@@ -22,12 +24,6 @@ ATTEMPTS = 8
 
 JudgeAll = Callable[[list[tuple[str, Suite]]], list[Verdict]]
 FeedbackOf = Callable[[Problem, list[str], list[Verdict]], list[Feedback]]
-ScoreOf = Callable[[Feedback], float]
-
-
-def total_reward(feedback: Feedback) -> float:
-    """Plain sum of the rewards: R(W, F) with all weights 1."""
-    return float(sum(reward.value for reward in feedback.rewards))
 
 
 def choose(problems: Sequence[Problem], n: int, rng: np.random.Generator) -> list[Problem]:
@@ -71,12 +67,13 @@ def demonstrations(
     *,
     n: int,
     rng: np.random.Generator,
-    score: ScoreOf = total_reward,
+    settings: FeedbackSettings,
 ) -> list[Experience]:
     """Experiences of up to ``n`` problems: each a passing reference, then a failing variant.
 
-    If ATTEMPTS variants of a problem pass, it has no failing one. Raises UserError when a
-    reference does not pass (naming the problem) or no demo or train problem has a reference.
+    If ATTEMPTS variants of a problem pass, it has no failing one. ``settings`` weigh the parts of
+    the scores. Raises UserError when a reference does not pass (naming the problem) or no demo or
+    train problem has a reference.
     """
     chosen = choose(problems, n, rng)
     if not chosen:
@@ -105,7 +102,7 @@ def demonstrations(
                 program=program,
                 verdict=its,
                 feedback=of,
-                score=score(of),
+                score=composite(its, of, settings),
                 origin=Origin(stage="seed", policy="reference" if its.passed else "corrupted"),
             )
             for (program, its), of in zip(pairs, feedbacks, strict=True)

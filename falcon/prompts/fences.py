@@ -7,6 +7,12 @@ _OPEN = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*\r?\n", re.MULTILINE)
 _CLOSE = re.compile(r"^[ \t]*```", re.MULTILINE)
 
 
+def fence_around(code: str) -> str:
+    """A fence that nothing in ``code`` can close."""
+    longest = max(map(len, re.findall("`+", code)), default=0)
+    return "`" * max(len(FENCE), longest + 1)
+
+
 def code_blocks(text: str) -> list[tuple[int, int]]:
     """Character ranges (start, end) of the code blocks; the whole text where there is no fence."""
     opened = _OPEN.search(text)

@@ -82,7 +82,7 @@ class Examiner:
             examples=problem.examples,
         )
         return [
-            Attempt(**vars(draft), verdict=v, feedback=f, reward=composite(f, self.settings))
+            Attempt(**vars(draft), verdict=v, feedback=f, reward=composite(v, f, self.settings))
             for draft, v, f in zip(group, verdicts, feedback, strict=True)
         ]
 

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 from pydantic import TypeAdapter, ValidationError
 
 from falcon.errors import UserError
-from falcon.sandbox.wire.records import free_names
+from falcon.sandbox.wire.records import bound_names, free_names, tests_nothing
 from falcon.suite import CallSuite, CodeSuite, StdinSuite, Suite
 
 # Entry point of a ``check`` whose file does not say what it is given.
@@ -55,7 +55,10 @@ def labels(suite: Suite, count: int) -> list[str]:
     elif isinstance(suite, StdinSuite):
         named = [f"{run.stdin!r} prints {run.expected!r}" for run in suite.runs]
     else:
-        named = _asserts(suite.check) if suite.check else [_last(text) for text in suite.asserts]
+        sources = (suite.check,) if suite.check else suite.asserts
+        taken = bound_names("\n".join((suite.setup, *sources))) | {suite.entry_point}
+        nodes = _asserts(suite.check) if suite.check else map(_last, suite.asserts)
+        named = [_one_line(node) for node in nodes if node and not _is_idle(node, taken)]
     numbered = [f"test {number}" for number in range(1, count + 1)]
     return named if len(named) == count else numbered
 
@@ -66,13 +69,17 @@ def called(suite: CodeSuite) -> str:
     return next(iter(names)) if len(names) == 1 else ""
 
 
-def _asserts(code: str) -> list[str]:
-    return [_one_line(node) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Assert)]
+def _asserts(code: str) -> list[ast.stmt]:
+    return [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Assert)]
 
 
-def _last(code: str) -> str:
+def _last(code: str) -> ast.stmt | None:
     body = ast.parse(code).body
-    return _one_line(body[-1]) if body else ""
+    return body[-1] if body else None
+
+
+def _is_idle(node: ast.stmt, taken: set[str]) -> bool:
+    return isinstance(node, ast.Assert) and tests_nothing(node, taken)
 
 
 def _one_line(node: ast.stmt) -> str:

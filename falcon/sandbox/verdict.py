@@ -40,7 +40,7 @@ class CaseResult(BaseModel):
 class Verdict(BaseModel):
     """The ending of one program over all its tests.
 
-    ``outcome`` is the worst of the cases (syntax error first, pass last). ``cpu_s`` and
+    ``outcome`` is the worst of the cases (a broken protocol first, pass last). ``cpu_s`` and
     ``wall_s`` are seconds. ``isolation`` names the level it ran at ("L3" ... "L1");
     ``integrity`` is "in_process" where expected values had to share the program's process.
     """
@@ -60,6 +60,11 @@ class Verdict(BaseModel):
     def passed(self) -> bool:
         """Whether every test passed."""
         return self.outcome is Outcome.PASS
+
+    @property
+    def tampered(self) -> bool:
+        """Whether the program attacked what judges it: it earns the least there is."""
+        return self.outcome is Outcome.PROTOCOL_VIOLATION
 
     @property
     def n_pass(self) -> int:

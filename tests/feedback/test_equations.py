@@ -17,7 +17,9 @@ from falcon.feedback import (
     composite,
     negative_reward,
     negative_sum,
+    paper_sum,
     unit_test_value,
+    whole_span,
 )
 from falcon.sandbox.verdict import CaseResult, ErrorInfo, Outcome, Verdict
 
@@ -44,7 +46,7 @@ def judged(outcome: Outcome, passed: int = 0, failed: int = 0, line: int = 0) ->
 def test_eq_7(outcome: Outcome, value: float) -> None:
     reward = coarse_reward(judged(outcome, 1, 1), PROGRAM, "add")
     assert (reward.term, reward.value) == ("coarse", value)
-    assert reward.span == Span(start=0, end=len(PROGRAM))
+    assert reward.span == whole_span(PROGRAM)
     assert str(value) in reward.reason
 
 
@@ -57,7 +59,7 @@ def test_eq_8(passed: int, failed: int, value: float) -> None:
     reward = adaptive_reward(judged(outcome, passed, failed), PROGRAM)
     assert reward.term == "error"
     assert reward.value == pytest.approx(value)
-    assert reward.span == Span(start=0, end=len(PROGRAM))
+    assert reward.span == whole_span(PROGRAM)
     assert f"{passed} of {passed + failed} tests" in reward.reason
 
 
@@ -103,7 +105,7 @@ def test_eq_9_whole_and_ignored() -> None:
     n = {"timeout": 0.5, "wrong-answer": 0.5}
     p = {"timeout": 0.1, "wrong-answer": 0.3}
     timeout = negative_reward(judged(Outcome.TIMEOUT), PROGRAM, n, p)
-    assert timeout.span == Span(start=0, end=len(PROGRAM))
+    assert timeout.span == whole_span(PROGRAM)
     wrong = negative_reward(judged(Outcome.WRONG_ANSWER), PROGRAM, n, p)
     assert wrong.span is None
     assert wrong.value == pytest.approx(-0.15)
@@ -145,10 +147,18 @@ def test_composite_by_hand() -> None:
     settings = FeedbackSettings(alpha=2, beta=0.5, gamma=0.25, delta=3)
     given = feedback(Span(start=0, end=1))
     assert unit_test_value(given) == pytest.approx(0.35)
-    assert composite(given, settings) == pytest.approx(0.7 + 0.75 + 0.5 - 0.6)
-    assert composite(Feedback(), settings) == 0.0
+    total = 0.7 + 0.75 + 0.5 - 0.6
+    assert paper_sum(given, settings) == pytest.approx(total)
+    assert paper_sum(Feedback(), settings) == 0.0
+    part = total / (1 + total)
+    for outcome, score in (
+        (Outcome.PASS, 3 + part),
+        (Outcome.WRONG_ANSWER, part),
+        (Outcome.PROTOCOL_VIOLATION, part - 3),
+    ):
+        assert composite(judged(outcome), given, settings) == pytest.approx(score)
 
 
 def test_composite_refuses_an_infinite_weight() -> None:
     with pytest.raises(ValueError, match="not finite"):
-        composite(feedback(Span(start=0, end=1)), FeedbackSettings(beta=math.inf))
+        paper_sum(feedback(Span(start=0, end=1)), FeedbackSettings(beta=math.inf))

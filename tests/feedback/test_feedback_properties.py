@@ -91,7 +91,7 @@ def check(program: str, verdict: Verdict, reference: str = "") -> None:
         references=(reference,),
         examples=reference,
     )
-    assert math.isfinite(composite(feedback, options))
+    assert math.isfinite(composite(verdict, feedback, options))
     assert (feedback.rewards == ()) == (verdict.outcome is Outcome.SANDBOX_ERROR)
     assert feedback.error_type in ("", *ERROR_TYPES)
     others = [ast_reward(program, [reference]), dataflow_reward(program, [reference])]

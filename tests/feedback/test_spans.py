@@ -15,6 +15,7 @@ from falcon.feedback import (
     line_count,
     line_span,
     token_rewards,
+    whole_span,
 )
 
 
@@ -100,9 +101,16 @@ def test_whole_program_reaches_the_end_token_of_a_bare_completion() -> None:
     assert rewards["coarse"] == [1.0] * 6
 
 
-def test_whole_program_in_a_chat_answer_is_earned_by_all_with_its_length() -> None:
-    complete = reward(Span(start=0, end=4), 1.0, "coarse")
+def test_whole_program_in_a_chat_answer_is_earned_by_all_of_it() -> None:
+    complete = reward(whole_span("x=1\n"), 1.0, "coarse")
     assert token_rewards([complete], OFFSETS, 5)["coarse"] == [0, 0, 1, 1, 0, 0]
-    assert token_rewards([complete], OFFSETS, 5, program_length=4)["coarse"] == [1.0] * 6
-    part = reward(Span(start=0, end=3), 1.0, "coarse")
-    assert token_rewards([part], OFFSETS, 5, program_length=4)["coarse"] == [0, 0, 1, 1, 0, 0]
+    assert token_rewards([complete], OFFSETS, 5, whole_completion=True)["coarse"] == [1.0] * 6
+
+
+def test_the_only_line_of_a_program_is_not_the_whole_of_it() -> None:
+    program = "x=1/"
+    line, whole = line_span(program, 1), whole_span(program)
+    assert line is not None
+    assert (line.start, line.end) == (whole.start, whole.end)
+    earned = token_rewards([reward(line)], OFFSETS, 5, whole_completion=True)["negative"]
+    assert earned == [0, 0, -0.5, -0.5, 0, 0]

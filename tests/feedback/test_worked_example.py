@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from falcon.config import FeedbackSettings
-from falcon.feedback import assess_group, composite, make_judge
+from falcon.feedback import assess_group, composite, make_judge, paper_sum
 from falcon.sandbox.verdict import CaseResult, ErrorInfo, Outcome, Verdict
 
 REFERENCE = '''def mean(values):
@@ -58,5 +58,7 @@ def test_worked_example() -> None:
     negative = results[1].rewards[4].span
     assert negative is not None
     assert (negative.start, negative.end) == (90, 120)
-    totals = [composite(feedback, settings) for feedback in results]
-    assert totals == pytest.approx([4.96, 2.60, 4.57, -3.05], abs=0.006)
+    sums = [paper_sum(feedback, settings) for feedback in results]
+    assert sums == pytest.approx([4.96, 2.60, 4.57, -3.05], abs=0.006)
+    scores = [composite(v, f, settings) for v, f in zip(verdicts, results, strict=True)]
+    assert scores == pytest.approx([3.83, 0.72, 0.82, -0.75], abs=0.006)

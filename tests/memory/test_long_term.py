@@ -76,7 +76,7 @@ def test_a_future_schema_is_refused(filled: Path, encoder) -> None:
     path.write_bytes(path.read_bytes() + future)
     before = path.read_bytes()
     for writable in (False, True):
-        with pytest.raises(UserError, match=r"line 13: written with schema 9, newer than 3"):
+        with pytest.raises(UserError, match=r"line 13: written with schema 9, newer than 4"):
             LongTermMemory.open(filled, encoder, writable=writable)
     assert path.read_bytes() == before
 

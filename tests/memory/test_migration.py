@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from falcon.memory import Experience, LongTermMemory, TaskDetails
 from falcon.memory.log import frame, segment_name
 from falcon.memory.migration import SCHEMA, STEPS, upgraded
-from falcon.memory.record import encode_record
+from falcon.memory.record import encode_record, summarise
 
 # A record as schema 1 wrote it, byte for byte.
 FIRST = (
@@ -30,6 +30,21 @@ FIRST = (
 # The same as schema 2 wrote it.
 SECOND = FIRST.replace(b'"schema_version":1', b'"schema_version":2').replace(
     b'"policy":"abc"', b'"policy":"abc","time":"2026-11-01T00:00:00Z"'
+)
+
+
+# As schema 3 wrote it: a program of one line, an error on it and one about all of it.
+THIRD = (
+    SECOND.replace(b'"schema_version":2', b'"schema_version":3')
+    .replace(b'"origin"', b'"asked":{},"origin"')
+    .replace(b'"program":"def f(x):\\n    return y + 1\\n"', b'"program":"f = abs(y)"')
+    .replace(
+        b'"reason":"failed"}',
+        b'"reason":"failed"},{"term":"negative","value":-0.1,"span":{"start":0,"end":9},'
+        b'"reason":"name: -N * P = -1 * 0.1 = -0.1, line 1"},{"term":"negative","value":-0.1,'
+        b'"span":{"start":0,"end":9},"reason":"timeout: -N * P = -1 * 0.1 = -0.1, whole program"},'
+        b'{"term":"error","value":0.0,"span":null,"reason":"runtime: no share of tests"}',
+    )
 )
 
 
@@ -98,13 +113,40 @@ def test_schema_2_has_no_task_details(folder, encoder) -> None:
     assert (old.problem().statement, old.problem().entry_point) == ("Add 1.", "")
 
 
-STORED = "5474b43c77074ccd"
+def test_schema_3_marks_no_spans() -> None:
+    old = Experience.model_validate_json(THIRD)
+    assert old.program == "f = abs(y)"
+    spans = [reward.span for reward in old.feedback.rewards]
+    assert [span and span.whole for span in spans] == [True, False, True, None]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "score"), [("pass", 3 + 4.5 / 5.5), ("runtime_error", 4.5 / 5.5)]
+)
+def test_scores_of_schema_3_are_ranked_by_the_tests(outcome: str, score: float) -> None:
+    """By the old scores this wrong program came before a right one of 4.4."""
+    written = THIRD.replace(b'"outcome":"runtime_error"', f'"outcome":"{outcome}"'.encode())
+    payload = written.replace(b'"score":-0.6', b'"score":4.5')
+    assert Experience.model_validate_json(payload).score == pytest.approx(score)
+    assert summarise(payload).score == pytest.approx(score)
+
+
+def test_tampering_of_schema_3_loses_its_rewards() -> None:
+    payload = THIRD.replace(b"runtime_error", b"protocol_violation")
+    old = Experience.model_validate_json(payload)
+    assert old.verdict.tampered
+    assert old.feedback.rewards == ()
+    assert old.score < -2
+    assert summarise(payload).tampered
+
+
+STORED = "aef60367c04710dd"
 
 
 def test_the_stored_form_changes_with_its_schema_alone(make) -> None:
     """Fails when Experience, Verdict, Feedback or what they hold is changed: count SCHEMA up, add
     a step to migration.py with a record of the old form here, and pin the new form."""
     digest = hashlib.sha256("\n".join(shape(Experience)).encode()).hexdigest()[:16]
-    assert (SCHEMA, digest) == (3, STORED)
+    assert (SCHEMA, digest) == (4, STORED)
     fields = json.loads(encode_record(make(1)))
     assert list(fields) == ["key", *Experience.model_fields]

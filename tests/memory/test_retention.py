@@ -41,6 +41,16 @@ def test_problems_take_turns_and_each_gives_its_most_valuable(make, keep: int, k
     assert most_valuable([summary_of(e) for e in history(make)], keep) == kept
 
 
+def test_tampering_is_kept_only_where_there_is_room_for_every_other(make) -> None:
+    attacks = [
+        make(i, problem=problem, outcome=Outcome.PROTOCOL_VIOLATION, error="wrong-answer")
+        for i, problem in ((9, "p"), (10, "nothing else"))
+    ]
+    records = [summary_of(e) for e in [*history(make), *attacks]]
+    assert most_valuable(records, 9) == set(range(9))
+    assert most_valuable(records, 11) == set(range(11))
+
+
 def test_a_pruned_copy_keeps_the_best_and_forgets_no_error(
     folder: Path, tmp_path: Path, encoder, make
 ) -> None:

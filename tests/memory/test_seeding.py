@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from falcon.config import FeedbackSettings
 from falcon.errors import UserError
 from falcon.feedback.reward import Feedback, Reward
 from falcon.memory import LongTermMemory, demonstrations
@@ -69,7 +70,8 @@ def pool() -> list[Problem]:
 
 
 def seed(problems: list[Problem], n: int, number: int = 0):
-    return demonstrations(problems, judge_all, feedback, n=n, rng=np.random.default_rng(number))
+    rng = np.random.default_rng(number)
+    return demonstrations(problems, judge_all, feedback, n=n, rng=rng, settings=FeedbackSettings())
 
 
 def test_each_problem_gives_a_passing_and_a_really_failing_program() -> None:
@@ -83,7 +85,7 @@ def test_each_problem_gives_a_passing_and_a_really_failing_program() -> None:
         assert variant.verdict == judge(variant.program, tests)
         assert reference.verdict.passed
         assert not variant.verdict.passed
-        assert (reference.score, variant.score) == (1, -1)
+        assert (reference.score, variant.score) == (3, 0)
         assert variant.feedback.error_type
         assert (reference.origin.policy, variant.origin.policy) == ("reference", "corrupted")
 
@@ -124,7 +126,14 @@ def test_variants_that_pass_are_tried_again_and_then_left_out() -> None:
         ]
 
     two = problem(2, solution="def shift(x):\n    # 2\n    return 0 if x > 100 else x + 2\n")
-    made = demonstrations([problem(7), two], lenient, feedback, n=2, rng=np.random.default_rng(0))
+    made = demonstrations(
+        [problem(7), two],
+        lenient,
+        feedback,
+        n=2,
+        rng=np.random.default_rng(0),
+        settings=FeedbackSettings(),
+    )
     of_two = [e for e in made if e.problem_id == two.id]
     of_seven = [e for e in made if e.problem_id == "builtin/shift-7"]
     assert [e.verdict.passed for e in of_two] == [True]

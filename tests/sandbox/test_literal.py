@@ -109,12 +109,13 @@ def test_a_set_up_that_matters_goes_to_the_oracle(setup: str) -> None:
 def test_check_functions_are_read_by_their_parameter() -> None:
     check = (
         "METADATA = {'a': 1}\ndef check(c):\n    '''why'''\n    assert c(1) == 2\n    assert True\n"
+        "    assert len('ab') == 3\n"
     )
     found = read(check, (), "", "solve")
     assert found is not None
     assert [t.request for t in found] == [
         request("solve", "[1]", codec.encode({})),
-        b"",
+        b"",  # fails whatever the program does; `assert True` is no test
     ]
     for worse in (
         check + "    x = 1\n",
@@ -129,6 +130,15 @@ def test_check_functions_are_read_by_their_parameter() -> None:
 def test_most_of_humaneval_needs_no_oracle() -> None:
     fit = [read(p["test"], (), "", p["entry_point"]) for p in read_problems().values()]
     assert sum(f is not None for f in fit) >= 130
+
+
+def test_what_does_nothing_passes_no_test_of_humaneval(sandbox: Sandbox) -> None:
+    """48 of its asserts are `assert True`."""
+    suites = [
+        CodeSuite(check=p["test"], entry_point=p["entry_point"]) for p in read_problems().values()
+    ]
+    verdicts = sandbox.judge_all([Program("raise ValueError", suite) for suite in suites])
+    assert {v.n_pass for v in verdicts} == {0}
 
 
 def test_batch_and_oracle_give_the_same_cases(sandbox: Sandbox) -> None:

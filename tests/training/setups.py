@@ -132,7 +132,7 @@ def attempts_of(
                 "test-1",
                 verdict,
                 assessed,
-                composite(assessed, settings),
+                composite(verdict, assessed, settings),
             )
         )
     return attempts
@@ -161,7 +161,7 @@ def demonstration(problem: Problem) -> Experience:
         program=program,
         verdict=verdict,
         feedback=feedback,
-        score=composite(feedback, settings),
+        score=composite(verdict, feedback, settings),
         origin=Origin(stage="seed"),
     )
 

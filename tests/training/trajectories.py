@@ -42,6 +42,7 @@ _PLAIN: dict[str, Any] = {
         "steps": 5,
         "learning_rate": 0.02,
         "supervised_epochs": 60,
+        "checkpoint_every": 5,
         "validate_every": 2,
         "meta": {"tasks": 2, "samples": 6, "evaluation_samples": 3, "long_batch": 2},
     },

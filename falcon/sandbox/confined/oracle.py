@@ -12,13 +12,21 @@ import functools
 import json
 import marshal
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from types import CodeType
 from typing import Any
 
 from ..wire import codec, frames
 from ..wire.messages import WITH_ARGUMENTS, OracleMessage, Reply, request
-from ..wire.records import CodeTests, Ending, ErrorReport, Outcome, free_names
+from ..wire.records import (
+    CodeTests,
+    Ending,
+    ErrorReport,
+    Outcome,
+    bound_names,
+    free_names,
+    tests_nothing,
+)
 
 MAX_TESTS = 20_000
 _RECORD, _FAIL, _ENDED = "__test_record__", "__test_fail__", "__test_ended__"
@@ -83,12 +91,22 @@ def _called(name: str, *arguments: ast.expr) -> ast.stmt:
 
 
 class _Rewriter(ast.NodeTransformer):
-    def __init__(self) -> None:
+    """``taken``: names that are not the builtins of that name."""
+
+    def __init__(self, tree: ast.Module, taken: Collection[str]) -> None:
         self.count = 0
+        # Not those below an `if`: they say by being reached what the program did.
+        self._idle = {
+            id(each)
+            for block in ast.walk(tree)
+            if isinstance(block, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef)
+            for each in block.body
+            if isinstance(each, ast.Assert) and tests_nothing(each, taken)
+        }
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         self.count += 1
-        return _guarded([_called(_RECORD, node.test)])
+        return _guarded([_called(_RECORD, node.test, ast.Constant(id(node) in self._idle))])
 
     def visit_Try(self, node: ast.Try) -> ast.stmt:
         # One test as a whole where it has handlers: they may be what is being tested.
@@ -99,13 +117,13 @@ class _Rewriter(ast.NodeTransformer):
         return _guarded([node], ended=True)
 
 
-def _instrumented(source: str) -> ast.Module:
+def _instrumented(source: str, taken: Collection[str]) -> ast.Module:
     """Test code whose asserts are each recorded, as often as they run, and the next one still runs.
 
     Code without any assert is one test: that it does not raise.
     """
     tree = ast.parse(source)
-    rewriter = _Rewriter()
+    rewriter = _Rewriter(tree, taken)
     rewriter.visit(tree)
     if rewriter.count == 0:
         tree.body = [_guarded(tree.body, ended=True)]
@@ -116,8 +134,10 @@ def _instrumented(source: str) -> ast.Module:
 def _compiled(tests: CodeTests) -> tuple[frozenset[str], CodeType, tuple[CodeType, ...]]:
     """Names to stub, and the code of a suite: the programs of a group share it."""
     sources = (tests.check,) if tests.check else tests.asserts
-    stubs = free_names("\n".join([tests.setup, *sources])) | ({tests.entry_point} - {""})
-    codes = tuple(compile(_instrumented(source), "<test>", "exec") for source in sources)
+    everything = "\n".join([tests.setup, *sources])
+    stubs = free_names(everything) | ({tests.entry_point} - {""})
+    taken = bound_names(everything) | stubs
+    codes = tuple(compile(_instrumented(source, taken), "<test>", "exec") for source in sources)
     return frozenset(stubs), compile(tests.setup, "<setup>", "exec"), codes
 
 
@@ -134,6 +154,7 @@ class Oracle:
         self._death: Ending | None = None
         self._called = False  # whether a test has called the program
         self._failed = False  # whether the test that ends now has failed
+        self._idle = False  # whether an assert held that tests nothing
 
     def judge_next(self) -> None:
         """Judge the next suite. Raises Closed at the end of the stream."""
@@ -149,7 +170,7 @@ class Oracle:
         made other calls.
         """
         self._count, self._otherwise, self._endings = 0, False, []
-        self._death, self._called, self._failed = None, False, False
+        self._death, self._called, self._failed, self._idle = None, False, False, False
         self._foreseen = iter(foreseen) if foreseen else None
         random.seed(0)
         space: dict[str, Any] = {
@@ -184,6 +205,8 @@ class Oracle:
                 space["check"](self._stub(tests.entry_point))
             if self._death:
                 self._add(self._death)
+            if self._idle and self._called and not self._count:
+                self._record(True)  # all there is to test is that the calls raise nothing
         except _Stop:
             return
         except BaseException as fault:  # noqa: BLE001  recorded as the failing test it is
@@ -241,8 +264,11 @@ class Oracle:
             self._death = fault.ending
         return fault
 
-    def _record(self, passed: Any) -> None:
-        """One assert was evaluated."""
+    def _record(self, passed: Any, idle: bool = False) -> None:
+        """One assert was evaluated. An ``idle`` one tests nothing: every program would pass it."""
+        if idle and passed:
+            self._idle = True
+            return
         self._add(self._death or Ending(Outcome.PASS if passed else Outcome.WRONG_ANSWER))
 
     def _ended(self) -> None:

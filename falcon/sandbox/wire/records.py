@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
@@ -55,12 +56,15 @@ class JudgeRequest(NamedTuple):
 
 
 class Outcome(StrEnum):
-    """How a program, or one of its tests, ended. From best to worst: the worst test decides."""
+    """How a program, or one of its tests, ended. From best to worst: the worst test decides.
+
+    A broken protocol is the worst of all, so that nothing else that a program does, not even a
+    fault of ours, hides it.
+    """
 
     PASS = "pass"
     WRONG_ANSWER = "wrong_answer"
     UNSERIALISABLE = "unserialisable_result"
-    PROTOCOL_VIOLATION = "protocol_violation"
     RUNTIME_ERROR = "runtime_error"
     PREMATURE_EXIT = "premature_exit"
     OUTPUT_LIMIT = "output_limit"
@@ -69,6 +73,7 @@ class Outcome(StrEnum):
     SIGNAL = "signal"
     SYNTAX_ERROR = "syntax_error"
     SANDBOX_ERROR = "sandbox_error"
+    PROTOCOL_VIOLATION = "protocol_violation"
 
     @property
     def coarse(self) -> Literal["pass", "failure", "runtime", "syntax", "fault"]:
@@ -113,11 +118,36 @@ class Ending(NamedTuple):
         return fields if self.lines is None else {**fields, "lines": self.lines}
 
 
+PURE = frozenset(
+    ("abs", "all", "any", "bool", "float", "frozenset", "int", "len", "list", "max", "min", "round",
+     "set", "sorted", "str", "sum", "tuple")
+)  # fmt: skip
+"""Builtins whose value depends on their arguments alone."""
+
+
 def free_names(source: str) -> set[str]:
     """Names that test code takes from the program: it reads them, and neither it nor Python
     defines them."""
+    read, bound = _names(source)
+    return read - bound - set(dir(builtins))
+
+
+def tests_nothing(node: ast.Assert, taken: Collection[str]) -> bool:
+    """Whether an assert reads constants alone, and maybe builtins that are not ``taken``: no
+    program can change how it ends."""
+    names = (each.id for each in ast.walk(node.test) if isinstance(each, ast.Name))
+    return all(name in PURE and name not in taken for name in names)
+
+
+def bound_names(source: str) -> set[str]:
+    """Names that test code defines, anywhere in it."""
+    return _names(source)[1]
+
+
+def _names(source: str) -> tuple[set[str], set[str]]:
+    """Names that code reads, and those that it defines."""
     read: set[str] = set()
-    bound = set(dir(builtins))
+    bound: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name):
             (read if isinstance(node.ctx, ast.Load) else bound).add(node.id)
@@ -129,4 +159,4 @@ def free_names(source: str) -> set[str]:
             bound.add((node.asname or node.name).split(".")[0])
         elif isinstance(node, ast.ExceptHandler) and node.name:
             bound.add(node.name)
-    return read - bound
+    return read, bound

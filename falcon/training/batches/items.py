@@ -52,9 +52,9 @@ class Item:
 
 
 def _term_rows(
-    policy: Policy, rewards: Sequence[Reward], ids: Ids, count: int, start: int, length: int
+    policy: Policy, rewards: Sequence[Reward], ids: Ids, count: int, start: int
 ) -> torch.Tensor:
-    """Rewards at the tokens, [J, ``count``]; the program is ``length`` characters from ``start``.
+    """Rewards at the tokens, [J, ``count``]; the program begins at character ``start``.
 
     ``count`` is one more than ``ids`` where an end token follows them.
     """
@@ -63,7 +63,7 @@ def _term_rows(
         # The end token has no characters. It earns what is earned by all of the program.
         end = offsets[-1][1] if offsets else 0
         offsets = [*offsets, (end, end)]
-    rows = token_rewards(rewards, offsets, start, program_length=length)
+    rows = token_rewards(rewards, offsets, start, whole_completion=True)
     zero = [0.0] * len(offsets)
     return torch.tensor([rows.get(name, zero) for name in LOSSES], dtype=torch.float32)  # [J, T]
 
@@ -71,8 +71,7 @@ def _term_rows(
 def attempt_rows(policy: Policy, attempt: Attempt, baseline: Mapping[str, float]) -> torch.Tensor:
     """Advantages at the tokens of an attempt, [J, T]."""
     rewards, written = advantages(attempt.feedback.rewards, baseline), attempt.completion
-    start, length = attempt.program_start, len(attempt.program)
-    return _term_rows(policy, rewards, written.ids, len(written.drawn), start, length)
+    return _term_rows(policy, rewards, written.ids, len(written.drawn), attempt.program_start)
 
 
 def sl_sample(policy: Policy, prompt: Ids, target: str) -> Sample:
@@ -101,7 +100,7 @@ def experience_sample(
     else:
         # The prompt ends with the program's first lines (the starter): it begins before `text`.
         start = -max(0, program.rfind(text.rstrip()))
-    rows = _term_rows(policy, rewards, ids, len(ids), start, len(program))
+    rows = _term_rows(policy, rewards, ids, len(ids), start)
     return Sample(prompt, ids, rows, on_policy=False)
 
 
