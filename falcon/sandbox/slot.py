@@ -21,12 +21,15 @@ from falcon.sandbox.wire.launch import WorkerConfig
 _START_SECONDS = _SEND_SECONDS = 60.0
 # Third-party packages that programs may import where they are installed.
 PACKAGES = ("numpy", "sortedcontainers")
+# pytest and what it imports: for tests that a user brings.
+TEST_PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py")
 
 
-def packages() -> list[str]:
-    """Folders of the third-party packages a program may import."""
-    specs = (find_spec(name) for name in PACKAGES)
-    return [str(Path(spec.origin).resolve().parent) for spec in specs if spec and spec.origin]
+def packages(names: tuple[str, ...] = PACKAGES) -> list[str]:
+    """Folders of third-party packages, those that a program may import; a module is a file."""
+    specs = (find_spec(name) for name in names)
+    files = [Path(spec.origin).resolve() for spec in specs if spec and spec.origin]
+    return [str(file.parent if file.name == "__init__.py" else file) for file in files]
 
 
 def worker_config(settings: Settings, level: str) -> WorkerConfig:
@@ -35,6 +38,7 @@ def worker_config(settings: Settings, level: str) -> WorkerConfig:
     return WorkerConfig(
         level=level,
         packages=packages(),
+        test_packages=packages(TEST_PACKAGES),
         memory_mib=limits.memory_mib,
         cpu_each=limits.cpu_seconds,
         cpu_total=max(limits.total_cpu_seconds, limits.cpu_seconds),
