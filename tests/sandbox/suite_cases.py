@@ -1,0 +1,83 @@
+"""Rows of the conformance table on tests that users bring and on what a program may reach.
+
+As in ``cases``: a wrong program beside its right twin, and why the row is there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from falcon.sandbox.python_tests import read_tests
+from falcon.suite import Call, CallSuite, CodeSuite, StdinSuite
+from tests.sandbox.cases import Row, one, text
+
+
+def tests(lines: str) -> CodeSuite:
+    """The suite of a file of tests."""
+    return read_tests(Path("tests.py"), lines)
+
+
+RIGHT = "def f(x):\n    if x < 0: raise ValueError('no')\n    return x + 1"
+WRONG = "def f(x):\n    return x + 1 if x != 3 else 0"
+
+FILES = {
+    "class of unittest": """
+import unittest
+BASE = 3
+class Base(unittest.TestCase):
+    table = [(1, 2), (BASE, 4)]
+    @classmethod
+    def setUpClass(cls): cls.shared = [4]
+    def setUp(self): self.x = BASE
+class FTest(Base):
+    def test_one(self):
+        self.assertEqual(f(1), 2)
+        self.assertIn(f(self.x), self.shared)
+if __name__ == "__main__":
+    unittest.main()
+""",
+    "subtest": """
+from unittest import TestCase, main
+class T(TestCase):
+    def test_table(self):
+        for a, b in ((1, 2), (3, 4)):
+            with self.subTest(a=a):
+                self.assertAlmostEqual(f(a), b)
+if __name__ == "__main__":
+    main()
+""",
+    "assertRaises": "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        with self.assertRaises(ValueError):\n            f(-1)\n        self.assertRaises(ValueError, f, -2)\n",
+    "coroutine": "async def test_a():\n    assert f(3) == 4\n",
+    "coroutine in a class": "import unittest\nclass T(unittest.IsolatedAsyncioTestCase):\n    async def test_a(self):\n        self.assertEqual(f(3), 4)\n",
+    "default argument": "def test_a(x=3):\n    assert f(x) == 4\n",
+    "loop": "for x in range(5):\n    assert f(x) == x + 1\n",
+    "with": "import contextlib\nwith contextlib.nullcontext():\n    assert f(3) == 4\n",
+    "try": "try:\n    f(-1)\n    assert False\nexcept ValueError:\n    pass\n",
+    "main guard": "assert f(1) == 2\nif __name__ == '__main__':\n    assert f(3) == 4\n",
+    "function called at the end": "def verify(x):\n    assert f(x) == x + 1\ndef run():\n    verify(1)\n    verify(3)\nrun()\n",
+    "test called by main": "def test_a():\n    assert f(3) == 4\ndef main():\n    test_a()\nmain()\n",
+    "check under a main guard": "def check(candidate):\n    assert candidate(3) == 4\nif __name__ == '__main__':\n    check(f)\n",
+    "helper of the name check": "def check(x, y):\n    assert f(x) == y\ndef test_a():\n    check(1, 2)\n    check(3, 4)\n",
+    "test without an assert": "def same(a, b):\n    if a != b: raise RuntimeError(a)\ndef test_a():\n    same(f(3), 4)\n",
+    "value made after its test": "def test_a():\n    assert f(3) == WANT\nWANT = 4\n",
+    "class of pytest": "class TestF:\n    def setup_method(self):\n        self.x = 3\n    def test_a(self):\n        assert f(self.x) == 4\n",
+}
+PYTEST = {
+    "raises": "import pytest\ndef test_a():\n    with pytest.raises(ValueError, match='no'):\n        f(-1)\n",
+    "approx": "import pytest\ndef test_a():\n    assert f(3) == pytest.approx(4.0)\n",
+    "parametrize": "import pytest\nCASES = [(1, 2), pytest.param(3, 4, id='three')]\n@pytest.mark.parametrize('k', [0, 1])\n@pytest.mark.parametrize('x, want', CASES)\ndef test_a(x, want, k):\n    assert f(x) + k == want + k\n",
+    "parametrised method": "from pytest import mark\nclass TestF:\n    @mark.parametrize('x', [1, 3])\n    def test_a(self, x):\n        assert f(x) == x + 1\n",
+}
+
+SUITES = [
+    *(
+        Row(f"{name}: {how}", want, code, "every test of a file runs", tests(lines))
+        for name, lines in (FILES | {f"{name} of pytest": lines for name, lines in PYTEST.items()}).items()
+        for how, want, code in (("right", "pass", RIGHT), ("wrong", "wrong_answer", WRONG))
+    ),
+    Row("death in a class of unittest", "premature_exit", "import os\ndef f(x):\n    os._exit(0)", "a death is no exception", tests(FILES["assertRaises"])),
+    Row("one turn of many is wrong", "wrong_answer", "def f(x):\n    return x + (x != 4)", "all turns are needed", tests(FILES["loop"])),
+    Row("exit where only Python's own is tested", "runtime_error", "raise SystemExit", "the program is loaded", tests("assert sum([1, 2, 3]) == 6"), error="SystemExit"),
+    Row("syntax error where only Python's own is tested", "syntax_error", "def f(:", "the program is compiled", tests("assert sum([1, 2, 3]) == 6")),
+    Row("loads where only Python's own is tested", "pass", "x = 1", "twin", tests("assert sum([1, 2, 3]) == 6")),
+]  # fmt: skip
