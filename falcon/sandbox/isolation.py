@@ -45,10 +45,17 @@ _CANARIES = {
     "    except (OSError, ValueError): return True\n    return False",
     "ptrace": "def canary(): return ctypes.CDLL(None).ptrace(0, 0, 0, 0) == -1",
     "become root": "def canary(): return os.getuid() != 0 and refused(os.setuid, 0)",
-    "signal others": "def canary():\n"
-    "    refused(os.kill, os.getppid(), signal.SIGTERM)\n    return True",
+    "process by hand": "def canary():\n    libc = ctypes.CDLL(None)\n"
+    "    args = (ctypes.c_ulong * 8)(0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0)\n"
+    "    return libc.syscall(435, args, 64) == -1 and libc.syscall(57) == -1",
+    "pin others": "def canary():\n"
+    "    return refused(os.sched_setaffinity, os.getppid(), os.sched_getaffinity(0))",
     "environment": "def canary(): return set(os.environ) <= {'PATH','HOME','LANG',"
     "'OPENBLAS_NUM_THREADS'}",
+    # What it reaches ends, and the next one cannot be judged.
+    "signal others": "def canary():\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "    for pid in (0, -1, os.getppid()): refused(os.kill, pid, signal.SIGTERM)\n    return True",
+    "after the signal": "def canary(): return True",
 }
 _READING = ("read /etc/passwd", "list the host's root")
 

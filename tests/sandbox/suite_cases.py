@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from falcon.problems.humaneval import read_humaneval
 from falcon.sandbox.python_tests import read_tests
-from falcon.suite import Call, CallSuite, CodeSuite, StdinSuite
-from tests.sandbox.cases import Row, one, text
+from falcon.suite import Call, CallSuite, CodeSuite, Rule, Run, StdinSuite, TextRule
+from tests.sandbox.cases import Row
 
 
 def tests(lines: str) -> CodeSuite:
@@ -69,6 +70,32 @@ PYTEST = {
     "parametrised method": "from pytest import mark\nclass TestF:\n    @mark.parametrize('x', [1, 3])\n    def test_a(self, x):\n        assert f(x) == x + 1\n",
 }
 
+HELPED = read_humaneval(
+    {
+        "task_id": "HumanEval/38",
+        "prompt": 'def double(x):\n    return 2 * x\n\n\ndef half(x):\n    """The inverse of double."""\n',
+        "entry_point": "half",
+        "canonical_solution": "    return x // 2\n",
+        "test": "def check(candidate):\n    for n in (3, 4):\n        assert candidate(double(n)) == n\n",
+    }
+).tests
+OFFICIAL = HELPED.model_copy(update={"setup": ""})
+HALF = "def double(x):\n    return 2 * x\ndef half(x):\n    return x // 2"
+NO_HALF = "def double(x):\n    return x\ndef half(x):\n    return x"
+
+
+def calls(rule: Rule, *expected: object) -> CallSuite:
+    """Calls of ``f`` with what is expected, by one of the rules of APPS."""
+    return CallSuite(
+        entry_point="f", calls=tuple(Call(args=(e,), expected=e) for e in expected), rule=rule
+    )
+
+
+def prints(rule: TextRule, expected: str) -> StdinSuite:
+    """One run by one of the rules of APPS."""
+    return StdinSuite(runs=(Run(expected=expected),), rule=rule)
+
+
 SUITES = [
     *(
         Row(f"{name}: {how}", want, code, "every test of a file runs", tests(lines))
@@ -80,4 +107,15 @@ SUITES = [
     Row("exit where only Python's own is tested", "runtime_error", "raise SystemExit", "the program is loaded", tests("assert sum([1, 2, 3]) == 6"), error="SystemExit"),
     Row("syntax error where only Python's own is tested", "syntax_error", "def f(:", "the program is compiled", tests("assert sum([1, 2, 3]) == 6")),
     Row("loads where only Python's own is tested", "pass", "x = 1", "twin", tests("assert sum([1, 2, 3]) == 6")),
+    Row("replaces the helper of the prompt", "wrong_answer", NO_HALF, "the tests have the prompt's own", HELPED),
+    Row("keeps the helper of the prompt", "pass", HALF, "twin", HELPED),
+    Row("replaces the helper, officially", "pass", NO_HALF, "as the official grader, by name only", OFFICIAL),
+    Row("first item of a list", "wrong_answer", "def f(x):\n    return x[0]", "no reward", calls("apps:strict", [1, 2, 3], [4, 5])),
+    Row("first item of a list, officially", "pass", "def f(x):\n    return x[0]", "as the official checker, by name only", calls("apps", [1, 2, 3], [4, 5])),
+    Row("whole list", "pass", "def f(x):\n    return tuple(x)", "twin", calls("apps:strict", [1, 2, 3], [4, 5])),
+    Row("value that the file wraps in a list", "pass", "def f(x):\n    return x[0]", "right programs return it so", calls("apps:strict", [1], [4])),
+    Row("method of Solution by the strict rule", "pass", "class Solution:\n    def f(self, x):\n        return x", "as by the official rule", calls("apps:strict", [1, 2])),
+    Row("near a large integer", "wrong_answer", "print(1000009999)", "no reward", prints("apps:strict", "1000000007\n")),
+    Row("near a large integer, officially", "pass", "print(1000009999)", "as the official checker, by name only", prints("apps", "1000000007\n")),
+    Row("right, with an empty line", "pass", "print()\nprint(1000000007)\nreturn", "as by the official rule", prints("apps:strict", "1000000007\n")),
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 from cases import ADD, text
@@ -11,6 +12,7 @@ from limits import small
 
 from falcon.config import MachineSettings
 from falcon.errors import UserError
+from falcon.problems import load_benchmark
 from falcon.sandbox import Outcome, Program, Sandbox, Verdict, probe
 from falcon.sandbox.isolation import Isolation, require
 from falcon.suite import Call, CallSuite, CodeSuite, Run, StdinSuite
@@ -40,6 +42,23 @@ def test_humaneval_references_pass(sandbox: Sandbox) -> None:
         for node in ast.walk(ast.parse(p["test"]))
     )
     assert sum(v.n_pass for v in verdicts) == statements
+
+
+@pytest.mark.parametrize(
+    ("number", "forged"),
+    [
+        (32, "def poly(xs, x):\n    return 0\ndef find_zero(xs):\n    return 0"),
+        (38, "def encode_cyclic(s):\n    return s\ndef decode_cyclic(s):\n    return s"),
+        (50, "def encode_shift(s):\n    return s\ndef decode_shift(s):\n    return s"),
+    ],
+)
+def test_humaneval_s_helpers_are_the_prompt_s(sandbox: Sandbox, number: int, forged: str) -> None:
+    """The official benchmark takes them from the program, as the official grader does."""
+    for name, passes in (("humaneval", False), ("humaneval-official", True)):
+        problems = {problem.id: problem for problem in load_benchmark(name, Path())}
+        problem = problems[f"humaneval/{number}"]
+        assert sandbox.judge(Program(forged, problem.tests)).passed is passes
+        assert sandbox.judge(Program(problem.solutions[0], problem.tests)).passed
 
 
 def test_humaneval_empty_bodies_fail(sandbox: Sandbox) -> None:
