@@ -10,12 +10,11 @@ import json
 import platform
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 from falcon.config import MachineSettings, Settings
 from falcon.errors import SlotFault, UserError
 from falcon.sandbox.program import suite_message
-from falcon.sandbox.slot import Slot
+from falcon.sandbox.slot import Message, Slot
 from falcon.suite import Call, CallSuite
 
 # Layers a level goes without.
@@ -72,12 +71,13 @@ class Isolation:
 def escaped(slot: Slot, level: str) -> list[str]:
     """Names of the canaries that got out of a running slot. Raises SlotFault."""
     suite = CallSuite(entry_point="canary", calls=(Call(expected=True),))
-    message: dict[str, Any] = {"suite": suite_message(suite)}
+    tests = json.dumps(suite_message(suite)).encode()
     names = []
     for name, body in _CANARIES.items():
         if level == "L1" and name in _READING:
             continue
-        (verdict,) = slot.judge([json.dumps({**message, "code": _PRELUDE + body}).encode()])
+        program = json.dumps({"code": _PRELUDE + body}).encode()
+        (verdict,) = slot.judge([Message(program, tests)])
         if verdict["outcome"] != "pass":
             names.append(f"{name} ({verdict['outcome']})")
     return names

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from falcon.config import Settings
 from falcon.errors import SlotFault
@@ -48,6 +48,13 @@ def worker_config(settings: Settings, level: str) -> WorkerConfig:
     )
 
 
+class Message(NamedTuple):
+    """A program (``code`` and, if it is traced, ``trace``) and its suite, each as JSON."""
+
+    program: bytes
+    suite: bytes
+
+
 class Slot:
     """One running worker at ``level``. Raises SlotFault when it cannot start."""
 
@@ -82,11 +89,15 @@ class Slot:
             self.close()
             raise
 
-    def judge(self, messages: Sequence[bytes]) -> list[dict[str, Any]]:
+    def judge(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """Send programs and wait for their verdicts, in order. Raises SlotFault."""
+        # A suite may be large: it is sent once for all of its programs.
+        suites = list(dict.fromkeys(message.suite for message in messages))
+        programs = [b"[%b,%d]" % (m.program, suites.index(m.suite)) for m in messages]
+        body = b'{"suites":[%b],"programs":[%b]}' % (b",".join(suites), b",".join(programs))
         try:
             self._sock.settimeout(_SEND_SECONDS)
-            self._sock.sendall(frames.pack(b"[" + b",".join(messages) + b"]"))
+            self._sock.sendall(frames.pack(body))
         except OSError as fault:
             raise SlotFault(f"the worker is gone: {fault}") from None
         return list(json.loads(self._receive(self._patience * len(messages))))

@@ -10,7 +10,7 @@ from pathlib import Path
 from falcon.problems.humaneval import read_humaneval
 from falcon.sandbox.python_tests import read_tests
 from falcon.suite import Call, CallSuite, CodeSuite, Rule, Run, StdinSuite, TextRule
-from tests.sandbox.cases import Row
+from tests.sandbox.cases import Row, one
 
 
 def tests(lines: str) -> CodeSuite:
@@ -96,6 +96,10 @@ def prints(rule: TextRule, expected: str) -> StdinSuite:
     return StdinSuite(runs=(Run(expected=expected),), rule=rule)
 
 
+SLEEPS = tests("import time\ndef test_a():\n    time.sleep(f(1))\n    assert f(2)\n")
+CLONE3 = "import ctypes, signal\nlibc = ctypes.CDLL(None, use_errno=True)\ndef f():\n    args = (ctypes.c_ulong * 8)(%s, 0, 0, 0, signal.SIGCHLD, 0, 0, 0)\n    return [libc.syscall(435, args, 64), ctypes.get_errno()]"
+CLONE = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\ndef f():\n    return [libc.syscall(56, ctypes.c_long(%s | 17), 0, 0, 0, 0), ctypes.get_errno()]"
+
 SUITES = [
     *(
         Row(f"{name}: {how}", want, code, "every test of a file runs", tests(lines))
@@ -115,6 +119,20 @@ SUITES = [
     Row("whole list", "pass", "def f(x):\n    return tuple(x)", "twin", calls("apps:strict", [1, 2, 3], [4, 5])),
     Row("value that the file wraps in a list", "pass", "def f(x):\n    return x[0]", "right programs return it so", calls("apps:strict", [1], [4])),
     Row("method of Solution by the strict rule", "pass", "class Solution:\n    def f(self, x):\n        return x", "as by the official rule", calls("apps:strict", [1, 2])),
+    Row("answer that a test sleeps for", "timeout", "def f(x):\n    return 10 ** 6", "the program made it hang", SLEEPS),
+    Row("short answer that a test sleeps for", "pass", "def f(x):\n    return 0.01", "twin", SLEEPS),
+    *(
+        Row(f"process by {name}{how}", "pass", code % flags, "refused by the filter", one([-1, errno]))
+        for name, code, errno in (("clone3", CLONE3, 38), ("clone", CLONE, 1))
+        for how, flags in (("", "0"), (" with a user namespace", "0x10000000"), (" with the zygote's flags", "0x01200000"))
+    ),
+    Row("pins its parent to a processor", "runtime_error", "import os\ndef f():\n    os.sched_setaffinity(os.getppid(), {0})", "it would stay for all programs to come", one(None), error="PermissionError"),
+    Row("pins itself to a processor", "pass", "import os\ndef f():\n    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n    return len(os.sched_getaffinity(0))", "twin", one(1)),
+    Row("numpy's random is seeded", "pass", "import numpy as np\ndef f():\n    return np.random.rand()", "verdicts are kept", one(0.5488135039273248)),
+    Row("half a pair on standard input", "pass", "import sys\nprint(len(sys.stdin.buffer.read()))", "no text kills the worker", StdinSuite(runs=(Run(stdin="\ud800", expected="3\n"),))),
+    Row("half a pair expected", "wrong_answer", "print(1)", "no text kills the worker", StdinSuite(runs=(Run(expected="\ud800"),))),
+    Row("half a pair in a program", "syntax_error", "x = '\ud800'", "no text kills the worker"),
+    Row("half a pair in an argument", "pass", "def f(t):\n    return len(t)", "no text kills the worker", CallSuite(entry_point="f", calls=(Call(args=("\ud800",), expected=1),))),
     Row("near a large integer", "wrong_answer", "print(1000009999)", "no reward", prints("apps:strict", "1000000007\n")),
     Row("near a large integer, officially", "pass", "print(1000009999)", "as the official checker, by name only", prints("apps", "1000000007\n")),
     Row("right, with an empty line", "pass", "print()\nprint(1000000007)\nreturn", "as by the official rule", prints("apps:strict", "1000000007\n")),

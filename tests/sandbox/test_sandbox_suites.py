@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,16 @@ def test_verdicts_come_in_the_order_given(sandbox: Sandbox) -> None:
             )
         )
     assert all(v.passed for v in sandbox.judge_all(programs))
+
+
+def test_a_large_suite_is_held_once(sandbox: Sandbox) -> None:
+    suite = CodeSuite(asserts=(f"assert f({'x' * 2_000_000!r})",))
+    tracemalloc.start()
+    verdicts = sandbox.judge_all([Program(f"def f({n}", suite) for n in range(40)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert {verdict.outcome for verdict in verdicts} == {Outcome.SYNTAX_ERROR}
+    assert peak < 40_000_000  # a copy each would be 80 MB
 
 
 def test_a_closed_sandbox_refuses() -> None:
