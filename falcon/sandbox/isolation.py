@@ -19,6 +19,21 @@ from falcon.suite import Call, CallSuite
 
 # Layers a level goes without.
 LAYERS = {"L3": (), "L2": ("namespaces",), "L1": ("namespaces", "landlock")}
+_EVERYWHERE = (
+    "defects of the kernel that the allowed system calls can reach",
+    "what timing and shared caches tell of other processes",
+    "memory of all programs together: each has its limit, the machine has none",
+)
+_UNNAMED = (
+    "names, sizes and owners of the host's files",
+    "ids of the host's processes, which the programs of all slots share a user with",
+)
+# What a level does not keep from a program.
+NOT_CONTAINED = {
+    "L3": _EVERYWHERE,
+    "L2": (*_UNNAMED, *_EVERYWHERE),
+    "L1": ("content of the host's files that the user may read", *_UNNAMED, *_EVERYWHERE),
+}
 
 _PRELUDE = """
 import ctypes, os, signal, socket, sys
