@@ -25,8 +25,13 @@ PACKAGES = ("numpy", "sortedcontainers")
 TEST_PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py")
 
 
-def packages(names: tuple[str, ...] = PACKAGES) -> list[str]:
-    """Folders of third-party packages, those that a program may import; a module is a file."""
+def packages() -> list[str]:
+    """Folders of the third-party packages a program may import."""
+    return _places(PACKAGES)
+
+
+def _places(names: tuple[str, ...]) -> list[str]:
+    """Folders of packages, and files of modules, of those that are installed."""
     specs = (find_spec(name) for name in names)
     files = [Path(spec.origin).resolve() for spec in specs if spec and spec.origin]
     return [str(file.parent if file.name == "__init__.py" else file) for file in files]
@@ -38,7 +43,7 @@ def worker_config(settings: Settings, level: str) -> WorkerConfig:
     return WorkerConfig(
         level=level,
         packages=packages(),
-        test_packages=packages(TEST_PACKAGES),
+        test_packages=_places(TEST_PACKAGES),
         memory_mib=limits.memory_mib,
         cpu_each=limits.cpu_seconds,
         cpu_total=max(limits.total_cpu_seconds, limits.cpu_seconds),

@@ -12,9 +12,9 @@ from pipeline_workspace import enter, sh
 
 import falcon
 from falcon import doctor, env
-from falcon.sandbox.isolation import NOT_CONTAINED, probe
 from falcon.cli import main as cli
 from falcon.errors import UserError
+from falcon.sandbox.isolation import NOT_CONTAINED, probe
 from tasks.support import prefect_server
 from tasks.support.run_report import PipelineResult, StageOutcome, shares
 from tasks.support.workspace import Workspace
