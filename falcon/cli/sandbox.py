@@ -36,8 +36,9 @@ def run(
 ) -> None:
     """Judge a program by tests. Exit code 0: it passes; 1: it does not; 2: it was not judged."""
     from falcon.sandbox import Outcome, Program, Sandbox
+    from falcon.sandbox.python_tests import CANDIDATE
     from falcon.sandbox.show import print_trace, print_verdict, verdict_json
-    from falcon.sandbox.suite_file import CANDIDATE, read_suite
+    from falcon.sandbox.suite_file import read_suite
 
     code = read_program(file)
     suite = read_suite(tests, entry_point=entry_point)
@@ -88,7 +89,7 @@ def only_function(file: Path, code: str) -> str:
 
     A program that does not parse gives ``candidate``.
     """
-    from falcon.sandbox.suite_file import CANDIDATE
+    from falcon.sandbox.python_tests import CANDIDATE
 
     names = functions_of(code)
     if names is None or CANDIDATE in names:

@@ -111,9 +111,8 @@ class RawFork:
         # One of its own: the default result type is an int, and __call__ converts nothing.
         self._syscall = ctypes.PyDLL(None, use_errno=True).syscall
         # clone: flags, stack, parent_tid (not used with these flags), child_tid, tls
-        numbers = (ctypes.c_long(n) for n in (SYS_CLONE, self.flags, 0, address, 0))
-        number, flags, stack, tid, tls = numbers
-        self._arguments = (number, flags, stack, self._key, tid, tls)
+        before = [ctypes.c_long(number) for number in (SYS_CLONE, self.flags, 0)]
+        self._arguments = (*before, self._key, ctypes.c_long(address), ctypes.c_long(0))
 
     @property
     def key(self) -> int:
