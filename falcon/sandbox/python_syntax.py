@@ -17,10 +17,25 @@ def executed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def asserts(node: ast.AST, *, inside: bool = False) -> bool:
-    """Whether a statement asserts something when it runs; ``inside``: or a function in it."""
-    if isinstance(node, _SCOPES) and not inside:
+    """Whether a statement asserts something when it runs, raises or exits; ``inside``: whether a
+    function in it asserts something."""
+    if inside:
+        return any(map(_asserts, ast.walk(node)))
+    if isinstance(node, _SCOPES):
         return False
-    return any(isinstance(n, ast.Assert) for n in (ast.walk(node) if inside else executed(node)))
+    return any(_asserts(n) or _ends(n) for n in executed(node))
+
+
+def _ends(node: ast.AST) -> bool:
+    return isinstance(node, ast.Raise) or (
+        isinstance(node, ast.Call) and dotted(node)[-1] == "exit"
+    )
+
+
+def _asserts(node: ast.AST) -> bool:
+    """A statement, or a call of what pytest, unittest and numpy have for it."""
+    name = dotted(node)[-1] if isinstance(node, ast.Call) else ""
+    return isinstance(node, ast.Assert) or name.startswith("assert") or name in ("raises", "warns")
 
 
 def called(node: ast.stmt) -> set[str]:
@@ -123,7 +138,9 @@ def without_main_guard(body: Sequence[ast.stmt]) -> tuple[list[ast.stmt], list[a
     guarded: list[ast.stmt] = []
     for node in body:
         match node:
-            case ast.If(ast.Compare(ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")])):
+            case ast.If(
+                ast.Compare(ast.Name("__name__"), [ast.Eq()], [ast.Constant("__main__")])
+            ) | ast.If(ast.Compare(ast.Constant("__main__"), [ast.Eq()], [ast.Name("__name__")])):
                 guarded += node.body
                 rest += node.orelse
             case _:

@@ -251,8 +251,13 @@ class _Refusals:
 
     def of_all(self, tree: ast.Module) -> None:
         """Look through all of a file."""
+        functions = [node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)]
+        # A call of theirs alone runs nothing.
+        idle = {n.name for n in functions if syntax.is_generator(n)}
+        idle |= {n.name for n in functions if isinstance(n, ast.AsyncFunctionDef)}
         for node in ast.walk(tree):
             self._of_pytest(node)
+            self._of_emptiness(node, idle - self._file.tests)
         for node in self._file.everything:
             if isinstance(node, ast.ClassDef):
                 self._of_class(node)
@@ -274,7 +279,18 @@ class _Refusals:
         if name == "param" and any(keyword.arg == "marks" for keyword in node.keywords):
             self._refuse(node, "marks of a parameter are not known here", "Take them away.")
 
+    def _of_emptiness(self, node: ast.AST, idle: set[str]) -> None:
+        match node:
+            case ast.Assert(ast.Tuple([_, *_])):
+                self._refuse(node, "an assert of a tuple, which is always true", "Take () away.")
+            case ast.Expr(ast.Call(ast.Name(name))) if name in idle:
+                hint = "Await it, or run it by asyncio.run or list."
+                self._refuse(node, f"a call of `{name}` alone runs nothing of it", hint)
+
     def _of_statement(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.If) and "__name__" in syntax.needed(ast.Expr(node.test)):
+            hint = 'Write if __name__ == "__main__":'
+            self._refuse(node, "a main guard of another form", hint)
         if "pytestmark" in syntax.bound(node):
             self._refuse(node, "marks of all tests are not known here", "Take them away.")
         for inner in ast.walk(node):

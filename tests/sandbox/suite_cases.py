@@ -61,6 +61,11 @@ if __name__ == "__main__":
     "helper of the name check": "def check(x, y):\n    assert f(x) == y\ndef test_a():\n    check(1, 2)\n    check(3, 4)\n",
     "test without an assert": "def same(a, b):\n    if a != b: raise RuntimeError(a)\ndef test_a():\n    same(f(3), 4)\n",
     "value made after its test": "def test_a():\n    assert f(3) == WANT\nWANT = 4\n",
+    "raise": "if f(3) != 4:\n    raise RuntimeError\n",
+    "numpy's assert": "import numpy as np\nnp.testing.assert_allclose([f(3)], [4])\n",
+    "reversed main guard": "if '__main__' == __name__:\n    assert f(3) == 4\n",
+    "exit at the end": "import sys\ndef main():\n    assert f(3) == 4\n    return 0\nif __name__ == '__main__':\n    sys.exit(main())\n",
+    "exit status": "import sys\nif __name__ == '__main__':\n    sys.exit(int(f(3) != 4) or 0)\n",
     "class of pytest": "class TestF:\n    def setup_method(self):\n        self.x = 3\n    def test_a(self):\n        assert f(self.x) == 4\n",
 }
 PYTEST = {

@@ -55,6 +55,11 @@ def suite_of(folder: Path, lines: str, entry_point: str = "") -> CodeSuite:
         ("def check(c):\n    assert c(1)\ndef test_a():\n    assert f(1)", 3, "beside check"),
         ("import doctest\nassert f(1)\ndoctest.testmod()", 3, "doc strings"),
         ("def setup_function(f): pass\ndef test_a(): assert f(1)", 1, "`setup_function`"),
+        ("assert (f(1) == 2, 'no')", 1, "always true"),
+        ("async def verify(x):\n    assert f(x)\n\nverify(1)", 4, "`verify` alone runs nothing"),
+        ("def verify(x):\n    yield\n    assert f(x)\n\nverify(1)", 5, "`verify` alone runs nothing"),
+        ("assert f(1)\nif __name__ in ('__main__',):\n    assert f(2)", 2, "main guard"),
+        ("import unittest\nclass T(unittest.TestCase):\n    def runTest(self):\n        self.assertTrue(f(1))\nassert f(1)", 2, "nothing runs"),
         ("x = 1\nassert f((", 2, ""),
     ],
 )  # fmt: skip
