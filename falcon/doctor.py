@@ -99,13 +99,18 @@ def _mlflow(root: Path) -> Result:
 
 
 def _isolation(root: Path) -> Result:
-    from falcon.sandbox import probe
+    from falcon.sandbox.isolation import NOT_CONTAINED, probe
 
-    level = probe().level
+    isolation = probe()
+    level = isolation.level
+    if level == "L0":
+        todo = "Use Linux 5.13 or later on x86_64, or a container that allows seccomp."
+        return "missing", f"L0: no program can be run ({'; '.join(isolation.reasons)})", todo
+    text = "\n".join([level, *(f"not contained: {each}" for each in NOT_CONTAINED[level])])
     if level == "L1":
         todo = "Allow user namespaces or run in a container; else set machine.allow_weak: true."
-        return "note", "L1: processes with limits only", todo
-    return "ok", level, ""
+        return "note", text, todo
+    return "ok", text, ""
 
 
 def _devices(root: Path) -> Result:

@@ -40,13 +40,16 @@ Rule = Literal[
     "evalplus:not-none",
     "evalplus:root",
     "apps",
+    "apps:strict",
 ]
 """How a returned value is compared: FALCON's own rule, EvalPlus's with its exceptions for
-single tasks, or that of APPS (files of these names in ``falcon/sandbox/worker/compare``)."""
+single tasks, or that of APPS (files of these names in ``falcon/sandbox/worker/compare``). For
+rewards that is strict: the first item of a list does not stand for the list."""
 
-TextRule = Literal["lines", "apps", "apps:unordered"]
+TextRule = Literal["lines", "apps", "apps:unordered", "apps:strict"]
 """How printed text is compared: FALCON's own rule, or that of APPS without and with its last
-step, which ignores the order of lines and tokens."""
+step, which ignores the order of lines and tokens. ``apps:strict``, for rewards, is FALCON's own
+rule but that empty lines count for nothing; programs may return at their top level, as in APPS."""
 
 
 class CallSuite(_Frozen):
@@ -54,7 +57,7 @@ class CallSuite(_Frozen):
 
     ``atol`` loosens float comparison. With ``reference``, a program, the values it returns are
     the expected ones, and ``Call.expected`` is not used: EvalPlus ships inputs and a solution.
-    By the rule of APPS the entry point is a method of ``Solution`` where there is such a class.
+    By the rules of APPS the entry point is a method of ``Solution`` where there is such a class.
     ``prelude`` is code that runs before the program, in its process: imports.
     """
 

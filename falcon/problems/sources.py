@@ -80,12 +80,16 @@ def _load_apps(name: str) -> list[Problem]:
     return problems
 
 
+def _with_tests_changed(problem: Problem, **changes: str) -> Problem:
+    tests = problem.tests.model_copy(update=changes)
+    return problem.model_copy(update={"tests": tests})
+
+
 def _unordered(problem: Problem) -> Problem:
     """With the last rule of the checker of APPS, which ignores the order of what is printed."""
     if problem.tests.kind != "stdin":
         return problem
-    tests = problem.tests.model_copy(update={"rule": "apps:unordered"})
-    return problem.model_copy(update={"tests": tests})
+    return _with_tests_changed(problem, rule="apps:unordered")
 
 
 def _for_training(problems: list[Problem]) -> list[Problem]:
@@ -111,8 +115,10 @@ def _load_source(name: str, data_dir: Path) -> list[Problem]:
     if kind == "leetcode" and path:
         return _for_training(_load(Path(path), "leetcode"))
     if kind == "apps" and path:
-        return _for_training(_load_apps(path))
-    if kind in ("humaneval", "evalplus"):
+        problems = _load_apps(path)
+        # What the checker of APPS lets pass counts for scores, and is no reward.
+        return _for_training([_with_tests_changed(p, rule="apps:strict") for p in problems])
+    if kind in ("humaneval", "humaneval-official", "evalplus"):
         raise UserError(
             f"`data.sources`: `{name}` is a benchmark and is never trained on.",
             hint="Put it under `benchmark.names`.",
@@ -163,7 +169,8 @@ def load_demonstrations(name: str) -> list[Problem]:
 def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
     """The test problems of one benchmark, in file order.
 
-    ``humaneval`` (the installed package), ``humaneval:PATH``, ``builtin`` (its test split),
+    ``humaneval`` (the installed package), ``humaneval:PATH``, ``humaneval-official`` alike (with
+    the helpers of three prompts taken from the program), ``builtin`` (its test split),
     ``mbpp:PATH`` (tasks 11 to 510), ``evalplus:PATH`` (HumanEval+, MBPP+), ``apps:PATH`` (a
     file or a folder), ``apps-unordered:PATH`` or ``leetcode:PATH``. Raises UserError for an
     unknown name, a malformed file and a file without test problems.
@@ -171,10 +178,10 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
     kind, path = _split_name(name, "benchmark.names")
     if name == "builtin":
         problems = _load_builtin(data_dir)
-    elif name == "humaneval":
-        problems = _load(packaged_file(), "humaneval")
-    elif kind == "humaneval":
-        problems = _load(Path(path), "humaneval")
+    elif kind in ("humaneval", "humaneval-official"):
+        problems = _load(Path(path) if path else packaged_file(), "humaneval")
+        if kind != "humaneval":
+            problems = [_with_tests_changed(problem, setup="") for problem in problems]
     elif kind == "mbpp" and path:
         problems = _load_mbpp(path)
     elif kind in ("apps", "apps-unordered") and path:
@@ -188,7 +195,7 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
     else:
         raise UserError(
             f"`benchmark.names`: there is no benchmark `{name}`.",
-            hint="Valid: humaneval, humaneval:PATH, builtin, mbpp:PATH, evalplus:PATH, apps:PATH,"
+            hint="Valid: humaneval, humaneval:PATH, humaneval-official, builtin, mbpp:PATH, evalplus:PATH, apps:PATH,"
             " leetcode:PATH.",
         )
     test = [problem for problem in problems if problem.split is Split.TEST]
@@ -202,7 +209,7 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
 
 def load_any(name: str, settings: Settings, data_dir: Path) -> list[Problem]:
     """All problems of one source, or of a benchmark where only that can be read."""
-    if name.partition(":")[0] == "humaneval":
+    if name.partition(":")[0] in ("humaneval", "humaneval-official"):
         return load_benchmark(name, data_dir)
     return load_sources(settings.data.model_copy(update={"sources": (name,)}), data_dir)
 

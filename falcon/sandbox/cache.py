@@ -145,6 +145,6 @@ def prefix(settings: SandboxSettings, level: str) -> bytes:
     return json.dumps([_source_digest(), level, limits], sort_keys=True).encode()
 
 
-def key_of(common: bytes, message: bytes) -> bytes:
-    """sha256 over the limits and the message that holds program and suite."""
-    return hashlib.sha256(common + b"\0" + message).digest()
+def key_of(common: bytes, program: bytes, suite: bytes) -> bytes:
+    """sha256 over the limits, the program as it is sent and the digest of its suite."""
+    return hashlib.sha256(b"\0".join((common, suite, program))).digest()

@@ -10,16 +10,30 @@ import json
 import platform
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 from falcon.config import MachineSettings, Settings
 from falcon.errors import SlotFault, UserError
 from falcon.sandbox.program import suite_message
-from falcon.sandbox.slot import Slot
+from falcon.sandbox.slot import Message, Slot
 from falcon.suite import Call, CallSuite
 
 # Layers a level goes without.
 LAYERS = {"L3": (), "L2": ("namespaces",), "L1": ("namespaces", "landlock")}
+_EVERYWHERE = (
+    "defects of the kernel that the allowed system calls can reach",
+    "what timing and shared caches tell of other processes",
+    "memory of all programs together: each has its limit, the machine has none",
+)
+_UNNAMED = (
+    "names, sizes and owners of the host's files",
+    "ids of the host's processes, which the programs of all slots share a user with",
+)
+# What a level does not keep from a program.
+NOT_CONTAINED = {
+    "L3": _EVERYWHERE,
+    "L2": (*_UNNAMED, *_EVERYWHERE),
+    "L1": ("content of the host's files that the user may read", *_UNNAMED, *_EVERYWHERE),
+}
 
 _PRELUDE = """
 import ctypes, os, signal, socket, sys
@@ -45,10 +59,17 @@ _CANARIES = {
     "    except (OSError, ValueError): return True\n    return False",
     "ptrace": "def canary(): return ctypes.CDLL(None).ptrace(0, 0, 0, 0) == -1",
     "become root": "def canary(): return os.getuid() != 0 and refused(os.setuid, 0)",
-    "signal others": "def canary():\n"
-    "    refused(os.kill, os.getppid(), signal.SIGTERM)\n    return True",
+    "process by hand": "def canary():\n    libc = ctypes.CDLL(None)\n"
+    "    args = (ctypes.c_ulong * 8)(0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0)\n"
+    "    return libc.syscall(435, args, 64) == -1 and libc.syscall(57) == -1",
+    "pin others": "def canary():\n"
+    "    return refused(os.sched_setaffinity, os.getppid(), os.sched_getaffinity(0))",
     "environment": "def canary(): return set(os.environ) <= {'PATH','HOME','LANG',"
     "'OPENBLAS_NUM_THREADS'}",
+    # What it reaches ends, and the next one cannot be judged.
+    "signal others": "def canary():\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "    for pid in (0, -1, os.getppid()): refused(os.kill, pid, signal.SIGTERM)\n    return True",
+    "after the signal": "def canary(): return True",
 }
 _READING = ("read /etc/passwd", "list the host's root")
 
@@ -65,12 +86,13 @@ class Isolation:
 def escaped(slot: Slot, level: str) -> list[str]:
     """Names of the canaries that got out of a running slot. Raises SlotFault."""
     suite = CallSuite(entry_point="canary", calls=(Call(expected=True),))
-    message: dict[str, Any] = {"suite": suite_message(suite)}
+    tests = json.dumps(suite_message(suite)).encode()
     names = []
     for name, body in _CANARIES.items():
         if level == "L1" and name in _READING:
             continue
-        (verdict,) = slot.judge([json.dumps({**message, "code": _PRELUDE + body}).encode()])
+        program = json.dumps({"code": _PRELUDE + body}).encode()
+        (verdict,) = slot.judge([Message(program, tests)])
         if verdict["outcome"] != "pass":
             names.append(f"{name} ({verdict['outcome']})")
     return names

@@ -6,6 +6,7 @@ in the cache or comes from a worker.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections import deque
@@ -18,19 +19,19 @@ from falcon.errors import SlotFault
 from falcon.sandbox.cache import FILE, VerdictCache, folder, key_of, prefix
 from falcon.sandbox.isolation import LAYERS, probe, require
 from falcon.sandbox.program import Program, suite_message
-from falcon.sandbox.slot import Slot
+from falcon.sandbox.slot import Message, Slot
 from falcon.sandbox.verdict import Outcome, Verdict
 
 BATCH = 8  # programs sent to a slot at once, at most: each message costs both sides a wake-up
-_Message = tuple[bytes, int]  # a program as it is sent, and the hash of its suite
+_Messages = list[tuple[Message, bytes]]  # programs as they are sent, and digests of their suites
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """One program as it is sent, the hash of its suite, and where its verdict goes."""
+    """One program as it is sent, the digest of its suite, and where its verdict goes."""
 
-    message: bytes
-    suite: int
+    message: Message
+    suite: bytes
     verdict: Future[Verdict]
 
 
@@ -50,7 +51,8 @@ class Jobs:
         """Add jobs to the queues of their suites."""
         with self._ready:
             for job in jobs:
-                self._queues[job.suite % len(self._queues)].append(job)
+                place = int.from_bytes(job.suite[:8], "big") % len(self._queues)
+                self._queues[place].append(job)
             self._ready.notify_all()
 
     def take(self, slot: int) -> list[QueuedJob]:
@@ -119,18 +121,17 @@ class Sandbox:
         """
         if self._closed:
             raise RuntimeError("the sandbox is closed")
-        suites: dict[int, tuple[str, int]] = {}
-        messages: list[_Message] = []
+        # The text of a suite is made and held once for all of its programs.
+        suites: dict[int, tuple[bytes, bytes]] = {}
+        messages: _Messages = []
         for program in programs:
             key = id(program.suite)
             if key not in suites:
-                text = json.dumps(suite_message(program.suite))
-                suites[key] = text, hash(text)
-            suite, suite_hash = suites[key]
-            trace = ', "trace": true' if program.trace else ""
-            # The suite's text is reused: encoding it anew would cost more than all the rest.
-            body = f'{{"code": {json.dumps(program.message)}, "suite": {suite}{trace}}}'
-            messages.append((body.encode(), suite_hash))
+                text = json.dumps(suite_message(program.suite)).encode()
+                suites[key] = text, hashlib.sha256(text).digest()
+            suite, suite_digest = suites[key]
+            fields = {"code": program.message} | ({"trace": True} if program.trace else {})
+            messages.append((Message(json.dumps(fields).encode(), suite), suite_digest))
         if self._cache is None:
             verdicts = self._run(messages, progress)
             self._count(judged=len(verdicts))
@@ -138,9 +139,9 @@ class Sandbox:
         return self._look_up(self._cache, messages, progress)
 
     def _look_up(
-        self, cache: VerdictCache, messages: list[_Message], progress: Callable[[int], None] | None
+        self, cache: VerdictCache, messages: _Messages, progress: Callable[[int], None] | None
     ) -> list[Verdict]:
-        keys = [key_of(self._common, body) for body, _ in messages]
+        keys = [key_of(self._common, message.program, suite) for message, suite in messages]
         verdicts = cache.find(list(dict.fromkeys(keys)))
         new = {k: m for k, m in zip(keys, messages, strict=True) if k not in verdicts}
         reused = len(messages) - len(new)
@@ -158,10 +159,8 @@ class Sandbox:
             self.judged += judged
             self.reused += reused
 
-    def _run(
-        self, messages: list[_Message], progress: Callable[[int], None] | None
-    ) -> list[Verdict]:
-        jobs = [QueuedJob(body, suite, Future()) for body, suite in messages]
+    def _run(self, messages: _Messages, progress: Callable[[int], None] | None) -> list[Verdict]:
+        jobs = [QueuedJob(message, suite, Future()) for message, suite in messages]
         futures = [job.verdict for job in jobs]
         self._jobs.put(jobs)
         pending = set(futures)
@@ -195,7 +194,7 @@ class Sandbox:
                 slot.close()
 
     def _judge_batch(
-        self, slot: Slot | None, messages: list[bytes]
+        self, slot: Slot | None, messages: list[Message]
     ) -> tuple[Slot | None, list[Verdict]]:
         if slot is not None and len(messages) > 1:
             try:
@@ -209,7 +208,7 @@ class Sandbox:
             verdicts.append(verdict)
         return slot, verdicts
 
-    def _judge(self, slot: Slot | None, message: bytes) -> tuple[Slot | None, Verdict]:
+    def _judge(self, slot: Slot | None, message: Message) -> tuple[Slot | None, Verdict]:
         reason = ""
         for _ in range(self.settings.machine.retries + 1):
             try:

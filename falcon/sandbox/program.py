@@ -31,7 +31,7 @@ class Program:
     def message(self) -> str:
         """The source as the compiler reads it: marked where it may return at its top level, as
         printing programs may in the checker of APPS."""
-        if self.suite.kind == "stdin" and self.suite.rule in ("apps", "apps:unordered"):
+        if self.suite.kind == "stdin" and self.suite.rule != "lines":
             return RETURNS + self.code
         # The mark is a lone surrogate, which no source may hold. A program that begins with one
         # of its own gets another, which is refused alike.

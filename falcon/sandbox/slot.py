@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from falcon.config import Settings
 from falcon.errors import SlotFault
@@ -21,12 +21,20 @@ from falcon.sandbox.wire.launch import WorkerConfig
 _START_SECONDS = _SEND_SECONDS = 60.0
 # Third-party packages that programs may import where they are installed.
 PACKAGES = ("numpy", "sortedcontainers")
+# pytest and what it imports: for tests that a user brings.
+TEST_PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py")
 
 
 def packages() -> list[str]:
     """Folders of the third-party packages a program may import."""
-    specs = (find_spec(name) for name in PACKAGES)
-    return [str(Path(spec.origin).resolve().parent) for spec in specs if spec and spec.origin]
+    return _places(PACKAGES)
+
+
+def _places(names: tuple[str, ...]) -> list[str]:
+    """Folders of packages, and files of modules, of those that are installed."""
+    specs = (find_spec(name) for name in names)
+    files = [Path(spec.origin).resolve() for spec in specs if spec and spec.origin]
+    return [str(file.parent if file.name == "__init__.py" else file) for file in files]
 
 
 def worker_config(settings: Settings, level: str) -> WorkerConfig:
@@ -35,6 +43,7 @@ def worker_config(settings: Settings, level: str) -> WorkerConfig:
     return WorkerConfig(
         level=level,
         packages=packages(),
+        test_packages=_places(TEST_PACKAGES),
         memory_mib=limits.memory_mib,
         cpu_each=limits.cpu_seconds,
         cpu_total=max(limits.total_cpu_seconds, limits.cpu_seconds),
@@ -42,6 +51,13 @@ def worker_config(settings: Settings, level: str) -> WorkerConfig:
         retries=settings.machine.retries,
         trainer=os.getpid(),
     )
+
+
+class Message(NamedTuple):
+    """A program (``code`` and, if it is traced, ``trace``) and its suite, each as JSON."""
+
+    program: bytes
+    suite: bytes
 
 
 class Slot:
@@ -78,11 +94,15 @@ class Slot:
             self.close()
             raise
 
-    def judge(self, messages: Sequence[bytes]) -> list[dict[str, Any]]:
+    def judge(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """Send programs and wait for their verdicts, in order. Raises SlotFault."""
+        # A suite may be large: it is sent once for all of its programs.
+        suites = list(dict.fromkeys(message.suite for message in messages))
+        programs = [b"[%b,%d]" % (m.program, suites.index(m.suite)) for m in messages]
+        body = b'{"suites":[%b],"programs":[%b]}' % (b",".join(suites), b",".join(programs))
         try:
             self._sock.settimeout(_SEND_SECONDS)
-            self._sock.sendall(frames.pack(b"[" + b",".join(messages) + b"]"))
+            self._sock.sendall(frames.pack(body))
         except OSError as fault:
             raise SlotFault(f"the worker is gone: {fault}") from None
         return list(json.loads(self._receive(self._patience * len(messages))))

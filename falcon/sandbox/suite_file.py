@@ -1,44 +1,72 @@
 """Suite file: tests as a user writes them, in Python or JSON, as a Suite.
 
-Python: assert statements, functions named ``test_...`` without arguments, or HumanEval's
-``check(candidate)``. JSON: a list of ``{"stdin": ..., "expected": ...}``, or a suite as problem
-files hold it. A Python file is parsed here and never run; pytest's fixtures are not known.
+Python: see ``python_tests``. JSON: a list of ``{"stdin": ..., "expected": ...}``, or a suite as
+problem files hold it.
 """
 
 import ast
+import builtins
 import json
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from falcon.errors import UserError
+from falcon.sandbox.python_tests import CANDIDATE, FORMS, read_tests
 from falcon.sandbox.wire.records import bound_names, free_names, tests_nothing
 from falcon.suite import CallSuite, CodeSuite, StdinSuite, Suite
 
-# Entry point of a ``check`` whose file does not say what it is given.
-CANDIDATE = "candidate"
 _ANY: TypeAdapter[Suite] = TypeAdapter(Suite)
-_FORMS = (
-    "Write assert statements or check(candidate) into a .py file, or a list of "
-    '{"stdin": "...", "expected": "..."} into a .json file.'
-)
 
 
 def read_suite(path: Path, *, entry_point: str = "") -> Suite:
-    """Read a file of tests. ``entry_point`` is what ``check(candidate)`` is given.
+    """Read a file of tests. ``entry_point`` is the function of the program that they test: what
+    ``check(candidate)`` is given, and what tests call by that name or by ``candidate``.
 
-    Raises UserError for a file that is absent, malformed or holds no test.
+    Raises UserError for a file that is absent, malformed or holds no test, for a test that cannot
+    be run, and for an entry point that the tests do not call.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
         reason = getattr(fault, "strerror", None) or "is not UTF-8 text"
         raise UserError(f"{path}: {reason}.", hint="Give a file of tests.") from None
-    suite = _from_json(path, text) if path.suffix == ".json" else _from_python(path, text)
-    if isinstance(suite, CodeSuite) and suite.check and entry_point:
-        return suite.model_copy(update={"entry_point": entry_point})
+    suite = _from_json(path, text) if path.suffix == ".json" else read_tests(path, text)
+    if not entry_point or isinstance(suite, StdinSuite):
+        return suite
+    if isinstance(suite, CodeSuite) and suite.asserts:
+        suite = _about(path, suite, entry_point)
+    return suite.model_copy(update={"entry_point": entry_point})
+
+
+def _about(path: Path, suite: CodeSuite, name: str) -> CodeSuite:
+    """Asserts that call ``name``, or call it ``candidate``. Raises UserError where they do not."""
+    names = names_of(suite)
+    if name not in names and CANDIDATE in names:
+        setup = f"{suite.setup}\n{CANDIDATE} = {name}"
+        return suite.model_copy(update={"setup": setup})
+    if name not in names | builtins_of(suite):
+        others = ", ".join(f"`{each}`" for each in sorted(names)) or "nothing of the program"
+        raise UserError(
+            f"{path}: the tests do not call the program's `{name}`.",
+            hint=f"They use {others}: name that, or leave `{name}` to the program.",
+        )
     return suite
+
+
+def names_of(suite: CodeSuite) -> set[str]:
+    """Names that asserts take from the program."""
+    return free_names("\n".join((suite.setup, *suite.asserts)))
+
+
+def builtins_of(suite: CodeSuite) -> set[str]:
+    """Functions of Python's own that test code uses and does not define itself."""
+    tree = ast.parse("\n".join((suite.setup, suite.check, *suite.asserts)))
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    stored = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    stored |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    return {node.id for node in names if hasattr(builtins, node.id)} - stored
 
 
 def labels(suite: Suite, count: int) -> list[str]:
@@ -65,7 +93,7 @@ def labels(suite: Suite, count: int) -> list[str]:
 
 def called(suite: CodeSuite) -> str:
     """The one name that test code takes from the program, "" when there are several or none."""
-    names = free_names("\n".join((suite.setup, *suite.asserts)))
+    names = names_of(suite)
     return next(iter(names)) if len(names) == 1 else ""
 
 
@@ -90,12 +118,12 @@ def _from_json(path: Path, text: str) -> Suite:
     try:
         tree: Any = json.loads(text)
     except ValueError as fault:
-        raise UserError(f"{path}: not valid JSON ({fault}).", hint=_FORMS) from None
+        raise UserError(f"{path}: not valid JSON ({fault}).", hint=FORMS) from None
     if isinstance(tree, list):
         for number, row in enumerate(tree, 1):
             # Left out it would be read as "prints nothing".
             if isinstance(row, dict) and "expected" not in row:
-                raise UserError(f"{path}: test {number} has no `expected`.", hint=_FORMS)
+                raise UserError(f"{path}: test {number} has no `expected`.", hint=FORMS)
         tree = {"kind": "stdin", "runs": tree}
     try:
         return _ANY.validate_python(tree)
@@ -105,67 +133,4 @@ def _from_json(path: Path, text: str) -> Suite:
         ours = ("stdin", "runs", "call", "code")
         where = [str(part) for part in first["loc"] if part not in ours]
         at = f" `{'.'.join(where)}`:" if where else ""
-        raise UserError(f"{path}:{at} {first['msg']}.", hint=_FORMS) from None
-
-
-def _from_python(path: Path, text: str) -> CodeSuite:
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError) as fault:
-        line = getattr(fault, "lineno", None)
-        where = f", line {line}" if line else ""
-        raise UserError(f"{path}{where}: {getattr(fault, 'msg', fault)}.", hint=_FORMS) from None
-    if any(_is_function(node) and node.name == "check" for node in tree.body):
-        return _checked(tree, text)
-    suite = _asserted(tree)
-    if suite is None:
-        raise UserError(f"{path}: no test in it.", hint=_FORMS)
-    return suite
-
-
-def _checked(tree: ast.Module, text: str) -> CodeSuite:
-    """HumanEval's form. A call ``check(name)`` at the end names the entry point."""
-    names = [name for node in tree.body if (name := _checks(node))]
-    if names:
-        text = ast.unparse(ast.Module([node for node in tree.body if not _checks(node)], []))
-    return CodeSuite(check=text, entry_point=names[0] if names else CANDIDATE)
-
-
-def _asserted(tree: ast.Module) -> CodeSuite | None:
-    """Imports, functions and classes go before the tests; others with the test after them."""
-    setup: list[str] = []
-    tests: list[str] = []
-    waiting: list[str] = []
-    for node in tree.body:
-        if _is_function(node) and node.name.startswith("test") and _plain(node):
-            tests.append("\n".join([*waiting, ast.unparse(node), f"{node.name}()"]))
-            waiting = []
-        elif isinstance(node, ast.Import | ast.ImportFrom | ast.ClassDef) or _is_function(node):
-            setup.append(ast.unparse(node))
-        elif any(isinstance(inner, ast.Assert) for inner in ast.walk(node)):
-            tests.append("\n".join([*waiting, ast.unparse(node)]))
-            waiting = []
-        else:
-            waiting.append(ast.unparse(node))
-    if not tests:
-        return None
-    tests[-1] = "\n".join([tests[-1], *waiting])
-    return CodeSuite(asserts=tuple(tests), setup="\n".join(setup))
-
-
-def _is_function(node: ast.stmt) -> TypeGuard[ast.FunctionDef]:
-    return isinstance(node, ast.FunctionDef)
-
-
-def _plain(node: ast.FunctionDef) -> bool:
-    """Whether it can be called as it stands."""
-    given = node.args
-    return not (given.args or given.posonlyargs or given.kwonlyargs or node.decorator_list)
-
-
-def _checks(node: ast.stmt) -> str:
-    """NAME of a statement ``check(NAME)``, else ""."""
-    match node:
-        case ast.Expr(ast.Call(ast.Name("check"), [ast.Name(name)])):
-            return name
-    return ""
+        raise UserError(f"{path}:{at} {first['msg']}.", hint=FORMS) from None

@@ -160,7 +160,8 @@ def _arrow(text: str) -> str:
 
 
 def _read_tests(request: Request, name: str) -> Suite | None:
-    from falcon.sandbox.suite_file import CANDIDATE, read_suite
+    from falcon.sandbox.python_tests import CANDIDATE
+    from falcon.sandbox.suite_file import read_suite
 
     if request.tests is None:
         return None

@@ -14,6 +14,7 @@ import falcon
 from falcon import doctor, env
 from falcon.cli import main as cli
 from falcon.errors import UserError
+from falcon.sandbox.isolation import NOT_CONTAINED, probe
 from tasks.support import prefect_server
 from tasks.support.run_report import PipelineResult, StageOutcome, shares
 from tasks.support.workspace import Workspace
@@ -98,6 +99,14 @@ def test_the_environment_is_set_and_the_user_s_is_kept(tmp_path) -> None:
     theirs = {"PREFECT_API_URL": "http://prefect:4200/api"}
     env.apply(tmp_path, theirs)
     assert "PREFECT_HOME" not in theirs
+
+
+def test_doctor_says_what_the_sandbox_does_not_contain(tmp_path) -> None:
+    findings = {finding.name: finding for finding in doctor.examine(tmp_path)}
+    level, *lines = findings["isolation"].text.splitlines()
+    assert level == probe().level
+    assert lines == [f"not contained: {each}" for each in NOT_CONTAINED[level]]
+    assert len(lines) >= 3
 
 
 def test_doctor_misses_data_and_a_shadowed_mlflow_and_says_what_to_do(tmp_path) -> None:

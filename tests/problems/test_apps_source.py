@@ -99,7 +99,9 @@ def test_the_checker_s_last_rule_is_asked_for_by_name(tmp_path: Path) -> None:
 def test_as_a_source_it_is_trained_on(tmp_path: Path) -> None:
     folder_of(tmp_path / "train", 1, STDIN)
     data = DataSettings(sources=(f"apps:{tmp_path / 'train'}",))
-    assert [p.split.value for p in load_sources(data, tmp_path)] == ["train"]
+    (problem,) = load_sources(data, tmp_path)
+    # What the checker lets pass is no reward.
+    assert (problem.split.value, problem.tests.model_dump()["rule"]) == ("train", "apps:strict")
 
 
 def test_what_is_wrong_is_named_by_row_and_field(tmp_path: Path, write: Any) -> None:

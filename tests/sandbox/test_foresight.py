@@ -119,7 +119,7 @@ def test_a_foreseen_test_makes_no_call_one_by_one(
     monkeypatch.setattr(code_suite, "Session", None)
     assert _verdict(worker, RIGHT, suite) == first
     wrong = judge(worker, "def f(n):\n    return n\n", suite)
-    assert [case["outcome"] for case in wrong["cases"]] == ["wrong_answer"] * 20
+    assert [case["outcome"] for case in wrong["cases"]] == ["wrong_answer"]
 
 
 def test_a_test_that_asks_something_else_each_time_is_let_be(worker: Worker) -> None:

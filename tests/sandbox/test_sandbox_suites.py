@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
+import tracemalloc
+from pathlib import Path
 
 import pytest
 from cases import ADD, text
@@ -11,6 +14,7 @@ from limits import small
 
 from falcon.config import MachineSettings
 from falcon.errors import UserError
+from falcon.problems import load_benchmark
 from falcon.sandbox import Outcome, Program, Sandbox, Verdict, probe
 from falcon.sandbox.isolation import Isolation, require
 from falcon.sandbox.suite_file import labels
@@ -35,7 +39,29 @@ def test_humaneval_references_pass(sandbox: Sandbox) -> None:
     assert [n for n, v in zip(problems, verdicts, strict=True) if not v.passed] == []
     assert seen[-1] == 164
     assert seen == sorted(seen)
-    assert sum(v.n_pass for v in verdicts) > 1133
+    statements = sum(
+        isinstance(node, ast.Assert)
+        for p in problems.values()
+        for node in ast.walk(ast.parse(p["test"]))
+    )
+    assert sum(v.n_pass for v in verdicts) == statements
+
+
+@pytest.mark.parametrize(
+    ("number", "forged"),
+    [
+        (32, "def poly(xs, x):\n    return 0\ndef find_zero(xs):\n    return 0"),
+        (38, "def encode_cyclic(s):\n    return s\ndef decode_cyclic(s):\n    return s"),
+        (50, "def encode_shift(s):\n    return s\ndef decode_shift(s):\n    return s"),
+    ],
+)
+def test_humaneval_s_helpers_are_the_prompt_s(sandbox: Sandbox, number: int, forged: str) -> None:
+    """The official benchmark takes them from the program, as the official grader does."""
+    for name, passes in (("humaneval", False), ("humaneval-official", True)):
+        problems = {problem.id: problem for problem in load_benchmark(name, Path())}
+        problem = problems[f"humaneval/{number}"]
+        assert sandbox.judge(Program(forged, problem.tests)).passed is passes
+        assert sandbox.judge(Program(problem.solutions[0], problem.tests)).passed
 
 
 def test_humaneval_empty_bodies_fail(sandbox: Sandbox) -> None:
@@ -69,10 +95,12 @@ def test_every_case_is_run_after_each_kind_of_failure(sandbox: Sandbox) -> None:
         entry_point="f",
         check="def check(candidate):\n    for i in range(7):\n        assert candidate(i) == i\n",
     )
-    for suite in (calls, asserts, loop):
+    for suite in (calls, asserts):
         verdict = sandbox.judge(Program(code, suite))
         assert outcomes(verdict) == want
         assert (verdict.outcome, verdict.n_pass, verdict.n_fail) == (Outcome.SIGNAL, 2, 5)
+    # An assert in a loop is one test, as good as the worst of its turns.
+    assert outcomes(sandbox.judge(Program(code, loop))) == ["signal"]
 
 
 def test_after_a_timeout_the_rest_count_as_timeouts(sandbox: Sandbox) -> None:
@@ -254,6 +282,16 @@ def test_verdicts_come_in_the_order_given(sandbox: Sandbox) -> None:
             )
         )
     assert all(v.passed for v in sandbox.judge_all(programs))
+
+
+def test_a_large_suite_is_held_once(sandbox: Sandbox) -> None:
+    suite = CodeSuite(asserts=(f"assert f({'x' * 2_000_000!r})",))
+    tracemalloc.start()
+    verdicts = sandbox.judge_all([Program(f"def f({n}", suite) for n in range(40)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert {verdict.outcome for verdict in verdicts} == {Outcome.SYNTAX_ERROR}
+    assert peak < 40_000_000  # a copy each would be 80 MB
 
 
 def test_a_closed_sandbox_refuses() -> None:

@@ -32,13 +32,17 @@ def test_each_test_has_the_lines_that_ran_for_it(sandbox: Sandbox) -> None:
     )
     oracle = CodeSuite(
         entry_point="sign",
-        check="def check(c):\n    for x in (5, 0, -5):\n        assert c(x) == (x > 0) - (x < 0)\n",
+        check="def check(c):\n    want = 1\n    assert c(5) == want\n    assert c(0) == want - 1\n"
+        "    assert c(-5) == -want\n",
     )
     for suite in (calls, literal, oracle):
         verdict = sandbox.judge(Program(CODE, suite, trace=True))
         assert verdict.passed
         assert lines(verdict) == want
         assert lines(sandbox.judge(Program(CODE, suite))) == [None] * 3
+    loop = "def check(c):\n    for x in (5, 0, -5):\n        assert c(x) == (x > 0) - (x < 0)\n"
+    looped = sandbox.judge(Program(CODE, CodeSuite(entry_point="sign", check=loop), trace=True))
+    assert lines(looped) == [(1, 2, 3, 4, 5, 6)]
 
 
 def test_whole_programs_and_threads_are_traced(sandbox: Sandbox) -> None:

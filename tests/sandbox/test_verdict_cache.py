@@ -103,9 +103,10 @@ def test_a_damaged_file_is_done_without(tmp_path: Path) -> None:
 def test_keys_tell_levels_and_messages_apart() -> None:
     settings = small()
     made = {
-        key_of(prefix(settings.sandbox, level), message)
+        key_of(prefix(settings.sandbox, level), program, suite)
         for level in ("L3", "L2")
-        for message in (b"a", b"b")
+        for program in (b"a", b"b")
+        for suite in (b"c", b"d")
     }
-    assert len(made) == 4
+    assert len(made) == 8
     assert prefix(small(workers=1, retries=0).sandbox, "L3") == prefix(settings.sandbox, "L3")

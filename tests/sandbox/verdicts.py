@@ -18,9 +18,11 @@ from typing import Any
 
 from falcon.sandbox import Program, Sandbox, Verdict, slot
 from falcon.sandbox.cache import lasting
-from tests.sandbox.cases import ROWS
+from tests.sandbox.cases import ROWS as CASES
 from tests.sandbox.limits import small
+from tests.sandbox.suite_cases import SUITES
 
+ROWS = [*CASES, *SUITES]
 FILE = Path(__file__).with_name("verdicts.json")
 CONDITIONS = ("L3", "L3 without scratch", "L2")
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"

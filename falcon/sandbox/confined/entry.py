@@ -24,7 +24,7 @@ def start(role: str, text: str, channel: str) -> None:
         else:
             used = confine.separate(config, processes=False)
             launch.die_with_parent(config.parent)  # once more: a change of user has cleared it
-            confine.confine(config, used, stack=False)
+            confine.confine(config, used)
             confine.clean_interpreter(config.packages)
             os.write(fd, b"ready")
             part.serve(fd)

@@ -9,12 +9,14 @@ import ast
 import builtins
 import contextlib
 import functools
+import importlib
 import json
 import marshal
 import random
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..wire import codec, frames
 from ..wire.messages import WITH_ARGUMENTS, OracleMessage, Reply, request
@@ -28,7 +30,6 @@ from ..wire.records import (
     tests_nothing,
 )
 
-MAX_TESTS = 20_000
 _RECORD, _FAIL, _ENDED = "__test_record__", "__test_fail__", "__test_ended__"
 
 
@@ -46,7 +47,7 @@ class _Raised(Exception):
 
 
 class _Stop(BaseException):
-    """Too many asserts, or a call that was not foreseen."""
+    """A call that was not foreseen."""
 
 
 def _as_exception(ending: Ending) -> BaseException:
@@ -78,23 +79,25 @@ def _write_back(old: Any, new: Any) -> None:
         old.update(new)
 
 
-def _guarded(body: list[ast.stmt], *, ended: bool = False) -> ast.Try:
+def _guarded(site: int, body: list[ast.stmt], *, ended: bool = False) -> ast.Try:
     """``body``, whose exception is a failed test; ``ended``: and which passed if there is none."""
     fault = ast.Name("__test_fault__", ast.Load())
-    failed = _called(_FAIL, fault, ast.Constant(ended))
+    failed = _called(_FAIL, site, fault, ast.Constant(ended))
     handler = ast.ExceptHandler(ast.Name("BaseException", ast.Load()), "__test_fault__", [failed])
-    return ast.Try(body, [handler], [], [_called(_ENDED)] if ended else [])
+    return ast.Try(body, [handler], [], [_called(_ENDED, site)] if ended else [])
 
 
-def _called(name: str, *arguments: ast.expr) -> ast.stmt:
-    return ast.Expr(ast.Call(ast.Name(name, ast.Load()), list(arguments), []))
+def _called(name: str, site: int, *arguments: ast.expr) -> ast.stmt:
+    return ast.Expr(ast.Call(ast.Name(name, ast.Load()), [ast.Constant(site), *arguments], []))
 
 
 class _Rewriter(ast.NodeTransformer):
-    """``taken``: names that are not the builtins of that name."""
+    """Has each test of a text recorded, and the next one run. ``sites``: how many so far; a
+    test's number is its site, however often it runs. ``taken``: names that are not the builtins of
+    that name."""
 
-    def __init__(self, tree: ast.Module, taken: Collection[str]) -> None:
-        self.count = 0
+    def __init__(self, tree: ast.Module, taken: Collection[str], sites: int) -> None:
+        self.sites = sites
         # Not those below an `if`: they say by being reached what the program did.
         self._idle = {
             id(each)
@@ -104,41 +107,94 @@ class _Rewriter(ast.NodeTransformer):
             if isinstance(each, ast.Assert) and tests_nothing(each, taken)
         }
 
+    def _site(self) -> int:
+        self.sites += 1
+        return self.sites - 1
+
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
-        self.count += 1
-        return _guarded([_called(_RECORD, node.test, ast.Constant(id(node) in self._idle))])
+        site = self._site()
+        idle = ast.Constant(id(node) in self._idle)
+        return _guarded(site, [_called(_RECORD, site, node.test, idle)])
 
     def visit_Try(self, node: ast.Try) -> ast.stmt:
         # One test as a whole where it has handlers: they may be what is being tested.
         if not node.handlers:
             self.generic_visit(node)
             return node
-        self.count += 1
-        return _guarded([node], ended=True)
+        return _guarded(self._site(), [node], ended=True)
+
+    def visit_With(self, node: ast.With) -> ast.stmt:
+        # So are `with raises(...)` and unittest's: asserts in it may be meant to fail.
+        if any(map(_CHECKS.fullmatch, map(_name_of, node.items))):
+            return _guarded(self._site(), [node], ended=True)
+        self.generic_visit(node)
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        name = _name_of(node.value)
+        if name.startswith("assert"):  # unittest's and numpy's
+            return _guarded(self._site(), [node], ended=True)
+        # A call of a test: what it raises does not end those after it.
+        return _guarded(self._site(), [node]) if name.startswith("test") else node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.stmt:
+        return self._function(node)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
+        before = self.sites
+        self.generic_visit(node)
+        if node.name.startswith("test") and self.sites == before:
+            node.body = [_guarded(self._site(), node.body, ended=True)]
+        return node
 
 
-def _instrumented(source: str, taken: Collection[str]) -> ast.Module:
-    """Test code whose asserts are each recorded, as often as they run, and the next one still runs.
+_CHECKS = re.compile("raises|warns|deprecated_call|assert[A-Z].*")
 
-    Code without any assert is one test: that it does not raise.
-    """
-    tree = ast.parse(source)
-    rewriter = _Rewriter(tree, taken)
-    rewriter.visit(tree)
-    if rewriter.count == 0:
-        tree.body = [_guarded(tree.body, ended=True)]
-    return ast.fix_missing_locations(tree)
+
+def _name_of(node: ast.AST) -> str:
+    """Name of the function that is called, of an expression or of an item of ``with``."""
+    match node:
+        case ast.withitem(ast.Call(ast.Attribute(_, name))) | ast.Call(ast.Attribute(_, name)):
+            return name
+        case ast.withitem(ast.Call(ast.Name(name))) | ast.Call(ast.Name(name)):
+            return name
+    return ""
+
+
+class _Text(NamedTuple):
+    """One text of the tests. ``whole``: it has no tests in it, so it is one; ``site``: of what
+    goes wrong between them."""
+
+    code: CodeType
+    site: int
+    whole: bool
 
 
 @functools.lru_cache(maxsize=512)
-def _compiled(tests: CodeTests) -> tuple[frozenset[str], CodeType, tuple[CodeType, ...]]:
+def _compiled(tests: CodeTests) -> tuple[frozenset[str], CodeType, tuple[_Text, ...]]:
     """Names to stub, and the code of a suite: the programs of a group share it."""
     sources = (tests.check,) if tests.check else tests.asserts
     everything = "\n".join([tests.setup, *sources])
     stubs = free_names(everything) | ({tests.entry_point} - {""})
-    taken = bound_names(everything) | stubs
-    codes = tuple(compile(_instrumented(source, taken), "<test>", "exec") for source in sources)
-    return frozenset(stubs), compile(tests.setup, "<setup>", "exec"), codes
+    texts, sites, taken = [], 0, bound_names(everything) | stubs
+    for source in sources:
+        tree = ast.parse(source)
+        rewriter = _Rewriter(tree, taken, sites)
+        tree = ast.fix_missing_locations(rewriter.visit(tree))
+        whole, sites = rewriter.sites == sites, rewriter.sites + 1
+        texts.append(_Text(compile(tree, "<test>", "exec"), sites - 1, whole))
+    return frozenset(stubs), compile(tests.setup, "<setup>", "exec"), tuple(texts)
+
+
+def _seed(tests: CodeTests) -> None:
+    """Random inputs are the same for each program: verdicts are compared and kept."""
+    random.seed(0)
+    if any("numpy" in text for text in (tests.setup, tests.check, *tests.asserts)):
+        with contextlib.suppress(ImportError):
+            importlib.import_module("numpy.random").seed(0)
 
 
 class Oracle:
@@ -146,13 +202,14 @@ class Oracle:
 
     def __init__(self, channel: int) -> None:
         self._channel, self._inbox = channel, frames.Inbox(channel)
-        self._count = 0
         self._foreseen: Iterator[tuple[bytes, bytes]] | None = None
         self._otherwise = False
-        self._endings: list[Ending] = []
+        self._endings: dict[int, Ending] = {}  # the worst of each test
         # How the program died, while no test has recorded it: a test may catch everything.
         self._death: Ending | None = None
         self._called = False  # whether a test has called the program
+        self._asked = False  # the same, since an ending was last sent
+        self._recorded = False  # whether the text that runs has recorded a test
         self._failed = False  # whether the test that ends now has failed
         self._idle = False  # whether an assert held that tests nothing
 
@@ -169,15 +226,15 @@ class Oracle:
         With calls and replies foreseen: send all endings at once, or OTHERWISE where the tests
         made other calls.
         """
-        self._count, self._otherwise, self._endings = 0, False, []
-        self._death, self._called, self._failed, self._idle = None, False, False, False
+        self._otherwise, self._endings, self._death = False, {}, None
+        self._called, self._asked, self._failed, self._idle = False, False, False, False
         self._foreseen = iter(foreseen) if foreseen else None
-        random.seed(0)
+        _seed(tests)
         space: dict[str, Any] = {
             "__name__": "tests", _RECORD: self._record, _FAIL: self._fail, _ENDED: self._ended,
         }  # fmt: skip
         try:
-            stubs, setup, codes = _compiled(tests)
+            stubs, setup, texts = _compiled(tests)
             for name in stubs:
                 space[name] = self._stub(name)
             exec(setup, space)  # noqa: S102
@@ -186,31 +243,39 @@ class Oracle:
                 self._send(OracleMessage.BROKEN, f"{type(fault).__name__}: {fault}"[:300].encode())
                 return
             with contextlib.suppress(_Stop):  # what the program did to its set-up fails all tests
-                for _ in codes:
-                    self._fail(fault)
+                for text in texts:
+                    self._fail(text.site, fault)
         else:
-            self._run(codes, space, tests)
+            self._run(texts, space, tests)
         if self._foreseen is None:
             self._send(OracleMessage.END)
         elif self._otherwise:
             self._send(OracleMessage.OTHERWISE)
         else:
-            self._send(OracleMessage.ENDINGS, json.dumps(self._endings).encode())
+            self._send(OracleMessage.ENDINGS, json.dumps([*self._endings.items()]).encode())
 
-    def _run(self, codes: Sequence[CodeType], space: dict[str, Any], tests: CodeTests) -> None:
-        try:
-            for code in codes:
-                exec(code, space)  # noqa: S102
-            if tests.check:
-                space["check"](self._stub(tests.entry_point))
-            if self._death:
-                self._add(self._death)
-            if self._idle and self._called and not self._count:
-                self._record(True)  # all there is to test is that the calls raise nothing
-        except _Stop:
-            return
-        except BaseException as fault:  # noqa: BLE001  recorded as the failing test it is
-            self._fail(fault)
+    def _run(self, texts: Sequence[_Text], space: dict[str, Any], tests: CodeTests) -> None:
+        for text in texts:
+            self._recorded = False
+            try:
+                try:
+                    exec(text.code, space)  # noqa: S102
+                except SystemExit as fault:  # its own: one of the program is no exception here
+                    if fault.code not in (None, 0):
+                        raise
+                if tests.check:
+                    space["check"](self._stub(tests.entry_point))
+                if self._death or (text.whole and not self._recorded):
+                    self._record(text.site, True)
+            except _Stop:
+                return
+            except BaseException as fault:  # noqa: BLE001  recorded as the failing test it is
+                try:
+                    self._fail(text.site, fault)
+                except _Stop:
+                    return
+        if self._idle and self._called and not self._endings:
+            self._record(texts[-1].site, True)  # all there is to test: the calls raise nothing
 
     def _send(self, kind: bytes, body: bytes = b"") -> None:
         frames.write(self._channel, kind + body)
@@ -219,7 +284,7 @@ class Oracle:
         """A function that runs ``name`` of the program in its own process."""
 
         def call(*args: Any, **named: Any) -> Any:
-            self._called = True
+            self._called = self._asked = True
             try:
                 encoded = codec.encode(list(args), budget=False), codec.encode(named, budget=False)
             except codec.Unserialisable as fault:
@@ -264,20 +329,20 @@ class Oracle:
             self._death = fault.ending
         return fault
 
-    def _record(self, passed: Any, idle: bool = False) -> None:
+    def _record(self, site: int, passed: Any, idle: bool = False) -> None:
         """One assert was evaluated. An ``idle`` one tests nothing: every program would pass it."""
         if idle and passed:
             self._idle = True
             return
-        self._add(self._death or Ending(Outcome.PASS if passed else Outcome.WRONG_ANSWER))
+        self._add(site, self._death or Ending(Outcome.PASS if passed else Outcome.WRONG_ANSWER))
 
-    def _ended(self) -> None:
+    def _ended(self, site: int) -> None:
         """A test that is more than an assert has ended, by ``return`` maybe."""
         if not self._failed:
-            self._record(True)
+            self._record(site, True)
         self._failed = False
 
-    def _fail(self, fault: BaseException, ends: bool = False) -> None:
+    def _fail(self, site: int, fault: BaseException, ends: bool = False) -> None:
         """One test could not be evaluated; ``ends``: its :meth:`_ended` follows."""
         self._failed = ends
         if isinstance(fault, _Stop | frames.Closed):
@@ -287,20 +352,17 @@ class Oracle:
             # The comparison itself failed on what the program returned.
             error = ErrorReport(type(fault).__name__, message=f"in the test: {fault}"[:300])
             ending = Ending(Outcome.WRONG_ANSWER, error)
-        self._add(ending)
+        self._add(site, ending)
 
-    def _add(self, ending: Ending) -> None:
-        self._death = None
-        self._count += 1
-        # So many passes are no longer kept; the tests run on, as one of them may still fail.
-        if self._count > MAX_TESTS and ending.outcome is Outcome.PASS:
-            return
-        if self._foreseen is None:
-            self._send(OracleMessage.ENDINGS, json.dumps([ending]).encode())
-        else:
-            self._endings.append(ending)
-        if self._count > MAX_TESTS:
-            raise _Stop
+    def _add(self, site: int, ending: Ending) -> None:
+        """Keep the worst ending of a test: all its turns in a loop are needed for it to pass."""
+        self._death, self._recorded = None, True
+        worst = ending.worse(self._endings.get(site))
+        new, self._endings[site] = worst is not self._endings.get(site), worst
+        # Also where it is no worse, for the lines that ran since the last one.
+        if self._foreseen is None and (new or self._asked):
+            self._send(OracleMessage.ENDINGS, json.dumps([(site, worst)]).encode())
+            self._asked = False
 
 
 def serve(channel: int) -> None:

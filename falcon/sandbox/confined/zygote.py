@@ -34,7 +34,7 @@ def _preload(config: Confinement) -> None:
     # The interpreter runs without `site`, which would have defined these two.
     for name in ("exit", "quit"):
         setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
-    for name in (*_PRELOAD, *(("numpy",) if config.numpy else ())):
+    for name in (*_PRELOAD, *(("numpy", "numpy.random") if config.numpy else ())):
         importlib.import_module(name)
     program_main.set_reserve()
 
@@ -87,6 +87,7 @@ class Zygote:
 
     def _in_child(self, fds: list[int], parent: int) -> None:
         try:
+            self.fork.forget()
             if not self.namespaced:
                 launch.die_with_parent(parent)
                 seccomp.install_child()
@@ -120,9 +121,11 @@ def run(control: socket.socket, config: Confinement) -> None:
         launch.die_with_parent(config.parent)
     # Opened first: without Landlock the filter refuses every open for writing.
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    confine.confine(config, used, stack=not namespaced)
+    confine.confine(config, used, stack=not namespaced, fork=raw_fork)
     confine.clean_interpreter(config.packages)
     random.seed(0)  # after the fork above, which seeds anew
+    if config.numpy:
+        importlib.import_module("numpy.random").seed(0)
     # Frozen objects are not visited by a child's collector, which would copy their pages.
     gc.collect()
     gc.freeze()
@@ -148,6 +151,7 @@ def _become_init(control: socket.socket) -> None:
         os.waitpid(pid, 0)
         os._exit(0)
     os.close(held_by_launcher)
+    os.setsid()  # a program's signals to its group do not reach the launcher either
     launch.die_with_parent(0)
     os.set_blocking(launcher_alive, False)
     try:

@@ -23,6 +23,7 @@ class WorkerConfig(NamedTuple):
 
     level: str
     packages: list[str]
+    test_packages: list[str]  # that tests may import, and programs may not
     memory_mib: int
     cpu_each: float  # seconds for one test
     cpu_total: float  # seconds for all tests of a program

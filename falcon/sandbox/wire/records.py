@@ -112,6 +112,13 @@ class Ending(NamedTuple):
         outcome, error, lines = raw
         return cls(Outcome(outcome), error and ErrorReport(*error), lines)
 
+    def worse(self, other: Ending | None) -> Ending:
+        """This one, or ``other`` where that is at least as bad."""
+        outcomes = list(Outcome)
+        if other is None or outcomes.index(self.outcome) > outcomes.index(other.outcome):
+            return self
+        return other
+
     def as_dict(self) -> dict[str, Any]:
         """As the trainer reads it."""
         fields = {"outcome": self.outcome, "error": self.error and self.error._asdict()}

@@ -87,7 +87,7 @@ def judge(runner: Runner, tests: CallTests, cache: SuiteCache) -> list[Ending]:
 
 def _requests(tests: CallTests, want: int) -> list[bytes]:
     none, name = codec.encode({}), tests.entry_point
-    if tests.rule == "apps":
+    if tests.rule in ("apps", "apps:strict"):
         name = f"Solution().{name}|{name}"
     return [request(name, arguments, none, want=want) for arguments, _ in tests.calls]
 
@@ -126,8 +126,8 @@ def _compared(tests: CallTests, arguments: str, expected: Any, value: Any) -> En
     try:
         if tests.rule == "value":
             right = same_value(expected, value, tests.atol)
-        elif tests.rule == "apps":
-            right = apps.same_value(expected, value)
+        elif tests.rule in ("apps", "apps:strict"):
+            right = apps.same_value(expected, value, strict=tests.rule == "apps:strict")
         else:
             inputs = codec.decode(arguments, budget=False)
             right = evalplus.same(tests.rule, expected, value, inputs, tests.atol)

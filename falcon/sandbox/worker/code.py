@@ -28,7 +28,7 @@ MOST_MISSES = 3  # nor is one that made other calls this often in a row
 
 
 def judge(runner: Runner, tests: CodeTests, cache: SuiteCache) -> list[Ending]:
-    """The ending of each assert. Raises Fault."""
+    """The ending of each assert statement. Raises Fault."""
     asserts = literal.tests_of(tests.check, tests.asserts, tests.setup, tests.entry_point)
     if asserts is None:
         return _by_oracle(runner, tests, cache)
@@ -98,27 +98,28 @@ def _on_replies(
     pairs = marshal.dumps(list(zip(requests, replies, strict=True)))
     server.send(json.dumps(tests).encode(), pairs)
     try:
-        message = server.receive(ORACLE_SECONDS)
+        message = server.receive(ORACLE_SECONDS, runner.limits.wall)
     except TimeoutError:
         runner.handles.drop("oracle")
         return None
     if message[:1] != OracleMessage.ENDINGS:
         return None
-    return [Ending.from_list(raw) for raw in json.loads(message[1:])]
+    return [Ending.from_list(raw) for _, raw in json.loads(message[1:])]
 
 
 def _call_by_call(runner: Runner, tests: CodeTests, session: Session) -> list[Ending]:
     server = runner.handles.server("oracle")
     server.send(json.dumps(tests).encode(), b"")
-    endings: list[Ending] = []
+    endings: dict[int, Ending] = {}
     try:
         while True:
-            message = server.receive(ORACLE_SECONDS)
+            message = server.receive(ORACLE_SECONDS, runner.limits.wall)
             kind, body = message[:1], message[1:]
             if kind == OracleMessage.CALL:
                 server.send(session.call(body))
             elif kind == OracleMessage.ENDINGS:
-                endings += [session.with_lines(Ending.from_list(raw)) for raw in json.loads(body)]
+                for site, raw in json.loads(body):
+                    endings[site] = session.with_lines(Ending.from_list(raw), endings.get(site))
             elif kind == OracleMessage.BROKEN:
                 raise SuiteFault(f"the tests cannot run: {body.decode('utf-8', 'replace')}")
             else:
@@ -126,15 +127,22 @@ def _call_by_call(runner: Runner, tests: CodeTests, session: Session) -> list[En
     except TimeoutError:
         # A test that will not end on the values it got: the program that gave them is to blame.
         runner.handles.drop("oracle")
-        endings.append(Ending(Outcome.TIMEOUT, ErrorReport("TestTimeout")))
+        endings[-1] = Ending(Outcome.TIMEOUT, ErrorReport("TestTimeout"))
     finally:
         session.close()
+    if session.requests:
+        # What it returned may have led the tests past all their asserts.
+        return [*endings.values()] or [Ending(Outcome.WRONG_ANSWER, ErrorReport("NoAssert"))]
     if not endings:
-        if not session.requests:
-            raise SuiteFault("the tests asserted nothing, and called nothing of the program")
-        # What it returned led the tests past all their asserts.
-        endings.append(Ending(Outcome.WRONG_ANSWER, ErrorReport("NoAssert")))
-    return endings
+        raise SuiteFault("the tests asserted nothing, and called nothing of the program")
+    broken = _loads(runner)
+    return [broken or ending for ending in endings.values()]
+
+
+def _loads(runner: Runner) -> Ending | None:
+    """How loading fails of a program that the tests have not called; None where it does not."""
+    with Execution(runner) as execution:
+        return execution.load()
 
 
 class Session:
@@ -172,10 +180,12 @@ class Session:
             self.close()
         return _error(answer.ending)
 
-    def with_lines(self, ending: Ending) -> Ending:
-        """The ending of one test with the lines that ran since the last one, and on loading."""
+    def with_lines(self, ending: Ending, before: Ending | None) -> Ending:
+        """The ending of one test with the lines that ran since the last one, on loading, and in
+        its earlier turns."""
         lines, self._lines = self._lines, set()
-        return self._runner.with_lines(ending, self._loading | lines)
+        earlier = set(before.lines or ()) if before else set()
+        return self._runner.with_lines(ending, self._loading | lines | earlier)
 
     def close(self) -> None:
         """End the child, if there is one."""

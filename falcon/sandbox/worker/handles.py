@@ -15,6 +15,7 @@ from ..wire.launch import Confinement, WorkerConfig
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 START_SECONDS, RETIRE_SECONDS = 30.0, 1.0
+IDLE_SECONDS = 10.0
 RECYCLE_AFTER = 4000  # programs that one zygote forks children for
 SLOWER_TRACED = 10  # times: a traced program gets that much more time
 # Two zygotes, without and with numpy, and two servers.
@@ -42,6 +43,15 @@ def cpu_clock(pid: int) -> float | None:
         return None
 
 
+def run_delay(pid: int) -> float:
+    """Seconds since its start that a process was ready to run and had no processor."""
+    try:
+        with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) * 1e-9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
 class ConfinedProcess:
     """One confined process and our end of its socket. ``kind`` is the socket's type."""
 
@@ -53,7 +63,15 @@ class ConfinedProcess:
         argv = launch.command("confined.entry", role, json.dumps(config._asdict()), str(fd))
         try:
             self.process = subprocess.Popen(
-                argv, stdin=null, stdout=null, stderr=null, pass_fds=[fd], env=ENVIRONMENT, cwd="/"
+                argv,
+                stdin=null,
+                stdout=null,
+                stderr=null,
+                pass_fds=[fd],
+                env=ENVIRONMENT,
+                cwd="/",
+                # Of its own: a signal to a program's group reaches no other process of ours.
+                start_new_session=True,
             )
         except OSError as fault:
             self.sock.close()
@@ -86,16 +104,18 @@ class ConfinedProcess:
 
 
 class Server(ConfinedProcess):
-    """A process that answers in frames (compiler, oracle), timed by its own CPU clock."""
+    """A process that answers in frames (compiler, oracle), timed by its own CPU clock. Time that
+    it sleeps while we wait for it has a limit as well."""
 
     def __init__(self, role: str, config: Confinement) -> None:
         super().__init__(role, config, socket.SOCK_STREAM)
         self._buffer = bytearray()
-        self._mark = 0.0
+        self._mark = self._idle = 0.0
+        self._delay: float | None = None
 
     def start_clock(self) -> None:
-        """CPU time counts from here."""
-        self._mark = cpu_clock(self.process.pid) or 0.0
+        """Time counts from here."""
+        self._mark, self._idle, self._delay = cpu_clock(self.process.pid) or 0.0, 0.0, None
 
     def send(self, *payloads: bytes) -> None:
         """Write frames. Raises Fault when the process is gone."""
@@ -104,19 +124,38 @@ class Server(ConfinedProcess):
         except OSError as fault:
             raise HelperFault(f"the {self.role} is gone: {fault}") from None
 
-    def receive(self, cpu_seconds: float) -> bytes:
-        """The next payload. Raises Fault when it ended, TimeoutError past its CPU time."""
+    def receive(self, cpu_seconds: float, idle_seconds: float = IDLE_SECONDS) -> bytes:
+        """The next payload. Raises Fault when it ended, and TimeoutError past its CPU time or
+        when it slept for longer than ``idle_seconds`` since the clock's start."""
         while (payload := frames.take(self._buffer)) is None:
-            used = (cpu_clock(self.process.pid) or 0.0) - self._mark
+            used = self._used()
             if used > cpu_seconds:
                 raise TimeoutError(f"the {self.role} used {used:.1f} s")
+            if self._idle > idle_seconds:
+                self._forgive(idle_seconds)
             # It cannot use more CPU time than passes; where it gets no processor we look again.
-            if select.select([self.sock], [], [], max(0.02, cpu_seconds - used))[0]:
+            patience = max(0.02, min(cpu_seconds - used, idle_seconds - self._idle + 0.001))
+            begun = time.monotonic()
+            ready = select.select([self.sock], [], [], patience)[0]
+            self._idle += max(0.0, time.monotonic() - begun - (self._used() - used))
+            if ready:
                 part = self.sock.recv(1 << 16)
                 if not part:
                     raise HelperFault(f"the {self.role} ended")
                 self._buffer += part
         return payload
+
+    def _used(self) -> float:
+        return (cpu_clock(self.process.pid) or 0.0) - self._mark
+
+    def _forgive(self, idle_seconds: float) -> None:
+        """Take off the time that other work kept it from a processor. Raises TimeoutError."""
+        delay = run_delay(self.process.pid)
+        # Read only here, as a file costs more than a clock: the first time half is forgiven.
+        since = idle_seconds / 2 if self._delay is None else delay - self._delay
+        self._idle, self._delay = self._idle - since, delay
+        if self._idle > idle_seconds:
+            raise TimeoutError(f"the {self.role} slept for {self._idle:.1f} s")
 
 
 class Handles:
@@ -158,7 +197,9 @@ class Handles:
                 started.append(self._zygotes[role])
             else:
                 # An hour for all its questions: each is timed on its own.
-                limits = Confinement(*common, max(512, config.memory_mib), 3600, me)
+                most, packages = max(512, config.memory_mib), config.packages
+                packages = packages + config.test_packages * (role == "oracle")
+                limits = Confinement(config.level, packages, most, 3600, me)
                 self._servers[role] = Server(role, limits)
                 started.append(self._servers[role])
         for process in started:

@@ -4,7 +4,7 @@ import os
 import time
 from typing import NamedTuple
 
-from .handles import cpu_clock
+from .handles import cpu_clock, run_delay
 
 
 class Limits(NamedTuple):
@@ -13,6 +13,11 @@ class Limits(NamedTuple):
     cpu: float
     total: float
     output: int
+
+    @property
+    def wall(self) -> float:
+        """Seconds that one test may take by the clock: more than its CPU, for sleepers only."""
+        return max(3 * self.cpu, self.cpu + 2)
 
 
 class Stopwatch:
@@ -35,10 +40,9 @@ class Stopwatch:
         """Seconds until a limit could be met. Raises TimeoutError when one is."""
         used, limits = self._clock(), self._limits
         cpu_left = min(limits.cpu - (used - self._cpu_mark), limits.total - self._spent - used)
-        wall_limit = max(3 * limits.cpu, limits.cpu + 2)
-        wall_left = wall_limit - (time.monotonic() - self._wall_mark)
+        wall_left = limits.wall - (time.monotonic() - self._wall_mark)
         if wall_left <= 0:
-            wall_left += self._unfair_wait(20 * wall_limit)
+            wall_left += self._unfair_wait(20 * limits.wall)
         if cpu_left <= 0 or wall_left <= 0:
             raise TimeoutError("cpu time" if cpu_left <= 0 else "wall time")
         return min(cpu_left, wall_left) + 0.001
@@ -57,11 +61,8 @@ class Stopwatch:
                 # Behind the name, which may hold blanks and brackets: state, parent, ...
                 zygote = int(file.read().rpartition(")")[2].split()[1])
             own, beside = _children(self.pid), _children(zygote) - 1
-            # Nanoseconds since its start that it was ready to run and had no processor. Read only
-            # when a wall limit is met: to read it for each test would cost a file each.
-            with open(f"/proc/{self.pid}/schedstat", encoding="ascii") as file:
-                run_delay = int(file.read().split()[1]) * 1e-9
-            return 0.0 if own or beside else min(most, run_delay)
+            # Read only when a wall limit is met: for each test it would cost a file each.
+            return 0.0 if own or beside else min(most, run_delay(self.pid))
         except (OSError, ValueError, IndexError):
             return 0.0
 

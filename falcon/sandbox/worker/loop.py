@@ -134,7 +134,12 @@ def start(text: str, channel: str) -> None:
         frames.write(fd, json.dumps({"level": config.level}).encode())
         with contextlib.suppress(frames.Closed, ConnectionError, BrokenPipeError):
             while True:
-                requests = [JudgeRequest.from_json(raw) for raw in json.loads(inbox.read())]
+                message = json.loads(inbox.read())
+                suites = message["suites"]
+                requests = [
+                    JudgeRequest.from_json({**program, "suite": suites[number]})
+                    for program, number in message["programs"]
+                ]
                 frames.write(fd, json.dumps(worker.judge_all(requests)).encode())
     finally:
         worker.handles.reset()

@@ -39,6 +39,8 @@ def _run(execution: Execution, expected: str, rule: str) -> Ending:
     try:
         if rule == "lines":
             same = same_text(expected, text)
+        elif rule == "apps:strict":
+            same = same_text(apps.full_lines(expected), apps.full_lines(text))
         else:
             same = apps.same_output(expected, text, unordered=rule == "apps:unordered")
     except Exception:  # noqa: BLE001  whatever a comparison raises, the output is not the right one

@@ -27,10 +27,16 @@ def separate(config: Confinement, *, processes: bool) -> tuple[int, int]:
     return int(words[0]) * page, int(words[5]) * page
 
 
-def confine(config: Confinement, used: tuple[int, int], *, stack: bool) -> None:
+def confine(
+    config: Confinement,
+    used: tuple[int, int],
+    *,
+    stack: bool = False,
+    fork: linux.RawFork | None = None,
+) -> None:
     """The rest, in the process that stays: capabilities, limits, Landlock, seccomp.
 
-    ``stack``: children will add a filter of their own and this process may fork.
+    ``stack``: children will add a filter of their own; ``fork``: what this process forks by.
     """
     namespaced, landlocked = config.level == "L3", config.level in ("L3", "L2")
     os.umask(0o077)
@@ -41,7 +47,7 @@ def confine(config: Confinement, used: tuple[int, int], *, stack: bool) -> None:
     if landlocked:
         landlock.restrict(_rules(config.packages, scratch=namespaced))
     # Last: it refuses the calls that the other layers are made of.
-    seccomp.install(writes=landlocked, stack=stack)
+    seccomp.install(writes=landlocked, stack=stack, fork=fork)
 
 
 def _drop_capabilities(*, keep_reading: bool) -> None:

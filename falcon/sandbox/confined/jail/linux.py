@@ -17,7 +17,7 @@ MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS = 1, 4, 8
 PR_SET_NAME, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 15, 22, 38
 CAP_DAC_READ_SEARCH = 1 << 2
-SYS_CAPSET, SYS_PIVOT_ROOT, SYS_CLONE3, SYS_MOUNT_SETATTR = 126, 155, 435, 442
+SYS_CLONE, SYS_CAPSET, SYS_PIVOT_ROOT, SYS_MOUNT_SETATTR = 56, 126, 155, 442
 SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 444, 445, 446
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
@@ -84,7 +84,11 @@ def capset(capabilities: int) -> None:
 
 
 class RawFork:
-    """fork by clone3, so that a seccomp filter may refuse fork and clone to everybody.
+    """fork by clone with a key, so that a seccomp filter may refuse all others.
+
+    The key, a random number, is an argument that the kernel does not use. The child has none: who
+    forks forgets it there (:meth:`forget`). ``flags``: the only ones that go with it, which make
+    no namespace.
 
     Construct it in a process whose id is not 1: it finds where glibc keeps the thread id by
     its value. The kernel must write the child's own id there, or abort() and raise() would
@@ -101,13 +105,24 @@ class RawFork:
         tid = os.getpid()  # that of the main thread is the process's
         places = [i for i, word in enumerate(words) if word == tid]
         address = base + 4 * places[0] if places else 0
-        flags = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID if address else 0
-        # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, size, tls
-        args = struct.pack("8Q", flags, 0, address, 0, int(signal.SIGCHLD), 0, 0, 0)
+        tid_flags = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID if address else 0
+        self.flags = tid_flags | int(signal.SIGCHLD)
+        self._key = ctypes.c_ulong(int.from_bytes(os.urandom(8), "little") | 1)
         # One of its own: the default result type is an int, and __call__ converts nothing.
         self._syscall = ctypes.PyDLL(None, use_errno=True).syscall
-        self._arguments = (ctypes.c_long(SYS_CLONE3), args, ctypes.c_long(len(args)))
+        # clone: flags, stack, parent_tid (not used with these flags), child_tid, tls
+        before = [ctypes.c_long(number) for number in (SYS_CLONE, self.flags, 0)]
+        self._arguments = (*before, self._key, ctypes.c_long(address), ctypes.c_long(0))
+
+    @property
+    def key(self) -> int:
+        """What the filter is to let pass."""
+        return int(self._key.value)
+
+    def forget(self) -> None:
+        """Overwrite the key: this process cannot fork any more."""
+        self._key.value = 0
 
     def __call__(self) -> int:
         """0 in the child, the child's process id in the parent. Raises OSError."""
-        return _checked(self._syscall(*self._arguments), "clone3")
+        return _checked(self._syscall(*self._arguments), "clone")

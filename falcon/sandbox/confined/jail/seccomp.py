@@ -1,9 +1,9 @@
 """The system calls a confined process may make: an allow-list, everything else EPERM.
 
 x86_64. The filter is installed once in a zygote and inherited: a filter for each child would
-cost 0.2 ms. It refuses fork, vfork and clone of processes; the zygote itself forks by clone3
-(``linux.RawFork``). Where no process namespace bounds a clone3 made by hand, each child adds a
-small filter of its own.
+cost 0.2 ms. It refuses all that makes a process, but a clone with the zygote's key, which makes no
+namespace (``linux.RawFork``). Where no process namespace bounds a program that finds the key, each
+child adds a small filter of its own.
 """
 
 import ctypes
@@ -32,13 +32,13 @@ _FREE = (
     *(74, 75, 77, 78, 79, 80, 81, 89, 95, 96, 97, 98, 99, 100),
     # ids, pending signals, sigaltstack, statfs, priorities, scheduler reads
     *(102, 104, 107, 108, 110, 111, 115, 118, 120, 121, 124, 125, 127, 128, 130, 131),
-    *(137, 138, 140, 143, 145, 146, 147, 148, 158, 186, 201, 203, 204, 217, 218, 219),
+    *(137, 138, 140, 143, 145, 146, 147, 148, 158, 186, 201, 204, 217, 218, 219),
     # clocks, epoll, tgkill, waitid, readlinkat, faccessat, pselect, ppoll, robust lists
     *(229, 230, 232, 233, 234, 247, 267, 269, 270, 271, 273, 274, 281, 290, 291, 292, 293),
     # preadv pwritev membarrier statx rseq close_range faccessat2 epoll_pwait2 futex_waitv
     *(295, 296, 324, 332, 334, 436, 439, 441, 449),
 )
-_CLONE3 = 435
+_CLONE3, _SETAFFINITY = 435, 203
 # truncate rename mkdir rmdir unlink, mkdirat unlinkat renameat renameat2
 _PATH_WRITES = (76, 82, 83, 84, 87, 258, 263, 264, 316)
 _OPEN, _OPENAT, _OPENAT2 = 2, 257, 437
@@ -95,14 +95,14 @@ def _bits(index: int, mask: int, *, allow: bool) -> list[_Line]:
     return [(_LD, 0, 0, _arg(index)), (_JSET, 1, 0, mask), (_RET, 0, 0, miss), (_RET, 0, 0, hit)]
 
 
-def install(*, writes: bool, stack: bool) -> None:
+def install(*, writes: bool, stack: bool, fork: linux.RawFork | None) -> None:
     """Install the base filter in this process. Needs no_new_privs.
 
     ``writes=False`` also refuses every open for writing and every change of a path (for kernels
-    without Landlock); ``stack`` leaves room for :func:`install_child` and for fork.
+    without Landlock); ``stack`` leaves room for :func:`install_child`; ``fork`` may be used.
     """
     code = _Code()
-    for number in (*_FREE, _CLONE3, *(_PATH_WRITES if writes else ())):
+    for number in (*_FREE, *(_PATH_WRITES if writes else ())):
         code.on(number, [(_RET, 0, 0, _ALLOW)])
     if writes:
         code.on(_OPEN, [(_RET, 0, 0, _ALLOW)])
@@ -114,9 +114,11 @@ def install(*, writes: bool, stack: bool) -> None:
     code.on(_OPENAT2, [(_RET, 0, 0, _ENOSYS)])
     code.on(_IOCTL, _one_of(1, _IOCTLS, allow=True))
     code.on(_FCNTL, _one_of(1, _FCNTL_REFUSED, allow=False))
-    if stack:
-        code.on(_CLONE, [(_RET, 0, 0, _ALLOW)])
-    code.on(_CLONE, _bits(0, linux.CLONE_THREAD, allow=True))
+    code.on(_CLONE, _threads_and(fork))
+    # Its flags are in memory as well: glibc falls back to clone.
+    code.on(_CLONE3, [(_RET, 0, 0, _ENOSYS)])
+    # Of itself alone: what is set for a zygote stays for all programs to come.
+    code.on(_SETAFFINITY, _one_of(0, (0,), allow=True))
     later = (linux.PR_SET_PDEATHSIG, linux.PR_SET_SECCOMP) if stack else ()
     code.on(_PRCTL, _one_of(0, (linux.PR_SET_NAME, _PR_GET_NAME, *later), allow=True))
     # AF_UNIX streams only: a datagram socket could be sent to a path outside.
@@ -126,6 +128,25 @@ def install(*, writes: bool, stack: bool) -> None:
     # prlimit may read limits, never set one: the new-limit pointer must be null.
     code.on(_PRLIMIT, _null_pointer(2))
     code.install(_EPERM)
+
+
+def _threads_and(fork: linux.RawFork | None) -> list[_Line]:
+    """Allow clone of threads, and of processes with the key of ``fork``."""
+    if fork is None:
+        return _bits(0, linux.CLONE_THREAD, allow=True)
+    low, high = fork.key & 0xFFFFFFFF, fork.key >> 32
+    return [
+        (_LD, 0, 0, _arg(0)),
+        (_JSET, 7, 0, linux.CLONE_THREAD),
+        (_JEQ, 0, 5, fork.flags),
+        (_LD, 0, 0, _arg(2)),
+        (_JEQ, 0, 3, low),
+        (_LD, 0, 0, _arg(2) + 4),
+        (_JEQ, 0, 1, high),
+        (_RET, 0, 0, _ALLOW),
+        (_RET, 0, 0, _EPERM),
+        (_RET, 0, 0, _ALLOW),
+    ]
 
 
 def _null_pointer(index: int) -> list[_Line]:
@@ -144,10 +165,6 @@ def install_child() -> None:
     and signals to itself alone."""
     me = os.getpid()
     code = _Code()
-    # ENOSYS, so that pthread_create falls back to clone, whose flags can be checked.
-    code.on(_CLONE3, [(_RET, 0, 0, _ENOSYS)])
-    for number in (57, 58):  # fork, vfork
-        code.on(number, [(_RET, 0, 0, _EPERM)])
     code.on(_CLONE, _bits(0, linux.CLONE_THREAD, allow=True))
     code.on(_PRCTL, _one_of(0, (linux.PR_SET_NAME, _PR_GET_NAME), allow=True))
     for number in (62, 234):  # kill, tgkill

@@ -1,7 +1,8 @@
 """The rule of APPS's checker (Hendrycks et al. 2021), step by step in its order.
 
 Its last step for printed output, which compares sets of tokens whatever their order, lets wrong
-programs pass and has a switch here (``unordered``). Plain data and text only.
+programs pass and has a switch here (``unordered``). So does its step that takes the first item of
+an expected list for the list (``strict``), which scores have and rewards do not. Plain data only.
 """
 
 import math
@@ -51,12 +52,21 @@ def _rounded(lines: list[str]) -> set[frozenset[float]] | None:
         return None
 
 
-def same_value(expected: Any, got: Any) -> bool:
-    """Whether a returned value is what is expected, or the first item of that."""
+def full_lines(text: str) -> str:
+    """The lines that are not blank."""
+    return "\n".join(line for line in text.split("\n") if line.strip())
+
+
+def same_value(expected: Any, got: Any, *, strict: bool = False) -> bool:
+    """Whether a returned value is what is expected, or the first item of that.
+
+    ``strict``: the first item only where it is the only one. Files wrap a value in a list, and
+    nothing in them says whether they do.
+    """
     if isinstance(got, tuple):
         got = list(got)
     wanted = [expected]
-    if isinstance(expected, list) and expected:
+    if isinstance(expected, list) and expected and not (strict and len(expected) > 1):
         wanted.append(expected[0])
     if any(_equal(each, got) for each in wanted):
         return True
