@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cases import ROWS, Row
-from verdicts import differences, has_scratch, judge_table
+from cases import Row
+from verdicts import ROWS, differences, has_scratch, judge_table
 
 from falcon.sandbox import Verdict
 

@@ -18,8 +18,11 @@ from typing import Any
 
 from falcon.sandbox import Program, Sandbox, Verdict, slot
 from falcon.sandbox.cache import lasting
-from tests.sandbox.cases import ROWS
+from tests.sandbox import cases
+from tests.sandbox.honest_cases import HONEST_TWINS
 from tests.sandbox.limits import small
+
+ROWS = [*cases.ROWS, *HONEST_TWINS]
 
 FILE = Path(__file__).with_name("verdicts.json")
 CONDITIONS = ("L3", "L3 without scratch", "L2")

@@ -6,6 +6,9 @@ exits. It holds no expected value and no test.
 """
 
 import atexit
+import builtins
+import contextlib
+import io
 import json
 import marshal
 import mmap
@@ -22,12 +25,14 @@ from ..wire.messages import unpack_job as _unpack_job
 CHANNEL = 60
 # Bound before a program runs: one that patches these modules changes nothing here.
 # And each lookup in a class would touch pages that every child must copy.
-_write, _exit, _flush = frames.write, os._exit, sys.stdout.flush
+_write, _exit, _open = frames.write, os._exit, open
 _dumps, _encode, _decode, _unpack = json.dumps, codec.encode, codec.decode, marshal.loads
 _HELLO, _LOADED, _DONE = Reply.HELLO, Reply.LOADED, Reply.DONE
 _TRACE, _ERROR, _VALUE = Reply.TRACE, Reply.ERROR, Reply.VALUE
 _WHOLE, _TRACED = (Job.WHOLE, Job.WHOLE_TRACED), (Job.WHOLE_TRACED, Job.MODULE_TRACED)
 _PRELUDE = (Reply.PRELUDE_RAN, Reply.PRELUDE_FAILED)
+_BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+_DEVICES = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _reserve: list[mmap.mmap] = []
 
 
@@ -137,25 +142,42 @@ def _call(space: dict[str, Any], request: bytes) -> None:
         _answer(_VALUE, nonce, body)
 
 
-def _finish_program() -> None:
+def _flush_files(space: dict[str, Any]) -> None:
+    """Write out what is buffered, as the interpreter does at its end: of the standard output and
+    of files that the program still holds. What fails there fails no program."""
+    for file in (sys.stdout, sys.__stdout__, *space.values()):
+        if file is sys.stdout or type(file) in _BUFFERED:
+            with contextlib.suppress(Exception):
+                file.flush()
+
+
+def _finish_program(space: dict[str, Any]) -> None:
     """What the interpreter does at its end: other threads, exit functions, output."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    if sys.__stdout__ is not None and sys.__stdout__ is not sys.stdout:
-        sys.__stdout__.flush()
+    _flush_files(space)
+
+
+class _Open:
+    """``open`` where there is no /proc: the standard streams have names all the same. Not a
+    function: as an attribute of a class it would be a method."""
+
+    def __call__(self, file: Any, *rest: Any, **named: Any) -> Any:
+        stream = None if type(file) is int else _DEVICES.get(str(file))
+        return _open(file if stream is None else os.dup(stream), *rest, **named)
 
 
 def _run_whole(code: types.CodeType, space: dict[str, Any], nonce: bytes) -> None:
+    builtins.open = io.open = _Open()  # type: ignore[assignment]
     try:
         try:
             exec(code, space)  # noqa: S102
         except SystemExit as fault:
             if fault.code not in (None, 0):
                 raise
-        _finish_program()
+        _finish_program(space)
     except BaseException as fault:  # noqa: BLE001
-        _flush()
+        _flush_files(space)
         _fail(nonce, fault)
     else:
         _answer(_DONE, nonce)

@@ -1,10 +1,13 @@
 """What one child uses, its time and its standard streams, and what is left of its limits."""
 
+import fcntl
 import os
 import time
 from typing import NamedTuple
 
 from .handles import cpu_clock
+
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
 class Limits(NamedTuple):
@@ -71,29 +74,19 @@ def _children(pid: int) -> int:
         return len(file.read().split())
 
 
-class Pipes:
-    """Our ends, both non-blocking, and what is left to feed. ``theirs``: the child's ends."""
+class Streams:
+    """Standard input and output of one child. ``theirs``: the child's ends.
 
-    def __init__(self, feed: bytes, most_output: int) -> None:
-        stdin, self.stdin = os.pipe2(os.O_CLOEXEC)
+    The input is a file in memory that nobody can change any more. It has a size and can be read
+    from the start again, as where a judge redirects a file, and nobody has to feed it.
+    """
+
+    def __init__(self, stdin: bytes, most_output: int) -> None:
         self.stdout, stdout = os.pipe2(os.O_CLOEXEC)
-        self.theirs = [stdin, stdout]
-        self._left, self._most = memoryview(feed), most_output
+        self.theirs = [_sealed(stdin), stdout]
+        self._most = most_output
         self.output = bytearray()
-        os.set_blocking(self.stdin, False)
         os.set_blocking(self.stdout, False)
-
-    def feed(self) -> None:
-        """Write what fits; close the input once all is written or nobody reads it."""
-        try:
-            self._left = self._left[os.write(self.stdin, self._left[: 1 << 16]) :]
-        except BlockingIOError:
-            return
-        except OSError:
-            self._left = self._left[:0]
-        if not self._left:
-            os.close(self.stdin)
-            self.stdin = -1
 
     def collect(self) -> bool:
         """Read what is there; False when there is nothing more for now, or too much."""
@@ -114,8 +107,18 @@ class Pipes:
         return len(self.output) > self._most
 
     def close(self) -> None:
-        """Release our ends."""
-        for fd in (self.stdin, self.stdout):
-            if fd >= 0:
-                os.close(fd)
-        self.stdin = self.stdout = -1
+        """Release our end."""
+        if self.stdout >= 0:
+            os.close(self.stdout)
+            self.stdout = -1
+
+
+def _sealed(content: bytes) -> int:
+    """A file in memory that can only be read, at its beginning."""
+    fd = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    return fd

@@ -34,8 +34,8 @@ def _run(execution: Execution, expected: str, rule: str) -> Ending:
     if broken:
         return broken
     assert child.ended is not None
-    assert child.pipes is not None
-    text = bytes(child.pipes.output).decode("utf-8", "replace")
+    assert child.streams is not None
+    text = bytes(child.streams.output).decode("utf-8", "replace")
     try:
         if rule == "lines":
             same = same_text(expected, text)
