@@ -21,12 +21,15 @@ from typing import Any
 from ..wire import codec, frames
 from ..wire.messages import NONCE, PRESENCE, SOURCE_NAME, TRUTH, WITH_ARGUMENTS, Job, Reply
 from ..wire.messages import unpack_job as _unpack_job
+from .arguments import ProgramObjects, changes, inside
+from .exceptions import described as _described
 
 CHANNEL = 60
 # Bound before a program runs: one that patches these modules changes nothing here.
 # And each lookup in a class would touch pages that every child must copy.
 _write, _exit, _open = frames.write, os._exit, open
-_dumps, _encode, _decode, _unpack = json.dumps, codec.encode, codec.decode, marshal.loads
+_dumps, _encode, _decode, _unpack = json.dumps, codec.encode, codec.decode_call, marshal.loads
+_contents, _changes, _inside, _ProgramObjects = codec.contents, changes, inside, ProgramObjects
 _HELLO, _LOADED, _DONE = Reply.HELLO, Reply.LOADED, Reply.DONE
 _TRACE, _ERROR, _VALUE = Reply.TRACE, Reply.ERROR, Reply.VALUE
 _WHOLE, _TRACED = (Job.WHOLE, Job.WHOLE_TRACED), (Job.WHOLE_TRACED, Job.MODULE_TRACED)
@@ -54,11 +57,14 @@ def _report(fault: BaseException) -> bytes:
     # The frames hold what filled the memory; without them there is room to answer.
     fault.__traceback__ = None
     try:
-        message = str(fault)[:400]
+        text = str(fault)
     except BaseException:  # noqa: BLE001  a program's own __str__ may do anything
-        message = ""
-    text = _dumps({"type": type(fault).__name__[:80], "line": line, "message": message})
-    return text.encode("ascii", "replace")
+        text = ""
+    report = {"type": type(fault).__name__[:80], "line": line, "message": text[:400]}
+    try:
+        return _described(fault, report, text)
+    except BaseException:  # noqa: BLE001  it may have no room, or no attributes of an exception
+        return _dumps(report).encode("ascii", "replace")
 
 
 class Tracer:
@@ -115,10 +121,14 @@ def _target(space: dict[str, Any], name: str) -> Any:
 def _call(space: dict[str, Any], request: bytes) -> None:
     nonce = request[:NONCE]
     name, arguments, named, want = _unpack(request[NONCE:])
-    if isinstance(arguments, str):
-        arguments, named = _decode(arguments, budget=False), _decode(named, budget=False)
-    before = _encode(arguments, budget=False) if want == WITH_ARGUMENTS else ""
+    objects: list[Any] = []
+    before: list[str] = []
     try:
+        if isinstance(arguments, str):
+            arguments, named, objects = _decode(arguments, named, _ProgramObjects(space))
+        if want == WITH_ARGUMENTS:
+            objects = objects or _inside(named, _inside(arguments, []))
+            before = _contents(objects)
         value = _target(space, name)(*arguments, **named)
         if want == PRESENCE or (want == TRUTH and type(value) is not bool):
             value = value is not None
@@ -126,9 +136,9 @@ def _call(space: dict[str, Any], request: bytes) -> None:
         _fail(nonce, fault)
         return
     try:
-        text = _encode(value)
-        after = _encode(arguments, budget=False) if want == WITH_ARGUMENTS else ""
-        if after != before and len(after) > codec.BYTES:
+        text = _encode(value, objects=objects) if before else _encode(value)
+        changed = _changes(objects, before) if before else ""
+        if len(changed) > codec.BYTES:
             raise codec.TooLarge("more than 1 MiB in changed arguments")
     except codec.Unserialisable as fault:
         _answer(Reply.UNSERIALISABLE, nonce, str(fault).encode("utf-8", "replace"))
@@ -137,7 +147,6 @@ def _call(space: dict[str, Any], request: bytes) -> None:
     except BaseException as fault:  # noqa: BLE001  code of the value's own class may run
         _fail(nonce, fault)
     else:
-        changed = after if after != before else ""
         body = len(text).to_bytes(4, "big") + text.encode() + changed.encode()
         _answer(_VALUE, nonce, body)
 

@@ -129,7 +129,7 @@ def _compared(tests: CallTests, arguments: str, expected: Any, value: Any) -> En
         elif tests.rule == "apps":
             right = apps.same_value(expected, value)
         else:
-            inputs = codec.decode(arguments, budget=False)
+            inputs, _, _ = codec.decode_call(arguments, codec.encode({}))
             right = evalplus.same(tests.rule, expected, value, inputs, tests.atol)
     except Exception:  # noqa: BLE001  whatever a comparison raises, the value is not the right one
         right = False

@@ -82,12 +82,15 @@ def _replies(runner: Runner, requests: list[bytes]) -> list[bytes] | None:
                 return replies + [_error(ending)] * (len(requests) - len(replies))
             if dead or ending.outcome is Outcome.PROTOCOL_VIOLATION:
                 return None
-            replies.append(_error(ending))
+            replies.append(_error(ending, value))
     return replies
 
 
-def _error(ending: Ending) -> bytes:
-    return Reply.ERROR + json.dumps(ending).encode()
+def _error(ending: Ending, described: bytes = b"") -> bytes:
+    """The oracle's reply frame; ``described``: what the child says of an exception that it caught
+    in a call, which a test may want to catch, too."""
+    text = json.dumps(ending).encode()
+    return Reply.ERROR + len(text).to_bytes(4, "big") + text + described
 
 
 def _on_replies(
@@ -170,7 +173,7 @@ class Session:
             self._final = answer.ending
         if gone:
             self.close()
-        return _error(answer.ending)
+        return _error(answer.ending, answer.value)
 
     def with_lines(self, ending: Ending) -> Ending:
         """The ending of one test with the lines that ran since the last one, and on loading."""

@@ -58,7 +58,13 @@ class ConfinedProcess:
         unread, stdout = os.pipe2(os.O_CLOEXEC)
         try:
             self.process = subprocess.Popen(
-                argv, stdin=null, stdout=stdout, stderr=null, pass_fds=[fd], env=ENVIRONMENT, cwd="/"
+                argv,
+                stdin=null,
+                stdout=stdout,
+                stderr=null,
+                pass_fds=[fd],
+                env=ENVIRONMENT,
+                cwd="/",
             )
         except OSError as fault:
             self.sock.close()

@@ -20,12 +20,13 @@ from .handles import Handles, SuiteFault
 from .limits import Limits
 
 MAX_RESPAWNS = 64
-_ERROR_BYTES = 8192
+_ERROR_BYTES = 1 << 16
 _OTHER_QUESTION = violation("an answer to another question")
 
 
 class ProgramAnswer(NamedTuple):
-    """An encoded value, or the ``ending`` in its place; ``dead``: no other answer will come."""
+    """An encoded value, or the ``ending`` in its place, and then what the child says of the
+    exception, if it is one; ``dead``: no other answer will come."""
 
     value: bytes
     ending: Ending | None
@@ -116,9 +117,10 @@ class Execution:
         frame = self._next()
         self.child.begin_test()
         ending = self._expect(Reply.VALUE, frame)
-        if frame is None or ending:
-            return ProgramAnswer(b"", ending, frame is None)
-        return ProgramAnswer(frame[1 + NONCE :], None, False)
+        if frame is None:
+            return ProgramAnswer(b"", ending, True)
+        described = ending is None or ending.outcome is Outcome.RUNTIME_ERROR
+        return ProgramAnswer(frame[1 + NONCE :] if described else b"", ending, False)
 
     def run_whole(self) -> tuple[bool, Ending | None]:
         """Run a whole program to the end of its process: whether it says that it is done, and
