@@ -26,7 +26,7 @@ def start(role: str, text: str, channel: str) -> None:
         if role == "zygote":
             part.run(socket.socket(fileno=fd), config)
         else:
-            used = confine.separate(config, processes=False)
+            config, used = confine.separate(config, processes=False)
             launch.die_with_parent(config.parent)  # once more: a change of user has cleared it
             confine.confine(config, used, stack=False)
             confine.clean_interpreter(config.packages)
