@@ -63,6 +63,20 @@ ROOM = [
     *_twins("seven threads", one(21, 7), _THREADS, _THREADS.replace("range(n)", "range(1, n + 1)"), "none may take address space for a heap of its own"),
 ]  # fmt: skip
 
+_BUSY = "import time\ndef f(n, s=0.11):\n    end = time.process_time() + s\n    while time.process_time() < end: pass\n    return "
+
+
+def _calls(count: int, *more: float) -> CallSuite:
+    calls = tuple(Call(args=(n, *more), expected=n) for n in range(count))
+    return CallSuite(entry_point="f", calls=calls)
+
+
+MANY = [
+    *_twins("many calls that take some time each", _calls(30), _BUSY + "n", _BUSY + "min(n, 28)", "time for all of them grows with their number"),
+    *_twins("many calls that take some time each, by check", CodeSuite(check="def check(c):\n    for n in range(30):\n        assert c(n) == n", entry_point="f"), _BUSY + "n", _BUSY + "min(n, 28)", "time for all of them grows with their number"),
+    Row("calls that take long each", "timeout", _BUSY + "n", "but not without bound", _calls(12, 0.5)),
+]  # fmt: skip
+
 
 def _checked(*lines: str, setup: str = "") -> CodeSuite:
     """Test code in which ``c`` is the program's function ``f``."""
@@ -203,4 +217,4 @@ MUTATIONS = [
     *_twins("one list twice in a case", CallSuite(entry_point="f", calls=(Call(args=(_SHARED, _SHARED), expected=True),)), "def f(a, b): return a is b", "def f(a, b): return a is not b", "also without test code"),
 ]  # fmt: skip
 
-HONEST_TWINS = [*STREAMS, *ROOM, *EXCEPTIONS, *ITERATORS, *TYPES, *ARRAYS, *MUTATIONS]
+HONEST_TWINS = [*STREAMS, *ROOM, *MANY, *EXCEPTIONS, *ITERATORS, *TYPES, *ARRAYS, *MUTATIONS]

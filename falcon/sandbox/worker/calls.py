@@ -139,6 +139,7 @@ def _compared(tests: CallTests, arguments: str, expected: Any, value: Any) -> En
 def ask(runner: Runner, questions: Sequence[Question]) -> list[Ending]:
     """An ending for each question, all put to one child unless it dies."""
     endings: list[Ending] = []
+    runner.tests = len(questions)
     while len(endings) < len(questions):
         left = questions[len(endings) :]
         with Execution(runner, patient=True) as execution:

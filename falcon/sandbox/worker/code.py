@@ -74,6 +74,7 @@ def _replies(runner: Runner, requests: list[bytes]) -> list[bytes] | None:
         if broken := execution.load():
             return [_error(broken)] * len(requests)
         while len(replies) < len(requests):
+            runner.tests = len(replies) + 1  # as call by call
             value, ending, dead = execution.answer()
             if ending is None:
                 replies.append(Reply.VALUE + value)
@@ -155,6 +156,7 @@ class Session:
     def call(self, request: bytes) -> bytes:
         """Put one call to the program; the oracle's reply frame."""
         self.requests.append(request)
+        self._runner.tests = len(self.requests)
         if self._final is None and self._execution is None:
             self._execution = Execution(self._runner)
             self._final = self._execution.load()

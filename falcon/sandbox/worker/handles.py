@@ -164,7 +164,7 @@ class Handles:
         started: list[ConfinedProcess] = []
         for role in roles:
             if role in ("slim", "numpy"):
-                most = SLOWER_TRACED * config.cpu_total
+                most = SLOWER_TRACED * launch.MOST_TOTALS * config.cpu_total
                 limits = Confinement(*common, config.memory_mib, most, me, numpy=role == "numpy")
                 # Messages keep their bounds, so that a request and its descriptors stay together.
                 self._zygotes[role] = ConfinedProcess("zygote", limits, socket.SOCK_SEQPACKET)

@@ -5,8 +5,10 @@ import os
 import time
 from typing import NamedTuple
 
+from ..wire.launch import MOST_TOTALS
 from .handles import cpu_clock
 
+_SHARE = 0.25
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
@@ -17,16 +19,22 @@ class Limits(NamedTuple):
     total: float
     output: int
 
+    def total_of(self, tests: int) -> float:
+        """Seconds for so many tests: a quarter of what each may use, at least ``total`` and at
+        most four times that."""
+        return max(self.total, min(_SHARE * tests * self.cpu, MOST_TOTALS * self.total))
+
 
 class Stopwatch:
-    """CPU and wall time of one child. ``spent``: CPU seconds of the program's other children.
+    """CPU and wall time of one child. ``spent``: CPU seconds of the program's other children;
+    ``total``: of all of them together, which grows with the tests.
 
     CPU time decides. Wall time catches sleepers only, so it is wider, and the time a child was
     kept from a processor is taken off it: a busy machine must not change verdicts.
     """
 
     def __init__(self, limits: Limits, spent: float) -> None:
-        self._limits, self._spent = limits, spent
+        self._limits, self._spent, self.total = limits, spent, limits.total
         self.pid, self.cpu = 0, 0.0  # no id: it has not greeted yet, and its clock is unknown
         self.begin_test()
 
@@ -37,7 +45,7 @@ class Stopwatch:
     def left(self) -> float:
         """Seconds until a limit could be met. Raises TimeoutError when one is."""
         used, limits = self._clock(), self._limits
-        cpu_left = min(limits.cpu - (used - self._cpu_mark), limits.total - self._spent - used)
+        cpu_left = min(limits.cpu - (used - self._cpu_mark), self.total - self._spent - used)
         wall_limit = max(3 * limits.cpu, limits.cpu + 2)
         wall_left = wall_limit - (time.monotonic() - self._wall_mark)
         if wall_left <= 0:

@@ -34,13 +34,14 @@ class ProgramAnswer(NamedTuple):
 
 
 class Runner:
-    """One program, the CPU seconds it has used, and how many of its children died."""
+    """One program, the CPU seconds it has used, its tests, and how many of its children died."""
 
     def __init__(
         self, handles: Handles, program: Compiled, limits: Limits, *, traced: bool = False
     ) -> None:
         self.handles, self.program, self.limits, self.traced = handles, program, limits, traced
         self.cpu = 0.0
+        self.tests = 0  # that are known of: time for all of them grows with their number
         self._respawns = 0
 
     def may_respawn(self) -> bool:
@@ -65,6 +66,7 @@ class Execution:
         program, spent = runner.program, runner.cpu
         zygote = runner.handles.zygote(numpy=program.numpy)
         self.child = ChildHandle(zygote, runner.limits, spent, stdin=stdin, patient=patient)
+        self.child.watch.total = runner.limits.total_of(runner.tests)
         kinds = (Job.MODULE, Job.MODULE_TRACED) if stdin is None else (Job.WHOLE, Job.WHOLE_TRACED)
         nonce = secrets.token_bytes(NONCE)
         self.child.send(pack_job(kinds[runner.traced], nonce, program.code, program.prelude))
@@ -114,6 +116,7 @@ class Execution:
     def answer(self) -> ProgramAnswer:
         """Wait for the answer to the next request."""
         self.lines = set()
+        self.child.watch.total = self._runner.limits.total_of(self._runner.tests)
         frame = self._next()
         self.child.begin_test()
         ending = self._expect(Reply.VALUE, frame)

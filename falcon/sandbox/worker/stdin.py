@@ -9,6 +9,7 @@ from .runner import Execution, Runner
 def judge(runner: Runner, tests: StdinTests) -> list[Ending]:
     """The ending of each run; after a timeout the rest count as timeouts. Raises Fault."""
     endings: list[Ending] = []
+    runner.tests = len(tests.runs)
     for stdin, expected in tests.runs:
         if endings and endings[-1].outcome is Outcome.TIMEOUT:
             endings.append(endings[-1])
