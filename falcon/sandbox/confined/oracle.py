@@ -201,7 +201,7 @@ class Oracle:
         def call(*args: Any, **named: Any) -> Any:
             self._called = True
             try:
-                *encoded, objects = codec.encode_call(args, named)
+                *encoded, objects = codec.encode_call(args, named, iterators=True)
             except codec.Unserialisable as fault:
                 note = f"an argument of the test is not plain data: {fault}"
                 error = ErrorReport("TestArgument", message=note)

@@ -17,7 +17,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import library
-from .stand_ins import Member, Named, NumberMember, Record, StandIns, TextMember, Token, parts_of
+from .stand_ins import (
+    DTYPE,
+    Member,
+    Named,
+    NumberMember,
+    Record,
+    StandIns,
+    TextMember,
+    Token,
+    parts_of,
+)
 
 NODES, DEPTH, BYTES = 100_000, 60, 1 << 20
 _OURS = 1 << 60  # nodes and bytes of data that is not the program's
@@ -28,7 +38,6 @@ ITEMS, ITEM_SECONDS = 1000, 0.2
 _STAND_INS: dict[type, str] = {
     Named: "named", Record: "record", Member: "member", NumberMember: "member", TextMember: "member",
 }  # fmt: skip
-_NUMPY = frozenset("biufcSUOmM")  # kinds of its types; a record of several fields is none of them
 # Tags of objects without a number: no call can change them, or tell one from its equal.
 _UNNUMBERED = frozenset(("tuple", "frozenset", "bytes", "complex", "int", "float", "ref"))
 _STAND_IN = StandIns()
@@ -59,11 +68,17 @@ _to_data = json.JSONDecoder(parse_constant=_refuse).decode
 class _Encoder:
     """Writes the text itself: json's encoder would touch a hundred more pages of memory, each
     of which costs a forked process a copy. ``objects``: those that have a number; ``growing``:
-    others get one."""
+    others get one. ``iterators``: whether they may be read."""
 
     def __init__(
-        self, *, budget: bool, objects: list[Any] | None = None, growing: bool = False
+        self,
+        *,
+        budget: bool,
+        iterators: bool,
+        objects: list[Any] | None = None,
+        growing: bool = False,
     ) -> None:
+        self.iterators = iterators
         self.left, self.bytes, self.depth = (
             (NODES, BYTES, DEPTH) if budget else (_OURS, _OURS, _DEEPER)
         )
@@ -170,7 +185,7 @@ class _Encoder:
         if kind.__module__ == "numpy" and hasattr(kind, "dtype"):
             if value.size > self.left:
                 raise TooLarge(f"more than {NODES} values")
-            if value.dtype.kind in _NUMPY:
+            if DTYPE.fullmatch(value.dtype.str):
                 flat = value.ravel().tolist()
                 return _tagged("array", self.items((value.dtype.str, value.shape, *flat), depth))
         elif hasattr(kind, "__next__") and hasattr(kind, "__iter__"):
@@ -178,24 +193,26 @@ class _Encoder:
         raise Unserialisable(name[:100])
 
     def iterator(self, values: Any, depth: int) -> str:
-        """A copy of what it yields, and first whether it goes on after that."""
-        if self.objects is None and self.left > NODES:
-            raise Unserialisable("iterator")  # as an expected value: nothing equals it
-        texts: list[str] = []
-        length, ends, begun, left = 0, "false", _clock(), self.left - NODES // 2
+        """A copy of what it yields, and first whether it goes on after that. What a test passes
+        on crosses as a whole."""
+        if not self.iterators:
+            raise Unserialisable("iterator, which can be read once only")
+        texts = ["false"]
+        length, begun, left = 0, _clock(), self.left
         for value in values:
-            if (
-                length > BYTES // 2
-                or self.left < left
-                or (len(texts) >= ITEMS and _clock() - begun > ITEM_SECONDS)
-            ):
-                ends = "true"
-                break
             texts.append(self.text(value, depth + 1))
             length += len(texts[-1])
-        if self.growing and ends == "true":
-            raise Unserialisable("an iterator without end")
-        return _tagged("iterator", "[" + ",".join([ends, *texts]) + "]")
+            if self.growing:
+                if len(texts) > 10 * NODES:
+                    raise Unserialisable("iterator without end")
+            elif (
+                length > BYTES // 2
+                or left - self.left > NODES // 2
+                or (len(texts) > ITEMS and _clock() - begun > ITEM_SECONDS)
+            ):
+                texts[0] = "true"
+                break
+        return _tagged("iterator", "[" + ",".join(texts) + "]")
 
 
 def _record_parts(value: Any, kind: Any) -> list[Any]:
@@ -222,29 +239,33 @@ def _tagged(tag: str, text: str) -> str:
 
 
 def encode(value: Any, *, budget: bool = True, objects: list[Any] | None = None) -> str:
-    """``value`` as JSON text. ``budget=False`` is for our own data. References stand for
-    ``objects`` by their numbers, but for iterators: whoever has those cannot read them again.
+    """``value`` as JSON text. ``budget=False`` is for our own data, which holds no iterators.
+    References stand for ``objects`` by their numbers, but for iterators: whoever has those
+    cannot read them again.
 
     Raises Unserialisable, or TooLarge when over 1e5 values or 1 MiB.
     """
     if objects:
         objects = [None if hasattr(each, "__next__") else each for each in objects]
-    text = _Encoder(budget=budget, objects=objects).text(value, 0)
+    text = _Encoder(budget=budget, iterators=budget, objects=objects).text(value, 0)
     if budget and len(text) > BYTES:
         raise TooLarge("more than 1 MiB")
     return text
 
 
-def encode_call(arguments: Sequence[Any], named: Mapping[str, Any]) -> tuple[str, str, list[Any]]:
-    """The arguments of a call, and the objects in them by their numbers. Raises Unserialisable."""
+def encode_call(
+    arguments: Sequence[Any], named: Mapping[str, Any], *, iterators: bool = False
+) -> tuple[str, str, list[Any]]:
+    """The arguments of a call, and the objects in them by their numbers. ``iterators``: read
+    those, as nobody will need them again. Raises Unserialisable."""
     objects: list[Any] = []
-    encoder = _Encoder(budget=False, objects=objects, growing=True)
+    encoder = _Encoder(budget=False, iterators=iterators, objects=objects, growing=True)
     return encoder.items(arguments, 0), encoder.content(dict(named), dict, 0), objects
 
 
 def contents(objects: list[Any]) -> list[str]:
     """What each object holds, empty for those that no call changes. Raises as :func:`encode`."""
-    encoder = _Encoder(budget=False, objects=objects)
+    encoder = _Encoder(budget=False, iterators=True, objects=objects)
     return [
         encoder.content(each, type(each), 0) if _changes(type(each)) else "" for each in objects
     ]

@@ -58,17 +58,18 @@ def _range(*parts: int) -> range:
 def _moment(name: str) -> Kind:
     """date, datetime or time."""
 
-    def parts(value: Any) -> tuple[str]:
+    def parts(value: Any) -> tuple[str, int]:
         from datetime import timezone
 
         if getattr(value, "tzinfo", None) is not None and type(value.tzinfo) is not timezone:
             raise Unfit("a time of a named zone")
-        return (value.isoformat(),)
+        return value.isoformat(), getattr(value, "fold", 0)
 
-    def make(text: str) -> Any:
+    def make(text: str, fold: int) -> Any:
         import datetime
 
-        return getattr(datetime, name).fromisoformat(text)
+        made = getattr(datetime, name).fromisoformat(text)
+        return made.replace(fold=fold) if fold else made
 
     return Kind(parts, make)
 

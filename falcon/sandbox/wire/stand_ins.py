@@ -7,9 +7,12 @@ an int; a dataclass or a plain Enum equals only its like.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+DTYPE = re.compile(r"[<>|=]([biu]\d|f[248]|c8|c16|[SUO]\d*|[mM]8(\[\w+\])?)")
+"""Types of numpy's arrays that cross: not those whose values are no plain data, such as records."""
 _MOST_DIMENSIONS, _MOST_EMPTY = 32, 1000
 _END = object()
 
@@ -152,6 +155,8 @@ class StandIns:
 
     def array(self, dtype: str, shape: tuple[int, ...], *flat: Any) -> Any:
         """A numpy array as lists, a scalar as a number: numpy may be missing here."""
+        if not DTYPE.fullmatch(dtype):
+            raise ValueError("not a type of an array")
         size = 1
         for length in shape:
             size *= max(length, 1)
