@@ -127,7 +127,7 @@ class StandIns:
     def named(self, name: str, fields: tuple[str, ...], *values: Any) -> Any:
         """A named tuple."""
         _check_names(name, *fields)
-        if len(fields) != len(values):
+        if type(fields) is not tuple or len(fields) != len(values):
             raise ValueError("fields and values do not agree")
         return Named(values, name, fields)
 
@@ -136,7 +136,7 @@ class StandIns:
     ) -> Any:
         """An instance of a dataclass."""
         _check_names(name, *fields)
-        if not set(compared) <= set(fields):
+        if type(compared) is not tuple or not set(compared) <= set(fields):
             raise ValueError("a field that has no value")
         return Record(name, compared, dict(zip(fields, values, strict=True)))
 
