@@ -35,7 +35,11 @@ _TRACE, _ERROR, _VALUE = Reply.TRACE, Reply.ERROR, Reply.VALUE
 _WHOLE, _TRACED = (Job.WHOLE, Job.WHOLE_TRACED), (Job.WHOLE_TRACED, Job.MODULE_TRACED)
 _PRELUDE = (Reply.PRELUDE_RAN, Reply.PRELUDE_FAILED)
 _BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
-_DEVICES = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+_DEVICES = {
+    name: number
+    for number, stream in enumerate(("stdin", "stdout", "stderr"))
+    for name in (f"/dev/{stream}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
+}
 _reserve: list[mmap.mmap] = []
 
 

@@ -36,7 +36,7 @@ def _decimal(text: str) -> Any:
     value = Decimal(text)
     _, digits, exponent = value.as_tuple()
     if len(digits) > _MOST_DIGITS or (isinstance(exponent, int) and abs(exponent) > _MOST_DIGITS):
-        raise Unfit(f"a Decimal of more than {_MOST_DIGITS} digits")
+        raise Unfit(f"Decimal of more than {_MOST_DIGITS} digits")
     return value
 
 
@@ -44,14 +44,14 @@ def _fraction(above: int, below: int) -> Any:
     from fractions import Fraction
 
     if max(above.bit_length(), below.bit_length()) > _MOST_BITS:
-        raise Unfit(f"a Fraction of more than {_MOST_BITS} bits")
+        raise Unfit(f"Fraction of more than {_MOST_BITS} bits")
     return Fraction(above, below)
 
 
 def _range(*parts: int) -> range:
     made = range(*parts)
     if made and (made[-1] - made[0]) // made.step >= _MOST_ITEMS:
-        raise Unfit(f"a range of more than {_MOST_ITEMS} items")
+        raise Unfit(f"range of more than {_MOST_ITEMS} items")
     return made
 
 
@@ -62,7 +62,7 @@ def _moment(name: str) -> Kind:
         from datetime import timezone
 
         if getattr(value, "tzinfo", None) is not None and type(value.tzinfo) is not timezone:
-            raise Unfit("a time of a named zone")
+            raise Unfit("time of a named zone")
         return value.isoformat(), getattr(value, "fold", 0)
 
     def make(text: str, fold: int) -> Any:
@@ -104,7 +104,7 @@ def _defaultdict_parts(value: Any) -> list[Any]:
     factory = value.default_factory
     name = getattr(factory, "__name__", "")
     if factory is not None and _FACTORIES.get(name) is not factory:
-        raise Unfit("a defaultdict with a factory of its own")
+        raise Unfit("defaultdict with a factory of its own")
     return [name if factory else None, *_in_turn(value)]
 
 
