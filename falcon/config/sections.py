@@ -60,7 +60,9 @@ class SandboxSettings(Section):
     """Limits of one program. Processor time decides; wall time only ends what hangs."""
 
     cpu_seconds: float = Field(2.0, gt=0)  # Processor seconds for each test
-    total_cpu_seconds: float = Field(8.0, gt=0)  # Processor seconds for all tests of a program
+    total_cpu_seconds: float = Field(8.0, gt=0)
+    """Processor seconds for all tests of a program; where a quarter of ``cpu_seconds`` for each is
+    more, that, up to four times as many."""
     memory_mib: int = Field(256, ge=32)
     output_kib: int = Field(1024, ge=1)
 

@@ -49,7 +49,7 @@ def suite_message(suite: Suite) -> dict[str, object]:
     calls = []
     for number, call in enumerate(suite.calls, 1):
         try:
-            arguments = codec.encode(list(call.args), budget=False)
+            arguments, _, _ = codec.encode_call(call.args, {})
             calls.append((arguments, codec.encode(call.expected, budget=False)))
         except codec.Unserialisable as fault:
             raise UserError(

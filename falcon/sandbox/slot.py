@@ -66,7 +66,8 @@ class Slot:
     def __init__(self, settings: Settings, level: str) -> None:
         config = worker_config(settings, level)
         # Longer than any honest judgement: restarts and retries at twenty times the budget.
-        self._patience = 60 + 20 * config.cpu_total * (config.retries + 1)
+        budget = launch.MOST_TOTALS * config.cpu_total
+        self._patience = 60 + 20 * budget * (config.retries + 1)
         self._sock, theirs = socket.socketpair()
         fd, null = theirs.fileno(), subprocess.DEVNULL
         argv = launch.command("worker.loop", json.dumps(config._asdict()), str(fd))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter, OrderedDict, defaultdict, deque
+from datetime import UTC, timedelta, timezone
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from falcon.sandbox.wire import codec
+from falcon.sandbox.wire.stand_ins import Unread
 from falcon.sandbox.worker.compare.value import same_text, same_value
 
 _KEYS = st.one_of(
@@ -21,7 +26,23 @@ _KEYS = st.one_of(
     st.binary(),
     st.tuples(st.integers(), st.text()),
 )
-_LEAVES = st.one_of(_KEYS, st.floats(), st.complex_numbers(), st.integers(min_value=1 << 64))
+_LIBRARY = st.one_of(
+    st.decimals(allow_nan=False),
+    st.fractions(),
+    st.dates(),
+    st.datetimes(timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=-3))])),
+    st.times(),
+    st.timedeltas(),
+    st.integers(0, 9).map(range),
+    st.lists(st.integers(), max_size=4).map(lambda items: deque(items, 5)),
+    st.dictionaries(st.text(), st.integers(), max_size=4).map(Counter),
+    st.dictionaries(st.text(), st.integers(), max_size=4).map(OrderedDict),
+    st.dictionaries(st.text(), st.integers(), max_size=4).map(partial(defaultdict, int)),
+    st.binary(max_size=9).map(bytearray),
+)
+_LEAVES = st.one_of(
+    _KEYS, _LIBRARY, st.floats(), st.complex_numbers(), st.integers(min_value=1 << 64)
+)
 PLAIN = st.recursive(
     _LEAVES,
     lambda inner: st.one_of(
@@ -46,13 +67,59 @@ def _alike(a: Any, b: Any) -> bool:
     """Same types and values throughout; nan is nan, and sets have no order."""
     if type(a) is not type(b):
         return False
-    if isinstance(a, list | tuple):
+    if isinstance(a, list | tuple | deque):
         return len(a) == len(b) and all(map(_alike, a, b))
     if isinstance(a, dict):
         return list(a) == list(b) and all(_alike(a[key], b[key]) for key in a)
     if isinstance(a, set | frozenset):
         return a == b and {repr(each) for each in a} == {repr(each) for each in b}
     return repr(a) == repr(b)
+
+
+@given(st.lists(PLAIN, max_size=3), st.dictionaries(st.text(), PLAIN, max_size=2))
+@settings(max_examples=100, deadline=None)
+def test_arguments_keep_their_types_and_numbers(
+    arguments: list[Any], named: dict[str, Any]
+) -> None:
+    arguments += [arguments[:1], arguments[:1] * 2]
+    first, second, objects = codec.encode_call(arguments, named)
+    there, names, made = codec.decode_call(first, second)
+    assert _alike(there, arguments)
+    assert _alike(names, named)
+    assert _alike(made, objects)
+
+
+def test_one_object_is_one_object_there() -> None:
+    held: list[Any] = [1]
+    held.append(held)
+    (a, b), named, made = codec.decode_call(*codec.encode_call([held, [held]], {"x": held})[:2])
+    assert a is b[0] is named["x"] is a[1]
+    assert made == [a, b]
+    assert codec.decode(codec.encode([a], objects=made), objects=made)[0] is a
+    with pytest.raises(codec.Malformed):
+        codec.decode(codec.encode([a], objects=made))
+
+
+def test_an_iterator_crosses_once_and_its_beginning_only() -> None:
+    back = codec.decode(codec.encode(iter([1, [2]])))
+    assert next(back) == 1
+    assert list(back) == [[2]]
+    endless = codec.decode(codec.encode(x for _ in iter(int, 1) for x in (1, 2)))
+    assert list(islice(endless, codec.ITEMS))[:3] == [1, 2, 1]
+    with pytest.raises(Unread):
+        list(endless)
+    with pytest.raises(codec.Unserialisable):
+        codec.encode(iter([1]), budget=False)
+    with pytest.raises(codec.Unserialisable):
+        codec.encode_call([[iter([1])]], {})
+
+
+@pytest.mark.parametrize("name", ["deque", "Counter", "OrderedDict", "defaultdict"])
+def test_a_factory_or_class_of_its_own_is_refused(name: str) -> None:
+    kind: Any = {"deque": deque, "Counter": Counter, "OrderedDict": OrderedDict}.get(name)
+    value = type("Mine", (kind,), {})() if kind else defaultdict(lambda: 0)
+    with pytest.raises(codec.Unserialisable):
+        codec.encode_call([value], {})
 
 
 def test_of_a_match_only_crosses_that_it_is_one() -> None:
@@ -88,6 +155,26 @@ def test_garbage_is_malformed_or_data(text: str | bytes) -> None:
         '{"t": "float", "v": []}',
         '{"t": "complex", "v": ["1"]}',
         "[" + "1," * 200_000 + "1]",
+        '{"t": "decimal.Decimal", "v": ["1e999999999"]}',
+        '{"t": "fractions.Fraction", "v": [1, 0]}',
+        '{"t": "fractions.Fraction", "v": [{"t": "int", "v": "' + "f" * 100_000 + '"}, 3]}',
+        '{"t": "builtins.range", "v": [0, 1000000000, 1]}',
+        '{"t": "builtins.range", "v": ["a"]}',
+        '{"t": "datetime.timedelta", "v": [NaN]}',
+        '{"t": "datetime.date", "v": ["__import__"]}',
+        '{"t": "collections.defaultdict", "v": ["eval"]}',
+        '{"t": "collections.deque", "v": []}',
+        '{"t": "collections.Counter", "v": [1]}',
+        '{"t": "named", "v": ["P", ["x"], 1]}',
+        '{"t": "record", "v": ["P", {"t": "tuple", "v": []}, {"t": "tuple", "v": ["__class__"]}, 1]}',
+        '{"t": "record", "v": ["P", {"t": "tuple", "v": ["x"]}, {"t": "tuple", "v": []}]}',
+        '{"t": "member", "v": ["P", 1, 1, null]}',
+        '{"t": "array", "v": ["<i8", {"t": "tuple", "v": [1000000000, 0]}]}',
+        '{"t": "array", "v": ["|V8", {"t": "tuple", "v": [1]}, 1]}',
+        '{"t": "array", "v": ["<i8", {"t": "tuple", "v": [2]}, 1]}',
+        '{"t": "iterator", "v": []}',
+        '{"t": "ref", "v": 0}',
+        '{"t": "unread", "v": []}',
     ],
 )
 def test_malformed(text: str) -> None:

@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from falcon.sandbox import Program, Sandbox, Verdict, slot
+from falcon.sandbox import Program, Sandbox, Verdict
 from falcon.sandbox.cache import lasting
 from tests.sandbox.cases import ROWS as CASES
+from tests.sandbox.honest_cases import HONEST_TWINS
 from tests.sandbox.limits import small
 from tests.sandbox.suite_cases import SUITES
 
-ROWS = [*CASES, *SUITES]
+ROWS = [*CASES, *HONEST_TWINS, *SUITES]
 FILE = Path(__file__).with_name("verdicts.json")
-CONDITIONS = ("L3", "L3 without scratch", "L2")
+LEVELS = ("L3", "L2")
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 RUNS = 6
 
@@ -37,16 +37,6 @@ def details(verdict: Verdict) -> Details:
     error = verdict.error
     of_error = [error.type, error.line] if error else ["", 0]
     return [verdict.outcome.value, *of_error, [case.outcome.value for case in verdict.cases]]
-
-
-def condition(level: str) -> str:
-    """The condition that programs run under at ``level`` on this machine."""
-    return level if level != "L3" or has_scratch() else "L3 without scratch"
-
-
-def has_scratch() -> bool:
-    """Whether programs have a private /tmp at L3: not where our packages lie under /tmp."""
-    return not sys.prefix.startswith("/tmp/")
 
 
 def differences(level: str, verdicts: dict[str, Verdict]) -> dict[str, tuple[Details, Details]]:
@@ -62,7 +52,7 @@ def differences(level: str, verdicts: dict[str, Verdict]) -> dict[str, tuple[Det
     moved = {}
     for name, verdict in verdicts.items():
         want = written["rows"][name]
-        want, got = want.get("all") or want[condition(level)], details(verdict)
+        want, got = want.get("all") or want[level], details(verdict)
         if name not in without and not _agree(want, got) and lasting(verdict):
             moved[name] = want, got
     return moved
@@ -100,10 +90,10 @@ def _of_runs(verdicts: list[Verdict]) -> Details:
 
 
 def write(runs: dict[str, list[dict[str, Verdict]]]) -> None:
-    """Write the file from the runs under each condition: one line a row of the table."""
+    """Write the file from the runs at each level: one line a row of the table."""
     lines = []
     for row in ROWS:
-        by = {name: _of_runs([run[row.name] for run in runs[name]]) for name in CONDITIONS}
+        by = {name: _of_runs([run[row.name] for run in runs[name]]) for name in LEVELS}
         same = all(each == by["L3"] for each in by.values())
         lines.append(f"{json.dumps(row.name)}: {json.dumps({'all': by['L3']} if same else by)}")
     body = ",\n".join(lines)
@@ -111,15 +101,8 @@ def write(runs: dict[str, list[dict[str, Verdict]]]) -> None:
 
 
 def main() -> None:
-    """Judge the table under every condition and write the file."""
-    runs = {level: _record(level) for level in ("L3", "L2")}
-    packages = slot.packages()
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
-        # A package under /tmp: then there is no scratch folder, as where all packages lie there.
-        slot.packages = lambda: [*packages, f"{folder}/package"]
-        runs["L3 without scratch"] = _record("L3")
-    write(runs)
+    """Judge the table at every level and write the file."""
+    write({level: _record(level) for level in LEVELS})
 
 
 if __name__ == "__main__":

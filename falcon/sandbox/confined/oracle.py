@@ -6,7 +6,6 @@ all the same, since a test may compute with whatever a program returned.
 """
 
 import ast
-import builtins
 import contextlib
 import functools
 import importlib
@@ -29,6 +28,9 @@ from ..wire.records import (
     free_names,
     tests_nothing,
 )
+from ..wire.stand_ins import StandIns
+from .arguments import numpy_array, write_back
+from .exceptions import raised
 
 _RECORD, _FAIL, _ENDED = "__test_record__", "__test_fail__", "__test_ended__"
 
@@ -42,41 +44,20 @@ class _Failed(BaseException):
         self.ending = ending
 
 
-class _Raised(Exception):
-    """An exception of a type that tests do not know."""
-
-
 class _Stop(BaseException):
     """A call that was not foreseen."""
 
 
-def _as_exception(ending: Ending) -> BaseException:
+def _as_exception(reply: bytes) -> BaseException:
     """What the stub raises, marked with the ending it stands for: an exception that a test may
-    want to catch where the program raised one, else :class:`_Failed`."""
-    error = ending.error or ErrorReport("")
-    kind = getattr(builtins, error.type, None)
-    if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-        kind = _Raised
-    # No `except Exception` gets SystemExit and the like.
-    if ending.outcome is not Outcome.RUNTIME_ERROR or not issubclass(kind, Exception):
+    want to catch where a call of the program raised one, else :class:`_Failed`."""
+    end = 5 + int.from_bytes(reply[1:5], "big")
+    ending, described = Ending.from_list(json.loads(reply[5:end])), reply[end:]
+    fault = ending.error and raised(ending.error, described) if described else None
+    if fault is None:
         return _Failed(ending)
-    try:
-        fault = kind(error.message)
-    except TypeError:  # UnicodeDecodeError wants more arguments
-        fault = _Raised(error.message)
     fault.ending = ending  # type: ignore[attr-defined]
     return fault
-
-
-def _write_back(old: Any, new: Any) -> None:
-    """Give a mutable argument the content it has after the call."""
-    if type(old) is not type(new) or old == new:
-        return
-    if isinstance(old, list | bytearray):
-        old[:] = new
-    elif isinstance(old, dict | set):
-        old.clear()
-        old.update(new)
 
 
 def _guarded(site: int, body: list[ast.stmt], *, ended: bool = False) -> ast.Try:
@@ -197,6 +178,25 @@ def _seed(tests: CodeTests) -> None:
             importlib.import_module("numpy.random").seed(0)
 
 
+class TestObjects(StandIns):
+    """Makes what tests see of objects of the program. ``arrays``: of numpy as they are, since the
+    tests know it; ``unread``: what a test gets that reads on where an iterator was cut."""
+
+    __test__ = False
+
+    def __init__(self, arrays: bool, unread: Callable[[], BaseException]) -> None:
+        self._arrays, self._unread = arrays, unread
+
+    def array(self, dtype: str, shape: tuple[int, ...], *flat: Any) -> Any:
+        """As the tests would see it without us."""
+        lists = super().array(dtype, shape, *flat)  # checks the shape
+        return numpy_array(dtype, shape, flat) if self._arrays else lists
+
+    def unread(self) -> BaseException:
+        """The ending of the test."""
+        return self._unread()
+
+
 class Oracle:
     """One connection to the worker, serving suites until it closes."""
 
@@ -207,6 +207,7 @@ class Oracle:
         self._endings: dict[int, Ending] = {}  # the worst of each test
         # How the program died, while no test has recorded it: a test may catch everything.
         self._death: Ending | None = None
+        self._build: StandIns = TestObjects(False, self._unread)
         self._called = False  # whether a test has called the program
         self._asked = False  # the same, since an ending was last sent
         self._recorded = False  # whether the text that runs has recorded a test
@@ -228,6 +229,8 @@ class Oracle:
         """
         self._otherwise, self._endings, self._death = False, {}, None
         self._called, self._asked, self._failed, self._idle = False, False, False, False
+        code = (tests.setup, tests.check, *tests.asserts)
+        self._build = TestObjects(any("numpy" in text for text in code), self._unread)
         self._foreseen = iter(foreseen) if foreseen else None
         _seed(tests)
         space: dict[str, Any] = {
@@ -286,12 +289,12 @@ class Oracle:
         def call(*args: Any, **named: Any) -> Any:
             self._called = self._asked = True
             try:
-                encoded = codec.encode(list(args), budget=False), codec.encode(named, budget=False)
+                *encoded, objects = codec.encode_call(args, named, iterators=True)
             except codec.Unserialisable as fault:
                 note = f"an argument of the test is not plain data: {fault}"
                 error = ErrorReport("TestArgument", message=note)
                 raise self._noted(_Failed(Ending(Outcome.SANDBOX_ERROR, error))) from None
-            return self._value(self._reply(request(name, *encoded, want=WITH_ARGUMENTS)), args)
+            return self._value(self._reply(request(name, *encoded, want=WITH_ARGUMENTS)), objects)
 
         call.__name__ = call.__qualname__ = name
         return call
@@ -308,21 +311,23 @@ class Oracle:
             raise _Stop
         return reply
 
-    def _value(self, reply: bytes, args: tuple[Any, ...]) -> Any:
+    def _value(self, reply: bytes, objects: list[Any]) -> Any:
         if reply[:1] != Reply.VALUE:
-            raise self._noted(_as_exception(Ending.from_list(json.loads(reply[1:]))))
+            raise self._noted(_as_exception(reply))
         # Four bytes of length, the value, and the arguments where the call changed them.
         end = 5 + int.from_bytes(reply[1:5], "big")
         try:
-            value = codec.decode(reply[5:end])
-            changed = reply[end:]
-            if changed:
-                for old, new in zip(args, codec.decode(changed, budget=False), strict=True):
-                    _write_back(old, new)
-        except (codec.Malformed, ValueError, TypeError) as fault:
+            value = codec.decode(reply[5:end], build=self._build, objects=objects)
+            if reply[end:]:
+                write_back(objects, reply[end:], self._build)
+        except Exception as fault:  # noqa: BLE001  the reply is the program's: it may say anything
             error = ErrorReport("Malformed", message=str(fault)[:200])
             raise self._noted(_Failed(Ending(Outcome.PROTOCOL_VIOLATION, error))) from None
         return value
+
+    def _unread(self) -> BaseException:
+        error = ErrorReport("Iterator", message="it goes on after what crosses of it")
+        return self._noted(_Failed(Ending(Outcome.OUTPUT_LIMIT, error)))
 
     def _noted(self, fault: BaseException) -> BaseException:
         if isinstance(fault, _Failed):

@@ -6,6 +6,9 @@ exits. It holds no expected value and no test.
 """
 
 import atexit
+import builtins
+import contextlib
+import io
 import json
 import marshal
 import mmap
@@ -18,16 +21,25 @@ from typing import Any
 from ..wire import codec, frames
 from ..wire.messages import NONCE, PRESENCE, SOURCE_NAME, TRUTH, WITH_ARGUMENTS, Job, Reply
 from ..wire.messages import unpack_job as _unpack_job
+from .arguments import ProgramObjects, changes, inside
+from .exceptions import described as _described
 
 CHANNEL = 60
 # Bound before a program runs: one that patches these modules changes nothing here.
 # And each lookup in a class would touch pages that every child must copy.
-_write, _exit, _flush = frames.write, os._exit, sys.stdout.flush
-_dumps, _encode, _decode, _unpack = json.dumps, codec.encode, codec.decode, marshal.loads
+_write, _exit, _open = frames.write, os._exit, open
+_dumps, _encode, _decode, _unpack = json.dumps, codec.encode, codec.decode_call, marshal.loads
+_contents, _changes, _inside, _ProgramObjects = codec.contents, changes, inside, ProgramObjects
 _HELLO, _LOADED, _DONE = Reply.HELLO, Reply.LOADED, Reply.DONE
 _TRACE, _ERROR, _VALUE = Reply.TRACE, Reply.ERROR, Reply.VALUE
 _WHOLE, _TRACED = (Job.WHOLE, Job.WHOLE_TRACED), (Job.WHOLE_TRACED, Job.MODULE_TRACED)
 _PRELUDE = (Reply.PRELUDE_RAN, Reply.PRELUDE_FAILED)
+_BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+_DEVICES = {
+    name: number
+    for number, stream in enumerate(("stdin", "stdout", "stderr"))
+    for name in (f"/dev/{stream}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
+}
 _reserve: list[mmap.mmap] = []
 
 
@@ -49,11 +61,14 @@ def _report(fault: BaseException) -> bytes:
     # The frames hold what filled the memory; without them there is room to answer.
     fault.__traceback__ = None
     try:
-        message = str(fault)[:400]
+        text = str(fault)
     except BaseException:  # noqa: BLE001  a program's own __str__ may do anything
-        message = ""
-    text = _dumps({"type": type(fault).__name__[:80], "line": line, "message": message})
-    return text.encode("ascii", "replace")
+        text = ""
+    report = {"type": type(fault).__name__[:80], "line": line, "message": text[:400]}
+    try:
+        return _described(fault, report, text)
+    except BaseException:  # noqa: BLE001  it may have no room, or no attributes of an exception
+        return _dumps(report).encode("ascii", "replace")
 
 
 class Tracer:
@@ -110,10 +125,14 @@ def _target(space: dict[str, Any], name: str) -> Any:
 def _call(space: dict[str, Any], request: bytes) -> None:
     nonce = request[:NONCE]
     name, arguments, named, want = _unpack(request[NONCE:])
-    if isinstance(arguments, str):
-        arguments, named = _decode(arguments, budget=False), _decode(named, budget=False)
-    before = _encode(arguments, budget=False) if want == WITH_ARGUMENTS else ""
+    objects: list[Any] = []
+    before: list[str] = []
     try:
+        if isinstance(arguments, str):
+            arguments, named, objects = _decode(arguments, named, _ProgramObjects(space))
+        if want == WITH_ARGUMENTS:
+            objects = objects or _inside(named, _inside(arguments, []))
+            before = _contents(objects)
         value = _target(space, name)(*arguments, **named)
         if want == PRESENCE or (want == TRUTH and type(value) is not bool):
             value = value is not None
@@ -121,9 +140,9 @@ def _call(space: dict[str, Any], request: bytes) -> None:
         _fail(nonce, fault)
         return
     try:
-        text = _encode(value)
-        after = _encode(arguments, budget=False) if want == WITH_ARGUMENTS else ""
-        if after != before and len(after) > codec.BYTES:
+        text = _encode(value, objects=objects) if before else _encode(value)
+        changed = _changes(objects, before) if before else ""
+        if len(changed) > codec.BYTES:
             raise codec.TooLarge("more than 1 MiB in changed arguments")
     except codec.Unserialisable as fault:
         _answer(Reply.UNSERIALISABLE, nonce, str(fault).encode("utf-8", "replace"))
@@ -132,30 +151,46 @@ def _call(space: dict[str, Any], request: bytes) -> None:
     except BaseException as fault:  # noqa: BLE001  code of the value's own class may run
         _fail(nonce, fault)
     else:
-        changed = after if after != before else ""
         body = len(text).to_bytes(4, "big") + text.encode() + changed.encode()
         _answer(_VALUE, nonce, body)
 
 
-def _finish_program() -> None:
+def _flush_files(space: dict[str, Any]) -> None:
+    """Write out what is buffered, as the interpreter does at its end: of the standard output and
+    of files that the program still holds. What fails there fails no program."""
+    for file in (sys.stdout, sys.__stdout__, *space.values()):
+        if file is sys.stdout or type(file) in _BUFFERED:
+            with contextlib.suppress(Exception):
+                file.flush()
+
+
+def _finish_program(space: dict[str, Any]) -> None:
     """What the interpreter does at its end: other threads, exit functions, output."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    if sys.__stdout__ is not None and sys.__stdout__ is not sys.stdout:
-        sys.__stdout__.flush()
+    _flush_files(space)
+
+
+class _Open:
+    """``open`` where there is no /proc: the standard streams have names all the same. Not a
+    function: as an attribute of a class it would be a method."""
+
+    def __call__(self, file: Any, *rest: Any, **named: Any) -> Any:
+        stream = None if type(file) is int else _DEVICES.get(str(file))
+        return _open(file if stream is None else os.dup(stream), *rest, **named)
 
 
 def _run_whole(code: types.CodeType, space: dict[str, Any], nonce: bytes) -> None:
+    builtins.open = io.open = _Open()  # type: ignore[assignment]
     try:
         try:
             exec(code, space)  # noqa: S102
         except SystemExit as fault:
             if fault.code not in (None, 0):
                 raise
-        _finish_program()
+        _finish_program(space)
     except BaseException as fault:  # noqa: BLE001
-        _flush()
+        _flush_files(space)
         _fail(nonce, fault)
     else:
         _answer(_DONE, nonce)

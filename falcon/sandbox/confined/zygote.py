@@ -47,7 +47,6 @@ class Zygote:
     ) -> None:
         self.control, self.fork, self.null = control, fork, null
         self.namespaced = namespaced
-        self.scratch = os.path.ismount(_SCRATCH)
         self.kill = ctypes.PyDLL(None).kill
 
     def serve(self) -> None:
@@ -79,7 +78,7 @@ class Zygote:
         """Remove what the program left in /tmp; False when something stays: folders that it made
         unreadable, or deeper than any path. No other program may see that."""
         try:
-            if self.scratch and os.listdir(_SCRATCH):
+            if os.listdir(_SCRATCH):
                 _empty(_SCRATCH)
         except OSError:
             return False
@@ -113,7 +112,7 @@ def run(control: socket.socket, config: Confinement) -> None:
     confine.add_packages(config.packages)
     _preload(config)
     raw_fork = linux.RawFork()  # before it becomes process 1, see there
-    used = confine.separate(config, processes=True)
+    config, used = confine.separate(config, processes=True)
     namespaced = config.level == "L3"
     if namespaced:
         _become_init(control)

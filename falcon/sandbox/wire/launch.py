@@ -13,6 +13,8 @@ _BOOT = (
     "import sys, types, importlib; p = types.ModuleType(sys.argv[1]); p.__path__ = [sys.argv[2]]; "
     "sys.modules[p.__name__] = p; importlib.import_module(sys.argv[3]).start(*sys.argv[4:])"
 )
+MOST_TOTALS = 4
+"""A program with many tests has up to this many times the CPU time that all tests have."""
 _PR_SET_PDEATHSIG = 1
 # PyDLL keeps the interpreter's lock: a forked child has no other thread to give it to.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -26,7 +28,7 @@ class WorkerConfig(NamedTuple):
     test_packages: list[str]  # that tests may import, and programs may not
     memory_mib: int
     cpu_each: float  # seconds for one test
-    cpu_total: float  # seconds for all tests of a program
+    cpu_total: float  # seconds for all tests of a program, more where they are many
     output_bytes: int
     retries: int
     trainer: int  # process id

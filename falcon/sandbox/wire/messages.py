@@ -1,6 +1,7 @@
 """Messages between the worker and the confined processes: requests, and first bytes of answers."""
 
 import marshal
+import re
 import struct
 from typing import Any
 
@@ -13,6 +14,9 @@ NONCE = 8  # bytes, which a child must repeat in its answer
 # What a request wants of the result: the value; with it the arguments where the call changed
 # them; a bool as it is and else whether there is a value; or just whether there is one.
 VALUE_ONLY, WITH_ARGUMENTS, TRUTH, PRESENCE = range(4)
+
+# A tag of what marshal does not write, or not as it is (a quote within a text is escaped).
+_BEYOND_MARSHAL = re.compile(r'"t":"(?!(?:tuple|dict|set|frozenset|int|float|bytes|complex)")')
 
 
 class CompilerAnswer:
@@ -57,7 +61,7 @@ def request(function: str, arguments: str, named: str, *, want: int = VALUE_ONLY
     Marshalled: the child may trust what we send, and has marshal's code in its memory already.
     """
     given: tuple[Any, Any] = (arguments, named)
-    if "bytearray" not in arguments and "bytearray" not in named:  # marshal would make it bytes
+    if not (_BEYOND_MARSHAL.search(arguments) or _BEYOND_MARSHAL.search(named)):
         given = codec.decode(arguments, budget=False), codec.decode(named, budget=False)
     return marshal.dumps((function, *given, want), 2)
 

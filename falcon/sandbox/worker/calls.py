@@ -110,6 +110,10 @@ def _expected(runner: Runner, tests: CallTests, cache: SuiteCache, want: int) ->
     values: list[Any] = []
 
     def keep(value: Any) -> Ending:
+        try:
+            codec.encode(value, budget=False)  # refuses an iterator: it can be read once only
+        except codec.Unserialisable:
+            return Ending(Outcome.UNSERIALISABLE)
         values.append(value)
         return Ending(Outcome.PASS)
 
@@ -129,7 +133,7 @@ def _compared(tests: CallTests, arguments: str, expected: Any, value: Any) -> En
         elif tests.rule in ("apps", "apps:strict"):
             right = apps.same_value(expected, value, strict=tests.rule == "apps:strict")
         else:
-            inputs = codec.decode(arguments, budget=False)
+            inputs, _, _ = codec.decode_call(arguments, codec.encode({}))
             right = evalplus.same(tests.rule, expected, value, inputs, tests.atol)
     except Exception:  # noqa: BLE001  whatever a comparison raises, the value is not the right one
         right = False
@@ -139,6 +143,7 @@ def _compared(tests: CallTests, arguments: str, expected: Any, value: Any) -> En
 def ask(runner: Runner, questions: Sequence[Question]) -> list[Ending]:
     """An ending for each question, all put to one child unless it dies."""
     endings: list[Ending] = []
+    runner.tests = len(questions)
     while len(endings) < len(questions):
         left = questions[len(endings) :]
         with Execution(runner, patient=True) as execution:

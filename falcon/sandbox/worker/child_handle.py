@@ -1,4 +1,4 @@
-"""One running child as the worker sees it: frames, pipes, time, and how it ended."""
+"""One running child as the worker sees it: frames, streams, time, and how it ended."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from ..wire import codec, frames
 from ..wire.messages import NONCE, STATUS_BYTES, Reply, unpack_status
 from ..wire.records import Ending, ErrorReport, Outcome
 from .handles import ConfinedProcess, Fault
-from .limits import Limits, Pipes, Stopwatch
+from .limits import Limits, Stopwatch, Streams
 
 MAX_FRAME = 2 * codec.BYTES + 4096
 _HELLO_SECONDS = 20.0
@@ -50,8 +50,8 @@ class ChildHandle:
         self._in, self._out = bytearray(), bytearray()
         self._killed: Ending | None = None
         self.sock, theirs = socket.socketpair()
-        self.pipes = Pipes(stdin, limits.output) if stdin is not None else None
-        given = [theirs.fileno(), *(self.pipes.theirs if self.pipes else ())]
+        self.streams = Streams(stdin, limits.output) if stdin is not None else None
+        given = [theirs.fileno(), *(self.streams.theirs if self.streams else ())]
         # Asks the kernel to attach the writer's process id to the first bytes that come.
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.sock.setblocking(False)
@@ -134,16 +134,14 @@ class ChildHandle:
 
     def _wait(self, seconds: float, *, answers: bool) -> bool:
         """Handle what happens first within ``seconds``; False when nothing did. Without
-        ``answers`` only its end and its pipes wake us."""
+        ``answers`` only its end and its output wake us."""
         poll = select.poll()
         if answers and self.sock.fileno() >= 0:
             poll.register(self.sock, select.POLLIN | (select.POLLOUT if self._out else 0))
         poll.register(self.zygote.sock, select.POLLIN)
-        pipes = self.pipes
-        if pipes and pipes.stdin >= 0:
-            poll.register(pipes.stdin, select.POLLOUT)
-        if pipes and pipes.stdout >= 0:
-            poll.register(pipes.stdout, select.POLLIN)
+        streams = self.streams
+        if streams and streams.stdout >= 0:
+            poll.register(streams.stdout, select.POLLIN)
         events = poll.poll(seconds * 1000)
         for fd, event in events:
             if fd == self.sock.fileno():
@@ -151,10 +149,8 @@ class ChildHandle:
                     self._write()
                 if event & ~select.POLLOUT:
                     self._receive()
-            elif pipes and fd == pipes.stdin:
-                pipes.feed()
-            elif pipes and fd == pipes.stdout:
-                self._collect(pipes)
+            elif streams and fd == streams.stdout:
+                self._collect(streams)
             elif fd == self.zygote.sock.fileno():
                 self._on_status()
         return bool(events)
@@ -204,9 +200,9 @@ class ChildHandle:
                 self.pidfd = os.pidfd_open(pid)
         return part[len(hello) :]
 
-    def _collect(self, pipes: Pipes) -> bool:
-        more = pipes.collect()
-        if pipes.overflows:
+    def _collect(self, streams: Streams) -> bool:
+        more = streams.collect()
+        if streams.overflows:
             error = ErrorReport("OutputLimit", message="too much output")
             self.kill(Ending(Outcome.OUTPUT_LIMIT, error))
         return more
@@ -222,7 +218,7 @@ class ChildHandle:
         # What it sent before its end counts.
         while self.sock.fileno() >= 0 and self._receive():
             pass
-        while self.pipes and self.pipes.stdout >= 0 and self._collect(self.pipes):
+        while self.streams and self.streams.stdout >= 0 and self._collect(self.streams):
             pass
         self.ended = self._killed or _ending(self.status)
         if self.watch.pid == 0:
@@ -244,8 +240,8 @@ class ChildHandle:
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
-        if self.pipes:
-            self.pipes.close()
+        if self.streams:
+            self.streams.close()
 
 
 def violation(message: str) -> Ending:

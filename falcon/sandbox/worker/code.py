@@ -74,6 +74,7 @@ def _replies(runner: Runner, requests: list[bytes]) -> list[bytes] | None:
         if broken := execution.load():
             return [_error(broken)] * len(requests)
         while len(replies) < len(requests):
+            runner.tests = len(replies) + 1  # as call by call
             value, ending, dead = execution.answer()
             if ending is None:
                 replies.append(Reply.VALUE + value)
@@ -82,12 +83,15 @@ def _replies(runner: Runner, requests: list[bytes]) -> list[bytes] | None:
                 return replies + [_error(ending)] * (len(requests) - len(replies))
             if dead or ending.outcome is Outcome.PROTOCOL_VIOLATION:
                 return None
-            replies.append(_error(ending))
+            replies.append(_error(ending, value))
     return replies
 
 
-def _error(ending: Ending) -> bytes:
-    return Reply.ERROR + json.dumps(ending).encode()
+def _error(ending: Ending, described: bytes = b"") -> bytes:
+    """The oracle's reply frame; ``described``: what the child says of an exception that it caught
+    in a call, which a test may want to catch, too."""
+    text = json.dumps(ending).encode()
+    return Reply.ERROR + len(text).to_bytes(4, "big") + text + described
 
 
 def _on_replies(
@@ -160,6 +164,7 @@ class Session:
     def call(self, request: bytes) -> bytes:
         """Put one call to the program; the oracle's reply frame."""
         self.requests.append(request)
+        self._runner.tests = len(self.requests)
         if self._final is None and self._execution is None:
             self._execution = Execution(self._runner)
             self._final = self._execution.load()
@@ -178,7 +183,7 @@ class Session:
             self._final = answer.ending
         if gone:
             self.close()
-        return _error(answer.ending)
+        return _error(answer.ending, answer.value)
 
     def with_lines(self, ending: Ending, before: Ending | None) -> Ending:
         """The ending of one test with the lines that ran since the last one, on loading, and in

@@ -13,7 +13,10 @@ from typing import Literal
 from ..wire import frames, launch
 from ..wire.launch import Confinement, WorkerConfig
 
-ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+# One arena: malloc sets 64 MiB of address space aside for each further one, and it takes one for
+# each thread, so that a dozen threads would meet the limit.
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1",
+               "MALLOC_ARENA_MAX": "1"}  # fmt: skip
 START_SECONDS, RETIRE_SECONDS = 30.0, 1.0
 IDLE_SECONDS = 10.0
 RECYCLE_AFTER = 4000  # programs that one zygote forks children for
@@ -61,11 +64,13 @@ class ConfinedProcess:
         self.used, self.used_up = 0, False
         fd, null = theirs.fileno(), subprocess.DEVNULL
         argv = launch.command("confined.entry", role, json.dumps(config._asdict()), str(fd))
+        # sys.stdout remembers whether it can seek: it must be born on a pipe, which programs get.
+        unread, stdout = os.pipe2(os.O_CLOEXEC)
         try:
             self.process = subprocess.Popen(
                 argv,
                 stdin=null,
-                stdout=null,
+                stdout=stdout,
                 stderr=null,
                 pass_fds=[fd],
                 env=ENVIRONMENT,
@@ -78,6 +83,8 @@ class ConfinedProcess:
             raise Fault(f"the {role} could not be started: {fault}") from None
         finally:
             theirs.close()
+            os.close(unread)
+            os.close(stdout)
 
     def await_ready(self) -> None:
         """Wait until it is confined. Raises Fault with its reason."""
@@ -190,7 +197,7 @@ class Handles:
         started: list[ConfinedProcess] = []
         for role in roles:
             if role in ("slim", "numpy"):
-                most = SLOWER_TRACED * config.cpu_total
+                most = SLOWER_TRACED * launch.MOST_TOTALS * config.cpu_total
                 limits = Confinement(*common, config.memory_mib, most, me, numpy=role == "numpy")
                 # Messages keep their bounds, so that a request and its descriptors stay together.
                 self._zygotes[role] = ConfinedProcess("zygote", limits, socket.SOCK_SEQPACKET)

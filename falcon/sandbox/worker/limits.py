@@ -1,10 +1,15 @@
 """What one child uses, its time and its standard streams, and what is left of its limits."""
 
+import fcntl
 import os
 import time
 from typing import NamedTuple
 
+from ..wire.launch import MOST_TOTALS
 from .handles import cpu_clock, run_delay
+
+_SHARE = 0.25
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
 class Limits(NamedTuple):
@@ -19,16 +24,22 @@ class Limits(NamedTuple):
         """Seconds that one test may take by the clock: more than its CPU, for sleepers only."""
         return max(3 * self.cpu, self.cpu + 2)
 
+    def total_of(self, tests: int) -> float:
+        """Seconds for so many tests: a quarter of what each may use, at least ``total`` and at
+        most four times that."""
+        return max(self.total, min(_SHARE * tests * self.cpu, MOST_TOTALS * self.total))
+
 
 class Stopwatch:
-    """CPU and wall time of one child. ``spent``: CPU seconds of the program's other children.
+    """CPU and wall time of one child. ``spent``: CPU seconds of the program's other children;
+    ``total``: of all of them together, which grows with the tests.
 
     CPU time decides. Wall time catches sleepers only, so it is wider, and the time a child was
     kept from a processor is taken off it: a busy machine must not change verdicts.
     """
 
     def __init__(self, limits: Limits, spent: float) -> None:
-        self._limits, self._spent = limits, spent
+        self._limits, self._spent, self.total = limits, spent, limits.total
         self.pid, self.cpu = 0, 0.0  # no id: it has not greeted yet, and its clock is unknown
         self.begin_test()
 
@@ -39,7 +50,7 @@ class Stopwatch:
     def left(self) -> float:
         """Seconds until a limit could be met. Raises TimeoutError when one is."""
         used, limits = self._clock(), self._limits
-        cpu_left = min(limits.cpu - (used - self._cpu_mark), limits.total - self._spent - used)
+        cpu_left = min(limits.cpu - (used - self._cpu_mark), self.total - self._spent - used)
         wall_left = limits.wall - (time.monotonic() - self._wall_mark)
         if wall_left <= 0:
             wall_left += self._unfair_wait(20 * limits.wall)
@@ -72,29 +83,19 @@ def _children(pid: int) -> int:
         return len(file.read().split())
 
 
-class Pipes:
-    """Our ends, both non-blocking, and what is left to feed. ``theirs``: the child's ends."""
+class Streams:
+    """Standard input and output of one child. ``theirs``: the child's ends.
 
-    def __init__(self, feed: bytes, most_output: int) -> None:
-        stdin, self.stdin = os.pipe2(os.O_CLOEXEC)
+    The input is a file in memory that nobody can change any more. It has a size and can be read
+    from the start again, as where a judge redirects a file, and nobody has to feed it.
+    """
+
+    def __init__(self, stdin: bytes, most_output: int) -> None:
         self.stdout, stdout = os.pipe2(os.O_CLOEXEC)
-        self.theirs = [stdin, stdout]
-        self._left, self._most = memoryview(feed), most_output
+        self.theirs = [_sealed(stdin), stdout]
+        self._most = most_output
         self.output = bytearray()
-        os.set_blocking(self.stdin, False)
         os.set_blocking(self.stdout, False)
-
-    def feed(self) -> None:
-        """Write what fits; close the input once all is written or nobody reads it."""
-        try:
-            self._left = self._left[os.write(self.stdin, self._left[: 1 << 16]) :]
-        except BlockingIOError:
-            return
-        except OSError:
-            self._left = self._left[:0]
-        if not self._left:
-            os.close(self.stdin)
-            self.stdin = -1
 
     def collect(self) -> bool:
         """Read what is there; False when there is nothing more for now, or too much."""
@@ -115,8 +116,18 @@ class Pipes:
         return len(self.output) > self._most
 
     def close(self) -> None:
-        """Release our ends."""
-        for fd in (self.stdin, self.stdout):
-            if fd >= 0:
-                os.close(fd)
-        self.stdin = self.stdout = -1
+        """Release our end."""
+        if self.stdout >= 0:
+            os.close(self.stdout)
+            self.stdout = -1
+
+
+def _sealed(content: bytes) -> int:
+    """A file in memory that can only be read, at its beginning."""
+    fd = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    return fd

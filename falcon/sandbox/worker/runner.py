@@ -20,12 +20,13 @@ from .handles import Handles, SuiteFault
 from .limits import Limits
 
 MAX_RESPAWNS = 64
-_ERROR_BYTES = 8192
+_ERROR_BYTES = 1 << 16
 _OTHER_QUESTION = violation("an answer to another question")
 
 
 class ProgramAnswer(NamedTuple):
-    """An encoded value, or the ``ending`` in its place; ``dead``: no other answer will come."""
+    """An encoded value, or the ``ending`` in its place, and then what the child says of the
+    exception, if it is one; ``dead``: no other answer will come."""
 
     value: bytes
     ending: Ending | None
@@ -33,13 +34,14 @@ class ProgramAnswer(NamedTuple):
 
 
 class Runner:
-    """One program, the CPU seconds it has used, and how many of its children died."""
+    """One program, the CPU seconds it has used, its tests, and how many of its children died."""
 
     def __init__(
         self, handles: Handles, program: Compiled, limits: Limits, *, traced: bool = False
     ) -> None:
         self.handles, self.program, self.limits, self.traced = handles, program, limits, traced
         self.cpu = 0.0
+        self.tests = 0  # that are known of: time for all of them grows with their number
         self._respawns = 0
 
     def may_respawn(self) -> bool:
@@ -64,6 +66,7 @@ class Execution:
         program, spent = runner.program, runner.cpu
         zygote = runner.handles.zygote(numpy=program.numpy)
         self.child = ChildHandle(zygote, runner.limits, spent, stdin=stdin, patient=patient)
+        self.child.watch.total = runner.limits.total_of(runner.tests)
         kinds = (Job.MODULE, Job.MODULE_TRACED) if stdin is None else (Job.WHOLE, Job.WHOLE_TRACED)
         nonce = secrets.token_bytes(NONCE)
         self.child.send(pack_job(kinds[runner.traced], nonce, program.code, program.prelude))
@@ -113,12 +116,14 @@ class Execution:
     def answer(self) -> ProgramAnswer:
         """Wait for the answer to the next request."""
         self.lines = set()
+        self.child.watch.total = self._runner.limits.total_of(self._runner.tests)
         frame = self._next()
         self.child.begin_test()
         ending = self._expect(Reply.VALUE, frame)
-        if frame is None or ending:
-            return ProgramAnswer(b"", ending, frame is None)
-        return ProgramAnswer(frame[1 + NONCE :], None, False)
+        if frame is None:
+            return ProgramAnswer(b"", ending, True)
+        described = ending is None or ending.outcome is Outcome.RUNTIME_ERROR
+        return ProgramAnswer(frame[1 + NONCE :] if described else b"", ending, False)
 
     def run_whole(self) -> tuple[bool, Ending | None]:
         """Run a whole program to the end of its process: whether it says that it is done, and

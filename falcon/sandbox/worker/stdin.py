@@ -9,6 +9,7 @@ from .runner import Execution, Runner
 def judge(runner: Runner, tests: StdinTests) -> list[Ending]:
     """The ending of each run; after a timeout the rest count as timeouts. Raises Fault."""
     endings: list[Ending] = []
+    runner.tests = len(tests.runs)
     for stdin, expected in tests.runs:
         if endings and endings[-1].outcome is Outcome.TIMEOUT:
             endings.append(endings[-1])
@@ -34,8 +35,8 @@ def _run(execution: Execution, expected: str, rule: str) -> Ending:
     if broken:
         return broken
     assert child.ended is not None
-    assert child.pipes is not None
-    text = bytes(child.pipes.output).decode("utf-8", "replace")
+    assert child.streams is not None
+    text = bytes(child.streams.output).decode("utf-8", "replace")
     try:
         if rule == "lines":
             same = same_text(expected, text)

@@ -13,18 +13,21 @@ _LIBRARIES = ("ssl", "crypto", "sqlite3", "ffi", "lzma", "bz2", "z", "uuid", "ex
               "gcc_s", "stdc++", "gfortran", "quadmath", "m", "c", "dl", "pthread", "util", "rt")  # fmt: skip
 
 
-def separate(config: Confinement, *, processes: bool) -> tuple[int, int]:
+def separate(config: Confinement, *, processes: bool) -> tuple[Confinement, tuple[int, int]]:
     """Identity and namespaces; with ``processes`` a fork must follow, to be process 1.
 
-    Returns the bytes of address space and of data in use: once /proc is gone none can read them.
+    Returns what the confinement is to be from here on, with the packages where they are now, and
+    the bytes of address space and of data in use: once /proc is gone none can read them.
     """
     with open("/proc/self/statm", encoding="ascii") as file:
         words, page = file.read().split(), os.sysconf("SC_PAGE_SIZE")
     if config.level == "L3":
         namespaces.enter(config.packages, processes=processes)
+        _relocate()
+        config = config._replace(packages=[*map(namespaces.inside, config.packages)])
     elif os.getuid() == 0:
         namespaces.drop_root()
-    return int(words[0]) * page, int(words[5]) * page
+    return config, (int(words[0]) * page, int(words[5]) * page)
 
 
 def confine(
@@ -45,23 +48,34 @@ def confine(
     _set_limits(config, used, processes=namespaced)
     os.chdir("/tmp" if namespaced else "/")  # noqa: S108
     if landlocked:
-        landlock.restrict(_rules(config.packages, scratch=namespaced))
+        landlock.restrict(_rules(config.packages, namespaced=namespaced))
     # Last: it refuses the calls that the other layers are made of.
     seccomp.install(writes=landlocked, stack=stack, fork=fork)
+
+
+def _relocate() -> None:
+    """Let Python look for modules where its folders are in the private root. Those that it has
+    loaded already look there for theirs."""
+    sys.path[:] = map(namespaces.inside, sys.path)
+    for module in list(sys.modules.values()):
+        if isinstance(path := getattr(module, "__path__", None), list):
+            path[:] = map(namespaces.inside, path)
+    sys.path_importer_cache.clear()
 
 
 def _drop_capabilities(*, keep_reading: bool) -> None:
     """None are kept, but one to read a Python that lives under a closed home (below L3):
     Landlock then decides what may be read, and the filter refuses open_by_handle_at."""
     linux.prctl(linux.PR_SET_KEEPCAPS, 0)
-    linux.capset(linux.CAP_DAC_READ_SEARCH if keep_reading and not _readable() else 0)
-    if not _readable():
-        raise PermissionError(13, f"{STDLIB} cannot be read by an unprivileged user")
+    stdlib = STDLIB if keep_reading else namespaces.inside(STDLIB)
+    linux.capset(linux.CAP_DAC_READ_SEARCH if keep_reading and not _readable(stdlib) else 0)
+    if not _readable(stdlib):
+        raise PermissionError(13, f"{stdlib} cannot be read by an unprivileged user")
 
 
-def _readable() -> bool:
+def _readable(stdlib: str) -> bool:
     try:
-        with open(os.path.join(STDLIB, "os.py"), "rb"):
+        with open(os.path.join(stdlib, "os.py"), "rb"):
             return True
     except OSError:
         return False
@@ -91,13 +105,14 @@ def _set_limits(config: Confinement, used: tuple[int, int], *, processes: bool) 
         _limit(resource.RLIMIT_NPROC, 40)
 
 
-def _rules(packages: list[str], *, scratch: bool) -> list[tuple[str, int]]:
+def _rules(packages: list[str], *, namespaced: bool) -> list[tuple[str, int]]:
     """Landlock's rules. Of site-packages only ``packages``: others may carry answers."""
     read, file = landlock.READ, landlock.READ_FILE
-    rules = [(STDLIB, landlock.READ_DIR), ("/usr/share/zoneinfo", read)]
-    for name in os.listdir(STDLIB):
+    stdlib = namespaces.inside(STDLIB) if namespaced else STDLIB
+    rules = [(stdlib, landlock.READ_DIR), ("/usr/share/zoneinfo", read)]
+    for name in os.listdir(stdlib):
         if name not in ("site-packages", "dist-packages"):
-            rules.append((os.path.join(STDLIB, name), read))
+            rules.append((os.path.join(stdlib, name), read))
     for package in packages:
         rules.append((os.path.dirname(package), landlock.READ_DIR))
         rules += [(package, read), (package + ".libs", read)]
@@ -107,7 +122,7 @@ def _rules(packages: list[str], *, scratch: bool) -> list[tuple[str, int]]:
         rules += [(path, file) for path in glob.glob(f"{name}.so*") + glob.glob(f"{name}-*.so*")]
     rules += [("/etc/ld.so.cache", file), ("/dev/null", landlock.WRITE_FILE)]
     rules += [("/dev/urandom", file), ("/dev/zero", file)]
-    if scratch and os.path.ismount("/tmp"):  # noqa: S108
+    if namespaced:
         rules.append(("/tmp", landlock.SCRATCH))  # noqa: S108
     return rules
 

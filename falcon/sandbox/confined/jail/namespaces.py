@@ -13,6 +13,15 @@ _FILES = ("/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/dev/zero")
 _NEW_ROOT = "/proc"
 _PLAIN = linux.MS_NOSUID | linux.MS_NODEV
 
+_SCRATCH = "/tmp"  # noqa: S108
+_AWAY = "/opt"
+
+
+def inside(folder: str) -> str:
+    """Where a folder of the host is in the private root: /tmp is the program's there, so what
+    Python needs of /tmp is mounted elsewhere."""
+    return _AWAY + folder if folder.startswith(_SCRATCH + "/") else folder
+
 
 def enter(packages: list[str], *, processes: bool) -> None:
     """Move to new namespaces, as an ordinary user. ``processes``: also to one of processes,
@@ -74,13 +83,9 @@ def _build_root(packages: list[str]) -> None:
     for name in ("/lib", "/lib64"):
         if os.path.islink(name) and not os.path.lexists(_NEW_ROOT + name):
             os.symlink(os.readlink(name), _NEW_ROOT + name)
-    scratch = _NEW_ROOT + "/tmp"  # noqa: S108
-    # Where packages lie under /tmp themselves, a scratch there would hide them: such programs
-    # get none, and their /tmp is read-only like the rest.
-    if not os.path.isdir(scratch):
-        os.mkdir(scratch)
-        flags = _PLAIN | linux.MS_NOEXEC
-        linux.mount("tmpfs", scratch, "tmpfs", flags, "size=8m,nr_inodes=128,mode=1777")
+    os.mkdir(_NEW_ROOT + _SCRATCH)
+    limits = "size=8m,nr_inodes=128,mode=1777"
+    linux.mount("tmpfs", _NEW_ROOT + _SCRATCH, "tmpfs", _PLAIN | linux.MS_NOEXEC, limits)
     os.chdir(_NEW_ROOT)
     linux.pivot_root_here()
     linux.make_read_only("/", recursive=False)
@@ -94,7 +99,8 @@ def _bind_folders(packages: list[str]) -> None:
     for source in sorted({d for d in wanted if os.path.isdir(d)}, key=len):
         if any(source.startswith(folder + "/") for folder in bound):
             continue
-        os.makedirs(_NEW_ROOT + source, mode=0o755, exist_ok=True)
-        linux.mount(source, _NEW_ROOT + source, "", linux.MS_BIND | linux.MS_REC)
-        linux.make_read_only(_NEW_ROOT + source, recursive=True)
+        target = _NEW_ROOT + inside(source)
+        os.makedirs(target, mode=0o755, exist_ok=True)
+        linux.mount(source, target, "", linux.MS_BIND | linux.MS_REC)
+        linux.make_read_only(target, recursive=True)
         bound.append(source)

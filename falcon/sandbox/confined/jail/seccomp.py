@@ -15,6 +15,7 @@ from . import linux
 
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 _EPERM, _ENOSYS = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
+_DONE = 0x00050000  # error 0: the caller is told that it was done
 _AUDIT = 0xC000003E  # AUDIT_ARCH_X86_64
 # Classic BPF; a jump skips as many instructions as it says, counted from the one after it.
 _LD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -46,7 +47,7 @@ _IOCTL, _FCNTL, _SOCKETPAIR, _CLONE, _PRCTL, _PRLIMIT = 16, 72, 53, 56, 157, 302
 # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
 _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 _FCNTL_REFUSED = (8, 10, 15, 1026)  # F_SETOWN F_SETSIG F_SETOWN_EX F_NOTIFY: send signals
-_PR_GET_NAME = 16
+_PR_GET_NAME, _RLIMIT_STACK = 16, 3
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # An instruction: code, lines to skip if true, lines to skip if false, operand.
 _Line = tuple[int, int, int, int]
@@ -95,6 +96,21 @@ def _bits(index: int, mask: int, *, allow: bool) -> list[_Line]:
     return [(_LD, 0, 0, _arg(index)), (_JSET, 1, 0, mask), (_RET, 0, 0, miss), (_RET, 0, 0, hit)]
 
 
+# prlimit may read limits, never set one: the new-limit pointer must be null. Programs that ask for
+# a larger stack are told that they have it; the one they have is large.
+_READ_LIMIT = [
+    (_LD, 0, 0, _arg(2)),
+    (_JEQ, 0, 3, 0),  # low word
+    (_LD, 0, 0, _arg(2) + 4),  # high word
+    (_JEQ, 0, 1, 0),
+    (_RET, 0, 0, _ALLOW),
+    (_LD, 0, 0, _arg(1)),
+    (_JEQ, 0, 1, _RLIMIT_STACK),
+    (_RET, 0, 0, _DONE),
+    (_RET, 0, 0, _EPERM),
+]
+
+
 def install(*, writes: bool, stack: bool, fork: linux.RawFork | None) -> None:
     """Install the base filter in this process. Needs no_new_privs.
 
@@ -125,8 +141,7 @@ def install(*, writes: bool, stack: bool, fork: linux.RawFork | None) -> None:
     pair = [(_LD, 0, 0, _arg(0)), (_JEQ, 1, 0, 1), (_RET, 0, 0, _EPERM)]
     streams = tuple(1 | more | wait for wait in (0, os.O_NONBLOCK) for more in (0, os.O_CLOEXEC))
     code.on(_SOCKETPAIR, [*pair, *_one_of(1, streams, allow=True)])
-    # prlimit may read limits, never set one: the new-limit pointer must be null.
-    code.on(_PRLIMIT, _null_pointer(2))
+    code.on(_PRLIMIT, _READ_LIMIT)
     code.install(_EPERM)
 
 
@@ -146,17 +161,6 @@ def _threads_and(fork: linux.RawFork | None) -> list[_Line]:
         (_RET, 0, 0, _ALLOW),
         (_RET, 0, 0, _EPERM),
         (_RET, 0, 0, _ALLOW),
-    ]
-
-
-def _null_pointer(index: int) -> list[_Line]:
-    return [
-        (_LD, 0, 0, _arg(index)),
-        (_JEQ, 0, 3, 0),  # low word
-        (_LD, 0, 0, _arg(index) + 4),  # high word
-        (_JEQ, 0, 1, 0),
-        (_RET, 0, 0, _ALLOW),
-        (_RET, 0, 0, _EPERM),
     ]
 
 

@@ -2,7 +2,9 @@
 
 import math
 import re
+from collections import deque
 from decimal import Decimal, InvalidOperation
+from numbers import Number
 from typing import Any
 
 _RELATIVE, _ABSOLUTE = Decimal("1e-6"), Decimal("1e-9")
@@ -13,14 +15,14 @@ def same_value(expected: Any, got: Any, atol: float = 0.0) -> bool:
     """Whether plain data is equal.
 
     As by ==, but nan equals nan, numbers are equal across types (within ``atol`` when either is
-    a float), and a tuple may stand for an expected list, not the other way round.
+    a float), and a tuple or deque may stand for an expected list, not the other way round.
     """
     if isinstance(expected, bool | int | float | complex):
-        return isinstance(got, bool | int | float | complex) and _same_number(expected, got, atol)
+        return isinstance(got, Number) and _same_number(expected, got, atol)
     if isinstance(expected, tuple):
         return isinstance(got, tuple) and _same_items(expected, got, atol)
     if isinstance(expected, list):
-        return isinstance(got, list | tuple) and _same_items(expected, got, atol)
+        return isinstance(got, list | tuple | deque) and _same_items(expected, got, atol)
     if isinstance(expected, dict):
         if not isinstance(got, dict) or len(expected) != len(got):
             return False
@@ -44,7 +46,8 @@ def _same_number(expected: Any, got: Any, atol: float) -> bool:
         return False
     try:
         return bool(abs(expected - got) <= atol and atol > 0)
-    except OverflowError:  # an int too large for a float, or parts too large for their distance
+    # An int too large for a float, parts too large for their distance, a Decimal and a float.
+    except (OverflowError, TypeError):
         return False
 
 
