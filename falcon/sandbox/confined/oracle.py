@@ -355,7 +355,8 @@ class Oracle:
         ending = getattr(fault, "ending", None)
         if ending is None:
             # The comparison itself failed on what the program returned.
-            error = ErrorReport(type(fault).__name__, message=f"in the test: {fault}"[:300])
+            said = " ".join(f"in the test: {fault}".split())  # numpy's messages have many lines
+            error = ErrorReport(type(fault).__name__, message=said[:200])
             ending = Ending(Outcome.WRONG_ANSWER, error)
         self._add(site, ending)
 
