@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, OrderedDict, defaultdict, deque
+from contextlib import suppress
 from datetime import UTC, timedelta, timezone
 from functools import partial
 from itertools import islice
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from falcon.sandbox.wire import codec
+from falcon.sandbox.wire import codec, library
 from falcon.sandbox.wire.stand_ins import Unread
 from falcon.sandbox.worker.compare.value import same_text, same_value
 
@@ -129,6 +130,30 @@ def test_of_a_match_only_crosses_that_it_is_one() -> None:
     assert back
     assert back != codec.decode(text)["a"]
     assert codec.encode({"a": back}) == text
+
+
+_TAGS = [*library.KINDS, "named", "record", "member", "array", "iterator", "tuple", "set", "dict"]
+_RAW = st.recursive(
+    st.sampled_from([None, True, False, 0, 1, -1, 2.5, "x", "int", "1e5", "NaN", "2024-02-29", "<i8", "|O"]),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.fixed_dictionaries({"t": st.sampled_from(_TAGS), "v": st.lists(inner, max_size=5)}),
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(_RAW)
+@settings(max_examples=500, deadline=None)
+def test_whatever_crosses_can_be_passed_on(raw: Any) -> None:
+    """Or a program could make the tests' next call a fault of the suite."""
+    try:
+        value = codec.decode(json.dumps(raw))
+    except codec.Malformed:
+        return
+    with suppress(Unread):
+        arguments, named, _ = codec.encode_call([value], {}, iterators=True)
+        codec.decode_call(arguments, named)
 
 
 @given(st.one_of(st.binary(), st.text()))

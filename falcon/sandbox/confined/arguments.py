@@ -36,7 +36,7 @@ class ProgramObjects(StandIns):
         known: Any = self._space.get(name)
         if not (isinstance(known, type) and hasattr(known, "__dataclass_fields__")):
             known = dataclasses.make_dataclass(name, fields)
-        made: Any = object.__new__(known)
+        made: Any = known.__new__(known)
         for field, value in zip(fields, values, strict=True):
             object.__setattr__(made, field, value)
         return made

@@ -170,6 +170,11 @@ class StandIns:
 
     def iterator(self, open_end: bool, *items: Any) -> Iterator[Any]:
         """An iterator, read once; ``open_end``: only its beginning has crossed."""
+        if type(open_end) is not bool:
+            raise TypeError("an end that is neither open nor not")
+        return self._yielded(open_end, items)
+
+    def _yielded(self, open_end: bool, items: tuple[Any, ...]) -> Iterator[Any]:
         yield from items
         if open_end:
             raise self.unread()
