@@ -331,3 +331,12 @@ def test_l1_refuses_writes_though_files_can_be_read() -> None:
             verdict = weak.judge(Program(f"def add(a, b):\n    {action}", ADD))
             assert verdict.error is not None
             assert verdict.error.type == "PermissionError"
+
+
+def test_what_a_test_says_of_a_result_is_safe_to_print(sandbox: Sandbox) -> None:
+    """The result is the program's, and the message may end in a terminal."""
+    colour = "def f(x):\n    return '\\x1b[31m' + chr(0xD800) + '\\n'"
+    verdict = sandbox.judge(Program(colour, CodeSuite(asserts=("raise ValueError(f(1))",))))
+    assert verdict.outcome is Outcome.WRONG_ANSWER
+    assert verdict.error is not None
+    assert verdict.error.message == "in the test: \\x1b[31m\\ud800"
