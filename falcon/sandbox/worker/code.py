@@ -19,6 +19,7 @@ from ..wire.messages import OracleMessage, Reply
 from ..wire.records import CodeTests, Ending, ErrorReport, Outcome
 from . import calls, literal
 from .calls import SuiteCache
+from .compiled import clean_error
 from .handles import SuiteFault
 from .runner import Execution, Runner
 
@@ -41,8 +42,16 @@ def _settled(test: literal.Test, value: Any) -> Ending:
     try:
         return Ending(Outcome.PASS if test.holds(value) else Outcome.WRONG_ANSWER)
     except Exception as fault:  # noqa: BLE001  the comparison failed on what the program returned
-        error = ErrorReport(type(fault).__name__, message=f"in the test: {fault}"[:300])
-        return Ending(Outcome.WRONG_ANSWER, error)
+        raw = {"type": type(fault).__name__, "message": f"in the test: {fault}"}
+        return Ending(Outcome.WRONG_ANSWER, clean_error(raw, 0))
+
+
+def _ending(raw: list[Any], runner: Runner) -> Ending:
+    """An ending as the oracle sends it: what it says of an error may hold anything."""
+    ending = Ending.from_list(raw)
+    if ending.error is None:
+        return ending
+    return ending._replace(error=clean_error(ending.error._asdict(), runner.program.lines))
 
 
 def _by_oracle(runner: Runner, tests: CodeTests, cache: SuiteCache) -> list[Ending]:
@@ -108,7 +117,7 @@ def _on_replies(
         return None
     if message[:1] != OracleMessage.ENDINGS:
         return None
-    return [Ending.from_list(raw) for _, raw in json.loads(message[1:])]
+    return [_ending(raw, runner) for _, raw in json.loads(message[1:])]
 
 
 def _call_by_call(runner: Runner, tests: CodeTests, session: Session) -> list[Ending]:
@@ -123,7 +132,7 @@ def _call_by_call(runner: Runner, tests: CodeTests, session: Session) -> list[En
                 server.send(session.call(body))
             elif kind == OracleMessage.ENDINGS:
                 for site, raw in json.loads(body):
-                    endings[site] = session.with_lines(Ending.from_list(raw), endings.get(site))
+                    endings[site] = session.with_lines(_ending(raw, runner), endings.get(site))
             elif kind == OracleMessage.BROKEN:
                 raise SuiteFault(f"the tests cannot run: {body.decode('utf-8', 'replace')}")
             else:
