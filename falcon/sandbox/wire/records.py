@@ -91,16 +91,6 @@ class Outcome(StrEnum):
                 return "runtime"
 
 
-def shown(message: str) -> str:
-    """At most 200 characters of a message that a program may have written, none that a terminal
-    would obey."""
-    escaped = (
-        c if c.isprintable() else c.encode("unicode_escape", "replace").decode()
-        for c in message[:200]
-    )
-    return "".join(escaped)[:200]
-
-
 class ErrorReport(NamedTuple):
     """An error: its type, its line in the program (0: unknown), its message."""
 

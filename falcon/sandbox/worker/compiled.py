@@ -5,7 +5,7 @@ import re
 from typing import Any, NamedTuple
 
 from ..wire.messages import CompilerAnswer as Answer
-from ..wire.records import Ending, ErrorReport, Outcome, shown
+from ..wire.records import Ending, ErrorReport, Outcome
 from .handles import Fault, Handles, SuiteFault
 
 MAX_SOURCE = 1 << 20
@@ -27,10 +27,14 @@ def clean_error(raw: Any, lines: int) -> ErrorReport:
     """An error as a confined process reports it: bounded, escaped, its line in the source."""
     raw = raw if isinstance(raw, dict) else {}
     kind, line, message = raw.get("type"), raw.get("line"), raw.get("message")
+    text = message[:200] if isinstance(message, str) else ""
+    text = "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text
+    )
     return ErrorReport(
         kind if isinstance(kind, str) and _TYPE.fullmatch(kind) else "Exception",
         line if type(line) is int and 0 < line <= lines else 0,
-        shown(message) if isinstance(message, str) else "",
+        text[:200],  # escapes have made it longer
     )
 
 
