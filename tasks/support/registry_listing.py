@@ -107,7 +107,11 @@ def _table(versions: list[dict[str, Any]]) -> Table:
     for name in ("version", "state", "since", "by", "why", "gate", "pass@1", "start", "commit"):
         table.add_column(name, overflow="fold")
     for each in versions:
-        scores = [f"{s['pass_at_1']:.3f}" for s in each["scores"].values() if s.get("pass_at_1")]
+        scores = [
+            f"{s['pass_at_1']:.3f}"
+            for s in each["scores"].values()
+            if s.get("pass_at_1") is not None
+        ]
         lineage = each["lineage"]
         commit = lineage.get("git.commit", "")
         table.add_row(
