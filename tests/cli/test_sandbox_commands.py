@@ -125,8 +125,13 @@ def test_a_function_named_like_python_s_own_is_the_one_tested(here: Path, falcon
     (here / "t.py").write_text("assert sum(f()) == 6\n")
     assert falcon("sandbox", "run", "p.py", "--tests", "t.py").code == 1
     (here / "p.py").write_text("raise SystemExit\n")
-    (here / "t.py").write_text("assert sum([1, 2, 3]) == 6\n")
+    (here / "t.py").write_text("def six(): return 6\nassert six() == 6\n")
     assert falcon("sandbox", "run", "p.py", "--tests", "t.py").code == 1
+    # Tests of Python alone test nothing, whatever the program is.
+    (here / "t.py").write_text("assert sum([1, 2, 3]) == 6\n")
+    done = falcon("sandbox", "run", "p.py", "--tests", "t.py")
+    assert done.code == 2
+    assert "the tests asserted nothing" in done.out
 
 
 @pytest.mark.parametrize("code", ["x = " + "(" * 100_000, "x = " + "-" * 100_000 + "1"])

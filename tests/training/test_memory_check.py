@@ -67,12 +67,12 @@ def test_no_weight_moves_and_no_random_number_is_drawn(
 def test_larger_batches_take_more(tiny: dict[str, Path]) -> None:
     policy = load_tiny(tiny["causal"])
     long = {"max_new_tokens": 200}
-    many = {"meta": {"samples": 16}}
+    many = {"meta": {"samples": 32}}
     small = checked(
         policy, tiny["causal"], sampling=long, train={"micro_batch_tokens": 512, **many}
     )
     large = checked(
-        policy, tiny["causal"], sampling=long, train={"micro_batch_tokens": 8_192, **many}
+        policy, tiny["causal"], sampling=long, train={"micro_batch_tokens": 16_384, **many}
     )
     assert large.update > small.update + 16 * MIB
 
@@ -101,16 +101,16 @@ def test_the_likely_step_grows_with_the_programs_and_leaves_nothing_behind(
     state = torch.get_rng_state()
 
     def likely(length: int) -> int:
-        meta = {"order": order, "samples": 16, "evaluation_samples": 2}
+        meta = {"order": order, "samples": 32, "evaluation_samples": 2}
         settings = make_settings(
             tiny[kind],
-            sampling={"max_new_tokens": length, "batch_size": 64},
+            sampling={"max_new_tokens": length, "batch_size": 128},
             train={"micro_batch_tokens": 16_384, "meta": meta},
         )
         return measure_likely_step(settings, policy, [(5, 6, 7), (5, 6, 7, 8) * 20], TASKS)
 
     policy.end_ids = frozenset()  # so that programs are as long as they may get
-    assert likely(150) > likely(8) + 16 * MIB
+    assert likely(200) > likely(8) + 16 * MIB
     assert all(p.grad is None for p in policy.bank.parameters())
     for now, then in zip(policy.bank.parameters(), before, strict=True):
         assert torch.equal(now, then)
