@@ -2,8 +2,8 @@
 
 A table in one SQLite file, shared by processes. The key is a hash of all that a verdict depends
 on: program, suite, limits, isolation level, interpreter, and the source of the sandbox itself,
-so that no verdict outlives the code that gave it. Faults of ours are never kept, nor timeouts by
-wall time, which a busy machine may cause. Where the file cannot be used, all is judged: the cache
+so that no verdict outlives the code that gave it. Never kept are faults of ours, and what a busy
+machine may cause (:func:`lasting`). Where the file cannot be used, all is judged: the cache
 saves time and decides nothing.
 """
 
@@ -23,7 +23,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from falcon.config import SandboxSettings
-from falcon.sandbox.verdict import Outcome, Verdict
+from falcon.sandbox.verdict import ErrorInfo, Outcome, Verdict
+from falcon.sandbox.wire.records import BROKEN
 
 FILE = "verdicts.sqlite"
 MOST = 1_000_000  # verdicts kept; the oldest half is removed when there are more
@@ -135,8 +136,16 @@ def lasting(verdict: Verdict) -> bool:
     """Whether the same program would get the same verdict again, however busy the machine."""
     endings = [verdict.outcome, *(case.outcome for case in verdict.cases)]
     errors = [verdict.error, *(case.error for case in verdict.cases)]
-    wall = any(e is not None and e.type == "Timeout" and e.message != "cpu time" for e in errors)
-    return Outcome.SANDBOX_ERROR not in endings and not wall
+    by_chance = any(e is not None and _by_chance(e) for e in errors)
+    return Outcome.SANDBOX_ERROR not in endings and not by_chance
+
+
+def _by_chance(error: ErrorInfo) -> bool:
+    """Whether the state of the machine had a part in it: a wall limit, or a process of ours that
+    died each time that the program ran."""
+    if error.type == "Timeout":
+        return error.message != "cpu time"
+    return error.type in ("TestTimeout", "TestsEnded", BROKEN)
 
 
 def prefix(settings: SandboxSettings, level: str) -> bytes:

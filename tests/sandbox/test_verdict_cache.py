@@ -10,6 +10,7 @@ from limits import small
 
 from falcon.sandbox import CaseResult, ErrorInfo, Outcome, Program, Sandbox, Verdict
 from falcon.sandbox.cache import FILE, VerdictCache, key_of, lasting, prefix
+from falcon.sandbox.wire.records import BROKEN
 
 RIGHT = Program("def add(a, b):\n    return a + b", ADD)
 WRONG = Program("def add(a, b):\n    return a - b", ADD)
@@ -58,8 +59,8 @@ def test_without_the_setting_everything_is_judged(tmp_path: Path) -> None:
     assert not (tmp_path / FILE).exists()
 
 
-def verdict(outcome: Outcome, message: str = "") -> Verdict:
-    error = ErrorInfo(type="Timeout", message=message) if message else None
+def verdict(outcome: Outcome, message: str = "", kind: str = "Timeout") -> Verdict:
+    error = ErrorInfo(type=kind, message=message) if message else None
     case = CaseResult(outcome=outcome, error=error)
     return Verdict(outcome=outcome, error=error, cases=(case,))
 
@@ -71,6 +72,9 @@ def verdict(outcome: Outcome, message: str = "") -> Verdict:
         (verdict(Outcome.TIMEOUT, "cpu time"), True),
         (verdict(Outcome.TIMEOUT, "wall time"), False),
         (verdict(Outcome.SANDBOX_ERROR), False),
+        (verdict(Outcome.PROTOCOL_VIOLATION, "not a frame", "Protocol"), True),
+        (verdict(Outcome.PROTOCOL_VIOLATION, "it breaks the sandbox", BROKEN), False),
+        (verdict(Outcome.TIMEOUT, "the test", "TestTimeout"), False),
     ],
 )
 def test_only_what_would_come_out_the_same_is_kept(

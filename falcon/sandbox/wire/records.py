@@ -91,6 +91,10 @@ class Outcome(StrEnum):
                 return "runtime"
 
 
+BROKEN = "Broken"
+"""Type of the error of a program with which a process of ours died each time."""
+
+
 class ErrorReport(NamedTuple):
     """An error: its type, its line in the program (0: unknown), its message."""
 

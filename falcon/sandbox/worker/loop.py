@@ -11,6 +11,7 @@ from typing import Any
 from ..wire import frames, launch
 from ..wire.launch import WorkerConfig
 from ..wire.records import (
+    BROKEN,
     CallTests,
     CodeTests,
     Ending,
@@ -21,7 +22,6 @@ from ..wire.records import (
 )
 from . import calls, code, stdin
 from .calls import SuiteCache
-from .child_handle import violation
 from .compiled import compile_ahead, compile_source, with_prelude
 from .handles import SLOWER_TRACED, Fault, Handles, HelperFault, SuiteFault
 from .limits import Limits
@@ -64,7 +64,8 @@ class Worker:
         reason = f"{type(broken).__name__}: {broken}"
         fresh = self.config.retries > 0  # the last try began with new processes
         if fresh and not isinstance(broken, SuiteFault) and self._is_sound():
-            ending = violation(f"it breaks the sandbox: {reason}"[:300])
+            error = ErrorReport(BROKEN, message=f"it breaks the sandbox: {reason}"[:300])
+            ending = Ending(Outcome.PROTOCOL_VIOLATION, error)
             if isinstance(broken, HelperFault):  # no sign of tampering
                 ending = Ending(
                     Outcome.WRONG_ANSWER, ErrorReport("TestsEnded", message=reason[:300])
