@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from contextlib import suppress
 from datetime import UTC, timedelta, timezone
@@ -258,3 +259,23 @@ def test_tolerance_is_for_floats_alone() -> None:
 )
 def test_texts(expected: str, got: str, same: bool) -> None:
     assert same_text(expected, got) is same
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        ("set", '{{"t": "int", "v": "{:x}"}}'),
+        ("set", "{}"),
+        ("list", '{{"t": "tuple", "v": [{{"t": "int", "v": "{:x}"}}]}}'),
+        ("set", '{{"t": "decimal.Decimal", "v": ["{}"]}}'),
+    ],
+)
+def test_numbers_of_one_hash_do_not_keep_the_trusted_side_busy(kind: str, number: str) -> None:
+    """26,000 such in a set took seconds of a process whose time no limit bounds."""
+    modulus = sys.hash_info.modulus
+    items = ", ".join(number.format(n * modulus) for n in range(5, 1000))
+    text = f'{{"t": "set", "v": [{items}]}}' if kind == "set" else f"[{items}]"
+    with pytest.raises(codec.Malformed):
+        codec.decode(text)
+    same = [10**30] * 1000  # equal ones cost nothing
+    assert codec.decode(codec.encode(same)) == same

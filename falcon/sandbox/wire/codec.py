@@ -319,6 +319,7 @@ class _Decoder:
     ) -> None:
         self.left, self.depth = (NODES, DEPTH) if budget else (_OURS, _DEEPER)
         self.build, self.objects, self.growing = build, objects, growing
+        self.spread = library.Spread()
 
     def walk(self, raw: Any, depth: int) -> Any:
         self.left -= 1
@@ -329,6 +330,8 @@ class _Decoder:
                 return self.filled([], raw, depth)
             return [self.walk(v, depth + 1) for v in raw]
         if type(raw) is not dict:
+            if type(raw) is int and abs(raw) >= _SMALL:
+                raise Malformed("a large integer that is not written as one")
             return raw
         if set(raw) != {"t", "v"}:
             raise Malformed("unknown object")
@@ -365,7 +368,7 @@ class _Decoder:
             make: Any = {"tuple": tuple, "set": set, "frozenset": frozenset}[tag]
             return make(self.walk(v, depth + 1) for v in body)
         if tag == "int":
-            return int(body, 16)
+            return self.spread.let_in(int(body, 16))
         if tag == "float":
             return float(body)
         if tag == "bytes":
@@ -382,7 +385,8 @@ class _Decoder:
             raise Malformed("unknown tag")
         parts = [self.walk(v, depth + 1) for v in body]
         if tag in library.KINDS:
-            return library.KINDS[tag].make(*parts)
+            made = library.KINDS[tag].make(*parts)
+            return self.spread.let_in(made) if tag in library.NUMBERS else made
         if tag in ("named", "record", "member", "array", "iterator"):
             return getattr(self.build, tag)(*parts)
         raise Malformed("unknown tag")

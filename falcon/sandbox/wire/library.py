@@ -124,6 +124,7 @@ _KEYS = Kind(list, lambda *parts: dict.fromkeys(parts).keys())
 _VALUES = Kind(list, lambda *parts: dict(enumerate(parts)).values())
 _ITEMS = Kind(list, lambda *parts: dict(parts).items())
 
+NUMBERS = ("decimal.Decimal", "fractions.Fraction")
 BOUNDED = ("decimal.Decimal", "fractions.Fraction", "builtins.range")
 """Those that ``make`` may refuse: whoever writes one finds out before it crosses."""
 KINDS = {
@@ -146,3 +147,20 @@ KINDS = {
     "builtins.odict_items": _ITEMS,
 }
 """By the full name of the type, which is the tag, too."""
+
+
+class Spread:
+    """Refuses many numbers of one hash: in a set each would be compared with all before it."""
+
+    _MOST = 200
+
+    def __init__(self) -> None:
+        self._seen: dict[int, set[Any]] = {}
+
+    def let_in(self, number: Any) -> Any:
+        """The number. Raises ValueError where there are too many of its hash."""
+        alike = self._seen.setdefault(hash(number), set())
+        alike.add(number)
+        if len(alike) > self._MOST:
+            raise ValueError("many numbers of one hash")
+        return number
