@@ -141,7 +141,7 @@ def _take(lease: RegistryLease, until: float) -> None:
         holder = lease.read()
         if holder is None or _is_stale(holder):
             lease.change = holder and holder.get("change")
-            lease.write()
+            _write_first(lease)
             time.sleep(SETTLE_S)
             if lease.is_ours(holder := lease.read()):
                 return
@@ -149,6 +149,17 @@ def _take(lease: RegistryLease, until: float) -> None:
             by = holder["by"] if holder else "somebody else"
             raise _busy(f"{by} has it; a lease that is not renewed ends after {STALE_S:.0f} s")
         time.sleep(SETTLE_S * (1 + random.random()))  # two that collide must not do so again
+
+
+def _write_first(lease: RegistryLease) -> None:
+    """Write a lease that may be the first: of two that write it at once a database takes one."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        lease.write()
+    except MlflowException:
+        if lease.read() is None:
+            raise
 
 
 def _busy(why: str) -> UserError:

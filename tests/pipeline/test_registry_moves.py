@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mlflow.exceptions import MlflowException
 from pipeline_workspace import enter
 from trained_results import trained
 
@@ -307,6 +308,24 @@ def test_of_many_that_want_the_lease_one_has_it(three: Workspace) -> None:
     assert not faults
     assert most == 1
     assert registry_lock.LEASE not in registry.model().tags
+
+
+def test_who_writes_the_first_lease_a_moment_too_late_waits(
+    three: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database refuses the second of two inserts of one tag."""
+    registry = Registry.here()
+    client, name = registry.tracker.client, registry.name
+    write = registry_lock.RegistryLease.write
+
+    def collide(self: registry_lock.RegistryLease) -> None:
+        monkeypatch.setattr(registry_lock.RegistryLease, "write", write)
+        client.set_registered_model_tag(name, registry_lock.LEASE, '{"by": "bo@far", "time": 0}')
+        raise MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed")
+
+    monkeypatch.setattr(registry_lock.RegistryLease, "write", collide)
+    with registry_lock.registry_lock(client, name, three.state, patience=60) as lease:
+        assert lease.is_ours(lease.read())
 
 
 def test_who_lost_the_lease_stops(three: Workspace) -> None:
