@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from cases import ADD
-from hypothesis import HealthCheck, Phase, given, settings
+from fuzzing import FUZZ
+from hypothesis import given
 from hypothesis import strategies as st
 from limits import small
 
@@ -59,12 +60,7 @@ def wide() -> Iterator[Sandbox]:
 
 
 @given(cases=CASES)
-@settings(
-    max_examples=4,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@FUZZ
 def test_noise_on_the_channel_gains_nothing_and_breaks_nothing(
     wide: Sandbox, cases: list[tuple[bytes, str, bool, bool]]
 ) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from fuzzing import FUZZ
+from hypothesis import given
 from hypothesis import strategies as st
 from limits import small
 
@@ -130,12 +131,7 @@ def _workers() -> set[tuple[int, float]]:
 
 
 @given(batch=BATCH)
-@settings(
-    max_examples=4,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@FUZZ
 def test_no_program_ends_without_a_verdict_and_no_worker_dies(
     wide: Sandbox, batch: list[tuple[str, str]]
 ) -> None:
