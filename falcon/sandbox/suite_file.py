@@ -5,7 +5,6 @@ problem files hold it.
 """
 
 import ast
-import builtins
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from falcon.errors import UserError
 from falcon.sandbox.python_tests import CANDIDATE, FORMS, read_tests
-from falcon.sandbox.wire.records import bound_names, free_names, tests_nothing
+from falcon.sandbox.wire.records import bound_names, builtin_names, free_names, tests_nothing
 from falcon.suite import CallSuite, CodeSuite, StdinSuite, Suite
 
 _ANY: TypeAdapter[Suite] = TypeAdapter(Suite)
@@ -62,11 +61,7 @@ def names_of(suite: CodeSuite) -> set[str]:
 
 def builtins_of(suite: CodeSuite) -> set[str]:
     """Functions of Python's own that test code uses and does not define itself."""
-    tree = ast.parse("\n".join((suite.setup, suite.check, *suite.asserts)))
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    stored = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
-    stored |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-    return {node.id for node in names if hasattr(builtins, node.id)} - stored
+    return builtin_names("\n".join((suite.setup, suite.check, *suite.asserts)))
 
 
 def labels(suite: Suite, count: int) -> list[str]:

@@ -90,6 +90,14 @@ class Outcome(StrEnum):
             case _:
                 return "runtime"
 
+    @property
+    def severity(self) -> int:
+        """Its place from best to worst."""
+        return _SEVERITY[self]
+
+
+_SEVERITY = {outcome: place for place, outcome in enumerate(Outcome)}
+
 
 BROKEN = "Broken"
 """Type of the error of a program with which a process of ours died each time."""
@@ -118,8 +126,7 @@ class Ending(NamedTuple):
 
     def worse(self, other: Ending | None) -> Ending:
         """This one, or ``other`` where that is at least as bad."""
-        outcomes = list(Outcome)
-        if other is None or outcomes.index(self.outcome) > outcomes.index(other.outcome):
+        if other is None or self.outcome.severity > other.outcome.severity:
             return self
         return other
 
@@ -141,6 +148,12 @@ def free_names(source: str) -> set[str]:
     defines them."""
     read, bound = _names(source)
     return read - bound - set(dir(builtins))
+
+
+def builtin_names(source: str) -> set[str]:
+    """Names of Python's own that test code reads and does not define itself."""
+    read, bound = _names(source)
+    return read & set(dir(builtins)) - bound
 
 
 def tests_nothing(node: ast.Assert, taken: Collection[str]) -> bool:

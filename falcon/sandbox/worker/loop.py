@@ -27,7 +27,6 @@ from .handles import SLOWER_TRACED, Fault, Handles, HelperFault, SuiteFault
 from .limits import Limits
 from .runner import Runner
 
-_BY_SEVERITY = list(Outcome)
 _NOTHING = JudgeRequest("", StdinTests([("", "")], "lines", ""))
 
 
@@ -103,7 +102,7 @@ class Worker:
 
 def _verdict(cpu: float, endings: list[Ending], begun: float) -> dict[str, Any]:
     """The worst ending and all of them."""
-    worst = max(endings, key=lambda ending: _BY_SEVERITY.index(ending.outcome))
+    worst = max(endings, key=lambda ending: ending.outcome.severity)
     verdict = worst._replace(lines=None).as_dict()
     verdict["cases"] = [ending.as_dict() for ending in endings]
     return verdict | {"cpu_s": cpu, "wall_s": time.monotonic() - begun}
