@@ -98,8 +98,10 @@ class Slot:
     def judge(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """Send programs and wait for their verdicts, in order. Raises SlotFault."""
         # A suite may be large: it is sent once for all of its programs.
-        suites = list(dict.fromkeys(message.suite for message in messages))
-        programs = [b"[%b,%d]" % (m.program, suites.index(m.suite)) for m in messages]
+        suites: dict[bytes, int] = {}
+        programs = [
+            b"[%b,%d]" % (m.program, suites.setdefault(m.suite, len(suites))) for m in messages
+        ]
         body = b'{"suites":[%b],"programs":[%b]}' % (b",".join(suites), b",".join(programs))
         try:
             self._sock.settimeout(_SEND_SECONDS)

@@ -170,10 +170,10 @@ def _compiled(tests: CodeTests) -> tuple[frozenset[str], CodeType, tuple[_Text, 
     return frozenset(stubs), compile(tests.setup, "<setup>", "exec"), tuple(texts)
 
 
-def _seed(tests: CodeTests) -> None:
+def _seed(*, numpy: bool) -> None:
     """Random inputs are the same for each program: verdicts are compared and kept."""
     random.seed(0)
-    if any("numpy" in text for text in (tests.setup, tests.check, *tests.asserts)):
+    if numpy:
         with contextlib.suppress(ImportError):
             importlib.import_module("numpy.random").seed(0)
 
@@ -229,10 +229,10 @@ class Oracle:
         """
         self._otherwise, self._endings, self._death = False, {}, None
         self._called, self._asked, self._failed, self._idle = False, False, False, False
-        code = (tests.setup, tests.check, *tests.asserts)
-        self._build = TestObjects(any("numpy" in text for text in code), self._unread)
+        numpy = any("numpy" in text for text in (tests.setup, tests.check, *tests.asserts))
+        self._build = TestObjects(numpy, self._unread)
         self._foreseen = iter(foreseen) if foreseen else None
-        _seed(tests)
+        _seed(numpy=numpy)
         space: dict[str, Any] = {
             "__name__": "tests", _RECORD: self._record, _FAIL: self._fail, _ENDED: self._ended,
         }  # fmt: skip
