@@ -40,9 +40,9 @@ def negative_reward(
 
     ``n`` is the count, or share of the task's samples, of each error type; ``p`` the long-term
     share; an absent type counts 0. A program that attacked what judges it gets the sum over all
-    types, on the whole of it, so that no error earns less. Without a span (only reported) for wrong answers and errors
-    without a known place. Raises ValueError for a sandbox fault and for a negative or non-finite
-    number.
+    types, on the whole of it, so that no error earns less. Without a span (only reported) for wrong
+    answers and errors without a known place. Raises ValueError for a sandbox fault and for a
+    negative or non-finite number.
     """
     if verdict.outcome is Outcome.SANDBOX_ERROR:
         raise ValueError("a sandbox fault has no reward")

@@ -1,7 +1,8 @@
 """APPS (Hendrycks et al. 2021): its folders, the rows of the hub, or one JSON list.
 
 A benchmark (``apps:PATH``, compared by the rules of its checker) or a source to train on, with
-stricter rules (``apps:strict``): what the checker lets pass is no reward. The imports that the checker puts before every program are the suite's prelude, without numpy.
+stricter rules (``apps:strict``): what the checker lets pass is no reward. The imports that the
+checker puts before every program are the suite's prelude, without numpy.
 """
 
 import json

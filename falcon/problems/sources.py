@@ -195,7 +195,8 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
     else:
         raise UserError(
             f"`benchmark.names`: there is no benchmark `{name}`.",
-            hint="Valid: humaneval, humaneval:PATH, humaneval-official, builtin, mbpp:PATH, evalplus:PATH, apps:PATH,"
+            hint="Valid: humaneval, humaneval:PATH, humaneval-official, builtin, mbpp:PATH, "
+            "evalplus:PATH, apps:PATH,"
             " leetcode:PATH.",
         )
     test = [problem for problem in problems if problem.split is Split.TEST]
