@@ -70,10 +70,10 @@ def inside(value: Any, found: list[Any]) -> list[Any]:
     return found
 
 
-def changes(objects: list[Any], before: list[str]) -> str:
+def changes(objects: list[Any], before: list[str], live: codec.LiveText) -> str:
     """What objects hold that held something else before; empty where none does. Raises what
     :func:`codec.contents` raises."""
-    pairs = zip(codec.contents(objects), before, strict=True)
+    pairs = zip(codec.contents(objects, live), before, strict=True)
     changed = [f"[{number},{after}]" for number, (after, old) in enumerate(pairs) if after != old]
     return f"[{','.join(changed)}]" if changed else ""
 

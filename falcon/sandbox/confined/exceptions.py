@@ -1,8 +1,8 @@
 """Exceptions of a program: what a child says of one, and what the test gets to catch.
 
-A class of the program's own does not cross. The test gets an exception of the nearest builtin
-class, under the name of the program's class, with the same arguments, attributes and text where
-they are plain data.
+A class of the program's own does not cross. The test gets an exception of a class of that name,
+below the nearest builtin class, with the same arguments, attributes and text where they are plain
+data. Where the program only lets through what a function of the tests raised, the test gets that.
 """
 
 from __future__ import annotations
@@ -12,22 +12,49 @@ import json
 from typing import Any
 
 from ..wire import codec
+from ..wire.messages import SOURCE_NAME
 from ..wire.records import ErrorReport
 
 _MOST_BYTES = 60_000
 _OURS = "ending"  # the attribute that the oracle marks it with
+_HOME = "__live_number__"  # of an exception of the tests: its number there
+_dumps = json.dumps  # a program that patches it changes nothing here
 
 
-def described(fault: BaseException, report: dict[str, Any], text: str) -> bytes:
+def report(fault: BaseException) -> bytes:
+    """Type, last line within the program and message of an exception, as JSON."""
+    line, trace = 0, fault.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == SOURCE_NAME:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    if line == 0 and isinstance(fault, SyntaxError) and fault.filename == SOURCE_NAME:
+        line = fault.lineno or 0
+    # The frames hold what filled the memory; without them there is room to answer.
+    fault.__traceback__ = None
+    try:
+        text = str(fault)
+    except BaseException:  # noqa: BLE001  a program's own __str__ may do anything
+        text = ""
+    known = {"type": type(fault).__name__[:80], "line": line, "message": text[:400]}
+    try:
+        return _described(fault, known, text)
+    except BaseException:  # noqa: BLE001  it may have no room, or no attributes of an exception
+        return _dumps(known).encode("ascii", "replace")
+
+
+def _described(fault: BaseException, report: dict[str, Any], text: str) -> bytes:
     """``report`` as JSON, with what a test may see of the exception where there is room."""
     known = {
         "bases": [each.__name__ for each in type(fault).__mro__ if each.__module__ == "builtins"],
+        "own": [each.__name__ for each in type(fault).__mro__ if each.__module__ != "builtins"],
+        "home": getattr(fault, _HOME, None),
         "text": text,
         "args": _encoded(fault.args),
         "state": _encoded(getattr(fault, "__dict__", {})),
     }
-    full = json.dumps(report | known).encode("ascii", "replace")
-    return full if len(full) <= _MOST_BYTES else json.dumps(report).encode("ascii", "replace")
+    full = _dumps(report | known).encode("ascii", "replace")
+    return full if len(full) <= _MOST_BYTES else _dumps(report).encode("ascii", "replace")
 
 
 def _encoded(value: Any) -> str:
@@ -37,12 +64,30 @@ def _encoded(value: Any) -> str:
         return ""
 
 
-def raised(error: ErrorReport, body: bytes) -> Exception | None:
+class Classes:
+    """The classes that a test sees of a program's exceptions, by name."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, type[BaseException]] = {}
+
+    def of(self, own: list[str], bases: list[Any]) -> type[BaseException]:
+        """The class below the first of ``bases`` that is an exception of Python's; ``own``: the
+        program's classes, itself first. Raises TypeError for what are no names."""
+        kind = _nearest(bases)
+        for name in reversed(own):
+            if name not in self._known:
+                self._known[name] = type(name, (kind,), {"__module__": "solution"})
+            kind = self._known[name]
+        return kind
+
+
+def raised(error: ErrorReport, body: bytes, classes: Classes) -> Exception | None:
     """The exception that a child described in ``body``; None where no ``except Exception`` would
     catch it. Nothing in it is believed."""
     try:
         known = json.loads(body)
-        base = _nearest([*known.get("bases", ()), error.type])
+        own = [name for name in known.get("own", ()) if str(name).isidentifier()]
+        base = classes.of(own, [*known.get("bases", ()), error.type])
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     if not issubclass(base, Exception):
@@ -50,11 +95,27 @@ def raised(error: ErrorReport, body: bytes) -> Exception | None:
     text = known.get("text", error.message)
     args, state = _decoded(known.get("args")), _decoded(known.get("state"))
     args = args if type(args) is tuple else (text,)
-    fault = _made(error.type, base, args, {})
+    fault = _made(base, args)
     if _text_of(fault) != text:
-        fault = _made(error.type, base, args, {"__str__": lambda _: str(text)})
+        fault = _made(type(base.__name__, (base,), {"__str__": lambda _: str(text)}), args)
     if type(state) is dict:
         vars(fault).update((k, v) for k, v in state.items() if type(k) is str and k != _OURS)
+    return fault
+
+
+def home_number(body: bytes) -> Any:
+    """The number of the exception of the tests that a child described; None for one of its own."""
+    try:
+        return json.loads(body).get("home")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+
+
+def rebuilt(body: bytes, number: int | None = None) -> Exception:
+    """An exception that the trusted side described, for the program; ``number``: its own there."""
+    fault = raised(ErrorReport("Exception"), body, Classes()) or RuntimeError("the test ended")
+    if number is not None:
+        setattr(fault, _HOME, number)
     return fault
 
 
@@ -66,16 +127,13 @@ def _nearest(names: list[Any]) -> type[BaseException]:
     return Exception
 
 
-def _made(
-    name: str, base: type[Exception], args: tuple[Any, ...], methods: dict[str, Any]
-) -> Exception:
-    kind: Any = base if name == base.__name__ and not methods else type(name, (base,), methods)
+def _made(kind: type[Exception], args: tuple[Any, ...]) -> Exception:
     try:
-        made = kind(*args)
+        return kind(*args)
     except Exception:  # noqa: BLE001  its own arguments do not cross, and it wants others
-        made = type(name, (Exception,), methods)(*args)
-    assert isinstance(made, Exception)
-    return made
+        made = kind.__new__(kind)
+        made.args = args
+        return made
 
 
 def _text_of(fault: Exception) -> str:

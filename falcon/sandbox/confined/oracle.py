@@ -5,34 +5,20 @@ plain data. Expected values and the code of the tests are only ever here. Confin
 all the same, since a test may compute with whatever a program returned.
 """
 
-import ast
 import contextlib
-import functools
 import importlib
 import json
 import marshal
 import random
-import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from types import CodeType
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ..wire import codec, frames
-from ..wire.messages import WITH_ARGUMENTS, OracleMessage, Reply, request
-from ..wire.records import (
-    CodeTests,
-    Ending,
-    ErrorReport,
-    Outcome,
-    bound_names,
-    free_names,
-    tests_nothing,
-)
-from ..wire.stand_ins import StandIns
-from .arguments import numpy_array, write_back
-from .exceptions import raised
-
-_RECORD, _FAIL, _ENDED = "__test_record__", "__test_fail__", "__test_ended__"
+from ..wire.messages import OPERATION, WITH_ARGUMENTS, OracleMessage, Reply, request
+from ..wire.records import CodeTests, Ending, ErrorReport, Outcome
+from .arguments import write_back
+from .rewriting import ENDED, FAIL, RECORD, VALUE, Text, compiled, is_class_name
+from .tests_side import TESTS, Name, TestsSide
 
 
 class _Failed(BaseException):
@@ -44,130 +30,13 @@ class _Failed(BaseException):
         self.ending = ending
 
 
+# Those that end the process of the program, and its objects with it.
+_DEATHS = (Outcome.PREMATURE_EXIT, Outcome.SIGNAL, Outcome.MEMORY, Outcome.TIMEOUT,
+           Outcome.PROTOCOL_VIOLATION)  # fmt: skip
+
+
 class _Stop(BaseException):
     """A call that was not foreseen."""
-
-
-def _as_exception(reply: bytes) -> BaseException:
-    """What the stub raises, marked with the ending it stands for: an exception that a test may
-    want to catch where a call of the program raised one, else :class:`_Failed`."""
-    end = 5 + int.from_bytes(reply[1:5], "big")
-    ending, described = Ending.from_list(json.loads(reply[5:end])), reply[end:]
-    fault = ending.error and raised(ending.error, described) if described else None
-    if fault is None:
-        return _Failed(ending)
-    fault.ending = ending  # type: ignore[attr-defined]
-    return fault
-
-
-def _guarded(site: int, body: list[ast.stmt], *, ended: bool = False) -> ast.Try:
-    """``body``, whose exception is a failed test; ``ended``: and which passed if there is none."""
-    fault = ast.Name("__test_fault__", ast.Load())
-    failed = _called(_FAIL, site, fault, ast.Constant(ended))
-    handler = ast.ExceptHandler(ast.Name("BaseException", ast.Load()), "__test_fault__", [failed])
-    return ast.Try(body, [handler], [], [_called(_ENDED, site)] if ended else [])
-
-
-def _called(name: str, site: int, *arguments: ast.expr) -> ast.stmt:
-    return ast.Expr(ast.Call(ast.Name(name, ast.Load()), [ast.Constant(site), *arguments], []))
-
-
-class _Rewriter(ast.NodeTransformer):
-    """Has each test of a text recorded, and the next one run. ``sites``: how many so far; a
-    test's number is its site, however often it runs. ``taken``: names that are not the builtins of
-    that name."""
-
-    def __init__(self, tree: ast.Module, taken: Collection[str], sites: int) -> None:
-        self.sites = sites
-        # Not those below an `if`: they say by being reached what the program did.
-        self._idle = {
-            id(each)
-            for block in ast.walk(tree)
-            if isinstance(block, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef)
-            for each in block.body
-            if isinstance(each, ast.Assert) and tests_nothing(each, taken)
-        }
-
-    def _site(self) -> int:
-        self.sites += 1
-        return self.sites - 1
-
-    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
-        site = self._site()
-        idle = ast.Constant(id(node) in self._idle)
-        return _guarded(site, [_called(_RECORD, site, node.test, idle)])
-
-    def visit_Try(self, node: ast.Try) -> ast.stmt:
-        # One test as a whole where it has handlers: they may be what is being tested.
-        if not node.handlers:
-            self.generic_visit(node)
-            return node
-        return _guarded(self._site(), [node], ended=True)
-
-    def visit_With(self, node: ast.With) -> ast.stmt:
-        # So are `with raises(...)` and unittest's: asserts in it may be meant to fail.
-        if any(map(_CHECKS.fullmatch, map(_name_of, node.items))):
-            return _guarded(self._site(), [node], ended=True)
-        self.generic_visit(node)
-        return node
-
-    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
-        name = _name_of(node.value)
-        if name.startswith("assert"):  # unittest's and numpy's
-            return _guarded(self._site(), [node], ended=True)
-        # A call of a test: what it raises does not end those after it.
-        return _guarded(self._site(), [node]) if name.startswith("test") else node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
-        return self._function(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.stmt:
-        return self._function(node)
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
-        before = self.sites
-        self.generic_visit(node)
-        if node.name.startswith("test") and self.sites == before:
-            node.body = [_guarded(self._site(), node.body, ended=True)]
-        return node
-
-
-_CHECKS = re.compile("raises|warns|deprecated_call|assert[A-Z].*")
-
-
-def _name_of(node: ast.AST) -> str:
-    """Name of the function that is called, of an expression or of an item of ``with``."""
-    match node:
-        case ast.withitem(ast.Call(ast.Attribute(_, name))) | ast.Call(ast.Attribute(_, name)):
-            return name
-        case ast.withitem(ast.Call(ast.Name(name))) | ast.Call(ast.Name(name)):
-            return name
-    return ""
-
-
-class _Text(NamedTuple):
-    """One text of the tests. ``whole``: it has no tests in it, so it is one; ``site``: of what
-    goes wrong between them."""
-
-    code: CodeType
-    site: int
-    whole: bool
-
-
-@functools.lru_cache(maxsize=512)
-def _compiled(tests: CodeTests) -> tuple[frozenset[str], CodeType, tuple[_Text, ...]]:
-    """Names to stub, and the code of a suite: the programs of a group share it."""
-    sources = (tests.check,) if tests.check else tests.asserts
-    everything = "\n".join([tests.setup, *sources])
-    stubs = free_names(everything) | ({tests.entry_point} - {""})
-    texts, sites, taken = [], 0, bound_names(everything) | stubs
-    for source in sources:
-        tree = ast.parse(source)
-        rewriter = _Rewriter(tree, taken, sites)
-        tree = ast.fix_missing_locations(rewriter.visit(tree))
-        whole, sites = rewriter.sites == sites, rewriter.sites + 1
-        texts.append(_Text(compile(tree, "<test>", "exec"), sites - 1, whole))
-    return frozenset(stubs), compile(tests.setup, "<setup>", "exec"), tuple(texts)
 
 
 def _seed(*, numpy: bool) -> None:
@@ -176,25 +45,6 @@ def _seed(*, numpy: bool) -> None:
     if numpy:
         with contextlib.suppress(ImportError):
             importlib.import_module("numpy.random").seed(0)
-
-
-class TestObjects(StandIns):
-    """Makes what tests see of objects of the program. ``arrays``: of numpy as they are, since the
-    tests know it; ``unread``: what a test gets that reads on where an iterator was cut."""
-
-    __test__ = False
-
-    def __init__(self, arrays: bool, unread: Callable[[], BaseException]) -> None:
-        self._arrays, self._unread = arrays, unread
-
-    def array(self, dtype: str, shape: tuple[int, ...], *flat: Any) -> Any:
-        """As the tests would see it without us."""
-        lists = super().array(dtype, shape, *flat)  # checks the shape
-        return numpy_array(dtype, shape, flat) if self._arrays else lists
-
-    def unread(self) -> BaseException:
-        """The ending of the test."""
-        return self._unread()
 
 
 class Oracle:
@@ -207,7 +57,7 @@ class Oracle:
         self._endings: dict[int, Ending] = {}  # the worst of each test
         # How the program died, while no test has recorded it: a test may catch everything.
         self._death: Ending | None = None
-        self._build: StandIns = TestObjects(False, self._unread)
+        self._side = self._new_side(numpy=False)
         self._called = False  # whether a test has called the program
         self._asked = False  # the same, since an ending was last sent
         self._recorded = False  # whether the text that runs has recorded a test
@@ -230,14 +80,15 @@ class Oracle:
         self._otherwise, self._endings, self._death = False, {}, None
         self._called, self._asked, self._failed, self._idle = False, False, False, False
         numpy = any("numpy" in text for text in (tests.setup, tests.check, *tests.asserts))
-        self._build = TestObjects(numpy, self._unread)
+        self._side = self._new_side(numpy=numpy)
         self._foreseen = iter(foreseen) if foreseen else None
         _seed(numpy=numpy)
         space: dict[str, Any] = {
-            "__name__": "tests", _RECORD: self._record, _FAIL: self._fail, _ENDED: self._ended,
+            "__name__": TESTS, RECORD: self._record, FAIL: self._fail, ENDED: self._ended,
+            VALUE: self._value_of,
         }  # fmt: skip
         try:
-            stubs, setup, texts = _compiled(tests)
+            stubs, setup, texts = compiled(tests)
             for name in stubs:
                 space[name] = self._stub(name)
             exec(setup, space)  # noqa: S102
@@ -257,7 +108,7 @@ class Oracle:
         else:
             self._send(OracleMessage.ENDINGS, json.dumps([*self._endings.items()]).encode())
 
-    def _run(self, texts: Sequence[_Text], space: dict[str, Any], tests: CodeTests) -> None:
+    def _run(self, texts: Sequence[Text], space: dict[str, Any], tests: CodeTests) -> None:
         for text in texts:
             self._recorded = False
             try:
@@ -283,26 +134,44 @@ class Oracle:
     def _send(self, kind: bytes, body: bytes = b"") -> None:
         frames.write(self._channel, kind + body)
 
-    def _stub(self, name: str) -> Callable[..., Any]:
+    def _new_side(self, *, numpy: bool) -> TestsSide:
+        return TestsSide(self._operation, self._failing, arrays=numpy)
+
+    def _stub(self, name: str) -> Name:
         """A function that runs ``name`` of the program in its own process."""
 
         def call(*args: Any, **named: Any) -> Any:
-            self._called = self._asked = True
-            try:
-                *encoded, objects = codec.encode_call(args, named, iterators=True)
-            except codec.Unserialisable as fault:
-                note = f"an argument of the test is not plain data: {fault}"
-                error = ErrorReport("TestArgument", message=note)
-                raise self._noted(_Failed(Ending(Outcome.SANDBOX_ERROR, error))) from None
-            return self._value(self._reply(request(name, *encoded, want=WITH_ARGUMENTS)), objects)
+            value = self._asked_of_program(name, args, named)
+            return self._side.made_by_test(value) if is_class_name(name) else value
 
-        call.__name__ = call.__qualname__ = name
-        return call
+        return Name(name, call, self._value_of)
+
+    def _value_of(self, name: str) -> Any:
+        """What the program has by a name that the tests use otherwise than by calling it."""
+        value = self._operation("global", name)
+        return self._side.made_by_test(value) if is_class_name(name) else value
+
+    def _operation(self, operation: str, *arguments: Any, **named: Any) -> Any:
+        """Something done with an object of the program, in its own process."""
+        return self._asked_of_program(OPERATION + operation, arguments, named)
+
+    def _asked_of_program(self, name: str, args: Sequence[Any], named: dict[str, Any]) -> Any:
+        self._called = self._asked = True
+        side = self._side
+        try:
+            *encoded, objects = codec.encode_call(args, named, iterators=True, live=side.text)
+        except codec.Unserialisable as fault:
+            note = f"an argument of the test is not plain data: {fault}"
+            raise self._failing(Outcome.SANDBOX_ERROR, note, "TestArgument") from None
+        call = request(name, *encoded, want=WITH_ARGUMENTS, seen=side.seen)
+        return self._value(self._reply(call), objects)
 
     def _reply(self, call: bytes) -> bytes:
         if self._foreseen is None:
             self._send(OracleMessage.CALL, call)
-            return self._inbox.read()
+            while (reply := self._inbox.read())[:1] == Reply.CALLBACK:
+                self._send(OracleMessage.RESUME, self._side.answer(reply[1:]))
+            return reply
         foreseen_call, reply = next(self._foreseen, (b"", b""))
         if foreseen_call != call:
             # For good: a test that catches everything may go on to calls that do agree.
@@ -313,25 +182,40 @@ class Oracle:
 
     def _value(self, reply: bytes, objects: list[Any]) -> Any:
         if reply[:1] != Reply.VALUE:
-            raise self._noted(_as_exception(reply))
+            raise self._noted(self._as_exception(reply))
         # Four bytes of length, the value, and the arguments where the call changed them.
         end = 5 + int.from_bytes(reply[1:5], "big")
         try:
-            value = codec.decode(reply[5:end], build=self._build, objects=objects)
+            value = codec.decode(reply[5:end], build=self._side, objects=objects)
             if reply[end:]:
-                write_back(objects, reply[end:], self._build)
+                write_back(objects, reply[end:], self._side)
         except Exception as fault:  # noqa: BLE001  the reply is the program's: it may say anything
-            error = ErrorReport("Malformed", message=str(fault)[:200])
-            raise self._noted(_Failed(Ending(Outcome.PROTOCOL_VIOLATION, error))) from None
+            said = str(fault)[:200]
+            raise self._failing(Outcome.PROTOCOL_VIOLATION, said, "Malformed") from None
         return value
 
-    def _unread(self) -> BaseException:
-        error = ErrorReport("Iterator", message="it goes on after what crosses of it")
-        return self._noted(_Failed(Ending(Outcome.OUTPUT_LIMIT, error)))
+    def _as_exception(self, reply: bytes) -> BaseException:
+        """What a call raises, marked with the ending it stands for: an exception that a test may
+        want to catch where the call of the program raised one, else :class:`_Failed`."""
+        end = 5 + int.from_bytes(reply[1:5], "big")
+        ending, described = Ending.from_list(json.loads(reply[5:end])), reply[end:]
+        if not (ending.error and described):
+            return _Failed(ending)
+        fault = self._side.raised(ending.error, described)
+        if fault is None:
+            return _Failed(ending)
+        fault.ending = ending  # type: ignore[attr-defined]
+        return fault
+
+    def _failing(self, outcome: Outcome, note: str, kind: str = "Result") -> BaseException:
+        """What ends a test: no ``except`` of the test's is meant for it."""
+        return self._noted(_Failed(Ending(outcome, ErrorReport(kind, message=note))))
 
     def _noted(self, fault: BaseException) -> BaseException:
         if isinstance(fault, _Failed):
             self._death = fault.ending
+            if fault.ending.outcome in _DEATHS:
+                self._side.lose_all(fault)
         return fault
 
     def _record(self, site: int, passed: Any, idle: bool = False) -> None:

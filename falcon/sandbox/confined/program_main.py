@@ -19,19 +19,32 @@ import types
 from typing import Any
 
 from ..wire import codec, frames
-from ..wire.messages import NONCE, PRESENCE, SOURCE_NAME, TRUTH, WITH_ARGUMENTS, Job, Reply
+from ..wire.messages import (
+    NONCE,
+    OPERATION,
+    PRESENCE,
+    SOURCE_NAME,
+    TRUTH,
+    WITH_ARGUMENTS,
+    Job,
+    Reply,
+)
 from ..wire.messages import unpack_job as _unpack_job
-from .arguments import ProgramObjects, changes, inside
-from .exceptions import described as _described
+from .arguments import changes, inside
+from .exceptions import rebuilt as _rebuilt
+from .exceptions import report as _report
+from .operations import OPERATIONS
+from .program_side import ProgramSide
 
 CHANNEL = 60
 # Bound before a program runs: one that patches these modules changes nothing here.
 # And each lookup in a class would touch pages that every child must copy.
 _write, _exit, _open = frames.write, os._exit, open
-_dumps, _encode, _decode, _unpack = json.dumps, codec.encode, codec.decode_call, marshal.loads
-_contents, _changes, _inside, _ProgramObjects = codec.contents, changes, inside, ProgramObjects
+_dumps, _loads, _unpack = json.dumps, json.loads, marshal.loads
+_encode, _encode_call, _read = codec.encode, codec.encode_call, codec.decode
+_decode, _contents, _changes, _inside = codec.decode_call, codec.contents, changes, inside
 _HELLO, _LOADED, _DONE = Reply.HELLO, Reply.LOADED, Reply.DONE
-_TRACE, _ERROR, _VALUE = Reply.TRACE, Reply.ERROR, Reply.VALUE
+_TRACE, _ERROR, _VALUE, _CALLBACK = Reply.TRACE, Reply.ERROR, Reply.VALUE, Reply.CALLBACK
 _WHOLE, _TRACED = (Job.WHOLE, Job.WHOLE_TRACED), (Job.WHOLE_TRACED, Job.MODULE_TRACED)
 _PRELUDE = (Reply.PRELUDE_RAN, Reply.PRELUDE_FAILED)
 _BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
@@ -40,6 +53,7 @@ _DEVICES = {
     for number, stream in enumerate(("stdin", "stdout", "stderr"))
     for name in (f"/dev/{stream}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
 }
+_GLOBAL = OPERATION + "global"
 _reserve: list[mmap.mmap] = []
 
 
@@ -47,28 +61,6 @@ def set_reserve() -> None:
     """Set memory aside for the report of a MemoryError. Called in the template: a mapping that
     is never touched costs its children nothing."""
     _reserve.append(mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-
-
-def _report(fault: BaseException) -> bytes:
-    """Type, last line within the program and message of an exception, as JSON."""
-    line, trace = 0, fault.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == SOURCE_NAME:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    if line == 0 and isinstance(fault, SyntaxError) and fault.filename == SOURCE_NAME:
-        line = fault.lineno or 0
-    # The frames hold what filled the memory; without them there is room to answer.
-    fault.__traceback__ = None
-    try:
-        text = str(fault)
-    except BaseException:  # noqa: BLE001  a program's own __str__ may do anything
-        text = ""
-    report = {"type": type(fault).__name__[:80], "line": line, "message": text[:400]}
-    try:
-        return _described(fault, report, text)
-    except BaseException:  # noqa: BLE001  it may have no room, or no attributes of an exception
-        return _dumps(report).encode("ascii", "replace")
 
 
 class Tracer:
@@ -111,48 +103,91 @@ def _fail(nonce: bytes, fault: BaseException, kind: bytes = _ERROR) -> None:
     _answer(kind, nonce, _report(fault))
 
 
-def _target(space: dict[str, Any], name: str) -> Any:
-    """What a call names: something the program defines, or ``Class().method``, of a fresh
-    object for each call (LeetCode's form); the first of several that is there (``A().f|f``)."""
-    for each in name.split("|"):
-        owner, _, method = each.partition("().")
-        target = space.get(owner)
-        if target is not None:
-            return getattr(target(), method) if method else target
-    raise NameError(f"name '{owner}' is not defined")
+class Calls:
+    """The calls that the tests make of the program, one within another where the program calls
+    the tests' own functions meanwhile."""
 
+    def __init__(self, space: dict[str, Any], inbox: frames.Inbox) -> None:
+        self._space, self._inbox = space, inbox
+        self._side = ProgramSide(space, self._ask_tests)
+        self._open: list[bytes] = []  # nonces of those that are not answered
 
-def _call(space: dict[str, Any], request: bytes) -> None:
-    nonce = request[:NONCE]
-    name, arguments, named, want = _unpack(request[NONCE:])
-    objects: list[Any] = []
-    before: list[str] = []
-    try:
-        if isinstance(arguments, str):
-            arguments, named, objects = _decode(arguments, named, _ProgramObjects(space))
-        if want == WITH_ARGUMENTS:
-            objects = objects or _inside(named, _inside(arguments, []))
-            before = _contents(objects)
-        value = _target(space, name)(*arguments, **named)
-        if want == PRESENCE or (want == TRUTH and type(value) is not bool):
-            value = value is not None
-    except BaseException as fault:  # noqa: BLE001  SystemExit and KeyboardInterrupt count too
-        _fail(nonce, fault)
-        return
-    try:
-        text = _encode(value, objects=objects) if before else _encode(value)
-        changed = _changes(objects, before) if before else ""
-        if len(changed) > codec.BYTES:
-            raise codec.TooLarge("more than 1 MiB in changed arguments")
-    except codec.Unserialisable as fault:
-        _answer(Reply.UNSERIALISABLE, nonce, str(fault).encode("utf-8", "replace"))
-    except codec.TooLarge as fault:
-        _answer(Reply.TOO_LARGE, nonce, str(fault).encode("utf-8", "replace"))
-    except BaseException as fault:  # noqa: BLE001  code of the value's own class may run
-        _fail(nonce, fault)
-    else:
-        body = len(text).to_bytes(4, "big") + text.encode() + changed.encode()
-        _answer(_VALUE, nonce, body)
+    def serve(self) -> None:
+        """Answer each request until an empty one comes."""
+        while request := self._inbox.read():
+            self._call(request)
+
+    def _target(self, name: str) -> Any:
+        """What a call names: something the program defines, or ``Class().method``, of a fresh
+        object for each call (LeetCode's form); the first of several that is there
+        (``A().f|f``); or an operation on a live object."""
+        if name[:1] == OPERATION:
+            return self._value_of if name == _GLOBAL else OPERATIONS[name[1:]]
+        for each in name.split("|"):
+            owner, _, method = each.partition("().")
+            target = self._space.get(owner)
+            if target is not None:
+                return getattr(target(), method) if method else target
+        raise NameError(f"name '{owner}' is not defined")
+
+    def _value_of(self, name: str) -> Any:
+        if name not in self._space:
+            raise NameError(f"name '{name}' is not defined")
+        return self._space[name]
+
+    def _call(self, request: bytes) -> None:
+        nonce = request[:NONCE]
+        name, arguments, named, want, seen = _unpack(request[NONCE:])
+        objects: list[Any] = []
+        before: list[str] = []
+        live = self._side.text if want == WITH_ARGUMENTS else None
+        self._open.append(nonce)
+        try:
+            if isinstance(arguments, str):
+                arguments, named, objects = _decode(arguments, named, self._side)
+            if live is not None:
+                self._side.given.skip_to(seen)
+                objects = objects or _inside(named, _inside(arguments, []))
+                before = _contents(objects, live)
+            value = self._target(name)(*arguments, **named)
+            if want == PRESENCE or (want == TRUTH and type(value) is not bool):
+                value = value is not None
+        except BaseException as fault:  # noqa: BLE001  SystemExit and KeyboardInterrupt count too
+            self._open.pop()
+            _fail(nonce, fault)
+            return
+        self._open.pop()
+        try:
+            text = _encode(value, objects=objects if before else None, live=live)
+            changed = _changes(objects, before, live) if before and live else ""
+            if len(changed) > codec.BYTES:
+                raise codec.TooLarge("more than 1 MiB in changed arguments")
+        except codec.Unserialisable as fault:
+            _answer(Reply.UNSERIALISABLE, nonce, str(fault).encode("utf-8", "replace"))
+        except codec.TooLarge as fault:
+            _answer(Reply.TOO_LARGE, nonce, str(fault).encode("utf-8", "replace"))
+        except BaseException as fault:  # noqa: BLE001  code of the value's own class may run
+            _fail(nonce, fault)
+        else:
+            body = len(text).to_bytes(4, "big") + text.encode() + changed.encode()
+            _answer(_VALUE, nonce, body)
+
+    def _ask_tests(self, operation: str, *arguments: Any, **named: Any) -> Any:
+        """Have the tests do something with an object of theirs. Raises what that raises."""
+        if not self._open:
+            raise RuntimeError("no test is waiting for this program")
+        nonce, side = self._open[-1], self._side
+        asked = *arguments, named
+        _write(
+            CHANNEL,
+            _CALLBACK + nonce + _dumps([operation, _encode(asked, live=side.text)]).encode(),
+        )
+        while (frame := self._inbox.read())[:NONCE] != nonce:
+            self._call(frame)  # the tests call the program before they answer
+        text, described, number = _loads(frame[NONCE:])
+        if described is None:
+            return _read(text, budget=False, build=side)
+        raise _rebuilt(described.encode(), number)
 
 
 def _flush_files(space: dict[str, Any]) -> None:
@@ -233,7 +268,6 @@ def main(channel: int, stdin: int, stdout: int) -> None:
         if whole:
             _run_whole(_unpack(code), space, nonce)
         elif _load(code, space, nonce, _LOADED, _ERROR):
-            while request := inbox.read():
-                _call(space, request)
+            Calls(space, inbox).serve()
     finally:
         _exit(0)  # whatever was raised: the worker has its answer, or the lack of one, or has gone

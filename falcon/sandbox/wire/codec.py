@@ -4,7 +4,8 @@ None, bool, str, int, finite float and list are written as they are; everything 
 object ``{"t": tag, "v": ...}``. Exact types only, because a subclass can lie about being equal.
 Types of the standard library cross as themselves (``library.py``), numpy values as their content;
 for named tuples, dataclasses and members of an Enum there are stand-ins (``stand_ins.py``). An
-iterator crosses as a copy of what it yields. Nothing is ever unpickled, unmarshalled or evaluated.
+iterator crosses as a copy of what it yields. For anything else a side may give the other a proxy
+(``live.py``). Nothing is ever unpickled, unmarshalled or evaluated.
 
 The arguments of a call may hold one object twice, and the program may change it: there mutable
 objects are numbered as they come, and ``{"t": "ref", "v": number}`` stands for one seen before.
@@ -13,7 +14,7 @@ objects are numbered as they come, and ``{"t": "ref", "v": number}`` stands for 
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import library
@@ -26,7 +27,9 @@ from .stand_ins import (
     StandIns,
     TextMember,
     Token,
+    member_parts,
     parts_of,
+    record_parts,
 )
 
 NODES, DEPTH, BYTES = 100_000, 60, 1 << 20
@@ -38,9 +41,14 @@ ITEMS, ITEM_SECONDS = 1000, 0.2
 _STAND_INS: dict[type, str] = {
     Named: "named", Record: "record", Member: "member", NumberMember: "member", TextMember: "member",
 }  # fmt: skip
+_CONTAINERS = (list, dict, set, bytearray)
 # Tags of objects without a number: no call can change them, or tell one from its equal.
-_UNNUMBERED = frozenset(("tuple", "frozenset", "bytes", "complex", "int", "float", "ref"))
+_UNNUMBERED = frozenset(
+    ("tuple", "frozenset", "bytes", "complex", "int", "float", "ref", "live", "home", "known")
+)
 _STAND_IN = StandIns()
+LiveText = Callable[["_Encoder", Any, int], str | None]
+"""What crosses in the place of a value that is no builtin type's; None where its data crosses."""
 
 
 class Unserialisable(Exception):
@@ -77,8 +85,9 @@ class _Encoder:
         iterators: bool,
         objects: list[Any] | None = None,
         growing: bool = False,
+        live: LiveText | None = None,
     ) -> None:
-        self.iterators = iterators
+        self.iterators, self.live = iterators, live
         self.left, self.bytes, self.depth = (
             (NODES, BYTES, DEPTH) if budget else (_OURS, _OURS, _DEEPER)
         )
@@ -121,6 +130,10 @@ class _Encoder:
         if kind is complex:
             parts = _quote(_of_float(value.real)), _quote(_of_float(value.imag))
             return _tagged("complex", f"[{parts[0]},{parts[1]}]")
+        if self.live is not None and kind not in _CONTAINERS:
+            instead = self.live(self, value, depth)
+            if instead is not None:
+                return instead
         if self.numbers is not None:
             known = self.numbers.get(id(value))
             if known is not None:
@@ -179,9 +192,9 @@ class _Encoder:
                 return self.text(items, depth)
             return _tagged("named", self.items((kind.__name__, fields, *items), depth))
         if hasattr(kind, "__dataclass_fields__"):
-            return _tagged("record", self.items(_record_parts(value, kind), depth))
+            return _tagged("record", self.items(record_parts(value, kind), depth))
         if hasattr(kind, "_member_map_"):
-            return _tagged("member", self.items(_member_parts(value, kind), depth))
+            return _tagged("member", self.items(member_parts(value, kind), depth))
         if kind.__module__ == "numpy" and hasattr(kind, "dtype"):
             if value.size > self.left:
                 raise TooLarge(f"more than {NODES} values")
@@ -215,30 +228,17 @@ class _Encoder:
         return _tagged("iterator", "[" + ",".join(texts) + "]")
 
 
-def _record_parts(value: Any, kind: Any) -> list[Any]:
-    """Class, fields that equality looks at, all attributes, and their values."""
-    # Not those of the class, nor those that only __init__ takes.
-    fields = {n: f for n, f in kind.__dataclass_fields__.items() if f._field_type.name == "_FIELD"}
-    names = dict.fromkeys([*fields, *getattr(value, "__dict__", ())])
-    values = {name: getattr(value, name) for name in names if hasattr(value, name)}
-    compared = tuple(name for name in values if name in fields and fields[name].compare)
-    return [kind.__name__, compared, tuple(values), *values.values()]
-
-
-def _member_parts(value: Any, kind: type) -> tuple[Any, ...]:
-    base: int | str | None = None
-    if isinstance(value, int):
-        base = int.__int__(value)
-    elif isinstance(value, str):
-        base = str.__str__(value)
-    return kind.__name__, str(value.name), value.value, base
-
-
 def _tagged(tag: str, text: str) -> str:
     return f'{{"t":"{tag}","v":{text}}}'
 
 
-def encode(value: Any, *, budget: bool = True, objects: list[Any] | None = None) -> str:
+def encode(
+    value: Any,
+    *,
+    budget: bool = True,
+    objects: list[Any] | None = None,
+    live: LiveText | None = None,
+) -> str:
     """``value`` as JSON text. ``budget=False`` is for our own data, which holds no iterators.
     References stand for ``objects`` by their numbers, but for iterators: whoever has those
     cannot read them again.
@@ -247,32 +247,36 @@ def encode(value: Any, *, budget: bool = True, objects: list[Any] | None = None)
     """
     if objects:
         objects = [None if hasattr(each, "__next__") else each for each in objects]
-    text = _Encoder(budget=budget, iterators=budget, objects=objects).text(value, 0)
+    text = _Encoder(budget=budget, iterators=budget, objects=objects, live=live).text(value, 0)
     if budget and len(text) > BYTES:
         raise TooLarge("more than 1 MiB")
     return text
 
 
 def encode_call(
-    arguments: Sequence[Any], named: Mapping[str, Any], *, iterators: bool = False
+    arguments: Sequence[Any],
+    named: Mapping[str, Any],
+    *,
+    iterators: bool = False,
+    live: LiveText | None = None,
 ) -> tuple[str, str, list[Any]]:
     """The arguments of a call, and the objects in them by their numbers. ``iterators``: read
     those, as nobody will need them again. Raises Unserialisable."""
     objects: list[Any] = []
-    encoder = _Encoder(budget=False, iterators=iterators, objects=objects, growing=True)
+    encoder = _Encoder(budget=False, iterators=iterators, objects=objects, growing=True, live=live)
     return encoder.items(arguments, 0), encoder.content(dict(named), dict, 0), objects
 
 
-def contents(objects: list[Any]) -> list[str]:
+def contents(objects: list[Any], live: LiveText | None = None) -> list[str]:
     """What each object holds, empty for those that no call changes. Raises as :func:`encode`."""
-    encoder = _Encoder(budget=False, iterators=True, objects=objects)
+    encoder = _Encoder(budget=False, iterators=True, objects=objects, live=live)
     return [
         encoder.content(each, type(each), 0) if _changes(type(each)) else "" for each in objects
     ]
 
 
 def _changes(kind: type) -> bool:
-    if kind in (list, dict, set, bytearray):
+    if kind in _CONTAINERS:
         return True
     known = library.KINDS.get(f"{kind.__module__}.{kind.__qualname__}")
     if known is not None:
@@ -381,13 +385,15 @@ class _Decoder:
             return Token()
         if tag == "ref":
             return self.referred(body)
+        if tag == "home":
+            return self.build.home(body)
         if type(body) is not list or type(tag) is not str:
             raise Malformed("unknown tag")
         parts = [self.walk(v, depth + 1) for v in body]
         if tag in library.KINDS:
             made = library.KINDS[tag].make(*parts)
             return self.spread.let_in(made) if tag in library.NUMBERS else made
-        if tag in ("named", "record", "member", "array", "iterator"):
+        if tag in ("named", "record", "member", "array", "iterator", "live", "known"):
             return getattr(self.build, tag)(*parts)
         raise Malformed("unknown tag")
 

@@ -26,9 +26,10 @@ class CompilerAnswer:
 
 
 class OracleMessage:
-    """First byte of what the oracle sends. OTHERWISE: the tests made other calls than foreseen."""
+    """First byte of what the oracle sends. OTHERWISE: the tests made other calls than foreseen;
+    RESUME: the answer to a call that the program made of the tests."""
 
-    CALL, ENDINGS, END, BROKEN, OTHERWISE = b"C", b"T", b"E", b"B", b"O"
+    CALL, RESUME, ENDINGS, END, BROKEN, OTHERWISE = b"C", b"R", b"T", b"E", b"B", b"O"
 
 
 class Job:
@@ -38,10 +39,17 @@ class Job:
 
 
 class Reply:
-    """First byte of what a child sends; but for HELLO the nonce of its request follows."""
+    """First byte of what a child sends; but for HELLO the nonce of its request follows. CALLBACK:
+    before it can answer, it asks something of an object that lives with the tests."""
 
     HELLO, LOADED, DONE, TRACE, PRELUDE_RAN, PRELUDE_FAILED = b"H", b"L", b"D", b"T", b"R", b"P"
-    VALUE, ERROR, UNSERIALISABLE, TOO_LARGE = b"V", b"E", b"U", b"O"
+    VALUE, ERROR, UNSERIALISABLE, TOO_LARGE, CALLBACK = b"V", b"E", b"U", b"O", b"C"
+
+
+OPERATION = "@"
+"""Before the name of a call that is no function of the program but an operation on an object."""
+LIVES_HERE = b'"t":"live"'
+"""In a request that gives the program an object of the tests. No text in it holds these bytes."""
 
 
 def pack_job(kind: bytes, nonce: bytes, code: bytes, prelude: bytes) -> bytes:
@@ -55,15 +63,18 @@ def unpack_job(job: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     return job[:1], job[1:9], job[13:middle], job[middle:]
 
 
-def request(function: str, arguments: str, named: str, *, want: int = VALUE_ONLY) -> bytes:
-    """A request without its nonce: what to call with which encoded arguments.
+def request(
+    function: str, arguments: str, named: str, *, want: int = VALUE_ONLY, seen: int = 0
+) -> bytes:
+    """A request without its nonce: what to call with which encoded arguments. ``seen``: how many
+    numbers of live objects are in use.
 
     Marshalled: the child may trust what we send, and has marshal's code in its memory already.
     """
     given: tuple[Any, Any] = (arguments, named)
     if not (_BEYOND_MARSHAL.search(arguments) or _BEYOND_MARSHAL.search(named)):
         given = codec.decode(arguments, budget=False), codec.decode(named, budget=False)
-    return marshal.dumps((function, *given, want), 2)
+    return marshal.dumps((function, *given, want, seen), 2)
 
 
 _STATUS = struct.Struct("!id?")

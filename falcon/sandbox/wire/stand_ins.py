@@ -28,7 +28,23 @@ class Token:
         return "<re.Match object>"
 
 
-class Named(tuple[Any, ...]):
+PROXY = "__live_proxy__"
+"""Of a stand-in: the proxy for the object that it stands for, if there is one."""
+
+
+class _Proxied:
+    """Data with the methods of the object that it stands for, by a proxy."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        proxy = self.__dict__.get(PROXY)
+        if proxy is None or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(proxy, name)
+
+
+class Named(_Proxied, tuple[Any, ...]):
     """Stands for a named tuple. The defaults are for copies, which set the attributes later."""
 
     def __new__(cls, values: Sequence[Any], name: str = "", fields: tuple[str, ...] = ()) -> Named:
@@ -70,7 +86,7 @@ def _key(record: Record) -> tuple[Any, ...]:
     return record.__owner__, *(record.__dict__[name] for name in record.__compared__)
 
 
-class Member:
+class Member(_Proxied):
     """Stands for a member of an Enum: equal to a member of the same name of the same class."""
 
     def __init__(self, owner: str, name: str, value: Any) -> None:
@@ -89,7 +105,7 @@ class Member:
         return f"<{self}: {self.value!r}>"
 
 
-class NumberMember(int):
+class NumberMember(_Proxied, int):
     """Stands for a member of an IntEnum."""
 
     def __new__(cls, base: int, owner: str = "", name: str = "", value: Any = None) -> NumberMember:
@@ -98,7 +114,7 @@ class NumberMember(int):
         return made
 
 
-class TextMember(str):
+class TextMember(_Proxied, str):
     """Stands for a member of a StrEnum."""
 
     __slots__ = ("__dict__",)
@@ -107,6 +123,9 @@ class TextMember(str):
         made = super().__new__(cls, base)
         made.__dict__.update(_owner=owner, name=name, value=value)
         return made
+
+
+PROXIED = (Named, Member, NumberMember, TextMember)
 
 
 def parts_of(value: Any) -> tuple[Any, ...]:
@@ -118,6 +137,27 @@ def parts_of(value: Any) -> tuple[Any, ...]:
         return value.__owner__, value.__compared__, tuple(inside), *inside.values()
     base = {NumberMember: int, TextMember: str}.get(type(value))
     return inside["_owner"], inside["name"], inside["value"], base and base(value)
+
+
+def record_parts(value: Any, kind: Any) -> list[Any]:
+    """Of an instance of a dataclass: class, fields that equality looks at, all attributes and
+    their values."""
+    # Not those of the class, nor those that only __init__ takes.
+    fields = {n: f for n, f in kind.__dataclass_fields__.items() if f._field_type.name == "_FIELD"}
+    names = dict.fromkeys([*fields, *getattr(value, "__dict__", ())])
+    values = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    compared = tuple(name for name in values if name in fields and fields[name].compare)
+    return [kind.__name__, compared, tuple(values), *values.values()]
+
+
+def member_parts(value: Any, kind: type) -> tuple[Any, ...]:
+    """Class, name and value of a member of an Enum, and the number or text that it is, too."""
+    base: int | str | None = None
+    if isinstance(value, int):
+        base = int.__int__(value)
+    elif isinstance(value, str):
+        base = str.__str__(value)
+    return kind.__name__, str(value.name), value.value, base
 
 
 class StandIns:
@@ -167,6 +207,18 @@ class StandIns:
         if next(rest, _END) is not _END:
             raise ValueError("shape and values do not agree")
         return made
+
+    def live(self, number: int, name: str, specials: str, data: Any) -> Any:
+        """A proxy for an object of the other side. ``data``: what of it crosses as data."""
+        raise ValueError("an object that does not cross here")
+
+    def home(self, number: int) -> Any:
+        """The object of this side that has this number. Raises LookupError."""
+        raise LookupError("an object that was never given")
+
+    def known(self, module: str, name: str) -> Any:
+        """A type of Python's own."""
+        raise ValueError("a type, which does not cross here")
 
     def iterator(self, open_end: bool, *items: Any) -> Iterator[Any]:
         """An iterator, read once; ``open_end``: only its beginning has crossed."""

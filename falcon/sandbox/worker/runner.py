@@ -26,11 +26,13 @@ _OTHER_QUESTION = violation("an answer to another question")
 
 class ProgramAnswer(NamedTuple):
     """An encoded value, or the ``ending`` in its place, and then what the child says of the
-    exception, if it is one; ``dead``: no other answer will come."""
+    exception, if it is one; ``dead``: no other answer will come; ``asks``: the value is what the
+    program asks of the tests before it answers."""
 
     value: bytes
     ending: Ending | None
     dead: bool
+    asks: bool = False
 
 
 class Runner:
@@ -97,29 +99,45 @@ class Execution:
         self.child.send(b"")
 
     def call(self, request: bytes) -> ProgramAnswer:
-        """Put one request to the loaded program."""
+        """Put one request to the loaded program, which may be waiting for :meth:`resume`."""
         nonce = secrets.token_bytes(NONCE)
         self._nonces.append(nonce)
+        return self._said(nonce, request)
+
+    def resume(self, answer: bytes) -> ProgramAnswer:
+        """Answer what the program asks of the tests."""
+        return self._said(self._nonces[-1], answer)
+
+    def _said(self, nonce: bytes, payload: bytes) -> ProgramAnswer:
         self.child.begin_test()  # it was idle until now
-        self.child.send(nonce + request)
-        return self.answer()
+        self.child.send(nonce + payload)
+        self._new_answer()
+        frame = self._next()
+        if frame is not None and frame[: 1 + NONCE] == Reply.CALLBACK + nonce:
+            return ProgramAnswer(frame[1 + NONCE :], None, False, asks=True)
+        return self._answered(frame, self._nonces.pop())
 
     def load(self) -> Ending | None:
         """Wait until the program is loaded. The ending of all tests where it fails to."""
         self._await_prelude()
-        ending = self._expect(Reply.LOADED, self._next())
+        ending = self._expect(Reply.LOADED, self._next(), self._nonces.popleft())
         self.loading = self.lines
         if ending is None:
             self.child.begin_test()
         return ending
 
     def answer(self) -> ProgramAnswer:
-        """Wait for the answer to the next request."""
+        """Wait for the answer to the next of all requests."""
+        self._new_answer()
+        return self._answered(self._next(), self._nonces.popleft())
+
+    def _new_answer(self) -> None:
         self.lines = set()
         self.child.watch.total = self._runner.limits.total_of(self._runner.tests)
-        frame = self._next()
+
+    def _answered(self, frame: bytes | None, nonce: bytes) -> ProgramAnswer:
         self.child.begin_test()
-        ending = self._expect(Reply.VALUE, frame)
+        ending = self._expect(Reply.VALUE, frame, nonce)
         if frame is None:
             return ProgramAnswer(b"", ending, True)
         described = ending is None or ending.outcome is Outcome.RUNTIME_ERROR
@@ -130,16 +148,16 @@ class Execution:
         the ending where it says something else."""
         self._await_prelude()
         frame = self._next()
-        ending = self._expect(Reply.DONE, frame) if frame is not None else None
+        nonce = self._nonces.popleft()
+        ending = self._expect(Reply.DONE, frame, nonce) if frame is not None else None
         if ending == _OTHER_QUESTION:
             self.child.kill(ending)
         while self._next() is not None:
             ending = violation("more than one ending")
         return frame is not None, ending
 
-    def _expect(self, kind: bytes, frame: bytes | None) -> Ending | None:
-        """None for an answer of this kind with the next nonce, else the ending it stands for."""
-        nonce = self._nonces.popleft()
+    def _expect(self, kind: bytes, frame: bytes | None, nonce: bytes) -> Ending | None:
+        """None for an answer of this kind with this nonce, else the ending it stands for."""
         if frame is not None and frame[1 : 1 + NONCE] != nonce:
             return _OTHER_QUESTION
         return None if frame is not None and frame[:1] == kind else self._failure(frame)

@@ -1,0 +1,93 @@
+"""What may be done with a live object, by name: the side where it lives does it."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from ..wire import codec, library
+from .exceptions import rebuilt
+
+_BASES = (int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
+
+
+def _call(function: Any, *arguments: Any, **named: Any) -> Any:
+    return function(*arguments, **named)
+
+
+def _special(value: Any, name: str, *arguments: Any, **named: Any) -> Any:
+    """As the interpreter does: by the class, whatever the object has."""
+    return getattr(type(value), name)(value, *arguments, **named)
+
+
+def _leave(value: Any, described: str | None) -> Any:
+    """The end of a ``with``, maybe by an exception."""
+    fault = rebuilt(described.encode()) if described else None
+    return type(value).__exit__(value, fault and type(fault), fault, None)
+
+
+def _wait(awaitable: Any) -> Any:
+    """The result of a coroutine, or of anything else that can be awaited."""
+
+    async def result() -> Any:
+        return await awaitable
+
+    return _loop().run_until_complete(result())
+
+
+_loops: list[Any] = []
+
+
+def _loop() -> Any:
+    """One for all that a test waits for: locks and queues belong to a loop."""
+    if not _loops:
+        _loops.append(importlib.import_module("asyncio").new_event_loop())
+    return _loops[0]
+
+
+def _state(value: Any) -> str:
+    """All that an object holds, and the objects of own classes that it holds, as plain data: of
+    two that are made alike the states are equal. Raises Unserialisable and TooLarge."""
+    found, numbers = [value], {id(value): 0}
+
+    def instead(encoder: Any, each: Any, depth: int) -> str | None:
+        kind = type(each)
+        if f"{kind.__module__}.{kind.__qualname__}" in library.KINDS or kind.__module__ == "numpy":
+            return None
+        number = numbers.setdefault(id(each), len(found))
+        if number == len(found):
+            found.append(each)
+        return f'{{"t":"tuple","v":["object",{number}]}}'
+
+    texts: list[str] = []
+    for each in found:  # grows
+        texts.append(codec.encode(_parts(each), live=instead))
+        if sum(map(len, texts)) > codec.BYTES:
+            raise codec.TooLarge("more than 1 MiB")
+    return f"[{','.join(texts)}]"
+
+
+def _parts(value: Any) -> list[Any]:
+    """Class, content where it is a subclass of a builtin type, and attributes."""
+    kind = type(value)
+    if kind.__module__ == "builtins":  # a function or a class, say
+        return [kind.__name__, getattr(value, "__qualname__", "")]
+    base = next((each for each in _BASES if isinstance(value, each)), None)
+    fields = getattr(kind, "__dataclass_fields__", None)
+    if fields is None:
+        slots = [getattr(each, "__slots__", ()) for each in kind.__mro__]
+        names = [*getattr(value, "__dict__", ())]
+        names += [n for each in slots for n in ((each,) if isinstance(each, str) else each)]
+    else:
+        names = [name for name, field in fields.items() if field.compare]
+    held = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    return [kind.__qualname__, base and base(value), held]
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "getattr": getattr, "setattr": setattr, "delattr": delattr, "call": _call,
+    "special": _special, "exit": _leave, "await": _wait, "state": _state,
+    "copy": copy.copy, "deepcopy": copy.deepcopy,
+}  # fmt: skip

@@ -1,0 +1,160 @@
+"""Test code as it is run: each test in it is recorded, and names of the program are asked for."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Collection
+from types import CodeType
+from typing import NamedTuple
+
+from ..wire.records import CodeTests, bound_names, free_names, tests_nothing
+
+RECORD, FAIL, ENDED = "__test_record__", "__test_fail__", "__test_ended__"
+VALUE = "__test_value__"
+"""Names of functions that the code which is run calls: for a test that was evaluated, that could
+not be, that ended; and for what the program has by a name."""
+
+
+def is_class_name(name: str) -> bool:
+    """Whether a name is written as those of classes are, and so the tests mean one."""
+    return name.lstrip("_")[:1].isupper() and "()" not in name
+
+
+class _Values(ast.NodeTransformer):
+    """Has the program asked for what it has by a name, where the tests do not call the name. The
+    entry point may be passed on as a function: it is one to the tests."""
+
+    def __init__(self, names: Collection[str], entry_point: str) -> None:
+        self._names, self._entry_point = names, entry_point
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        if not isinstance(node.func, ast.Name):
+            node.func = self.visit(node.func)
+        passed = [self._is_entry(each) for each in node.args]
+        node.args = [
+            a if same else self.visit(a) for a, same in zip(node.args, passed, strict=True)
+        ]
+        node.keywords = [self.visit(each) for each in node.keywords]
+        return node
+
+    def _is_entry(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Name) and node.id == self._entry_point
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if not isinstance(node.ctx, ast.Load) or node.id not in self._names:
+            return node
+        return ast.Call(ast.Name(VALUE, ast.Load()), [ast.Constant(node.id)], [])
+
+
+def _guarded(site: int, body: list[ast.stmt], *, ended: bool = False) -> ast.Try:
+    """``body``, whose exception is a failed test; ``ended``: and which passed if there is none."""
+    fault = ast.Name("__test_fault__", ast.Load())
+    failed = _called(FAIL, site, fault, ast.Constant(ended))
+    handler = ast.ExceptHandler(ast.Name("BaseException", ast.Load()), "__test_fault__", [failed])
+    return ast.Try(body, [handler], [], [_called(ENDED, site)] if ended else [])
+
+
+def _called(name: str, site: int, *arguments: ast.expr) -> ast.stmt:
+    return ast.Expr(ast.Call(ast.Name(name, ast.Load()), [ast.Constant(site), *arguments], []))
+
+
+class _Rewriter(ast.NodeTransformer):
+    """Has each test of a text recorded, and the next one run. ``sites``: how many so far; a
+    test's number is its site, however often it runs. ``taken``: names that are not the builtins of
+    that name."""
+
+    def __init__(self, tree: ast.Module, taken: Collection[str], sites: int) -> None:
+        self.sites = sites
+        # Not those below an `if`: they say by being reached what the program did.
+        self._idle = {
+            id(each)
+            for block in ast.walk(tree)
+            if isinstance(block, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef)
+            for each in block.body
+            if isinstance(each, ast.Assert) and tests_nothing(each, taken)
+        }
+
+    def _site(self) -> int:
+        self.sites += 1
+        return self.sites - 1
+
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
+        site = self._site()
+        idle = ast.Constant(id(node) in self._idle)
+        return _guarded(site, [_called(RECORD, site, node.test, idle)])
+
+    def visit_Try(self, node: ast.Try) -> ast.stmt:
+        # One test as a whole where it has handlers: they may be what is being tested.
+        if not node.handlers:
+            self.generic_visit(node)
+            return node
+        return _guarded(self._site(), [node], ended=True)
+
+    def visit_With(self, node: ast.With) -> ast.stmt:
+        # So are `with raises(...)` and unittest's: asserts in it may be meant to fail.
+        if any(map(_CHECKS.fullmatch, map(_name_of, node.items))):
+            return _guarded(self._site(), [node], ended=True)
+        self.generic_visit(node)
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        name = _name_of(node.value)
+        if name.startswith("assert"):  # unittest's and numpy's
+            return _guarded(self._site(), [node], ended=True)
+        # A call of a test: what it raises does not end those after it.
+        return _guarded(self._site(), [node]) if name.startswith("test") else node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.stmt:
+        return self._function(node)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
+        before = self.sites
+        self.generic_visit(node)
+        if node.name.startswith("test") and self.sites == before:
+            node.body = [_guarded(self._site(), node.body, ended=True)]
+        return node
+
+
+_CHECKS = re.compile("raises|warns|deprecated_call|assert[A-Z].*")
+
+
+def _name_of(node: ast.AST) -> str:
+    """Name of the function that is called, of an expression or of an item of ``with``."""
+    match node:
+        case ast.withitem(ast.Call(ast.Attribute(_, name))) | ast.Call(ast.Attribute(_, name)):
+            return name
+        case ast.withitem(ast.Call(ast.Name(name))) | ast.Call(ast.Name(name)):
+            return name
+    return ""
+
+
+class Text(NamedTuple):
+    """One text of the tests. ``whole``: it has no tests in it, so it is one; ``site``: of what
+    goes wrong between them."""
+
+    code: CodeType
+    site: int
+    whole: bool
+
+
+@functools.lru_cache(maxsize=512)
+def compiled(tests: CodeTests) -> tuple[frozenset[str], CodeType, tuple[Text, ...]]:
+    """Names to stub, and the code of a suite: the programs of a group share it."""
+    sources = (tests.check,) if tests.check else tests.asserts
+    everything = "\n".join([tests.setup, *sources])
+    stubs = free_names(everything) | ({tests.entry_point} - {""})
+    values = _Values(stubs, tests.entry_point)
+    texts, sites, taken = [], 0, bound_names(everything) | stubs
+    for source in sources:
+        tree = values.visit(ast.parse(source))
+        rewriter = _Rewriter(tree, taken, sites)
+        tree = ast.fix_missing_locations(rewriter.visit(tree))
+        whole, sites = rewriter.sites == sites, rewriter.sites + 1
+        texts.append(Text(compile(tree, "<test>", "exec"), sites - 1, whole))
+    setup = ast.fix_missing_locations(values.visit(ast.parse(tests.setup)))
+    return frozenset(stubs), compile(setup, "<setup>", "exec"), tuple(texts)
