@@ -374,11 +374,11 @@ KINDS = [
     Row("more passes than are kept, then wrong", "wrong_answer", "def candidate(n):\n    return [2] * 20001", "a limit of ours ends no test", PRIMES),
     Row("right after the same loop", "pass", "def candidate(n):\n    return [2, 3, 5]", "twin", PRIMES),
     Row("many passes", "pass", "def f(n):\n    return [1] * 20005", "a limit of ours fails no program", LOOPED),
+    Row("object, where an exception is wanted", "wrong_answer", "def f(n):\n    return object()", "it is no exception", RAISES),
     *(
         Row(f"{name}, where an exception is {how}", want, f"import os\ndef f(n):\n    {body}", "a death is no exception", suite)
         for how, suite in (("wanted", RAISES), ("suppressed", SUPPRESSED), ("swallowed", SWALLOWED))
         for name, want, body in (
-            ("object", "unserialisable_result", "return object()"),
             ("exit", "premature_exit", "os._exit(0)"),
             ("crash", "signal", "os.abort()"),
             ("endless loop", "timeout", "while True: pass"),
@@ -425,7 +425,7 @@ KINDS = [
     *(
         Row(f"{name} where the tests are set up", want, f"import os\ndef f(n):\n    {body}", "all tests fail", SET_UP)
         for name, want, body in (
-            ("right", "pass", "return [n]"), ("exit", "premature_exit", "os._exit(0)"), ("object", "unserialisable_result", "return object()"),
+            ("right", "pass", "return [n]"), ("exit", "premature_exit", "os._exit(0)"), ("object", "wrong_answer", "return object()"),
             ("error", "runtime_error", "raise ValueError"), ("nothing", "wrong_answer", "return None"), ("endless loop", "timeout", "while True: pass"),
         )
     ),

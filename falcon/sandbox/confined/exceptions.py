@@ -111,11 +111,10 @@ def home_number(body: bytes) -> Any:
         return None
 
 
-def rebuilt(body: bytes, number: int | None = None) -> Exception:
-    """An exception that the trusted side described, for the program; ``number``: its own there."""
-    fault = raised(ErrorReport("Exception"), body, Classes()) or RuntimeError("the test ended")
-    if number is not None:
-        setattr(fault, _HOME, number)
+def rebuilt(body: bytes, number: int, classes: Classes) -> Exception:
+    """An exception that the other side described; ``number``: its own there."""
+    fault = raised(ErrorReport("Exception"), body, classes) or RuntimeError("the test ended")
+    setattr(fault, _HOME, number)
     return fault
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ..wire import codec, library
-from .exceptions import rebuilt
 
 _BASES = (int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
 
@@ -22,29 +21,24 @@ def _special(value: Any, name: str, *arguments: Any, **named: Any) -> Any:
     return getattr(type(value), name)(value, *arguments, **named)
 
 
-def _leave(value: Any, described: str | None) -> Any:
-    """The end of a ``with``, maybe by an exception."""
-    fault = rebuilt(described.encode()) if described else None
-    return type(value).__exit__(value, fault and type(fault), fault, None)
-
-
 def _wait(awaitable: Any) -> Any:
     """The result of a coroutine, or of anything else that can be awaited."""
+    asyncio = importlib.import_module("asyncio")
 
     async def result() -> Any:
         return await awaitable
 
-    return _loop().run_until_complete(result())
+    if not _loops:  # one for all that a test waits for: locks and queues belong to a loop
+        _loops.append(asyncio.new_event_loop())
+    if not asyncio._get_running_loop():
+        return _loops[0].run_until_complete(result())
+    # In the midst of another one, which is kept waiting.
+    futures = importlib.import_module("concurrent.futures")
+    with futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, result()).result()
 
 
 _loops: list[Any] = []
-
-
-def _loop() -> Any:
-    """One for all that a test waits for: locks and queues belong to a loop."""
-    if not _loops:
-        _loops.append(importlib.import_module("asyncio").new_event_loop())
-    return _loops[0]
 
 
 def _state(value: Any) -> str:
@@ -88,6 +82,6 @@ def _parts(value: Any) -> list[Any]:
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "getattr": getattr, "setattr": setattr, "delattr": delattr, "call": _call,
-    "special": _special, "exit": _leave, "await": _wait, "state": _state,
+    "special": _special, "await": _wait, "state": _state,
     "copy": copy.copy, "deepcopy": copy.deepcopy,
 }  # fmt: skip

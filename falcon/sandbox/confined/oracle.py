@@ -58,6 +58,7 @@ class Oracle:
         # How the program died, while no test has recorded it: a test may catch everything.
         self._death: Ending | None = None
         self._side = self._new_side(numpy=False)
+        self._space: dict[str, Any] = {}
         self._called = False  # whether a test has called the program
         self._asked = False  # the same, since an ending was last sent
         self._recorded = False  # whether the text that runs has recorded a test
@@ -87,6 +88,7 @@ class Oracle:
             "__name__": TESTS, RECORD: self._record, FAIL: self._fail, ENDED: self._ended,
             VALUE: self._value_of,
         }  # fmt: skip
+        self._space = space
         try:
             stubs, setup, texts = compiled(tests)
             for name in stubs:
@@ -147,7 +149,11 @@ class Oracle:
         return Name(name, call, self._value_of)
 
     def _value_of(self, name: str) -> Any:
-        """What the program has by a name that the tests use otherwise than by calling it."""
+        """What the program has by a name that the tests use otherwise than by calling it, unless
+        the tests have it after all, by an import of everything."""
+        own = self._space.get(name)
+        if name in self._space and not isinstance(own, Name):
+            return own
         value = self._operation("global", name)
         return self._side.made_by_test(value) if is_class_name(name) else value
 
@@ -209,7 +215,7 @@ class Oracle:
 
     def _failing(self, outcome: Outcome, note: str, kind: str = "Result") -> BaseException:
         """What ends a test: no ``except`` of the test's is meant for it."""
-        return self._noted(_Failed(Ending(outcome, ErrorReport(kind, message=note))))
+        return self._noted(_Failed(_result(outcome, note, kind)))
 
     def _noted(self, fault: BaseException) -> BaseException:
         if isinstance(fault, _Failed):
@@ -223,7 +229,10 @@ class Oracle:
         if idle and passed:
             self._idle = True
             return
-        self._add(site, self._death or Ending(Outcome.PASS if passed else Outcome.WRONG_ANSWER))
+        ending = Ending(Outcome.PASS if passed else Outcome.WRONG_ANSWER)
+        if not passed and self._side.strange:
+            ending = _result(Outcome.UNSERIALISABLE, self._side.strange)
+        self._add(site, self._death or ending)
 
     def _ended(self, site: int) -> None:
         """A test that is more than an assert has ended, by ``return`` maybe."""
@@ -246,13 +255,18 @@ class Oracle:
 
     def _add(self, site: int, ending: Ending) -> None:
         """Keep the worst ending of a test: all its turns in a loop are needed for it to pass."""
-        self._death, self._recorded = None, True
+        self._death, self._recorded, self._side.strange = None, True, ""
         worst = ending.worse(self._endings.get(site))
         new, self._endings[site] = worst is not self._endings.get(site), worst
         # Also where it is no worse, for the lines that ran since the last one.
         if self._foreseen is None and (new or self._asked):
             self._send(OracleMessage.ENDINGS, json.dumps([(site, worst)]).encode())
             self._asked = False
+
+
+def _result(outcome: Outcome, note: str, kind: str = "Result") -> Ending:
+    """An ending by what the program returned."""
+    return Ending(outcome, ErrorReport(kind, message=note))
 
 
 def serve(channel: int) -> None:

@@ -41,8 +41,8 @@ CHANNEL = 60
 # And each lookup in a class would touch pages that every child must copy.
 _write, _exit, _open = frames.write, os._exit, open
 _dumps, _loads, _unpack = json.dumps, json.loads, marshal.loads
-_encode, _encode_call, _read = codec.encode, codec.encode_call, codec.decode
-_decode, _contents, _changes, _inside = codec.decode_call, codec.contents, changes, inside
+_encode, _decode = codec.encode, codec.decode_call
+_contents, _changes, _inside = codec.contents, changes, inside
 _HELLO, _LOADED, _DONE = Reply.HELLO, Reply.LOADED, Reply.DONE
 _TRACE, _ERROR, _VALUE, _CALLBACK = Reply.TRACE, Reply.ERROR, Reply.VALUE, Reply.CALLBACK
 _WHOLE, _TRACED = (Job.WHOLE, Job.WHOLE_TRACED), (Job.WHOLE_TRACED, Job.MODULE_TRACED)
@@ -184,10 +184,10 @@ class Calls:
         )
         while (frame := self._inbox.read())[:NONCE] != nonce:
             self._call(frame)  # the tests call the program before they answer
-        text, described, number = _loads(frame[NONCE:])
-        if described is None:
-            return _read(text, budget=False, build=side)
-        raise _rebuilt(described.encode(), number)
+        encoded, fault = _loads(frame[NONCE:])
+        if fault is None:
+            return _decode(encoded[0], encoded[1], side)[0][0]
+        raise _rebuilt(fault[0].encode(), fault[1], side.classes)
 
 
 def _flush_files(space: dict[str, Any]) -> None:

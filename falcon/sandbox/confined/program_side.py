@@ -6,21 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 from ..wire import library
-from ..wire.live import Given, Live, class_of, known, known_text, live_text
+from ..wire.live import Live, known, known_text, live_text
 from .arguments import ProgramObjects
-from .exceptions import report
+from .side import Side
 
 _COPIED = ("re.Match", "builtins.generator")
 
 
-class ProgramSide(ProgramObjects):
+class ProgramSide(ProgramObjects, Side):
     """``space``: the program's names; ``ask``: asks the tests to do something with an object of
     theirs."""
 
     def __init__(self, space: dict[str, Any], ask: Callable[..., Any]) -> None:
-        super().__init__(space)
+        ProgramObjects.__init__(self, space)
+        Side.__init__(self)
         self._ask = ask
-        self.given = Given()
 
     def text(self, encoder: Any, value: Any, depth: int) -> str | None:
         """What crosses in the place of a value of the program; None where its data does."""
@@ -34,30 +34,23 @@ class ProgramSide(ProgramObjects):
             return named
         if _is_iterator(kind) and kind.__module__ in ("builtins", "itertools", "collections"):
             return None  # a copy of what it yields
-        number, data = self.given.number(value), "null"
-        if _is_exception(value):
-            names = [n for each in value.__mro__ if (n := each.__name__).isidentifier()]
-            data = encoder.text(names, depth)
-        elif isinstance(value, BaseException):
-            data = encoder.text(report(value).decode(), depth)
-        elif hasattr(kind, "_member_map_") or (
-            hasattr(kind, "_fields") and isinstance(value, tuple)
-        ):
+        if hasattr(kind, "_member_map_") or (hasattr(kind, "_fields") and isinstance(value, tuple)):
             data = encoder.of_class(value, kind, name, depth)
-        return live_text(value, number, data)
-
-    def home(self, number: int) -> Any:
-        """An object of the program that the tests give back."""
-        return self.given[number]
+            return live_text(value, self.given.number(value), data)
+        return self.given_text(encoder, value, depth)
 
     def live(self, number: int, name: str, specials: str, data: Any) -> Any:
         """An object of the tests. It is of the program's class of that name, if there is one, to
         whoever asks: both may have a class from the same text."""
-        kind: Any = class_of(name, tuple(specials.split()))
-        own = self._space.get(name)
-        if isinstance(own, type):
-            kind = type(name, (kind,), {"__slots__": (), "__class__": property(lambda self: own)})
-        return kind(number, self._ask)
+        proxy, own = self.proxy(number, name, specials, data), self._space.get(name)
+        if isinstance(proxy, Live) and isinstance(own, type):
+            members = {"__slots__": (), "__class__": property(lambda self: own)}
+            return type(name, (type(proxy),), members)(number, self.ask)
+        return proxy
+
+    def ask(self, operation: str, value: Any, *arguments: Any, **named: Any) -> Any:
+        """Have the tests do something with an object of theirs."""
+        return self._ask(operation, value, *arguments, **named)
 
     def known(self, module: str, name: str) -> Any:
         """Something of the standard library, named by the tests."""
@@ -65,8 +58,5 @@ class ProgramSide(ProgramObjects):
 
 
 def _is_iterator(kind: type) -> bool:
-    return hasattr(kind, "__next__") and hasattr(kind, "__iter__")
-
-
-def _is_exception(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseException)
+    names = "__next__", "__iter__"
+    return all(hasattr(kind, name) for name in names) and not hasattr(kind, "__await__")

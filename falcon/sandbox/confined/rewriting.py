@@ -155,6 +155,6 @@ def compiled(tests: CodeTests) -> tuple[frozenset[str], CodeType, tuple[Text, ..
         rewriter = _Rewriter(tree, taken, sites)
         tree = ast.fix_missing_locations(rewriter.visit(tree))
         whole, sites = rewriter.sites == sites, rewriter.sites + 1
-        texts.append(Text(compile(tree, "<test>", "exec"), sites - 1, whole))
+        texts.append(Text(compile(tree, "<test>", "exec", dont_inherit=True), sites - 1, whole))
     setup = ast.fix_missing_locations(values.visit(ast.parse(tests.setup)))
-    return frozenset(stubs), compile(setup, "<setup>", "exec"), tuple(texts)
+    return frozenset(stubs), compile(setup, "<setup>", "exec", dont_inherit=True), tuple(texts)

@@ -31,39 +31,38 @@ from ..wire.live import (
     NUMBERS,
     ORDER,
     SPECIALS,
-    Given,
     Live,
-    class_of,
     known_text,
     known_type,
-    live_text,
 )
 from ..wire.records import ErrorReport, Outcome
-from ..wire.stand_ins import PROXIED, PROXY, StandIns
+from ..wire.stand_ins import PROXIED, PROXY
 from .arguments import numpy_array
-from .exceptions import Classes, home_number, raised, rebuilt, report
+from .exceptions import home_number, raised, report
 from .operations import OPERATIONS
+from .side import Side, is_awaited
 
 TESTS = "tests"
 """Name of the module that test code is."""
 _MOST_OBJECTS = 1_000_000
-_FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinMethodType, functools.partial)
+_FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinMethodType, types.CoroutineType,
+              functools.partial)  # fmt: skip
 _MODULES = (TESTS, "unittest.mock", "operator")
 _MAKING = ("__call__", "__neg__", "__pos__", "__invert__")
 _SHOWN = ("__repr__", "__str__", "__format__", "__dir__")
 _NAMES = ("__name__", "__qualname__", "__doc__", "__module__")
-Fail = Callable[[Outcome, str], BaseException]
+Fail = Callable[..., BaseException]
 
 
-class TestsSide(StandIns):
+class TestsSide(Side):
     """``ask``: does an operation on an object of the program, in its own process. ``fail``: what
     ends a test. ``arrays``: numpy's are passed on as they are, since the tests know it."""
 
     __test__ = False
 
     def __init__(self, ask: Callable[..., Any], fail: Fail, *, arrays: bool) -> None:
+        super().__init__()
         self._ask_program, self._fail, self._arrays = ask, fail, arrays
-        self.given, self.classes = Given(), Classes()
         self.seen = 0  # numbers of the program's objects that are in use
         self._proxies: dict[int, Any] = {}
         # Numbers of objects that the test made itself, and of what operators made of those
@@ -71,6 +70,8 @@ class TestsSide(StandIns):
         self._own: set[int] = set()
         self._mixed: set[int] = set()
         self._lost: tuple[int, BaseException] | None = None
+        # The class of an object that a test compared with data: that is why the test fails.
+        self.strange = ""
 
     # What comes from the program.
 
@@ -84,25 +85,15 @@ class TestsSide(StandIns):
         return self._proxies[number]
 
     def _made(self, number: int, name: str, specials: str, data: Any) -> Any:
-        if type(data) is list:
-            own = [each for each in data if known_exception(each) is None]
-            return self.classes.of(own, data)
-        if type(data) is str:
-            return rebuilt(data.encode())
-        proxy = class_of(name, tuple(specials.split()))(number, self.ask)
-        if name == "coroutine":
-            return self._awaited(proxy)
-        if data is not None:
+        is_data = data is not None and type(data) not in (list, str)
+        proxy = self.proxy(number, name, specials, None if is_data else data)
+        if is_data:
             vars(data)[PROXY] = proxy
             return data
-        return proxy
+        return self._awaited(proxy) if is_awaited(proxy) else proxy
 
     async def _awaited(self, proxy: Live) -> Any:
         return self.ask("await", proxy)
-
-    def home(self, number: int) -> Any:
-        """An object of the tests that comes back."""
-        return self.given[number]
 
     def known(self, module: str, name: str) -> Any:
         """A type of Python's own."""
@@ -115,7 +106,7 @@ class TestsSide(StandIns):
 
     def unread(self) -> BaseException:
         """The ending of the test."""
-        return self._fail(Outcome.OUTPUT_LIMIT, "it goes on after what crosses of it")
+        return self._fail(Outcome.OUTPUT_LIMIT, "it goes on after what crosses of it", "Iterator")
 
     def lose_all(self, ending: BaseException) -> None:
         """The process of the program's objects is gone; ``ending``: of a test that uses one."""
@@ -142,10 +133,11 @@ class TestsSide(StandIns):
         """What a test does with an object of the program."""
         name = arguments[0] if operation == "special" else ""
         others = [each for each in arguments[1:] if not isinstance(each, Live)]
-        if operation == "exit" and arguments[0] is not None:
-            arguments = (report(arguments[0]).decode(),)
         if name in EQUAL:
-            return NotImplemented if others else self._equal(value, name, arguments[1])
+            if others:  # what the interpreter then makes of it: they are not equal
+                self.strange = type(value).__name__
+                return NotImplemented
+            return self._equal(value, name, arguments[1])
         number = value.__live_number__
         if number in self._mixed and name in NUMBERS:
             raise self._refused(value)
@@ -198,7 +190,11 @@ class TestsSide(StandIns):
             return self.text(encoder, value.value(), depth)
         if (named := known_text(value, modules=True)) is not None:
             return named
-        return live_text(value, self.given.number(value)) if _is_given(value) else None
+        if isinstance(value, types.TracebackType):
+            return "null"  # what is in it is not for the program
+        if _is_given(value) or isinstance(value, BaseException):
+            return self.given_text(encoder, value, depth)
+        return None
 
     def answer(self, asked: bytes) -> bytes:
         """What the program asks to do with an object of the tests. Raises what ends the test."""
@@ -213,20 +209,11 @@ class TestsSide(StandIns):
             if operation.endswith("attr"):
                 _check_attribute(value, str(arguments[0]), changes=operation != "getattr")
             result = OPERATIONS[operation](value, *arguments, **named)
-            reply = codec.encode(result, budget=False, live=self.text), None, None
+            *encoded, _ = codec.encode_call((result,), {}, iterators=True, live=self.text)
         except Exception as fault:  # noqa: BLE001  it is the program's to handle
-            number = self.given.number(fault)
-            return json.dumps(["", report(fault).decode(), number]).encode()
-        return json.dumps(reply).encode()
-
-
-def known_exception(name: Any) -> type[BaseException] | None:
-    """An exception of Python's own by its name."""
-    try:
-        found = known_type("builtins", name)
-    except ValueError:
-        return None
-    return found if isinstance(found, type) and issubclass(found, BaseException) else None
+            described = report(fault).decode(), self.given.number(fault)
+            return json.dumps([None, described]).encode()
+        return json.dumps([encoded, None]).encode()
 
 
 def _is_class(value: Live) -> bool:
@@ -236,7 +223,7 @@ def _is_class(value: Live) -> bool:
 def _is_allowed(operation: Any, value: Any, arguments: list[Any]) -> bool:
     if operation == "special":
         return bool(arguments) and arguments[0] in (*SPECIALS, *_SHOWN)
-    return operation in ("getattr", "setattr", "delattr", "exit", "copy", "deepcopy")
+    return operation in ("getattr", "setattr", "delattr", "call", "await", "copy", "deepcopy")
 
 
 def _check_attribute(value: Any, name: str, *, changes: bool) -> None:
@@ -254,7 +241,7 @@ def _is_given(value: Any) -> bool:
     if isinstance(value, type):
         return value.__module__ == TESTS
     kind = type(value)
-    if isinstance(value, _FUNCTIONS):
+    if isinstance(value, _FUNCTIONS) or kind is object:
         return True
     if kind.__module__ not in _MODULES or isinstance(value, BaseException):
         return False

@@ -131,6 +131,7 @@ KINDS = {
     "decimal.Decimal": Kind(lambda value: (str(value),), _decimal),
     "fractions.Fraction": Kind(lambda value: (value.numerator, value.denominator), _fraction),
     "builtins.range": Kind(lambda value: (value.start, value.stop, value.step), _range),
+    "builtins.slice": Kind(lambda value: (value.start, value.stop, value.step), slice),
     "datetime.date": _moment("date"),
     "datetime.datetime": _moment("datetime"),
     "datetime.time": _moment("time"),

@@ -54,7 +54,7 @@ NUMBERS = _dunder("abs round int float complex index trunc floor ceil bool")
 """Special methods that make a number, or a truth, of an object."""
 SPECIALS = BINARY | ORDER | EQUAL | NUMBERS | _dunder(
     "call getitem setitem delitem contains missing len iter next reversed hash bytes fspath neg pos"
-    " invert enter aenter aexit aiter anext await instancecheck subclasscheck"
+    " invert enter exit aenter aexit aiter anext await instancecheck subclasscheck"
 )  # fmt: skip
 
 
@@ -105,8 +105,9 @@ def _special(name: str) -> Callable[..., Any]:
     return method
 
 
-def _exit(self: Live, kind: Any, fault: BaseException | None, trace: Any) -> Any:
-    return self.__live_ask__("exit", self, fault)
+def _await(self: Live) -> Any:
+    return self.__live_ask__("await", self)
+    yield  # the interpreter wants an iterator
 
 
 def _attribute(name: str) -> property:
@@ -120,8 +121,8 @@ def class_of(name: str, specials: tuple[str, ...]) -> type[Live]:
     if not SPECIALS.issuperset(specials) or type(name) is not str:
         raise ValueError("not a special method")
     members: dict[str, Any] = {each: _special(each) for each in specials}
-    if "__enter__" in members:
-        members["__exit__"] = _exit
+    if "__await__" in members:
+        members["__await__"] = _await
     # Every class has these, so they would not be looked for on the other side.
     members |= {each: _attribute(each) for each in ("__doc__", "__module__")}
     return type(name, (Live,), {"__slots__": (), **members})

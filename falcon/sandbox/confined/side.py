@@ -1,0 +1,57 @@
+"""What both sides of live objects have: the program's and the tests'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..wire.live import Given, Live, class_of, known_type, live_text
+from ..wire.stand_ins import StandIns
+from .exceptions import Classes, rebuilt, report
+
+
+class Side(StandIns):
+    """Makes proxies for the objects of the other side, and keeps what it has given out itself.
+    Exceptions and their classes are made anew, as only real ones can be raised and caught."""
+
+    def __init__(self) -> None:
+        self.given, self.classes = Given(), Classes()
+
+    def home(self, number: int) -> Any:
+        """An object of this side that comes back."""
+        return self.given[number]
+
+    def given_text(self, encoder: Any, value: Any, depth: int) -> str:
+        """What stands for an object of this side."""
+        number = self.given.number(value)
+        if isinstance(value, type) and issubclass(value, BaseException):
+            names = [n for each in value.__mro__ if (n := each.__name__).isidentifier()]
+            return live_text(value, number, encoder.text(names, depth))
+        if isinstance(value, BaseException):
+            return live_text(value, number, encoder.text(report(value).decode(), depth))
+        return live_text(value, number)
+
+    def proxy(self, number: int, name: str, specials: str, data: Any) -> Any:
+        """A proxy, or an exception or class of exceptions that ``data`` describes."""
+        if type(data) is list:
+            own = [each for each in data if not _is_exception(each)]
+            return self.classes.of(own, data)
+        if type(data) is str:
+            return rebuilt(data.encode(), number, self.classes)
+        return class_of(name, tuple(specials.split()))(number, self.ask)
+
+    def ask(self, operation: str, value: Any, *arguments: Any, **named: Any) -> Any:
+        """Have the other side do something with an object of its own."""
+        raise NotImplementedError
+
+
+def is_awaited(value: Any) -> bool:
+    """Whether a proxy stands for a coroutine."""
+    return isinstance(value, Live) and type(value).__name__ == "coroutine"
+
+
+def _is_exception(name: Any) -> bool:
+    try:
+        found = known_type("builtins", name)
+    except ValueError:
+        return False
+    return found is object or (isinstance(found, type) and issubclass(found, BaseException))
