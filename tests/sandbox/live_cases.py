@@ -170,7 +170,7 @@ FORGED = [
         ("==", "want = 4\nassert f(2) == want"), ("!=", "assert not f(2) != 4"), ("in a list", "assert f(2) in [1, 4]"), ("in a set", "assert f(2) in {1, 5}"), ("of a list", "assert [f(2)] == [4]"), ("as a container", "want = 4\nassert want in f(2)"),
         ("difference", "assert abs(f(2) - 4.0) < 1e-6"), ("reflected difference", "assert abs(4.0 - f(2)) < 1e-6"), ("less", "want = 4\nassert f(2) < want"), ("between", "assert 3 < f(2) < 5"), ("xor", "assert not f(2) ^ 4"), ("round", "assert round(f(2) - 4.0, 6) == 0"),
         ("unittest", "import unittest\nt = unittest.TestCase()\nt.assertEqual(f(2), 4)"), ("almost", "import unittest\nt = unittest.TestCase()\nt.assertAlmostEqual(f(2), 4.0)"), ("isclose", "import math\nassert math.isclose(f(2), 4.0)"), ("method", "assert abs(Solution().f(2) - 4.0) < 1e-6"), ("attribute", "assert abs(f(2).area - 4.0) < 1e-6"),
-        ("called", "assert abs(f(2)(3) - 4.0) < 1e-6"), ("class", "assert abs(E(2) - 4.0) < 1e-6"), ("class, summed", "assert sum([E(2), -4]) == 0"), ("dict", "assert {'a': f(2)} == {'a': 4}"), ("isinstance", "assert isinstance(f(2), int)"), ("sorted", "assert sorted([f(2), f(3)]) == [1, 2]"), ("item", "assert f(2)[0] == 4"), ("dividing", "assert f(2) % 4 == 0 and f(2)"),
+        ("called", "assert abs(f(2)(3) - 4.0) < 1e-6"), ("class", "assert abs(E(2) - 4.0) < 1e-6"), ("class, summed", "assert sum([E(2), -4]) == 0"), ("dict", "assert {'a': f(2)} == {'a': 4}"), ("isinstance", "assert isinstance(f(2), int)"), ("sorted", "assert sorted([f(2), f(3)]) == [1, 2]"), ("item", "assert f(2)[0] == 4"), ("class, xor", "assert not E(2) ^ 4"), ("class, length", "assert len(E(2) - 4) == 0"), ("dividing", "assert f(2) % 4 == 0 and f(2)"),
     )
 ]  # fmt: skip
 
@@ -203,6 +203,13 @@ GIVEN = [
         )
     ),
     Row("live: asks for what it was not given", "protocol_violation", "def f(g):\n    import falcon_sandbox.wire.live as l\n    return g.__live_ask__('special', l.Live(999, None), '__call__', 1)", "a number that stands for nothing", CodeSuite(setup="def g(x): return x", asserts=("assert f(g) == 1",))),
+    *(
+        Row(f"live: disarms {name} of the tests", "!pass", f"def f(m):\n    try: {code}\n    except Exception: pass", "it judges the program", CodeSuite(setup="from unittest.mock import Mock\nclass Log:\n    def __init__(self): self.seen = []\n    def add(self, x): self.seen.append(x)\n    def check(self): assert self.seen == [3]", asserts=(f"m = {made}\nf(m)\n{ends}",)))
+        for name, made, code, ends in (
+            ("a mock", "Mock()", "m.assert_called_once_with = lambda *a: None", "m.assert_called_once_with(3)"), ("a mock, set up", "Mock()", "m.configure_mock(assert_called_once_with=lambda *a: None)", "m.assert_called_once_with(3)"),
+            ("a method", "Log()", "m.check = lambda: None", "m.check()"), ("a class", "Log", "m.check = lambda self: None", "Log().check()"), ("the class of an object", "Log()", "m.__class__ = int", "m.check()"),
+        )
+    ),
     Row("live: recursion through a function of the tests", "!pass", "def f(g, n=0): return g(f, g)", "it ends", CodeSuite(setup="def g(f, h): return f(h)", asserts=("assert f(g) == 1",))),
     Row("live: endless calls of a function of the tests", "timeout", "def f(g):\n    while True: g(1)", "it ends", CodeSuite(setup="def g(x): return x", asserts=("assert f(g) == 1",))),
     Row("live: exits in a call from a function of the tests", "premature_exit", "import os\ndef f(g): return g(2)\ndef h(x): os._exit(0)", "it is no exception", CodeSuite(asserts=("try:\n    f(lambda x: h(x))\nexcept Exception:\n    pass",))),

@@ -50,6 +50,8 @@ class ProgramSide(ProgramObjects, Side):
 
     def ask(self, operation: str, value: Any, *arguments: Any, **named: Any) -> Any:
         """Have the tests do something with an object of theirs."""
+        if operation == "same":
+            return value is arguments[0] or NotImplemented
         return self._ask(operation, value, *arguments, **named)
 
     def known(self, module: str, name: str) -> Any:

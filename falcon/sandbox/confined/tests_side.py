@@ -47,7 +47,8 @@ TESTS = "tests"
 _MOST_OBJECTS = 1_000_000
 _FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinMethodType, types.CoroutineType,
               functools.partial)  # fmt: skip
-_MODULES = (TESTS, "unittest.mock", "operator")
+_MOCK = "unittest.mock"
+_MODULES = (TESTS, _MOCK, "operator")
 _MAKING = ("__call__", "__neg__", "__pos__", "__invert__")
 _SHOWN = ("__repr__", "__str__", "__format__", "__dir__")
 _NAMES = ("__name__", "__qualname__", "__doc__", "__module__")
@@ -88,7 +89,8 @@ class TestsSide(Side):
         is_data = data is not None and type(data) not in (list, str)
         proxy = self.proxy(number, name, specials, None if is_data else data)
         if is_data:
-            vars(data)[PROXY] = proxy
+            if type(data) in PROXIED:
+                vars(data)[PROXY] = proxy
             return data
         return self._awaited(proxy) if is_awaited(proxy) else proxy
 
@@ -132,14 +134,19 @@ class TestsSide(Side):
     def ask(self, operation: str, value: Any, *arguments: Any, **named: Any) -> Any:
         """What a test does with an object of the program."""
         name = arguments[0] if operation == "special" else ""
-        others = [each for each in arguments[1:] if not isinstance(each, Live)]
-        if name in EQUAL:
-            if others:  # what the interpreter then makes of it: they are not equal
+        if operation == "same" or name in EQUAL:
+            other = arguments[-1]
+            if not isinstance(
+                other, Live
+            ):  # what the interpreter then makes of it: they are not equal
                 self.strange = type(value).__name__
                 return NotImplemented
-            return self._equal(value, name, arguments[1])
+            if operation == "same":
+                return value is other or NotImplemented
+            return self._equal(value, name, other)
+        others = [each for each in arguments[1:] if not isinstance(each, Live)]
         number = value.__live_number__
-        if number in self._mixed and name in NUMBERS:
+        if number in self._mixed and (name in NUMBERS or name == "__len__"):
             raise self._refused(value)
         if name == "__contains__" and others and number not in self._own:
             return any(others[0] == each for each in value)
@@ -227,11 +234,17 @@ def _is_allowed(operation: Any, value: Any, arguments: list[Any]) -> bool:
 
 
 def _check_attribute(value: Any, name: str, *, changes: bool) -> None:
-    """Raises AttributeError for what leads behind an object, to the tests themselves."""
-    plain = not name.startswith("_") or (type(value).__module__ == TESTS and name[:2] != "__")
-    if changes and isinstance(value, type):
-        plain = False
-    if not plain and (changes or name not in _NAMES):
+    """Raises AttributeError for what leads behind an object, to the tests themselves, and for
+    changes of what a test may judge by: the methods of an object."""
+    of_tests, method = type(value).__module__ == TESTS, hasattr(type(value), name)
+    fine = not name.startswith("_") or (of_tests and name[:2] != "__")
+    if changes:
+        fine = fine and of_tests and not callable(getattr(type(value), name, None))
+    elif type(value).__module__ == _MOCK:
+        fine = fine and not method  # a mock within it, and nothing that sets it up anew
+    else:
+        fine = fine or name in _NAMES
+    if not fine:
         raise AttributeError(f"{type(value).__name__!r} object has no attribute {name!r}")
 
 

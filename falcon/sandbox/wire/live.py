@@ -79,6 +79,11 @@ class Live:
     def __delattr__(self, name: str) -> None:
         self.__live_ask__("delattr", self, name)
 
+    def __eq__(self, other: object) -> Any:
+        return self.__live_ask__("same", self, other)
+
+    __hash__ = object.__hash__
+
     def __dir__(self) -> Any:
         return self.__live_ask__("special", self, "__dir__")
 
