@@ -1,8 +1,8 @@
 """LeetCodeDataset (Xia et al. 2025): a source to train on, or a benchmark, by its file.
 
 A program is a class ``Solution``; the row's ``prompt`` (imports and helpers) runs before it.
-Tasks on linked lists and trees are left out: their tests pass objects of classes that the
-program shares, and only plain data crosses to a program here.
+Tests on linked lists and trees make them by the prompt's helpers, and the program gets them as live
+objects.
 """
 
 import re
@@ -19,8 +19,8 @@ _LEVELS = {
     "Medium": Difficulty.INTERVIEW,
     "Hard": Difficulty.COMPETITION,
 }
-_NAMES = re.compile(r"\b(inf|nan|pi)\b")  # the prompt imports them, and some tests use them
-_OBJECTS = re.compile(r"\b(list_node|tree_node|is_same_list|is_same_tree)\s*\(")
+# Names of the prompt that some tests use.
+_NAMES = re.compile(r"\b(inf|nan|pi|list_node|tree_node|is_same_list|is_same_tree)\b")
 
 
 class _LeetCodeRow(BaseModel):
@@ -49,16 +49,14 @@ def _current_fields(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_leetcode(row: dict[str, Any]) -> Problem | None:
-    """A row as problem ``leetcode/NAME`` of the test split; None for one that is left out.
+def read_leetcode(row: dict[str, Any]) -> Problem:
+    """A row as problem ``leetcode/NAME`` of the test split.
 
     Raises RowRefused and ValidationError.
     """
     parsed = _LeetCodeRow.model_validate(_current_fields(row))
     if parsed.difficulty not in _LEVELS:
         raise RowRefused(("difficulty", f"unknown difficulty {parsed.difficulty!r:.40}"))
-    if _OBJECTS.search(parsed.test):
-        return None
     return Problem(
         id=f"leetcode/{parsed.task_id}",
         source="leetcode",

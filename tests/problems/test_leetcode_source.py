@@ -1,4 +1,4 @@
-"""LeetCodeDataset: classes with a method, a prelude, and what is left out."""
+"""LeetCodeDataset: classes with a method, a prelude, and lists of nodes."""
 
 from __future__ import annotations
 
@@ -69,12 +69,46 @@ def test_names_of_the_prompt_may_be_used_by_the_tests(tmp_path: Path, write: Any
         assert sandbox.judge(Program(problem.solutions[0], problem.tests)).passed
 
 
-def test_tasks_on_nodes_are_left_out_and_faults_are_named(tmp_path: Path, write: Any) -> None:
-    nodes = (
-        "def check(candidate):\n    assert is_same_list(candidate(list_node([1])), list_node([1]))"
-    )
-    path = write(tmp_path / "l.jsonl", [row(), row("nodes", test=nodes)])
-    assert [p.id for p in load_benchmark(f"leetcode:{path}", tmp_path)] == ["leetcode/double-it"]
+LISTS = """
+class ListNode:
+    def __init__(self, val=0, next=None):
+        self.val, self.next = val, next
+def list_node(values):
+    return ListNode(values[0], list_node(values[1:])) if values else None
+def is_same_list(p, q):
+    while p and q:
+        if p.val != q.val:
+            return False
+        p, q = p.next, q.next
+    return not p and not q
+"""
+REVERSED = """class Solution:
+    def double(self, head):
+        last = None
+        while head:
+            head.next, last, head = last, head, head.next
+        return last"""
+COPIED = REVERSED.replace(
+    "head.next, last, head = last, head, head.next",
+    "last, head = ListNode(head.val, last), head.next",
+)
+
+
+def test_tests_on_linked_lists_are_judged(tmp_path: Path, write: Any) -> None:
+    tests = "def check(candidate):\n    assert is_same_list(candidate(list_node([1, 2])), list_node([2, 1]))"
+    made = row(prompt=LISTS, test=tests, completion=REVERSED)
+    (problem,) = load_benchmark(f"leetcode:{write(tmp_path / 'l.jsonl', [made])}", tmp_path)
+    liar = "class ListNode: pass\ndef is_same_list(p, q): return True\n"
+    wrong = REVERSED.replace("return last", "return None")
+    equal = "class A:\n    def __eq__(s, o): return True\n    def __getattr__(s, n): return s\n"
+    unlike = REVERSED.replace("return last", "return A()")
+    with Sandbox(small()) as sandbox:
+        programs = (REVERSED, COPIED, wrong, liar + wrong, equal + unlike)
+        verdicts = sandbox.judge_all([Program(code, problem.tests) for code in programs])
+    assert [verdict.passed for verdict in verdicts] == [True, True, False, False, False]
+
+
+def test_faults_are_named(tmp_path: Path, write: Any) -> None:
     rows = [row(difficulty="Odd"), row("b", entry_point="double"), row("c", completion="def f(")]
     with pytest.raises(UserError) as caught:
         load_benchmark(f"leetcode:{write(tmp_path / 'x.jsonl', rows)}", tmp_path)

@@ -29,6 +29,10 @@ SUITES: dict[str, Suite] = {
         entry_point="f",
         check="def check(c):\n    for x in (1, 2, 3):\n        assert c(x) == x + 1\n",
     ),
+    "live": CodeSuite(
+        setup="class N:\n    def __init__(self, n): self.n = n\n    def __add__(self, k): return N(self.n + k)",
+        asserts=("assert f(N(1)).n == 2", "for x in (N(1), N(2)):\n    assert f(x).n == x.n + 1"),
+    ),
     "suppressing": CodeSuite(
         asserts=("try:\n    f('')\nexcept TypeError:\n    pass\nassert f(1) == 2",)
     ),

@@ -39,10 +39,10 @@ class ProgramSide(ProgramObjects, Side):
             return live_text(value, self.given.number(value), data)
         return self.given_text(encoder, value, depth)
 
-    def live(self, number: int, name: str, specials: str, data: Any) -> Any:
+    def made(self, number: int, name: str, specials: str, data: Any) -> Any:
         """An object of the tests. It is of the program's class of that name, if there is one, to
         whoever asks: both may have a class from the same text."""
-        proxy, own = self.proxy(number, name, specials, data), self._space.get(name)
+        proxy, own = super().made(number, name, specials, data), self._space.get(name)
         if isinstance(proxy, Live) and isinstance(own, type):
             members = {"__slots__": (), "__class__": property(lambda self: own)}
             return type(name, (type(proxy),), members)(number, self.ask)

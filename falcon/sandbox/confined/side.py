@@ -15,6 +15,13 @@ class Side(StandIns):
 
     def __init__(self) -> None:
         self.given, self.classes = Given(), Classes()
+        self._proxies: dict[int, Any] = {}  # an object has one proxy, or `is` would not hold
+
+    def live(self, number: int, name: str, specials: str, data: Any) -> Any:
+        """What stands for an object of the other side. ``data``: what of it crosses as data."""
+        if number not in self._proxies:
+            self._proxies[number] = self.made(number, name, specials, data)
+        return self._proxies[number]
 
     def home(self, number: int) -> Any:
         """An object of this side that comes back."""
@@ -30,8 +37,8 @@ class Side(StandIns):
             return live_text(value, number, encoder.text(report(value).decode(), depth))
         return live_text(value, number)
 
-    def proxy(self, number: int, name: str, specials: str, data: Any) -> Any:
-        """A proxy, or an exception or class of exceptions that ``data`` describes."""
+    def made(self, number: int, name: str, specials: str, data: Any) -> Any:
+        """A new proxy, or an exception or class of exceptions that ``data`` describes."""
         if type(data) is list:
             own = [each for each in data if not _is_exception(each)]
             return self.classes.of(own, data)

@@ -65,7 +65,6 @@ class TestsSide(Side):
         super().__init__()
         self._ask_program, self._fail, self._arrays = ask, fail, arrays
         self.seen = 0  # numbers of the program's objects that are in use
-        self._proxies: dict[int, Any] = {}
         # Numbers of objects that the test made itself, and of what operators made of those
         # and of a value of the test.
         self._own: set[int] = set()
@@ -81,13 +80,12 @@ class TestsSide(Side):
         if type(number) is not int or not 0 <= number < _MOST_OBJECTS:
             raise ValueError("not a number of an object")
         self.seen = max(self.seen, number + 1)
-        if number not in self._proxies:
-            self._proxies[number] = self._made(number, name, specials, data)
-        return self._proxies[number]
+        return super().live(number, name, specials, data)
 
-    def _made(self, number: int, name: str, specials: str, data: Any) -> Any:
+    def made(self, number: int, name: str, specials: str, data: Any) -> Any:
+        """A proxy, or data that has the object's methods."""
         is_data = data is not None and type(data) not in (list, str)
-        proxy = self.proxy(number, name, specials, None if is_data else data)
+        proxy = super().made(number, name, specials, None if is_data else data)
         if is_data:
             if type(data) in PROXIED:
                 vars(data)[PROXY] = proxy
@@ -205,13 +203,14 @@ class TestsSide(Side):
 
     def answer(self, asked: bytes) -> bytes:
         """What the program asks to do with an object of the tests. Raises what ends the test."""
-        operation, text = json.loads(asked)
         try:
+            operation, text = json.loads(asked)
             value, *arguments, named = codec.decode(text, build=self)
             if not (_is_given(value) and _is_allowed(operation, value, arguments)):
                 raise codec.Malformed("no operation on an object of the tests")
-        except codec.Malformed as fault:
-            raise self._fail(Outcome.PROTOCOL_VIOLATION, str(fault)[:200]) from None
+            named = dict(named)
+        except Exception as fault:  # noqa: BLE001  it may say anything
+            raise self._fail(Outcome.PROTOCOL_VIOLATION, str(fault)[:200], "Malformed") from None
         try:
             if operation.endswith("attr"):
                 _check_attribute(value, str(arguments[0]), changes=operation != "getattr")
