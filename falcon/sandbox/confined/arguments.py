@@ -83,10 +83,11 @@ def write_back(objects: list[Any], text: bytes, build: StandIns) -> None:
     TypeError for what no call can change."""
     changed = codec.decode(text, budget=False, build=build, objects=objects)
     for number, new in changed:
-        _become(objects[number], new)
+        become(objects[number], new)
 
 
-def _become(old: Any, new: Any) -> None:
+def become(old: Any, new: Any) -> None:
+    """Let an object hold what another one holds. Raises TypeError for objects of two types."""
     if type(new) is Record and (type(old) is Record or dataclasses.is_dataclass(old)):
         for name, value in vars(new).items():
             object.__setattr__(old, name, value)

@@ -8,12 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..wire import codec, library
+from .arguments import become
 
 _BASES = (int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
-
-
-def _call(function: Any, *arguments: Any, **named: Any) -> Any:
-    return function(*arguments, **named)
 
 
 def _special(value: Any, name: str, *arguments: Any, **named: Any) -> Any:
@@ -81,7 +78,7 @@ def _parts(value: Any) -> list[Any]:
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    "getattr": getattr, "setattr": setattr, "delattr": delattr, "call": _call,
+    "getattr": getattr, "setattr": setattr, "delattr": delattr,
     "special": _special, "await": _wait, "state": _state,
-    "copy": copy.copy, "deepcopy": copy.deepcopy,
+    "become": become,    "copy": copy.copy, "deepcopy": copy.deepcopy,
 }  # fmt: skip

@@ -164,6 +164,7 @@ class Oracle:
     def _asked_of_program(self, name: str, args: Sequence[Any], named: dict[str, Any]) -> Any:
         self._called = self._asked = True
         side = self._side
+        side.flush()
         try:
             *encoded, objects = codec.encode_call(args, named, iterators=True, live=side.text)
         except codec.Unserialisable as fault:

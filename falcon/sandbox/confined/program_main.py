@@ -150,6 +150,7 @@ class Calls:
                 objects = objects or _inside(named, _inside(arguments, []))
                 before = _contents(objects, live)
             value = self._target(name)(*arguments, **named)
+            self._side.flush()
             if want == PRESENCE or (want == TRUTH and type(value) is not bool):
                 value = value is not None
         except BaseException as fault:  # noqa: BLE001  SystemExit and KeyboardInterrupt count too
@@ -159,6 +160,8 @@ class Calls:
         self._open.pop()
         try:
             text = _encode(value, objects=objects if before else None, live=live)
+            if name[:1] == OPERATION:
+                text = self._side.held_text(value, text)
             changed = _changes(objects, before, live) if before and live else ""
             if len(changed) > codec.BYTES:
                 raise codec.TooLarge("more than 1 MiB in changed arguments")
@@ -177,6 +180,8 @@ class Calls:
         if not self._open:
             raise RuntimeError("no test is waiting for this program")
         nonce, side = self._open[-1], self._side
+        if operation != "become":
+            side.flush()
         asked = *arguments, named
         _write(
             CHANNEL,

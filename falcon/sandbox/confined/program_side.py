@@ -8,7 +8,7 @@ from typing import Any
 from ..wire import library
 from ..wire.live import Live, known, known_text, live_text
 from .arguments import ProgramObjects
-from .side import Side
+from .side import Home, Side
 
 _COPIED = ("re.Match", "builtins.generator")
 
@@ -25,6 +25,8 @@ class ProgramSide(ProgramObjects, Side):
     def text(self, encoder: Any, value: Any, depth: int) -> str | None:
         """What crosses in the place of a value of the program; None where its data does."""
         kind = type(value)
+        if kind is Home:
+            return f'{{"t":"home","v":{value.number}}}'
         if isinstance(value, Live):
             return f'{{"t":"home","v":{value.__live_number__}}}'
         name = f"{kind.__module__}.{kind.__qualname__}"

@@ -40,7 +40,7 @@ from ..wire.stand_ins import PROXIED, PROXY
 from .arguments import numpy_array
 from .exceptions import home_number, raised, report
 from .operations import OPERATIONS
-from .side import Side, is_awaited
+from .side import Home, Side, is_awaited
 
 TESTS = "tests"
 """Name of the module that test code is."""
@@ -77,10 +77,18 @@ class TestsSide(Side):
 
     def live(self, number: int, name: str, specials: str, data: Any) -> Any:
         """A proxy, or an exception, or data that has the object's methods."""
+        self._note_number(number)
+        return super().live(number, name, specials, data)
+
+    def held(self, number: int, data: Any) -> Any:
+        """A copy of a list, dict or set that an object of the program holds."""
+        self._note_number(number)
+        return super().held(number, data)
+
+    def _note_number(self, number: int) -> None:
         if type(number) is not int or not 0 <= number < _MOST_OBJECTS:
             raise ValueError("not a number of an object")
         self.seen = max(self.seen, number + 1)
-        return super().live(number, name, specials, data)
 
     def made(self, number: int, name: str, specials: str, data: Any) -> Any:
         """A proxy, or data that has the object's methods."""
@@ -111,6 +119,7 @@ class TestsSide(Side):
     def lose_all(self, ending: BaseException) -> None:
         """The process of the program's objects is gone; ``ending``: of a test that uses one."""
         self._lost = self.seen, ending
+        self._held.clear()
 
     def raised(self, error: ErrorReport, described: bytes) -> Exception | None:
         """The exception of a call of the program: the tests' own, where that only went through."""
@@ -131,6 +140,8 @@ class TestsSide(Side):
 
     def ask(self, operation: str, value: Any, *arguments: Any, **named: Any) -> Any:
         """What a test does with an object of the program."""
+        if operation == "become":
+            return self._ask_program(operation, value, *arguments)
         name = arguments[0] if operation == "special" else ""
         if operation == "same" or name in EQUAL:
             other = arguments[-1]
@@ -182,6 +193,8 @@ class TestsSide(Side):
     def text(self, encoder: Any, value: Any, depth: int) -> str | None:
         """What crosses in the place of a value of the tests; None where its data does."""
         kind = type(value)
+        if kind is Home:
+            return f'{{"t":"home","v":{value.number}}}'
         proxy = value.__dict__.get(PROXY) if kind in PROXIED else value
         if isinstance(proxy, Live):
             number = proxy.__live_number__
@@ -206,7 +219,7 @@ class TestsSide(Side):
         try:
             operation, text = json.loads(asked)
             value, *arguments, named = codec.decode(text, build=self)
-            if not (_is_given(value) and _is_allowed(operation, value, arguments)):
+            if not _is_allowed(operation, value, arguments):
                 raise codec.Malformed("no operation on an object of the tests")
             named = dict(named)
         except Exception as fault:  # noqa: BLE001  it may say anything
@@ -215,7 +228,8 @@ class TestsSide(Side):
             if operation.endswith("attr"):
                 _check_attribute(value, str(arguments[0]), changes=operation != "getattr")
             result = OPERATIONS[operation](value, *arguments, **named)
-            *encoded, _ = codec.encode_call((result,), {}, iterators=True, live=self.text)
+            text, names, _ = codec.encode_call((result,), {}, iterators=True, live=self.text)
+            encoded = f"[{self.held_text(result, text[1:-1])}]", names
         except Exception as fault:  # noqa: BLE001  it is the program's to handle
             described = report(fault).decode(), self.given.number(fault)
             return json.dumps([None, described]).encode()
@@ -227,9 +241,13 @@ def _is_class(value: Live) -> bool:
 
 
 def _is_allowed(operation: Any, value: Any, arguments: list[Any]) -> bool:
+    if isinstance(value, list | dict | set):
+        return bool(operation == "become")
     if operation == "special":
-        return bool(arguments) and arguments[0] in (*SPECIALS, *_SHOWN)
-    return operation in ("getattr", "setattr", "delattr", "call", "await", "copy", "deepcopy")
+        known = bool(arguments) and arguments[0] in (*SPECIALS, *_SHOWN)
+    else:
+        known = operation in ("getattr", "setattr", "delattr", "await", "copy", "deepcopy")
+    return known and _is_given(value)
 
 
 def _check_attribute(value: Any, name: str, *, changes: bool) -> None:

@@ -44,7 +44,19 @@ _STAND_INS: dict[type, str] = {
 _CONTAINERS = (list, dict, set, bytearray)
 # Tags of objects without a number: no call can change them, or tell one from its equal.
 _UNNUMBERED = frozenset(
-    ("tuple", "frozenset", "bytes", "complex", "int", "float", "ref", "live", "home", "known")
+    (
+        "tuple",
+        "frozenset",
+        "bytes",
+        "complex",
+        "int",
+        "float",
+        "ref",
+        "live",
+        "home",
+        "known",
+        "held",
+    )
 )
 _STAND_IN = StandIns()
 LiveText = Callable[["_Encoder", Any, int], str | None]
@@ -393,7 +405,7 @@ class _Decoder:
         if tag in library.KINDS:
             made = library.KINDS[tag].make(*parts)
             return self.spread.let_in(made) if tag in library.NUMBERS else made
-        if tag in ("named", "record", "member", "array", "iterator", "live", "known"):
+        if tag in ("named", "record", "member", "array", "iterator", "live", "known", "held"):
             return getattr(self.build, tag)(*parts)
         raise Malformed("unknown tag")
 

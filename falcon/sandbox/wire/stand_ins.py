@@ -212,6 +212,10 @@ class StandIns:
         """A proxy for an object of the other side. ``data``: what of it crosses as data."""
         raise ValueError("an object that does not cross here")
 
+    def held(self, number: int, data: Any) -> Any:
+        """A list, dict or set that an object of the other side holds."""
+        raise ValueError("a part of an object that does not cross here")
+
     def home(self, number: int) -> Any:
         """The object of this side that has this number. Raises LookupError."""
         raise LookupError("an object that was never given")
