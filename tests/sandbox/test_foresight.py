@@ -48,6 +48,32 @@ def check(candidate):
         except ValueError:
             pass
 """
+LIVE = """
+def check(candidate):
+    box = candidate(2)
+    box.put(3).put(4)
+    assert len(box) == 2
+    box.items.append(5)
+    assert list(box) == [3, 4, 5]
+    assert box == Box([3, 4, 5])
+    try:
+        box.bad()
+    except Bad as fault:
+        assert fault.args == (5,)
+    assert candidate(1) != box
+"""
+BOX = """
+class Bad(Exception): pass
+class Box:
+    def __init__(self, items=()): self.items = list(items)
+    def put(self, x): self.items.append(x); return self
+    def bad(self): raise Bad(self.items[-1])
+    def __len__(self): return len(self.items)
+    def __iter__(self): return iter(self.items)
+    def __eq__(self, other): return self.items == other.items
+def f(n):
+    return Box()
+"""
 RIGHT = "def f(n):\n    return n + 1\n"
 PROGRAMS = {
     LOOP: [
@@ -70,6 +96,18 @@ PROGRAMS = {
         "def f(rows):\n    rows[:] = [9] * len(rows)\n",
         "def f(rows):\n    rows.append(1)\n",
         "def f(rows):\n    pass\n",
+    ],
+    LIVE: [
+        BOX,
+        BOX.replace("return self\n", "return Box(self.items)\n"),
+        BOX.replace("return len(self.items)", "return 2"),
+        BOX.replace("iter(self.items)", "(x for x in self.items)"),
+        BOX.replace("class Bad(Exception)", "class Bad(ValueError)"),
+        BOX.replace("raise Bad", "raise KeyError"),
+        "import os" + BOX.replace("raise Bad", "os.abort()"),
+        BOX.replace("return self.items == other.items", "return True"),
+        BOX.replace("return Box()", "return [3, 4, 5]"),
+        BOX,
     ],
     CAUGHT: [
         "def f(x):\n    raise ValueError\n",
@@ -99,7 +137,7 @@ def _verdict(worker: Worker, code: str, suite: CodeSuite) -> object:
     return raw["outcome"], raw["error"], raw["cases"]
 
 
-@pytest.mark.parametrize("check", PROGRAMS, ids=["loop", "chain", "mutated", "caught"])
+@pytest.mark.parametrize("check", PROGRAMS, ids=["loop", "chain", "mutated", "live", "caught"])
 def test_verdicts_do_not_depend_on_what_was_judged_before(worker: Worker, check: str) -> None:
     suite = CodeSuite(check=check, entry_point="f")
     alone = []
@@ -114,10 +152,12 @@ def test_verdicts_do_not_depend_on_what_was_judged_before(worker: Worker, check:
 def test_a_foreseen_test_makes_no_call_one_by_one(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suite = CodeSuite(check=LOOP, entry_point="f")
+    suite, live = (CodeSuite(check=check, entry_point="f") for check in (LOOP, LIVE))
     first = _verdict(worker, RIGHT, suite)
+    assert judge(worker, BOX, live)["outcome"] == "pass"
     monkeypatch.setattr(code_suite, "Session", None)
     assert _verdict(worker, RIGHT, suite) == first
+    assert judge(worker, BOX, live)["outcome"] == "pass"
     wrong = judge(worker, "def f(n):\n    return n\n", suite)
     assert [case["outcome"] for case in wrong["cases"]] == ["wrong_answer"]
 
