@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..wire import library
+from ..wire.encoder import Encoder
 from ..wire.live import Live, known, known_text, live_text
 from .arguments import ProgramObjects
 from .side import Home, Side
@@ -22,7 +23,7 @@ class ProgramSide(ProgramObjects, Side):
         Side.__init__(self)
         self._ask = ask
 
-    def text(self, encoder: Any, value: Any, depth: int) -> str | None:
+    def text(self, encoder: Encoder, value: Any, depth: int) -> str | None:
         """What crosses in the place of a value of the program; None where its data does."""
         kind = type(value)
         if kind is Home:
