@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import sys
 from typing import Any
 
 from ..wire import codec
@@ -47,7 +48,7 @@ def _described(fault: BaseException, report: dict[str, Any], text: str) -> bytes
     """``report`` as JSON, with what a test may see of the exception where there is room."""
     known = {
         "bases": [each.__name__ for each in type(fault).__mro__ if each.__module__ == "builtins"],
-        "own": [each.__name__ for each in type(fault).__mro__ if each.__module__ != "builtins"],
+        "own": own_names(type(fault)),
         "home": getattr(fault, _HOME, None),
         "text": text,
         "args": _encoded(fault.args),
@@ -64,8 +65,18 @@ def _encoded(value: Any) -> str:
         return ""
 
 
+def own_names(kind: type) -> list[str]:
+    """The class and its bases, with their modules, but for those of Python's builtins."""
+    return [
+        f"{each.__module__}.{each.__name__}"
+        for each in kind.__mro__
+        if each.__module__ != "builtins"
+    ]
+
+
 class Classes:
-    """The classes that a test sees of a program's exceptions, by name."""
+    """The classes that one side sees of the other's exceptions, by name. Those of a module of the
+    standard library that is in use here are the real ones."""
 
     def __init__(self) -> None:
         self._known: dict[str, type[BaseException]] = {}
@@ -74,10 +85,10 @@ class Classes:
         """The class below the first of ``bases`` that is an exception of Python's; ``own``: the
         program's classes, itself first. Raises TypeError for what are no names."""
         kind = _nearest(bases)
-        for name in reversed(own):
-            if name not in self._known:
-                self._known[name] = type(name, (kind,), {"__module__": "solution"})
-            kind = self._known[name]
+        for full in reversed(own):
+            if full not in self._known:
+                self._known[full] = _of_library(full) or _new(full, kind)
+            kind = self._known[full]
         return kind
 
 
@@ -86,7 +97,7 @@ def raised(error: ErrorReport, body: bytes, classes: Classes) -> Exception | Non
     catch it. Nothing in it is believed."""
     try:
         known = json.loads(body)
-        own = [name for name in known.get("own", ()) if str(name).isidentifier()]
+        own = [str(name) for name in known.get("own", ())]
         base = classes.of(own, [*known.get("bases", ()), error.type])
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
@@ -101,6 +112,22 @@ def raised(error: ErrorReport, body: bytes, classes: Classes) -> Exception | Non
     if type(state) is dict:
         vars(fault).update((k, v) for k, v in state.items() if type(k) is str and k != _OURS)
     return fault
+
+
+def _of_library(full: str) -> type[BaseException] | None:
+    module, _, name = full.rpartition(".")
+    top = module.partition(".")[0]
+    if top not in sys.stdlib_module_names or top == "unittest":  # no program skips a test
+        return None
+    found = getattr(sys.modules.get(module), name, None)
+    return found if isinstance(found, type) and issubclass(found, BaseException) else None
+
+
+def _new(full: str, base: type[BaseException]) -> type[BaseException]:
+    module, _, name = full.rpartition(".")
+    if not name.isidentifier():
+        raise TypeError("not the name of a class")
+    return type(name, (base,), {"__module__": module})
 
 
 def home_number(body: bytes) -> Any:

@@ -10,11 +10,19 @@ import importlib
 import json
 import marshal
 import random
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..wire import codec, frames
-from ..wire.messages import OPERATION, WITH_ARGUMENTS, OracleMessage, Reply, request
+from ..wire.messages import (
+    OPERATION,
+    WITH_ARGUMENTS,
+    WITH_GENERATORS,
+    OracleMessage,
+    Reply,
+    request,
+)
 from ..wire.records import CodeTests, Ending, ErrorReport, Outcome
 from .arguments import write_back
 from .rewriting import ENDED, FAIL, RECORD, VALUE, Text, compiled, is_class_name
@@ -30,6 +38,7 @@ class _Failed(BaseException):
         self.ending = ending
 
 
+_DRIVEN = re.compile(r"\.(send|throw|close)\(")  # what only generators themselves can do
 # Those that end the process of the program, and its objects with it.
 _DEATHS = (Outcome.PREMATURE_EXIT, Outcome.SIGNAL, Outcome.MEMORY, Outcome.TIMEOUT,
            Outcome.PROTOCOL_VIOLATION)  # fmt: skip
@@ -59,6 +68,7 @@ class Oracle:
         self._death: Ending | None = None
         self._side = self._new_side(numpy=False)
         self._space: dict[str, Any] = {}
+        self._want = WITH_ARGUMENTS
         self._called = False  # whether a test has called the program
         self._asked = False  # the same, since an ending was last sent
         self._recorded = False  # whether the text that runs has recorded a test
@@ -80,7 +90,10 @@ class Oracle:
         """
         self._otherwise, self._endings, self._death = False, {}, None
         self._called, self._asked, self._failed, self._idle = False, False, False, False
-        numpy = any("numpy" in text for text in (tests.setup, tests.check, *tests.asserts))
+        sources = tests.setup, tests.check, *tests.asserts
+        numpy = any("numpy" in text for text in sources)
+        driven = any(map(_DRIVEN.search, sources))
+        self._want = WITH_GENERATORS if driven else WITH_ARGUMENTS
         self._side = self._new_side(numpy=numpy)
         self._foreseen = iter(foreseen) if foreseen else None
         _seed(numpy=numpy)
@@ -170,7 +183,7 @@ class Oracle:
         except codec.Unserialisable as fault:
             note = f"an argument of the test is not plain data: {fault}"
             raise self._failing(Outcome.SANDBOX_ERROR, note, "TestArgument") from None
-        call = request(name, *encoded, want=WITH_ARGUMENTS, seen=side.seen)
+        call = request(name, *encoded, want=self._want, seen=side.seen)
         return self._value(self._reply(call), objects)
 
     def _reply(self, call: bytes) -> bytes:

@@ -26,6 +26,7 @@ from ..wire.messages import (
     SOURCE_NAME,
     TRUTH,
     WITH_ARGUMENTS,
+    WITH_GENERATORS,
     Job,
     Reply,
 )
@@ -53,6 +54,7 @@ _DEVICES = {
     for number, stream in enumerate(("stdin", "stdout", "stderr"))
     for name in (f"/dev/{stream}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
 }
+_LIVE = (WITH_ARGUMENTS, WITH_GENERATORS)
 _GLOBAL = OPERATION + "global"
 _reserve: list[mmap.mmap] = []
 
@@ -140,7 +142,8 @@ class Calls:
         name, arguments, named, want, seen = _unpack(request[NONCE:])
         objects: list[Any] = []
         before: list[str] = []
-        live = self._side.text if want == WITH_ARGUMENTS else None
+        live = self._side.text if want in _LIVE else None
+        self._side.copies_generators = want != WITH_GENERATORS
         self._open.append(nonce)
         try:
             if isinstance(arguments, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..wire.live import Live, known, known_text, live_text
 from .arguments import ProgramObjects
 from .side import Home, Side
 
-_COPIED = ("re.Match", "builtins.generator")
+_COPIED = ("re.Match",)
 
 
 class ProgramSide(ProgramObjects, Side):
@@ -22,6 +23,7 @@ class ProgramSide(ProgramObjects, Side):
         ProgramObjects.__init__(self, space)
         Side.__init__(self)
         self._ask = ask
+        self.copies_generators = True
 
     def text(self, encoder: Encoder, value: Any, depth: int) -> str | None:
         """What crosses in the place of a value of the program; None where its data does."""
@@ -35,6 +37,8 @@ class ProgramSide(ProgramObjects, Side):
             return None
         if (named := known_text(value, modules=False)) is not None:
             return named
+        if kind is types.GeneratorType and not self.copies_generators:
+            return self.given_text(encoder, value, depth)
         if _is_iterator(kind) and kind.__module__ in ("builtins", "itertools", "collections"):
             return None  # a copy of what it yields
         if hasattr(kind, "_member_map_") or (hasattr(kind, "_fields") and isinstance(value, tuple)):

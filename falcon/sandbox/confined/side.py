@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from ..wire import codec
 from ..wire.encoder import Encoder
-from ..wire.live import Given, Live, class_of, known_type, live_text
+from ..wire.live import Given, Live, class_of, live_text
 from ..wire.stand_ins import StandIns
 from .arguments import become
-from .exceptions import Classes, rebuilt, report
+from .exceptions import Classes, own_names, rebuilt, report
 
 _CONTAINERS = (list, dict, set)
 _MOST_HELD, _LARGEST_HELD = 32, 1 << 16
@@ -81,7 +81,8 @@ class Side(StandIns):
         """What stands for an object of this side."""
         number = self.given.number(value)
         if isinstance(value, type) and issubclass(value, BaseException):
-            names = [n for each in value.__mro__ if (n := each.__name__).isidentifier()]
+            bases = [each.__name__ for each in value.__mro__ if each.__module__ == "builtins"]
+            names = [own_names(value), bases]
             return live_text(value, number, encoder.text(names, depth))
         if isinstance(value, BaseException):
             return live_text(value, number, encoder.text(report(value).decode(), depth))
@@ -90,8 +91,8 @@ class Side(StandIns):
     def made(self, number: int, name: str, specials: str, data: Any) -> Any:
         """A new proxy, or an exception or class of exceptions that ``data`` describes."""
         if type(data) is list:
-            own = [each for each in data if not _is_exception(each)]
-            return self.classes.of(own, data)
+            own, bases = data
+            return self.classes.of(own, bases)
         if type(data) is str:
             return rebuilt(data.encode(), number, self.classes)
         return class_of(name, tuple(specials.split()))(number, self.ask)
@@ -104,11 +105,3 @@ class Side(StandIns):
 def is_awaited(value: Any) -> bool:
     """Whether a proxy stands for a coroutine."""
     return isinstance(value, Live) and type(value).__name__ == "coroutine"
-
-
-def _is_exception(name: Any) -> bool:
-    try:
-        found = known_type("builtins", name)
-    except ValueError:
-        return False
-    return found is object or (isinstance(found, type) and issubclass(found, BaseException))

@@ -12,8 +12,9 @@ SOURCE_NAME = "<program>"
 RETURNS = "\udc00"
 NONCE = 8  # bytes, which a child must repeat in its answer
 # What a request wants of the result: the value; with it the arguments where the call changed
-# them; a bool as it is and else whether there is a value; or just whether there is one.
-VALUE_ONLY, WITH_ARGUMENTS, TRUTH, PRESENCE = range(4)
+# them; the same, of generators the object and no copy; a bool as it is and else whether there is a
+# value; or just whether there is one.
+VALUE_ONLY, WITH_ARGUMENTS, WITH_GENERATORS, TRUTH, PRESENCE = range(5)
 
 # A tag of what marshal does not write, or not as it is (a quote within a text is escaped).
 _BEYOND_MARSHAL = re.compile(r'"t":"(?!(?:tuple|dict|set|frozenset|int|float|bytes|complex)")')
