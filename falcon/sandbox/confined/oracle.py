@@ -7,7 +7,6 @@ all the same, since a test may compute with whatever a program returned.
 
 import ast
 import contextlib
-import functools
 import importlib
 import json
 import marshal
@@ -29,6 +28,7 @@ from ..wire.records import (
     tests_nothing,
 )
 from ..wire.stand_ins import StandIns
+from ..wire.store import Store, size_of
 from .arguments import numpy_array, write_back
 from .exceptions import raised
 
@@ -154,9 +154,19 @@ class _Text(NamedTuple):
     whole: bool
 
 
-@functools.lru_cache(maxsize=512)
-def _compiled(tests: CodeTests) -> tuple[frozenset[str], CodeType, tuple[_Text, ...]]:
+_Compiled = tuple[frozenset[str], CodeType, tuple[_Text, ...]]
+_KEPT: Store[_Compiled] = Store(1 << 22)  # what is kept must leave the next tests their memory
+
+
+def _compiled(tests: CodeTests) -> _Compiled:
     """Names to stub, and the code of a suite: the programs of a group share it."""
+    if (kept := _KEPT.get(tests)) is None:
+        kept = _compile(tests)
+        _KEPT.put(tests, kept, size_of((tests.setup, tests.check, *tests.asserts)))
+    return kept
+
+
+def _compile(tests: CodeTests) -> _Compiled:
     sources = (tests.check,) if tests.check else tests.asserts
     everything = "\n".join([tests.setup, *sources])
     stubs = free_names(everything) | ({tests.entry_point} - {""})

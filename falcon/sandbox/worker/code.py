@@ -17,6 +17,7 @@ from typing import Any
 
 from ..wire.messages import OracleMessage, Reply
 from ..wire.records import CodeTests, Ending, ErrorReport, Outcome
+from ..wire.store import size_of
 from . import calls, literal
 from .calls import SuiteCache
 from .compiled import clean_error
@@ -25,6 +26,7 @@ from .runner import Execution, Runner
 
 ORACLE_SECONDS = 10.0
 MOST_BYTES = 1 << 18  # a test whose calls have more bytes in all is not foreseen,
+MOST_REPLIES = 1 << 24  # nor is a program whose replies have more,
 MOST_MISSES = 3  # nor is one that made other calls this often in a row
 
 
@@ -65,19 +67,19 @@ def _by_oracle(runner: Runner, tests: CodeTests, cache: SuiteCache) -> list[Endi
         misses += replies is not None
     session = Session(runner)
     endings = _call_by_call(runner, tests, session)
-    size = sum(map(len, session.requests))
-    if size > MOST_BYTES or misses >= MOST_MISSES:
-        cache.calls.put(tests, ([], MOST_MISSES), 1000)
-    else:
-        # Some bytes for the key and the objects, so that empty entries count, too.
-        cache.calls.put(tests, (session.requests, misses), 1000 + size)
+    requests = session.requests
+    if sum(map(len, requests)) > MOST_BYTES or misses >= MOST_MISSES:
+        requests, misses = [], MOST_MISSES
+    size = size_of((tests.setup, tests.check, *tests.asserts, *requests))
+    cache.calls.put(tests, (requests, misses), size)
     return endings
 
 
 def _replies(runner: Runner, requests: list[bytes]) -> list[bytes] | None:
     """What the program replies to each request in turn; None when it dies of one, so that a
-    fresh child is needed for the next."""
+    fresh child is needed for the next, or when they are too large to be held together."""
     replies: list[bytes] = []
+    size = 0
     with Execution(runner, patient=True) as execution:
         execution.ask_all(requests)
         if broken := execution.load():
@@ -87,6 +89,9 @@ def _replies(runner: Runner, requests: list[bytes]) -> list[bytes] | None:
             value, ending, dead = execution.answer()
             if ending is None:
                 replies.append(Reply.VALUE + value)
+                size += len(value)
+                if size > MOST_REPLIES:
+                    return None
                 continue
             if ending.outcome is Outcome.TIMEOUT:  # as call by call, no other is made
                 return replies + [_error(ending)] * (len(requests) - len(replies))
@@ -143,7 +148,7 @@ def _call_by_call(runner: Runner, tests: CodeTests, session: Session) -> list[En
         endings[-1] = Ending(Outcome.TIMEOUT, ErrorReport("TestTimeout"))
     finally:
         session.close()
-    if session.requests:
+    if session.calls:
         # What it returned may have led the tests past all their asserts.
         return [*endings.values()] or [Ending(Outcome.WRONG_ANSWER, ErrorReport("NoAssert"))]
     if not endings:
@@ -159,10 +164,12 @@ def _loads(runner: Runner) -> Ending | None:
 
 
 class Session:
-    """The child behind the oracle's stubs, replaced when it dies. ``requests``: all it got."""
+    """The child behind the oracle's stubs, replaced when it dies. ``requests``: what it got, until
+    that was too much to be foreseen; ``calls``: how many."""
 
     def __init__(self, runner: Runner) -> None:
         self.requests: list[bytes] = []
+        self.calls = self._size = 0
         self._runner = runner
         self._execution: Execution | None = None
         # Set once no other child will be started: the reply to every further call.
@@ -172,8 +179,11 @@ class Session:
 
     def call(self, request: bytes) -> bytes:
         """Put one call to the program; the oracle's reply frame."""
-        self.requests.append(request)
-        self._runner.tests = len(self.requests)
+        if self._size <= MOST_BYTES:
+            self.requests.append(request)
+            self._size += len(request)
+        self.calls += 1
+        self._runner.tests = self.calls
         if self._final is None and self._execution is None:
             self._execution = Execution(self._runner)
             self._final = self._execution.load()
