@@ -17,7 +17,7 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from ..wire import codec, frames
-from ..wire.messages import WITH_ARGUMENTS, OracleMessage, Reply, request
+from ..wire.messages import TAMPERED, WITH_ARGUMENTS, OracleMessage, Reply, request
 from ..wire.records import (
     CodeTests,
     Ending,
@@ -332,8 +332,16 @@ class Oracle:
                 write_back(objects, reply[end:], self._build)
         except Exception as fault:  # noqa: BLE001  the reply is the program's: it may say anything
             error = ErrorReport("Malformed", message=str(fault)[:200])
-            raise self._noted(_Failed(Ending(Outcome.PROTOCOL_VIOLATION, error))) from None
+            raise self._tampered(Ending(Outcome.PROTOCOL_VIOLATION, error)) from None
         return value
+
+    def _tampered(self, ending: Ending) -> BaseException:
+        """Said at once: the next reply may be made to end us."""
+        if self._foreseen is not None:
+            self._otherwise = True
+            return _Stop()
+        self._send(OracleMessage.ENDINGS, json.dumps([(TAMPERED, ending)]).encode())
+        return self._noted(_Failed(ending))
 
     def _unread(self) -> BaseException:
         error = ErrorReport("Iterator", message="it goes on after what crosses of it")

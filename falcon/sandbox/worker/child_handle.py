@@ -9,6 +9,7 @@ import struct
 import time
 
 from ..wire import codec, frames
+from ..wire.frames import HEAD
 from ..wire.messages import NONCE, STATUS_BYTES, Reply, unpack_status
 from ..wire.records import Ending, ErrorReport, Outcome
 from .handles import ConfinedProcess, Fault
@@ -97,6 +98,12 @@ class ChildHandle:
         while (frame := self._take_frame()) is None and self.ended is None:
             self._step()
         return frame
+
+    @property
+    def unread(self) -> bytes:
+        """The beginning of what it sent and nobody took: of a frame that was cut off by its end, or
+        of none."""
+        return bytes(self._in[: HEAD + 1 + NONCE])
 
     def _take_frame(self) -> bytes | None:
         if self._killed is not None:

@@ -15,13 +15,13 @@ import marshal
 from functools import partial
 from typing import Any
 
-from ..wire.messages import OracleMessage, Reply
+from ..wire.messages import TAMPERED, OracleMessage, Reply
 from ..wire.records import CodeTests, Ending, ErrorReport, Outcome
 from ..wire.store import size_of
 from . import calls, literal
 from .calls import SuiteCache
 from .compiled import clean_error
-from .handles import SuiteFault
+from .handles import HelperFault, SuiteFault
 from .runner import Execution, Runner
 
 ORACLE_SECONDS = 10.0
@@ -63,7 +63,8 @@ def _by_oracle(runner: Runner, tests: CodeTests, cache: SuiteCache) -> list[Endi
         endings = _on_replies(runner, tests, foreseen, replies) if replies else None
         if endings:
             return endings
-        runner.cpu = 0.0  # what ran so far counts for nothing: its results are thrown away
+        # What ran so far counts for nothing: its results are thrown away.
+        runner.cpu, runner.violation = 0.0, None
         misses += replies is not None
     session = Session(runner)
     endings = _call_by_call(runner, tests, session)
@@ -117,7 +118,7 @@ def _on_replies(
     server.send(json.dumps(tests).encode(), pairs)
     try:
         message = server.receive(ORACLE_SECONDS, runner.limits.wall)
-    except TimeoutError:
+    except (TimeoutError, HelperFault):
         runner.handles.drop("oracle")
         return None
     if message[:1] != OracleMessage.ENDINGS:
@@ -137,6 +138,9 @@ def _call_by_call(runner: Runner, tests: CodeTests, session: Session) -> list[En
                 server.send(session.call(body))
             elif kind == OracleMessage.ENDINGS:
                 for site, raw in json.loads(body):
+                    if site == TAMPERED:
+                        runner.violation = runner.violation or _ending(raw, runner)
+                        continue
                     endings[site] = session.with_lines(_ending(raw, runner), endings.get(site))
             elif kind == OracleMessage.BROKEN:
                 raise SuiteFault(f"the tests cannot run: {body.decode('utf-8', 'replace')}")
