@@ -7,10 +7,8 @@ all the same, since a test may compute with whatever a program returned.
 
 import ast
 import contextlib
-import importlib
 import json
 import marshal
-import random
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from types import CodeType
@@ -29,6 +27,7 @@ from ..wire.records import (
 )
 from ..wire.stand_ins import StandIns
 from ..wire.store import Store, size_of
+from . import seeds
 from .arguments import numpy_array, write_back
 from .exceptions import raised
 
@@ -180,14 +179,6 @@ def _compile(tests: CodeTests) -> _Compiled:
     return frozenset(stubs), compile(tests.setup, "<setup>", "exec"), tuple(texts)
 
 
-def _seed(*, numpy: bool) -> None:
-    """Random inputs are the same for each program: verdicts are compared and kept."""
-    random.seed(0)
-    if numpy:
-        with contextlib.suppress(ImportError):
-            importlib.import_module("numpy.random").seed(0)
-
-
 class TestObjects(StandIns):
     """Makes what tests see of objects of the program. ``arrays``: of numpy as they are, since the
     tests know it; ``unread``: what a test gets that reads on where an iterator was cut."""
@@ -242,7 +233,7 @@ class Oracle:
         numpy = any("numpy" in text for text in (tests.setup, tests.check, *tests.asserts))
         self._build = TestObjects(numpy, self._unread)
         self._foreseen = iter(foreseen) if foreseen else None
-        _seed(numpy=numpy)
+        seeds.fix(numpy=numpy)
         space: dict[str, Any] = {
             "__name__": "tests", _RECORD: self._record, _FAIL: self._fail, _ENDED: self._ended,
         }  # fmt: skip

@@ -166,7 +166,7 @@ class Execution:
         part = self.child.unread if frame is None else b""
         # Its end may cut an answer of ours off, which begins as it should.
         if part and not (self._nonces and part.endswith(self._nonces[0])):
-            self.child.ended = violation("what it sent last is no answer")
+            self.child.breaks("what it sent last is no answer")
         return frame
 
     def _await_prelude(self) -> None:
