@@ -46,9 +46,9 @@ def held(processes: list[psutil.Process]) -> int:
     """MiB of processes: what each has of its own, its part of what is shared, its page tables."""
     total = 0
     for process in processes:
-        with contextlib.suppress(OSError):
-            total += fields(process.pid, "smaps_rollup")["Pss:"]
-            total += fields(process.pid, "status")["VmPTE:"]
+        with contextlib.suppress(OSError):  # it has ended
+            total += fields(process.pid, "smaps_rollup").get("Pss:", 0)
+            total += fields(process.pid, "status").get("VmPTE:", 0)
     return total >> 10
 
 
@@ -71,7 +71,8 @@ def peak(measure: Callable[[], int]) -> Iterator[list[int]]:
 
     def watch() -> None:
         while not done.wait(0.005):
-            grown[0] = max(grown[0], measure() - before)
+            with contextlib.suppress(psutil.Error):
+                grown[0] = max(grown[0], measure() - before)
 
     thread = threading.Thread(target=watch)
     thread.start()
