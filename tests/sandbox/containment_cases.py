@@ -177,6 +177,7 @@ TAMPERING = [
         for kind, code in (("junk", body("if given[0] == 1: os.write(60, b'\\xff' * 40)", "return given[0] + 1")), ("no json", NO_JSON))
         for how, then in (("die", "os._exit(f(2))"), ("hang", "while f(2): pass"), ("pass", "assert f(2) == 3"))
     ),
+    Row("exit that cuts an answer off", "premature_exit pass", body("threading.Timer(0.005, os._exit, [0]).start()", "return 'x' * 1_000_000"), "twin: what is there is ours", one("x" * 1_000_000)),
     Row("value with which the tests die", "wrong_answer", body("return 3"), "twin: no tampering", caught("os._exit(f(2))")),
 ]  # fmt: skip
 
