@@ -99,14 +99,14 @@ def _mlflow(root: Path) -> Result:
 
 
 def _isolation(root: Path) -> Result:
-    from falcon.sandbox.isolation import NOT_CONTAINED, probe
+    from falcon.sandbox.isolation import NEEDS, NOT_CONTAINED, probe
 
     isolation = probe()
     level = isolation.level
     if level == "L0":
-        todo = "Use Linux 5.13 or later on x86_64, or a container that allows seccomp."
-        return "missing", f"L0: no program can be run ({'; '.join(isolation.reasons)})", todo
-    text = "\n".join([level, *(f"not contained: {each}" for each in NOT_CONTAINED[level])])
+        return "missing", f"L0: no program can be run ({'; '.join(isolation.reasons)})", NEEDS
+    lines = [level, *(f"not contained: {each}" for each in NOT_CONTAINED[level])]
+    text = "\n".join([*lines, *(f"why not {each}" for each in isolation.reasons)])
     if level == "L1":
         todo = "Allow user namespaces or run in a container; else set machine.allow_weak: true."
         return "note", text, todo

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import logging
 import os
 import sqlite3
 import sys
@@ -26,6 +27,7 @@ from falcon.config import SandboxSettings
 from falcon.sandbox.verdict import ErrorInfo, Outcome, Verdict
 from falcon.sandbox.wire.records import BROKEN
 
+_LOG = logging.getLogger("falcon.sandbox")
 FILE = "verdicts.sqlite"
 MOST = 1_000_000  # verdicts kept; the oldest half is removed when there are more
 _CHUNK = 500
@@ -58,9 +60,11 @@ class VerdictCache:
         self.file, self.most = file, most
         self._lock = threading.Lock()
         self._table: sqlite3.Connection | None = None
-        with contextlib.suppress(OSError, sqlite3.Error):
+        try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._table = self._open()
+        except (OSError, sqlite3.Error) as fault:
+            self._abandon(fault)
 
     def _open(self) -> sqlite3.Connection:
         table = sqlite3.connect(
@@ -100,8 +104,8 @@ class VerdictCache:
                 self._table.execute("BEGIN IMMEDIATE")
                 self._table.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
                 self._table.execute("COMMIT")
-            except sqlite3.Error:
-                self._abandon()
+            except sqlite3.Error as fault:
+                self._abandon(fault)
         self._prune()
 
     def _prune(self) -> None:
@@ -116,12 +120,21 @@ class VerdictCache:
             return []
         try:
             return self._table.execute(text, tuple(values)).fetchall()
-        except sqlite3.Error:
-            self._abandon()
+        except sqlite3.Error as fault:
+            self._abandon(fault)
             return []
 
-    def _abandon(self) -> None:
+    def _abandon(self, fault: Exception) -> None:
         """Go on without the file: it is damaged, locked for too long or on a full disk."""
+        _LOG.warning(
+            "%s: no verdicts are kept (%s): every program is run. Make room there, or set "
+            "FALCON_CACHE to a folder that can be written.",
+            self.file,
+            fault,
+        )
+        self._close()
+
+    def _close(self) -> None:
         if self._table is not None:
             self._table.close()
             self._table = None
@@ -129,7 +142,7 @@ class VerdictCache:
     def close(self) -> None:
         """Release the file."""
         with self._lock:
-            self._abandon()
+            self._close()
 
 
 def lasting(verdict: Verdict) -> bool:

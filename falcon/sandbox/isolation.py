@@ -7,7 +7,9 @@ it must refuse.
 
 import functools
 import json
+import os
 import platform
+import resource
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -22,11 +24,13 @@ LAYERS = {"L3": (), "L2": ("namespaces",), "L1": ("namespaces", "landlock")}
 _EVERYWHERE = (
     "defects of the kernel that the allowed system calls can reach",
     "what timing and shared caches tell of other processes",
-    "memory of all programs together: each has its limit, the machine has none",
+    "memory of all slots together: each has its bound (docs/sandbox.md), the machine has none",
+    "random numbers that the kernel gives: a program that asks for them may end in two ways",
 )
 _UNNAMED = (
     "names, sizes and owners of the host's files",
     "ids of the host's processes, which the programs of all slots share a user with",
+    "the number of threads of a program, and what the kernel holds for each",
 )
 # What a level does not keep from a program.
 NOT_CONTAINED = {
@@ -34,6 +38,9 @@ NOT_CONTAINED = {
     "L2": (*_UNNAMED, *_EVERYWHERE),
     "L1": ("content of the host's files that the user may read", *_UNNAMED, *_EVERYWHERE),
 }
+
+NEEDS = "Use Linux 5.13 or later on x86_64, with /proc, or a container that allows seccomp."
+_FILES = 128  # descriptors that a worker and its processes need, each
 
 _PRELUDE = """
 import ctypes, os, signal, socket, sys
@@ -93,6 +100,8 @@ def escaped(slot: Slot, level: str) -> list[str]:
             continue
         program = json.dumps({"code": _PRELUDE + body}).encode()
         (verdict,) = slot.judge([Message(program, tests)])
+        if verdict["outcome"] == "sandbox_error":
+            raise SlotFault(f"no program runs: {verdict['detail']}")
         if verdict["outcome"] != "pass":
             names.append(f"{name} ({verdict['outcome']})")
     return names
@@ -116,15 +125,23 @@ def probe() -> Isolation:
     """
     # The tables of system calls are for this system alone.
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        reason = "only Linux on x86_64 is supported so far"
-        return Isolation("L0", ("namespaces", "landlock", "seccomp"), (reason,))
+        return _none("only Linux on x86_64 is supported so far")
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if files != resource.RLIM_INFINITY and files < _FILES:
+        return _none(f"only {files} files may be open: `ulimit -n` must allow {_FILES}")
+    if not os.path.exists("/proc/self/statm"):
+        return _none("/proc is not there: mount it")
     reasons: list[str] = []
     for level, missing in LAYERS.items():
         reason = _try(level)
         if not reason:
             return Isolation(level, missing, tuple(reasons))
         reasons.append(f"{level}: {reason}")
-    return Isolation("L0", ("namespaces", "landlock", "seccomp"), tuple(reasons))
+    return _none(*reasons)
+
+
+def _none(*reasons: str) -> Isolation:
+    return Isolation("L0", ("namespaces", "landlock", "seccomp"), reasons)
 
 
 def require(isolation: Isolation, settings: MachineSettings) -> str:
@@ -133,7 +150,7 @@ def require(isolation: Isolation, settings: MachineSettings) -> str:
     if isolation.level == "L0":
         raise UserError(
             f"Programs cannot be run safely on this machine ({why}).",
-            hint="Use Linux 5.13 or later on x86_64, or a container that allows seccomp.",
+            hint=NEEDS,
         )
     if isolation.level == "L1" and not settings.allow_weak:
         raise UserError(

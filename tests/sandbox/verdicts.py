@@ -2,13 +2,17 @@
 
 ``make references`` (or ``python -m tests.sandbox.verdicts``) writes ``verdicts.json`` anew: the
 table is judged several times, every second time with many slots, so that the machine is busy. A
-detail that differs between two runs is written as ``null`` and not compared. A timeout by wall
-time, which a busy machine may cause, is written only where all runs end so.
+detail that differs between two runs is written as ``null`` and not compared. It stays so, also
+where the next runs happen to agree, until the program or the suite of its row changes (``of`` is
+their hash). A timeout by wall time, which a busy machine may cause, is written only where all runs
+end so.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -17,13 +21,16 @@ from typing import Any
 
 from falcon.sandbox import Program, Sandbox, Verdict
 from falcon.sandbox.cache import lasting
+from falcon.sandbox.program import suite_message
 from tests.sandbox.cases import ROWS as CASES
+from tests.sandbox.cases import Row
+from tests.sandbox.containment_cases import CONTAINMENT
 from tests.sandbox.honest_cases import HONEST_TWINS
 from tests.sandbox.limits import small
 from tests.sandbox.live_cases import LIVE
 from tests.sandbox.suite_cases import SUITES
 
-ROWS = [*CASES, *HONEST_TWINS, *SUITES, *LIVE]
+ROWS = [*CASES, *HONEST_TWINS, *SUITES, *CONTAINMENT, *LIVE]
 FILE = Path(__file__).with_name("verdicts.json")
 LEVELS = ("L3", "L2")
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -90,13 +97,42 @@ def _of_runs(verdicts: list[Verdict]) -> Details:
     )
 
 
+def digest(row: Row) -> str:
+    """Of what a row is about: its program and its suite."""
+    words = re.findall(r"\w+|\W", json.dumps(suite_message(row.suite)))
+    text = json.dumps([row.code, sorted(words)])  # the order of a set's items is by chance
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def still_null(before: Any, now: Any) -> Any:
+    """``now``, with null where ``before`` has it."""
+    if before is None:
+        return None
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        return [still_null(*pair) for pair in zip(before, now, strict=True)]
+    return now
+
+
+def merged(written: dict[str, Any], row: Row, by: dict[str, Details]) -> dict[str, Any]:
+    """What is written of a row, by level: its new details, with the nulls of the old ones where
+    the row is the same."""
+    of = digest(row)
+    if written.get("of", of) == of:
+        old = {name: written.get("all") or written.get(name, ()) for name in by}
+        by = {name: still_null(old[name], new) for name, new in by.items()}
+    same = all(each == by["L3"] for each in by.values())
+    return {"of": of, **({"all": by["L3"]} if same else by)}
+
+
 def write(runs: dict[str, list[dict[str, Verdict]]]) -> None:
     """Write the file from the runs at each level: one line a row of the table."""
     lines = []
+    written = json.loads(FILE.read_text(encoding="utf-8"))
+    known = written["rows"] if written["python"] == PYTHON else {}
     for row in ROWS:
         by = {name: _of_runs([run[row.name] for run in runs[name]]) for name in LEVELS}
-        same = all(each == by["L3"] for each in by.values())
-        lines.append(f"{json.dumps(row.name)}: {json.dumps({'all': by['L3']} if same else by)}")
+        fields = merged(known.get(row.name, {}), row, by)
+        lines.append(f"{json.dumps(row.name)}: {json.dumps(fields)}")
     body = ",\n".join(lines)
     FILE.write_text(f'{{"python": "{PYTHON}", "rows": {{\n{body}\n}}}}\n', encoding="utf-8")
 

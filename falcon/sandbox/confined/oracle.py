@@ -6,10 +6,8 @@ all the same, since a test may compute with whatever a program returned.
 """
 
 import contextlib
-import importlib
 import json
 import marshal
-import random
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 from ..wire import codec, frames
 from ..wire.messages import (
     OPERATION,
+    TAMPERED,
     WITH_ARGUMENTS,
     WITH_GENERATORS,
     OracleMessage,
@@ -24,6 +23,7 @@ from ..wire.messages import (
     request,
 )
 from ..wire.records import CodeTests, Ending, ErrorReport, Outcome
+from . import seeds
 from .arguments import write_back
 from .rewriting import ENDED, FAIL, RECORD, VALUE, Text, compiled, is_class_name
 from .tests_side import TESTS, Name, TestsSide
@@ -46,14 +46,6 @@ _DEATHS = (Outcome.PREMATURE_EXIT, Outcome.SIGNAL, Outcome.MEMORY, Outcome.TIMEO
 
 class _Stop(BaseException):
     """A call that was not foreseen."""
-
-
-def _seed(*, numpy: bool) -> None:
-    """Random inputs are the same for each program: verdicts are compared and kept."""
-    random.seed(0)
-    if numpy:
-        with contextlib.suppress(ImportError):
-            importlib.import_module("numpy.random").seed(0)
 
 
 class Oracle:
@@ -96,7 +88,7 @@ class Oracle:
         self._want = WITH_GENERATORS if driven else WITH_ARGUMENTS
         self._side = self._new_side(numpy=numpy)
         self._foreseen = iter(foreseen) if foreseen else None
-        _seed(numpy=numpy)
+        seeds.fix(numpy=numpy)
         space: dict[str, Any] = {
             "__name__": TESTS, RECORD: self._record, FAIL: self._fail, ENDED: self._ended,
             VALUE: self._value_of,
@@ -229,7 +221,14 @@ class Oracle:
 
     def _failing(self, outcome: Outcome, note: str, kind: str = "Result") -> BaseException:
         """What ends a test: no ``except`` of the test's is meant for it."""
-        return self._noted(_Failed(_result(outcome, note, kind)))
+        ending = _result(outcome, note, kind)
+        if outcome is Outcome.PROTOCOL_VIOLATION:
+            # Said at once: the next reply may be made to end us.
+            if self._foreseen is not None:
+                self._otherwise = True
+                return _Stop()
+            self._send(OracleMessage.ENDINGS, json.dumps([(TAMPERED, ending)]).encode())
+        return self._noted(_Failed(ending))
 
     def _noted(self, fault: BaseException) -> BaseException:
         if isinstance(fault, _Failed):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import functools
 import re
 from collections.abc import Collection
 from types import CodeType
 from typing import NamedTuple
 
 from ..wire.records import CodeTests, bound_names, free_names, tests_nothing
+from ..wire.store import Store, size_of
 
 RECORD, FAIL, ENDED = "__test_record__", "__test_fail__", "__test_ended__"
 VALUE = "__test_value__"
@@ -142,9 +142,19 @@ class Text(NamedTuple):
     whole: bool
 
 
-@functools.lru_cache(maxsize=512)
-def compiled(tests: CodeTests) -> tuple[frozenset[str], CodeType, tuple[Text, ...]]:
+_Compiled = tuple[frozenset[str], CodeType, tuple[Text, ...]]
+_KEPT: Store[_Compiled] = Store(1 << 22)  # what is kept must leave the next tests their memory
+
+
+def compiled(tests: CodeTests) -> _Compiled:
     """Names to stub, and the code of a suite: the programs of a group share it."""
+    if (kept := _KEPT.get(tests)) is None:
+        kept = _compile(tests)
+        _KEPT.put(tests, kept, size_of((tests.setup, tests.check, *tests.asserts)))
+    return kept
+
+
+def _compile(tests: CodeTests) -> _Compiled:
     sources = (tests.check,) if tests.check else tests.asserts
     everything = "\n".join([tests.setup, *sources])
     stubs = free_names(everything) | ({tests.entry_point} - {""})

@@ -10,14 +10,13 @@ import ctypes
 import gc
 import importlib
 import os
-import random
 import signal
 import socket
 
 from ..wire import launch
 from ..wire.launch import Confinement
 from ..wire.messages import pack_status
-from . import program_main
+from . import program_main, seeds
 from .jail import confine, linux, seccomp
 
 _SCRATCH = "/tmp"  # noqa: S108
@@ -122,9 +121,7 @@ def run(control: socket.socket, config: Confinement) -> None:
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     confine.confine(config, used, stack=not namespaced, fork=raw_fork)
     confine.clean_interpreter(config.packages)
-    random.seed(0)  # after the fork above, which seeds anew
-    if config.numpy:
-        importlib.import_module("numpy.random").seed(0)
+    seeds.fix(numpy=config.numpy)  # after the fork above, which seeds anew
     # Frozen objects are not visited by a child's collector, which would copy their pages.
     gc.collect()
     gc.freeze()

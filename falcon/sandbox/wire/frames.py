@@ -2,7 +2,7 @@
 
 import os
 
-_HEAD = 4
+HEAD = 4  # bytes before a payload
 
 
 class Closed(Exception):
@@ -15,7 +15,7 @@ class BadFrame(Exception):
 
 def pack(payload: bytes) -> bytes:
     """One frame."""
-    return len(payload).to_bytes(_HEAD, "big") + payload
+    return len(payload).to_bytes(HEAD, "big") + payload
 
 
 def write(fd: int, payload: bytes) -> None:
@@ -27,15 +27,15 @@ def write(fd: int, payload: bytes) -> None:
 
 def take(buffer: bytearray, smallest: int = 0, largest: int = 1 << 32) -> bytes | None:
     """Remove the first payload from ``buffer``; None while it is incomplete. Raises BadFrame."""
-    if len(buffer) < _HEAD:
+    if len(buffer) < HEAD:
         return None
-    size = int.from_bytes(buffer[:_HEAD], "big")
+    size = int.from_bytes(buffer[:HEAD], "big")
     if not smallest <= size <= largest:
         raise BadFrame
-    end = _HEAD + size
+    end = HEAD + size
     if len(buffer) < end:
         return None
-    payload = bytes(buffer[_HEAD:end])
+    payload = bytes(buffer[HEAD:end])
     del buffer[:end]
     return payload
 
@@ -50,7 +50,7 @@ class Inbox:
     def read(self) -> bytes:
         """The next payload. Raises Closed at the end of the stream."""
         while True:
-            start, missing = self._at + _HEAD, 1
+            start, missing = self._at + HEAD, 1
             if len(self._data) >= start:
                 end = start + int.from_bytes(self._data[self._at : start], "big")
                 missing = end - len(self._data)

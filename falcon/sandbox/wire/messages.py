@@ -26,6 +26,9 @@ class CompilerAnswer:
     CODE, NUMPY_CODE, BAD, FATAL = b"K", b"N", b"S", b"X"
 
 
+TAMPERED = -2  # in the place of a test: a reply was no plain data, said before the test goes on
+
+
 class OracleMessage:
     """First byte of what the oracle sends. OTHERWISE: the tests made other calls than foreseen;
     RESUME: the answer to a call that the program made of the tests."""

@@ -38,11 +38,14 @@ class CodeTests(NamedTuple):
     prelude: str
 
 
+Tests = CallTests | StdinTests | CodeTests
+
+
 class JudgeRequest(NamedTuple):
     """One program and its tests, as the trainer sends them."""
 
     code: str
-    tests: CallTests | StdinTests | CodeTests
+    tests: Tests
     trace: bool = False
 
     @classmethod

@@ -6,13 +6,14 @@ timeouts.
 """
 
 import hashlib
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from ..wire import codec
 from ..wire.messages import PRESENCE, TRUTH, VALUE_ONLY, request
 from ..wire.records import CallTests, Ending, Outcome
+from ..wire.store import Store, size_of
 from .child_handle import violation
 from .compare import apps, evalplus
 from .compare.value import same_value
@@ -22,41 +23,17 @@ from .limits import Limits
 from .runner import Execution, Runner
 
 _REFERENCE_LIMITS = 4
-_Value = TypeVar("_Value")
-
-
-class Store(Generic[_Value]):
-    """Values by key up to a total size; the oldest go first."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self.size = most, 0
-        self._kept: dict[Hashable, tuple[_Value, int]] = {}
-
-    def get(self, key: Hashable) -> _Value | None:
-        """What is kept under ``key``."""
-        return self._kept.get(key, (None, 0))[0]
-
-    def put(self, key: Hashable, value: _Value, size: int) -> None:
-        """Keep ``value`` of ``size`` in place of what there was."""
-        self._drop(key)
-        self._kept[key] = value, size
-        self.size += size
-        while self.size > self.most:
-            self._drop(next(iter(self._kept)))  # dicts keep the order of insertion
-
-    def _drop(self, key: Hashable) -> None:
-        self.size -= self._kept.pop(key, (None, 0))[1]
 
 
 class SuiteCache:
     """What a slot remembers of suites for the other programs of a group; no verdict depends on it.
 
-    ``expected``: what references returned, for 256 suites. ``calls``: requests that test code
-    made, 16 MiB of them, and how often in a row a program got other ones.
+    ``expected``: what references returned, 4 MiB as text (more as objects). ``calls``: requests
+    that test code made, 16 MiB with the tests, and how often in a row a program got other ones.
     """
 
     def __init__(self) -> None:
-        self.expected: Store[list[object]] = Store(256)
+        self.expected: Store[list[object]] = Store(1 << 22)
         self.calls: Store[tuple[list[bytes], int]] = Store(1 << 24)
 
 
@@ -108,10 +85,12 @@ def _expected(runner: Runner, tests: CallTests, cache: SuiteCache, want: int) ->
     cpu, total, output = runner.limits
     wide = Limits(_REFERENCE_LIMITS * cpu, _REFERENCE_LIMITS * total, output)
     values: list[Any] = []
+    texts: list[str] = []
 
     def keep(value: Any) -> Ending:
         try:
-            codec.encode(value, budget=False)  # refuses an iterator: it can be read once only
+            # Refuses an iterator: it can be read once only.
+            texts.append(codec.encode(value, budget=False))
         except codec.Unserialisable:
             return Ending(Outcome.UNSERIALISABLE)
         values.append(value)
@@ -122,7 +101,7 @@ def _expected(runner: Runner, tests: CallTests, cache: SuiteCache, want: int) ->
         if ending.outcome is not Outcome.PASS:
             how = f"{ending.outcome} ({ending.error.type if ending.error else ''})"
             raise SuiteFault(f"the reference of the tests ends in {how} on input {number}")
-    cache.expected.put(key, values, 1)
+    cache.expected.put(key, values, size_of(texts))
     return values
 
 

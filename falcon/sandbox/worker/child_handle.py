@@ -9,6 +9,7 @@ import struct
 import time
 
 from ..wire import codec, frames
+from ..wire.frames import HEAD
 from ..wire.messages import NONCE, STATUS_BYTES, Reply, unpack_status
 from ..wire.records import Ending, ErrorReport, Outcome
 from .handles import ConfinedProcess, Fault
@@ -65,7 +66,7 @@ class ChildHandle:
             theirs.close()
             for fd in given[1:]:
                 os.close(fd)
-        zygote.used += 1
+        zygote.uses_left -= 1
         self.watch = Stopwatch(limits, spent)
         self._quiet_until = time.monotonic() + (min(_QUIET_SECONDS, limits.cpu) if patient else 0)
 
@@ -97,6 +98,17 @@ class ChildHandle:
         while (frame := self._take_frame()) is None and self.ended is None:
             self._step()
         return frame
+
+    @property
+    def unread(self) -> bytes:
+        """The beginning of what it sent and nobody took: of a frame that was cut off by its end, or
+        of none."""
+        return bytes(self._in[: HEAD + 1 + NONCE])
+
+    def breaks(self, how: str) -> None:
+        """It has ended, and what it sent breaks the protocol: that is its ending."""
+        if self.ended is None or self.ended.outcome is not Outcome.PROTOCOL_VIOLATION:
+            self.ended = violation(how)
 
     def _take_frame(self) -> bytes | None:
         if self._killed is not None:
@@ -213,7 +225,7 @@ class ChildHandle:
             raise Fault(f"the zygote ended: {data.decode('utf-8', 'replace')}")
         self.status, cpu, clean = unpack_status(data)
         if not clean:
-            self.zygote.used_up = True
+            self.zygote.uses_left = 0
         self.watch.cpu = max(self.watch.cpu, cpu)
         # What it sent before its end counts.
         while self.sock.fileno() >= 0 and self._receive():

@@ -15,16 +15,18 @@ import marshal
 from functools import partial
 from typing import Any
 
-from ..wire.messages import LIVES_HERE, OracleMessage, Reply
+from ..wire.messages import LIVES_HERE, TAMPERED, OracleMessage, Reply
 from ..wire.records import CodeTests, Ending, ErrorReport, Outcome
+from ..wire.store import size_of
 from . import calls, literal
 from .calls import SuiteCache
 from .compiled import clean_error
-from .handles import SuiteFault
+from .handles import HelperFault, SuiteFault
 from .runner import Execution, ProgramAnswer, Runner
 
 ORACLE_SECONDS = 10.0
 MOST_BYTES = 1 << 18  # a test whose calls have more bytes in all is not foreseen,
+MOST_REPLIES = 1 << 24  # nor is a program whose replies have more,
 MOST_MISSES = 3  # nor is one that made other calls this often in a row
 
 
@@ -35,7 +37,8 @@ def judge(runner: Runner, tests: CodeTests, cache: SuiteCache) -> list[Ending]:
         return _by_oracle(runner, tests, cache)
     questions = [calls.Question(t.request, partial(_settled, t)) for t in asserts if t.request]
     answered = calls.ask(runner, questions)
-    if any(ending.outcome is Outcome.UNSERIALISABLE for ending in answered):
+    outcomes = {ending.outcome for ending in answered}
+    if Outcome.UNSERIALISABLE in outcomes and not runner.violation:
         runner.cpu = 0.0
         return _by_oracle(runner, tests, cache)  # which can ask more of an object than its data
     endings = iter(answered)
@@ -65,25 +68,26 @@ def _by_oracle(runner: Runner, tests: CodeTests, cache: SuiteCache) -> list[Endi
         endings = _on_replies(runner, tests, foreseen, replies) if replies else None
         if endings:
             return endings
-        runner.cpu = 0.0  # what ran so far counts for nothing: its results are thrown away
+        # What ran so far counts for nothing: its results are thrown away.
+        runner.cpu, runner.violation = 0.0, None
         misses += replies is not None
     session = Session(runner)
     endings = _call_by_call(runner, tests, session)
-    size = sum(map(len, session.requests))
+    requests = session.requests
     # A program that was given an object of the tests may ask for something in the midst of a call.
-    alone = any(LIVES_HERE in each for each in session.requests)
-    if size > MOST_BYTES or misses >= MOST_MISSES or alone:
-        cache.calls.put(tests, ([], MOST_MISSES), 1000)
-    else:
-        # Some bytes for the key and the objects, so that empty entries count, too.
-        cache.calls.put(tests, (session.requests, misses), 1000 + size)
+    alone = any(LIVES_HERE in each for each in requests)
+    if sum(map(len, requests)) > MOST_BYTES or misses >= MOST_MISSES or alone:
+        requests, misses = [], MOST_MISSES
+    size = size_of((tests.setup, tests.check, *tests.asserts, *requests))
+    cache.calls.put(tests, (requests, misses), size)
     return endings
 
 
 def _replies(runner: Runner, requests: list[bytes]) -> list[bytes] | None:
     """What the program replies to each request in turn; None when it dies of one, so that a
-    fresh child is needed for the next."""
+    fresh child is needed for the next, or when they are too large to be held together."""
     replies: list[bytes] = []
+    size = 0
     with Execution(runner, patient=True) as execution:
         execution.ask_all(requests)
         if broken := execution.load():
@@ -93,6 +97,9 @@ def _replies(runner: Runner, requests: list[bytes]) -> list[bytes] | None:
             value, ending, dead, _ = execution.answer()
             if ending is None:
                 replies.append(Reply.VALUE + value)
+                size += len(value)
+                if size > MOST_REPLIES:
+                    return None
                 continue
             if ending.outcome is Outcome.TIMEOUT:  # as call by call, no other is made
                 return replies + [_error(ending)] * (len(requests) - len(replies))
@@ -118,7 +125,7 @@ def _on_replies(
     server.send(json.dumps(tests).encode(), pairs)
     try:
         message = server.receive(ORACLE_SECONDS, runner.limits.wall)
-    except TimeoutError:
+    except (TimeoutError, HelperFault):
         runner.handles.drop("oracle")
         return None
     if message[:1] != OracleMessage.ENDINGS:
@@ -140,6 +147,9 @@ def _call_by_call(runner: Runner, tests: CodeTests, session: Session) -> list[En
                 server.send(session.resume(body))
             elif kind == OracleMessage.ENDINGS:
                 for site, raw in json.loads(body):
+                    if site == TAMPERED:
+                        runner.violation = runner.violation or _ending(raw, runner)
+                        continue
                     endings[site] = session.with_lines(_ending(raw, runner), endings.get(site))
             elif kind == OracleMessage.BROKEN:
                 raise SuiteFault(f"the tests cannot run: {body.decode('utf-8', 'replace')}")
@@ -151,7 +161,7 @@ def _call_by_call(runner: Runner, tests: CodeTests, session: Session) -> list[En
         endings[-1] = Ending(Outcome.TIMEOUT, ErrorReport("TestTimeout"))
     finally:
         session.close()
-    if session.requests:
+    if session.calls:
         # What it returned may have led the tests past all their asserts.
         return [*endings.values()] or [Ending(Outcome.WRONG_ANSWER, ErrorReport("NoAssert"))]
     if not endings:
@@ -167,10 +177,12 @@ def _loads(runner: Runner) -> Ending | None:
 
 
 class Session:
-    """The child behind the oracle's stubs, replaced when it dies. ``requests``: all it got."""
+    """The child behind the oracle's stubs, replaced when it dies. ``requests``: what it got, until
+    that was too much to be foreseen; ``calls``: how many."""
 
     def __init__(self, runner: Runner) -> None:
         self.requests: list[bytes] = []
+        self.calls = self._size = 0
         self._runner = runner
         self._execution: Execution | None = None
         # Set once no other child will be started: the reply to every further call.
@@ -180,8 +192,11 @@ class Session:
 
     def call(self, request: bytes) -> bytes:
         """Put one call to the program; the oracle's reply frame."""
-        self.requests.append(request)
-        self._runner.tests = len(self.requests)
+        if self._size <= MOST_BYTES:
+            self.requests.append(request)
+            self._size += len(request)
+        self.calls += 1
+        self._runner.tests = self.calls
         if self._final is None and self._execution is None:
             self._execution = Execution(self._runner)
             self._final = self._execution.load()

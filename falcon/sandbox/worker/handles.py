@@ -61,7 +61,7 @@ class ConfinedProcess:
     def __init__(self, role: str, config: Confinement, kind: socket.SocketKind) -> None:
         self.role = role
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, kind)
-        self.used, self.used_up = 0, False
+        self.uses_left = RECYCLE_AFTER  # 0 where a program left something that stays
         fd, null = theirs.fileno(), subprocess.DEVNULL
         argv = launch.command("confined.entry", role, json.dumps(config._asdict()), str(fd))
         # sys.stdout remembers whether it can seek: it must be born on a pipe, which programs get.
@@ -177,7 +177,7 @@ class Handles:
         """The one that programs with, or without, numpy are forked from. Raises Fault."""
         role: Role = "numpy" if numpy else "slim"
         kept = self._zygotes.get(role)
-        if kept is not None and (kept.used_up or kept.used >= RECYCLE_AFTER):
+        if kept is not None and kept.uses_left <= 0:
             self._zygotes.pop(role).retire()
         if role not in self._zygotes:
             self.start(role)

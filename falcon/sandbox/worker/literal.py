@@ -9,7 +9,6 @@ to the oracle: where a test might mean something else, it is not read here.
 import ast
 import builtins
 import contextlib
-import functools
 import operator
 from dataclasses import dataclass
 from types import CodeType
@@ -18,9 +17,11 @@ from typing import Any
 from ..wire import codec
 from ..wire.messages import request
 from ..wire.records import PURE
+from ..wire.store import Store, size_of
 
 _VALUE = "__value__"  # stands in a condition for what the program returned
 MOST_TESTS = 2000
+MOST_TEXT = 1 << 18  # characters of one text
 _FUNCTIONS = {name: getattr(builtins, name) for name in PURE}
 _OPERATORS = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot, ast.Lt, ast.LtE, ast.Gt, ast.GtE,
               ast.In, ast.NotIn, ast.And, ast.Or, ast.Not, ast.UAdd, ast.USub, ast.Add, ast.Sub)  # fmt: skip
@@ -88,12 +89,27 @@ def _computed(node: ast.BinOp) -> Any:
         raise _Unfit from None
 
 
-@functools.lru_cache(maxsize=1024)
+_KEPT: Store[tuple[tuple[Test, ...] | None]] = Store(1 << 22)  # about ten times that in memory
+
+
 def tests_of(
     check: str, asserts: tuple[str, ...], setup: str, entry_point: str
 ) -> tuple[Test, ...] | None:
     """The tests of a code suite, or None when one of them needs the oracle. Asserts that call
     nothing are none, unless they fail: ``assert True`` would be a point for every program."""
+    key = check, asserts, setup, entry_point
+    if kept := _KEPT.get(key):
+        return kept[0]
+    # A syntax tree takes some 500 times the memory of its text.
+    small = max(map(len, (check, setup, *asserts))) <= MOST_TEXT
+    tests = _read(check, asserts, setup, entry_point) if small else None
+    _KEPT.put(key, (tests,), size_of((check, setup, *asserts)))
+    return tests
+
+
+def _read(
+    check: str, asserts: tuple[str, ...], setup: str, entry_point: str
+) -> tuple[Test, ...] | None:
     try:
         ours = _bound(ast.parse(setup))
         if check:

@@ -13,12 +13,12 @@ from ..wire.launch import WorkerConfig
 from ..wire.records import (
     BROKEN,
     CallTests,
-    CodeTests,
     Ending,
     ErrorReport,
     JudgeRequest,
     Outcome,
     StdinTests,
+    Tests,
 )
 from . import calls, code, stdin
 from .calls import SuiteCache
@@ -91,13 +91,23 @@ class Worker:
         config, slower = self.config, SLOWER_TRACED if request.trace else 1
         limits = Limits(config.cpu_each * slower, config.cpu_total * slower, config.output_bytes)
         runner = Runner(self.handles, program, limits, traced=request.trace)
-        if isinstance(tests, CallTests):
-            endings = calls.judge(runner, tests, self.cache)
-        elif isinstance(tests, StdinTests):
-            endings = stdin.judge(runner, tests)
-        else:
-            endings = code.judge(runner, tests, self.cache)
+        try:
+            endings = self._judged(runner, tests)
+        except Exception:
+            if runner.violation is None:
+                raise
+            self.handles.reset()
+            endings = [runner.violation] * _count(tests)
+        if runner.violation and all(e.outcome is not Outcome.PROTOCOL_VIOLATION for e in endings):
+            endings[-1] = runner.violation  # a test caught it, or did not end
         return runner.cpu, endings
+
+    def _judged(self, runner: Runner, tests: Tests) -> list[Ending]:
+        if isinstance(tests, CallTests):
+            return calls.judge(runner, tests, self.cache)
+        if isinstance(tests, StdinTests):
+            return stdin.judge(runner, tests)
+        return code.judge(runner, tests, self.cache)
 
 
 def _verdict(cpu: float, endings: list[Ending], begun: float) -> dict[str, Any]:
@@ -108,7 +118,7 @@ def _verdict(cpu: float, endings: list[Ending], begun: float) -> dict[str, Any]:
     return verdict | {"cpu_s": cpu, "wall_s": time.monotonic() - begun}
 
 
-def _count(tests: CallTests | StdinTests | CodeTests) -> int:
+def _count(tests: Tests) -> int:
     if isinstance(tests, CallTests):
         return len(tests.calls)
     # Only a run would tell how many tests a check() holds: it counts as one.

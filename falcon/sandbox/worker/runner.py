@@ -44,6 +44,8 @@ class Runner:
         self.handles, self.program, self.limits, self.traced = handles, program, limits, traced
         self.cpu = 0.0
         self.tests = 0  # that are known of: time for all of them grows with their number
+        # The first one. It counts even where what judges the answer is killed or hangs.
+        self.violation: Ending | None = None
         self._respawns = 0
 
     def may_respawn(self) -> bool:
@@ -159,8 +161,13 @@ class Execution:
     def _expect(self, kind: bytes, frame: bytes | None, nonce: bytes) -> Ending | None:
         """None for an answer of this kind with this nonce, else the ending it stands for."""
         if frame is not None and frame[1 : 1 + NONCE] != nonce:
-            return _OTHER_QUESTION
-        return None if frame is not None and frame[:1] == kind else self._failure(frame)
+            ending: Ending | None = _OTHER_QUESTION
+        else:
+            right = frame is not None and frame[:1] == kind
+            ending = None if right else self._failure(frame)
+        if ending and ending.outcome is Outcome.PROTOCOL_VIOLATION:
+            self._runner.violation = self._runner.violation or ending
+        return ending
 
     def _next(self) -> bytes | None:
         """The next answer, None at the end; lines that ran before it go into ``lines``."""
@@ -174,6 +181,10 @@ class Execution:
                 last = self._runner.program.lines
                 self.lines |= {n for n in traced if type(n) is int and 0 < n <= last}
             frame = self.child.next_frame()
+        part = self.child.unread if frame is None else b""
+        # Its end may cut an answer of ours off, which begins as it should.
+        if part and not (self._nonces and part.endswith(self._nonces[0])):
+            self.child.breaks("what it sent last is no answer")
         return frame
 
     def _await_prelude(self) -> None:

@@ -99,6 +99,7 @@ def _set_limits(config: Confinement, used: tuple[int, int], *, processes: bool) 
     _limit(resource.RLIMIT_FSIZE, 8 << 20)
     _limit(resource.RLIMIT_NOFILE, 64)
     _limit(resource.RLIMIT_STACK, 64 << 20)
+    _limit(resource.RLIMIT_SIGPENDING, 256)  # each queued real-time signal holds memory
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_MEMLOCK):
         _limit(kind, 0)
     if processes:  # without a user namespace it would count all processes of the user

@@ -50,10 +50,14 @@ def enter(packages: list[str], *, processes: bool) -> None:
 
 def drop_root() -> None:
     """Become an ordinary user. Capabilities stay until they are dropped on their own."""
-    os.setgroups([])
-    linux.prctl(linux.PR_SET_KEEPCAPS, 1)
-    os.setresgid(_UID, _UID, _UID)
-    os.setresuid(_UID, _UID, _UID)
+    try:
+        os.setgroups([])
+        linux.prctl(linux.PR_SET_KEEPCAPS, 1)
+        os.setresgid(_UID, _UID, _UID)
+        os.setresuid(_UID, _UID, _UID)
+    except OSError as fault:  # root of a container that has no other user
+        what = f"root cannot become user {_UID}, start as an ordinary user ({fault.strerror})"
+        raise OSError(fault.errno, what) from None
     # A process that changed its uid may not write its own id maps until it is dumpable.
     linux.prctl(linux.PR_SET_DUMPABLE, 1)
 

@@ -27,8 +27,9 @@ _FREE = (
     *(0, 1, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 18, 19, 20, 202, 228, 231, 262, 318),
     # stat lstat access pipe select yield mremap msync mincore madvise dup dup2 pause sleep
     *(4, 6, 21, 22, 23, 24, 25, 26, 27, 28, 32, 33, 34, 35, 36, 37, 38, 39),
-    # sendfile sendto recvfrom sendmsg recvmsg shutdown names sockopts exit wait4 kill uname
-    *(40, 44, 45, 46, 47, 48, 51, 52, 54, 55, 60, 61, 62, 63),
+    # sendfile sendto recvfrom recvmsg shutdown names getsockopt exit wait4 kill uname. No sendmsg:
+    # sockets that are sent hold memory beyond RLIMIT_NOFILE. No setsockopt: larger buffers.
+    *(40, 44, 45, 47, 48, 51, 52, 55, 60, 61, 62, 63),
     # fsync fdatasync getdents getcwd chdir fchdir readlink umask times rlimit usage sysinfo
     *(74, 75, 77, 78, 79, 80, 81, 89, 95, 96, 97, 98, 99, 100),
     # ids, pending signals, sigaltstack, statfs, priorities, scheduler reads
@@ -46,7 +47,10 @@ _OPEN, _OPENAT, _OPENAT2 = 2, 257, 437
 _IOCTL, _FCNTL, _SOCKETPAIR, _CLONE, _PRCTL, _PRLIMIT = 16, 72, 53, 56, 157, 302
 # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
 _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
-_FCNTL_REFUSED = (8, 10, 15, 1026)  # F_SETOWN F_SETSIG F_SETOWN_EX F_NOTIFY: send signals
+# F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_DUPFD_CLOEXEC F_GETPIPE_SZ F_GET_SEALS. What
+# else there is sends signals, makes a pipe larger, or sets locks, which hold memory.
+_FCNTLS = (0, 1, 2, 3, 4, 5, 1030, 1032, 1034)
+_F_SETLK, _F_SETLKW = 6, 7
 _PR_GET_NAME, _RLIMIT_STACK = 16, 3
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # An instruction: code, lines to skip if true, lines to skip if false, operand.
@@ -96,6 +100,14 @@ def _bits(index: int, mask: int, *, allow: bool) -> list[_Line]:
     return [(_LD, 0, 0, _arg(index)), (_JSET, 1, 0, mask), (_RET, 0, 0, miss), (_RET, 0, 0, hit)]
 
 
+# A program is one process: no lock of its own is ever in its way.
+_FILE_CONTROL = [
+    (_LD, 0, 0, _arg(1)),
+    (_JEQ, 1, 0, _F_SETLK),
+    (_JEQ, 0, 1, _F_SETLKW),
+    (_RET, 0, 0, _DONE),
+    *_one_of(1, _FCNTLS, allow=True),
+]
 # prlimit may read limits, never set one: the new-limit pointer must be null. Programs that ask for
 # a larger stack are told that they have it; the one they have is large.
 _READ_LIMIT = [
@@ -129,7 +141,7 @@ def install(*, writes: bool, stack: bool, fork: linux.RawFork | None) -> None:
     # Its flags are in memory, where a filter cannot look; glibc falls back to openat.
     code.on(_OPENAT2, [(_RET, 0, 0, _ENOSYS)])
     code.on(_IOCTL, _one_of(1, _IOCTLS, allow=True))
-    code.on(_FCNTL, _one_of(1, _FCNTL_REFUSED, allow=False))
+    code.on(_FCNTL, _FILE_CONTROL)
     code.on(_CLONE, _threads_and(fork))
     # Its flags are in memory as well: glibc falls back to clone.
     code.on(_CLONE3, [(_RET, 0, 0, _ENOSYS)])
