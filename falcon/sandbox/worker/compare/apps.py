@@ -8,6 +8,8 @@ an expected list for the list (``strict``), which scores have and rewards do not
 import math
 from typing import Any
 
+from .value import BLANKS
+
 
 def same_output(expected: str, got: str, *, unordered: bool) -> bool:
     """Whether printed text counts as right."""
@@ -54,7 +56,7 @@ def _rounded(lines: list[str]) -> set[frozenset[float]] | None:
 
 def full_lines(text: str) -> str:
     """The lines that are not blank."""
-    return "\n".join(line for line in text.split("\n") if line.strip())
+    return "\n".join(line for line in text.split("\n") if line.strip(BLANKS))
 
 
 def same_value(expected: Any, got: Any, *, strict: bool = False) -> bool:
