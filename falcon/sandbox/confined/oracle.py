@@ -13,6 +13,7 @@ import json
 import marshal
 import random
 import re
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
@@ -105,7 +106,7 @@ class _Rewriter(ast.NodeTransformer):
         return _guarded(self._site(), [node], ended=True)
 
     def visit_With(self, node: ast.With) -> ast.stmt:
-        # So are `with raises(...)` and unittest's: asserts in it may be meant to fail.
+        # So are `with raises(...)`, suppress and unittest's: asserts in it may be meant to fail.
         if any(map(_CHECKS.fullmatch, map(_name_of, node.items))):
             return _guarded(self._site(), [node], ended=True)
         self.generic_visit(node)
@@ -132,7 +133,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
 
-_CHECKS = re.compile("raises|warns|deprecated_call|assert[A-Z].*")
+_CHECKS = re.compile("raises|suppress|warns|deprecated_call|assert[A-Z].*")
 
 
 def _name_of(node: ast.AST) -> str:
@@ -202,6 +203,7 @@ class Oracle:
 
     def __init__(self, channel: int) -> None:
         self._channel, self._inbox = channel, frames.Inbox(channel)
+        self._one_call = threading.Lock()  # tests may have threads
         self._foreseen: Iterator[tuple[bytes, bytes]] | None = None
         self._otherwise = False
         self._endings: dict[int, Ending] = {}  # the worst of each test
@@ -234,7 +236,8 @@ class Oracle:
         self._foreseen = iter(foreseen) if foreseen else None
         _seed(numpy=numpy)
         space: dict[str, Any] = {
-            "__name__": "tests", _RECORD: self._record, _FAIL: self._fail, _ENDED: self._ended,
+            "__name__": "tests", "__file__": "tests.py",
+            _RECORD: self._record, _FAIL: self._fail, _ENDED: self._ended,
         }  # fmt: skip
         try:
             stubs, setup, texts = _compiled(tests)
@@ -301,8 +304,9 @@ class Oracle:
 
     def _reply(self, call: bytes) -> bytes:
         if self._foreseen is None:
-            self._send(OracleMessage.CALL, call)
-            return self._inbox.read()
+            with self._one_call:
+                self._send(OracleMessage.CALL, call)
+                return self._inbox.read()
         foreseen_call, reply = next(self._foreseen, (b"", b""))
         if foreseen_call != call:
             # For good: a test that catches everything may go on to calls that do agree.
