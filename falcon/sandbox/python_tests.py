@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from falcon.errors import UserError
 from falcon.sandbox import python_syntax as syntax
+from falcon.sandbox.python_imports import HINT, without_program
 from falcon.sandbox.python_syntax import FUNCTIONS, Function, dotted, is_parametrize, required
 from falcon.suite import CodeSuite
 
@@ -42,7 +43,10 @@ def read_tests(path: Path, text: str) -> CodeSuite:
         where = f", line {line}" if line else ""
         reason = getattr(fault, "msg", "") or str(fault) or "too complex to read"
         raise UserError(f"{path}{where}: {reason}.", hint=FORMS) from None
+    refused = without_program(path, tree)
     file = _TestFile(path, tree)
+    for node, what in refused:
+        file.refuse(node, what, HINT)
     _Refusals(file).of_all(tree)
     return file.check() or file.suite()
 
@@ -96,10 +100,12 @@ class _TestFile:
         made: set[str] = set()
         functions: list[ast.stmt] = []
         last: list[ast.stmt] = []
+        late = set(self.testing)  # names that are there after the tests only
         for node in self.body:
             if self.is_test(node):
                 functions.append(node)
-            elif self._runs_again(node) or syntax.called(node) & self.testing:
+            elif self._runs_again(node) or (syntax.called(node) | syntax.read(node)) & late:
+                late |= syntax.bound(node)
                 last.append(node)
             elif _is_definition(node) and not syntax.needed(node) & made:
                 setup.append(node)
@@ -274,6 +280,8 @@ class _Refusals:
         if not isinstance(node, ast.Call):
             return
         name = dotted(node)[-1]
+        if name in ("skip", "skipTest", "SkipTest", "xfail"):
+            self._refuse(node, f"`{name}` is not known here", "Take it away, or the test.")
         if name in ("testmod", "testfile"):
             self._refuse(node, "tests in doc strings are not run", "Write them as asserts.")
         if name == "param" and any(keyword.arg == "marks" for keyword in node.keywords):

@@ -96,7 +96,7 @@ _READ = {
     "output by a second descriptor": "import os\nwith os.fdopen(os.dup(1), 'w') as out: print(sum(map(int, input().split()))SIGN, file=out)",
     "output by a logger": "import logging, sys\nlogging.basicConfig(stream=sys.stdout, format='%(message)s', level=logging.INFO)\nlogging.info(sum(map(int, input().split()))SIGN)",
     "output by pprint": "from pprint import pprint\npprint(sum(map(int, input().split()))SIGN)",
-    "exit from deep inside": "import sys\ndef main():\n    print(sum(map(int, input().split()))SIGN)\n    sys.exit(main2())\ndef main2(): raise SystemExit(3)\nmain()",
+    "exit from deep inside": "import sys\ndef main():\n    print(sum(map(int, input().split()))SIGN)\n    sys.exit(main2())\ndef main2(): raise SystemExit(0)\nmain()",
     "quit": "print(sum(map(int, input().split()))SIGN)\nquit()",
     "class with static methods": "class Solver:\n    @staticmethod\n    def read(): return map(int, input().split())\n    @classmethod\n    def solve(cls): return sum(cls.read())SIGN\nif __name__ == '__main__':\n    print(Solver.solve())",
     "sorted containers": "from sortedcontainers import SortedList\nprint(sum(SortedList(map(int, input().split())))SIGN)",

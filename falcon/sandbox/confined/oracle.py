@@ -215,6 +215,7 @@ class Oracle:
         self._recorded = False  # whether the text that runs has recorded a test
         self._failed = False  # whether the test that ends now has failed
         self._idle = False  # whether an assert held that tests nothing
+        self._free = False  # whether a test passed before any call of the program
 
     def judge_next(self) -> None:
         """Judge the next suite. Raises Closed at the end of the stream."""
@@ -230,7 +231,7 @@ class Oracle:
         made other calls.
         """
         self._otherwise, self._endings, self._death = False, {}, None
-        self._called, self._asked, self._failed, self._idle = False, False, False, False
+        self._called = self._asked = self._failed = self._idle = self._free = False
         numpy = any("numpy" in text for text in (tests.setup, tests.check, *tests.asserts))
         self._build = TestObjects(numpy, self._unread)
         self._foreseen = iter(foreseen) if foreseen else None
@@ -280,8 +281,9 @@ class Oracle:
                     self._fail(text.site, fault)
                 except _Stop:
                     return
-        if self._idle and self._called and not self._endings:
-            self._record(texts[-1].site, True)  # all there is to test: the calls raise nothing
+        if not self._endings and (self._free or (self._idle and self._called)):
+            # All there is to test: the program loads, and the calls raise nothing.
+            self._add(texts[-1].site, Ending(Outcome.PASS))
 
     def _send(self, kind: bytes, body: bytes = b"") -> None:
         frames.write(self._channel, kind + body)
@@ -339,9 +341,11 @@ class Oracle:
         return fault
 
     def _record(self, site: int, passed: Any, idle: bool = False) -> None:
-        """One assert was evaluated. An ``idle`` one tests nothing: every program would pass it."""
-        if idle and passed:
-            self._idle = True
+        """One assert was evaluated. An ``idle`` one tests nothing: every program would pass it, as
+        it would what holds before the program was called at all."""
+        if passed and (idle or not self._called):
+            self._idle |= idle
+            self._free |= not idle
             return
         self._add(site, self._death or Ending(Outcome.PASS if passed else Outcome.WRONG_ANSWER))
 
