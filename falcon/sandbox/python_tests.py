@@ -30,6 +30,8 @@ _UNKNOWN = ("fixture", "skip", "skipif", "skipIf", "skipUnless", "xfail", "expec
 # What pytest and unittest call around tests, and nothing calls here.
 _HOOKS = ("setup_function", "pytest_generate_tests", "load_tests")
 _MODULE_HOOKS = ("setUpModule", "setup_module")
+_LAST_HOOKS = ("tearDownClass", "tearDownModule", "teardown_class", "teardown_method",
+               "teardown_module", "teardown_function", "teardown")  # fmt: skip
 _RUNNERS = ("unittest", "pytest", "nose")
 _Texts = list[list[ast.stmt]]
 
@@ -261,6 +263,9 @@ class _Refusals:
         # A call of theirs alone runs nothing.
         idle = {n.name for n in functions if syntax.is_generator(n)}
         idle |= {n.name for n in functions if isinstance(n, ast.AsyncFunctionDef)}
+        for hook in functions:
+            if hook.name in _LAST_HOOKS and syntax.asserts(hook, inside=True):
+                self._refuse(hook, f"`{hook.name}` is not called here", "Assert it in a test.")
         for node in ast.walk(tree):
             self._of_pytest(node)
             self._of_emptiness(node, idle - self._file.tests)

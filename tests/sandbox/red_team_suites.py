@@ -91,6 +91,20 @@ _FILES = {
     "suppressed assert": "import contextlib\ndef test_a():\n    with contextlib.suppress(AssertionError):\n        assert f(3) == 5\n    assert f(3) == 4\n",
     "assert of a helper that is meant to fail": "def same(a, b): assert a == b\ndef test_a():\n    try:\n        same(f(3), 5)\n    except AssertionError:\n        pass\n    same(f(3), 4)\n",
     "threads of the test": "from concurrent.futures import ThreadPoolExecutor\ndef test_a():\n    with ThreadPoolExecutor(8) as pool:\n        assert list(pool.map(f, range(200))) == list(range(1, 201))\n",
+    "expectation as a parameter": "import pytest\nfrom contextlib import nullcontext as fine\n@pytest.mark.parametrize('x, expected', [(3, fine()), (-1, pytest.raises(ValueError))])\ndef test_a(x, expected):\n    with expected:\n        assert f(x) == 4\n",
+    "context that catches": "from contextlib import contextmanager\n@contextmanager\ndef fails(kind):\n    try:\n        yield\n    except kind:\n        return\n    raise AssertionError('no error')\ndef test_a():\n    with fails(ValueError):\n        assert f(-1) == 0\n    assert f(3) == 4\n",
+    "group of exceptions": "def test_a():\n    try:\n        assert f(-1) == 0\n    except* ValueError:\n        pass\n    assert f(3) == 4\n",
+    "asynchronous context": "import contextlib\n@contextlib.asynccontextmanager\nasync def fails():\n    try: yield\n    except ValueError: return\nasync def test_a():\n    async with fails():\n        assert f(-1) == 0\n    assert f(3) == 4\n",
+    "test of a class that is called by hand": "class Checks:\n    def test_a(self): assert f(3) == 4\nChecks().test_a()\n",
+    "mock that calls it": "from unittest import mock\nm = mock.Mock(side_effect=f)\nassert m(3) == 4\nm.assert_called_once_with(3)\n",
+    "own handler of errors": "def raises(kind, function, *args):\n    try:\n        function(*args)\n    except kind:\n        return True\n    return False\nassert raises(ValueError, f, -1)\nassert not raises(ValueError, f, 1)\nassert f(3) == 4\n",
+    "asynchronous generator": "async def cases():\n    for x in range(5): yield x\nasync def test_a():\n    async for x in cases():\n        assert f(x) == x + 1\n",
+    "thread of the event loop": "import asyncio\nasync def test_a():\n    assert await asyncio.to_thread(f, 3) == 4\n",
+    "dispatch by a dict": "T = {'f': f}\nassert T['f'](3) == 4\n",
+    "accumulate": "import itertools\nassert list(itertools.accumulate([1] * 4, lambda a, _: f(a))) == [1, 2, 3, 4]\n",
+    "filter": "assert list(filter(lambda x: f(x) == 4, range(6))) == [3]\n",
+    "used as an index": "assert [0, 1, 2, 3, 9][f(3)] == 9 and list(range(f(3))) == [0, 1, 2, 3]\n",
+    "arithmetic": "assert f(3) ** 2 - f(1) * 3 == 10 and -f(3) == -4 and divmod(f(3), 3) == (1, 1)\n",
 }  # fmt: skip
 
 # A death that a test might take for an exception, or for nothing.

@@ -65,6 +65,7 @@ def suite_of(folder: Path, lines: str, entry_point: str = "") -> CodeSuite:
         ("from hypothesis import given\nassert f(1)", 1, "`hypothesis`"),
         ("assert f(1)\ndef test_a():\n    import pandas.testing", 3, "`pandas`"),
         ("import importlib, solution\nimportlib.reload(solution)\nassert solution.f(1)", 2, "`solution`"),
+        ("import unittest\nclass T(unittest.TestCase):\n    def test_a(self): self.x = f(1)\n    @classmethod\n    def tearDownClass(cls): assert f(2)", 5, "`tearDownClass`"),
         ("x = 1\nassert f((", 2, ""),
     ],
 )  # fmt: skip

@@ -76,10 +76,12 @@ def _called(name: str, site: int, *arguments: ast.expr) -> ast.stmt:
 class _Rewriter(ast.NodeTransformer):
     """Has each test of a text recorded, and the next one run. ``sites``: how many so far; a
     test's number is its site, however often it runs. ``taken``: names that are not the builtins of
-    that name."""
+    that name; ``functions``: those of the texts so far, whose tests are recorded within."""
 
-    def __init__(self, tree: ast.Module, taken: Collection[str], sites: int) -> None:
-        self.sites = sites
+    def __init__(
+        self, tree: ast.Module, taken: Collection[str], sites: int, functions: set[str]
+    ) -> None:
+        self.sites, self._functions = sites, functions
         # Not those below an `if`: they say by being reached what the program did.
         self._idle = {
             id(each)
@@ -98,26 +100,32 @@ class _Rewriter(ast.NodeTransformer):
         idle = ast.Constant(id(node) in self._idle)
         return _guarded(site, [_called(_RECORD, site, node.test, idle)])
 
-    def visit_Try(self, node: ast.Try) -> ast.stmt:
+    def visit_Try(self, node: ast.Try | ast.TryStar) -> ast.stmt:
         # One test as a whole where it has handlers: they may be what is being tested.
         if not node.handlers:
             self.generic_visit(node)
             return node
         return _guarded(self._site(), [node], ended=True)
 
-    def visit_With(self, node: ast.With) -> ast.stmt:
-        # So are `with raises(...)`, suppress and unittest's: asserts in it may be meant to fail.
-        if any(map(_CHECKS.fullmatch, map(_name_of, node.items))):
+    def visit_With(self, node: ast.With | ast.AsyncWith) -> ast.stmt:
+        # So is a `with` that may catch something, as raises(...): asserts in it may be meant to
+        # fail.
+        if not all(map(_CATCHES_NOTHING.fullmatch, map(_name_of, node.items))):
             return _guarded(self._site(), [node], ended=True)
         self.generic_visit(node)
         return node
+
+    visit_TryStar = visit_Try
+    visit_AsyncWith = visit_With
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt:
         name = _name_of(node.value)
         if name.startswith("assert"):  # unittest's and numpy's
             return _guarded(self._site(), [node], ended=True)
-        # A call of a test: what it raises does not end those after it.
-        return _guarded(self._site(), [node]) if name.startswith("test") else node
+        if name.startswith("test"):
+            # What it raises does not end those after it. One that is not recorded within is one.
+            return _guarded(self._site(), [node], ended=name not in self._functions)
+        return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
         return self._function(node)
@@ -127,13 +135,17 @@ class _Rewriter(ast.NodeTransformer):
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
         before = self.sites
+        self._functions.add(node.name)
         self.generic_visit(node)
         if node.name.startswith("test") and self.sites == before:
             node.body = [_guarded(self._site(), node.body, ended=True)]
         return node
 
 
-_CHECKS = re.compile("raises|suppress|warns|deprecated_call|assert[A-Z].*")
+_CATCHES_NOTHING = re.compile(
+    "subTest|open|nullcontext|closing|redirect_std.*|catch_warnings|errstate|localcontext|patch"
+    "|Temporary.*|.*Executor|timeout"
+)
 
 
 def _name_of(node: ast.AST) -> str:
@@ -161,10 +173,10 @@ def _compiled(tests: CodeTests) -> tuple[frozenset[str], CodeType, tuple[_Text, 
     sources = (tests.check,) if tests.check else tests.asserts
     everything = "\n".join([tests.setup, *sources])
     stubs = free_names(everything) | ({tests.entry_point} - {""})
-    texts, sites, taken = [], 0, bound_names(everything) | stubs
+    texts, sites, taken, functions = [], 0, bound_names(everything) | stubs, set[str]()
     for source in sources:
         tree = ast.parse(source)
-        rewriter = _Rewriter(tree, taken, sites)
+        rewriter = _Rewriter(tree, taken, sites, functions)
         tree = ast.fix_missing_locations(rewriter.visit(tree))
         whole, sites = rewriter.sites == sites, rewriter.sites + 1
         texts.append(_Text(compile(tree, "<test>", "exec"), sites - 1, whole))
