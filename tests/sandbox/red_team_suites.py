@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from falcon.suite import Call, CallSuite
 from tests.sandbox.cases import Row, one
-from tests.sandbox.suite_cases import RIGHT, WRONG, tests
+from tests.sandbox.suite_cases import RIGHT, WRONG, prints, tests
 
 # name, the tests of a file: f(x) is x + 1, raises ValueError('no') below 0, and is wrong at 3
 _FILES = {
@@ -222,6 +222,26 @@ _PROGRAMS = (
     ("long computation", _calls((20_000, 2262)), "def f(n):\n    s = bytearray([1]) * n\n    s[:2] = b'\\0\\0'\n    for i in range(2, int(n ** .5) + 1):\n        if s[i]: s[i * i::i] = bytes(len(range(i * i, n, i)))\n    return sum(s)", "def f(n):\n    while n: pass", "within the limits"),
 )  # fmt: skip
 
+# name, expected of a call by apps:strict, right, wrong: what a function returns
+_STRICT = (
+    ("tuple at depth", [[[1, 2]]], "[[(1, 2)]]", "[[(2, 1)]]"),
+    ("wrapped tuple", [[1, 2]], "(1, 2)", "(1,)"),
+    ("wrapped truth", [True], "True", "False"),
+    ("text for a number", [3], "3", "'3'"),
+    ("first letter of two", ["a", "b"], "['a', 'b']", "'a'"),
+    ("items of a set", [1, 2], "[1, 2]", "{1, 2}"),
+    ("nothing for an empty list", [], "[]", "None"),
+    ("items of a generator", [1, 2], "[*iter([1, 2])]", "iter([1, 2])"),
+)
+# name, expected of a run by apps:strict, what prints it, what prints something else
+_STRICT_TEXT = (
+    ("needless zeros", "007\n", "print('007')", "print(7)"),
+    ("line of a no-break space", "3\n", "print('\\n3\\n')", "print('\\u00a0\\n3')"),
+    ("tokens on lines of their own", "1 2 3\n", "print(1, 2, 3)\nreturn", "print('1\\n2\\n3')"),
+    ("carriage returns", "1\r\n2\r\n", "print('1\\n2')", "print('1 2')"),
+    ("case of letters", "Yes\n", "print('Yes ')", "print('YES')"),
+)
+
 OF_SUITES = [
     *(
         Row(f"brought: {name}{how}", want, code, "every test of a file runs", tests(lines))
@@ -237,6 +257,16 @@ OF_SUITES = [
         Row(f"value: {name}{how}", want, f"def f():\n    return {code}", "by == of plain data", one(expected))
         for name, expected, right, wrong in _VALUES
         for how, want, code in (("", "pass", right), (", wrong", "wrong_answer unserialisable_result protocol_violation", wrong))
+    ),
+    *(
+        Row(f"strict: {name}{how}", want, f"def f(x):\n    return {code}", "what earns a reward on APPS", CallSuite(entry_point="f", calls=(Call(args=(0,), expected=expected),), rule="apps:strict"))
+        for name, expected, right, wrong in _STRICT
+        for how, want, code in (("", "pass", right), (", wrong", "wrong_answer", wrong))
+    ),
+    *(
+        Row(f"strict text: {name}{how}", want, code, "what earns a reward on APPS", prints("apps:strict", expected))
+        for name, expected, right, wrong in _STRICT_TEXT
+        for how, want, code in (("", "pass", right), (", wrong", "wrong_answer", wrong))
     ),
     *(
         Row(f"pretends: {name}", "wrong_answer unserialisable_result", code, "its own __eq__ is not asked")
