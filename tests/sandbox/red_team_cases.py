@@ -7,7 +7,7 @@ what the program answers is wrong: no pass, and no fault of ours.
 from __future__ import annotations
 
 from tests.sandbox.cases import SUM, Row, text
-from tests.sandbox.red_team_suites import OF_SUITES
+from tests.sandbox.red_team_suite_cases import OF_SUITES
 
 # name, expected, what prints it, what prints something else, why
 _PRINTED = (
