@@ -159,6 +159,8 @@ _VALUES = (
     ("number for its digits", "12", "'12'", "12"),
     ("fraction for its value", 0.5, "__import__('fractions').Fraction(1, 2)", "__import__('fractions').Fraction(1, 3)"),
     ("decimal for its value", 3, "__import__('decimal').Decimal('3.0')", "__import__('decimal').Decimal('3.1')"),
+    ("decimal that signals", 3, "__import__('decimal').Decimal(3)", "__import__('decimal').Decimal('sNaN')"),
+    ("decimal that signals, within", [3], "[__import__('decimal').Decimal(3)]", "[__import__('decimal').Decimal('sNaN')]"),
     ("decimal for text", "3.0", "str(__import__('decimal').Decimal('3.0'))", "__import__('decimal').Decimal('3.0')"),
     ("complex for a number", 3, "3 + 0j", "3 + 1e-9j"),
     ("numpy's number", 3, "__import__('numpy').int64(3)", "__import__('numpy').int64(4)"),
@@ -256,7 +258,7 @@ OF_SUITES = [
     *(
         Row(f"value: {name}{how}", want, f"def f():\n    return {code}", "by == of plain data", one(expected))
         for name, expected, right, wrong in _VALUES
-        for how, want, code in (("", "pass", right), (", wrong", "wrong_answer unserialisable_result protocol_violation", wrong))
+        for how, want, code in (("", "pass", right), (", wrong", "wrong_answer unserialisable_result" + " protocol_violation" * (name == "colliding hashes"), wrong))
     ),
     *(
         Row(f"strict: {name}{how}", want, f"def f(x):\n    return {code}", "what earns a reward on APPS", CallSuite(entry_point="f", calls=(Call(args=(0,), expected=expected),), rule="apps:strict"))

@@ -159,7 +159,10 @@ class Spread:
 
     def let_in(self, number: Any) -> Any:
         """The number. Raises ValueError where there are too many of its hash."""
-        alike = self._seen.setdefault(hash(number), set())
+        try:
+            alike = self._seen.setdefault(hash(number), set())
+        except TypeError:  # a Decimal that signals: no set takes it
+            return number
         alike.add(number)
         if len(alike) > self._MOST:
             raise ValueError("many numbers of one hash")
