@@ -270,6 +270,8 @@ OF_SUITES = [
         for name, expected, right, wrong in _STRICT_TEXT
         for how, want, code in (("", "pass", right), (", wrong", "wrong_answer", wrong))
     ),
+    Row("numpy's class of matrices, in a test", "pass", "import numpy as np\ndef f(x):\n    return np.matrix([[x, 2]])", "an array to tests", tests("import numpy as np\nassert np.array_equal(f(1), np.array([[1, 2]]))")),
+    Row("numpy's class of matrices, in a test, wrong", "wrong_answer", "import numpy as np\ndef f(x):\n    return np.matrix([[2, x]])", "and no broken protocol", tests("import numpy as np\nassert np.array_equal(f(1), np.array([[1, 2]]))")),
     *(
         Row(f"pretends: {name}", "wrong_answer unserialisable_result", code, "its own __eq__ is not asked")
         for name, code in _SUBCLASSES.items()

@@ -186,7 +186,7 @@ class _Encoder:
             if value.size > self.left:
                 raise TooLarge(f"more than {NODES} values")
             if DTYPE.fullmatch(value.dtype.str):
-                flat = value.ravel().tolist()
+                flat = value.__array__().ravel().tolist()  # a matrix has no flat form
                 return _tagged("array", self.items((value.dtype.str, value.shape, *flat), depth))
         elif hasattr(kind, "__next__") and hasattr(kind, "__iter__"):
             return self.iterator(value, depth)
