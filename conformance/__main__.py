@@ -6,9 +6,10 @@ each group and every difference. Exit code 1 when there is one. Run ``make confo
     python -m conformance [--mutants 1000] [--part humaneval]
     pip install --target FOLDER --no-deps evalplus==0.3.1
     python -m conformance --part evalplus --evalplus FOLDER --mbppplus MbppPlus.jsonl
+    python -m conformance --references humaneval builtin mbpp:mbpp.jsonl leetcode:FILE
 
 Without the two options the part of EvalPlus is skipped: neither its package nor its file is
-part of FALCON.
+part of FALCON. With ``--references`` only those of the named sources run, beside plain ``exec``.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import os
 import sys
 from pathlib import Path
 
-from conformance import evalplus_grader, humaneval_grader
+from conformance import evalplus_grader, humaneval_grader, references
 from falcon.config import Settings
+from falcon.env import find_root
 from falcon.errors import UserError
 from falcon.sandbox import Sandbox
 
@@ -89,7 +91,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--mutants", type=int, default=0, help="default: 1000, MBPP+ 500")
     parser.add_argument("--evalplus", type=Path, help="folder that holds the package evalplus")
     parser.add_argument("--mbppplus", type=Path, help="file of MBPP+")
+    parser.add_argument("--references", nargs="+", metavar="SOURCE", help="only these references")
     given = parser.parse_args(arguments)
+    if given.references:
+        different = references.report(given.references, _limits(5.0), find_root() / "data")
+        return 1 if different else 0
     different = 0
     if given.part != "evalplus":
         different += humaneval(given.mutants or 1000)

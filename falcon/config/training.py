@@ -116,7 +116,8 @@ class GateSettings(Section):
 
     confidence: float = Field(0.95, gt=0.5, lt=1)
     metric: Literal["pass_rate", "reward"] = "reward"
-    """What the paired test is on: share of problems solved, or mean coarse+adaptive reward."""
+    """What the paired test is on: share of problems solved, or the mean reward of the tests (eq. 7
+    with eq. 8), which is no part of how R(W, F) ranks programs."""
     require: Literal["better", "not_worse"] = "better"
     """``better``: the interval of the paired difference lies above 0; ``not_worse``: its mean does
     not fall below the tolerance."""

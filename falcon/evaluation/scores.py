@@ -26,7 +26,8 @@ POOLED = "pooled"  # All benchmarks of a comparison together, every problem with
 CLASSES = ("pass", "failure", "runtime", "syntax")  # The outcome classes of eq. 7
 
 TERMS = {"reward": "test_reward", "style": "style", "complexity": "complexity"}
-"""Name in the scores -> column of the samples."""
+"""Name in the scores -> column of the samples. Their column ``reward`` is R(W, F), whose ranks are
+for what memory recalls and keeps; the scores and the gate compare the reward of the tests."""
 
 APPS_SHARES = {Difficulty.INTRODUCTORY: 0.2, Difficulty.INTERVIEW: 0.6, Difficulty.COMPETITION: 0.2}
 """Problems of each level in APPS's test split (1000, 3000 and 1000)."""

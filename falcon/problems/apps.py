@@ -12,7 +12,7 @@ from typing import Any
 from falcon.errors import RowRefused
 from falcon.problems.fault import FieldFault
 from falcon.problems.problem import Difficulty, Problem, Split
-from falcon.problems.syntax import defined_names, parse
+from falcon.problems.syntax import defined_names, parse, solution_methods
 from falcon.suite import Call, CallSuite, Run, StdinSuite
 
 PRELUDE = """\
@@ -95,10 +95,10 @@ def _solutions(programs: list[str], entry_point: str) -> tuple[str, ...]:
     """The first reference that is Python 3 and defines the function; many are neither."""
     for code in programs:
         try:
-            names = defined_names(parse(code))
+            tree = parse(code)
         except SyntaxError:
             continue
-        if not entry_point or entry_point in names:
+        if not entry_point or entry_point in defined_names(tree) | solution_methods(tree):
             return (code,)
     return ()
 

@@ -23,6 +23,7 @@ from falcon.problems.problem import HELD_OUT, Difficulty, Problem, Split
 BUILTIN = "problems.jsonl"  # File name of FALCON's own problems inside the data folder
 
 _ABSENT = (TESTS_FILE, MISSING)
+_BENCHMARKS = ("humaneval", "humaneval-official", "evalplus", "apps-unordered")
 _LOG = logging.getLogger(__name__)
 _PULL = "Get it with `dvc pull`."
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # OWNER/NAME or NAME
@@ -118,7 +119,7 @@ def _load_source(name: str, data_dir: Path) -> list[Problem]:
         problems = _load_apps(path)
         # What the checker of APPS lets pass counts for scores, and is no reward.
         return _for_training([_with_tests_changed(p, rule="apps:strict") for p in problems])
-    if kind in ("humaneval", "humaneval-official", "evalplus"):
+    if kind in _BENCHMARKS:
         raise UserError(
             f"`data.sources`: `{name}` is a benchmark and is never trained on.",
             hint="Put it under `benchmark.names`.",
@@ -210,7 +211,7 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
 
 def load_any(name: str, settings: Settings, data_dir: Path) -> list[Problem]:
     """All problems of one source, or of a benchmark where only that can be read."""
-    if name.partition(":")[0] in ("humaneval", "humaneval-official"):
+    if name.partition(":")[0] in _BENCHMARKS:
         return load_benchmark(name, data_dir)
     return load_sources(settings.data.model_copy(update={"sources": (name,)}), data_dir)
 

@@ -52,6 +52,13 @@ def defined_names(tree: ast.Module) -> set[str]:
     return names
 
 
+def solution_methods(tree: ast.Module) -> set[str]:
+    """Names of the methods of a class ``Solution``, of which APPS's checker takes a function."""
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    bodies = [node.body for node in classes if node.name == "Solution"]
+    return {n.name for body in bodies for n in body if isinstance(n, ast.FunctionDef)}
+
+
 def called_function(statement: str, defined: set[str]) -> str:
     """The outermost function that ``statement`` calls and ``defined`` holds, else "".
 
@@ -88,7 +95,10 @@ def reference_faults(problem: Problem) -> list[FieldFault]:
         except SyntaxError as error:
             faults.append((field, f"the reference does not parse{_where(error)}"))
             continue
-        if entry_point and entry_point not in defined_names(tree):
+        names = defined_names(tree)
+        if tests.kind == "call" and tests.rule.startswith("apps"):
+            names |= solution_methods(tree)
+        if entry_point and entry_point not in names:
             faults.append((field, f"the reference does not define the entry point `{entry_point}`"))
     return faults
 

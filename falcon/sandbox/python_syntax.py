@@ -62,6 +62,12 @@ def bound(node: ast.stmt) -> set[str]:
     return names | {n.name for n in executed(node) if isinstance(n, (*FUNCTIONS, ast.ClassDef))}
 
 
+def read(node: ast.stmt) -> set[str]:
+    """Names that a statement reads when it runs."""
+    names = (n for n in executed(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
+    return set() if isinstance(node, (*_SCOPES, ast.ClassDef)) else {n.id for n in names}
+
+
 def needed(node: ast.stmt) -> set[str]:
     """Names that a definition needs when it runs; of a class all."""
     parts: Sequence[ast.AST] = [node]

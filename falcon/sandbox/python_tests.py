@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from falcon.errors import UserError
 from falcon.sandbox import python_syntax as syntax
+from falcon.sandbox.python_imports import HINT, without_program
 from falcon.sandbox.python_syntax import FUNCTIONS, Function, dotted, is_parametrize, required
 from falcon.suite import CodeSuite
 
@@ -29,6 +30,8 @@ _UNKNOWN = ("fixture", "skip", "skipif", "skipIf", "skipUnless", "xfail", "expec
 # What pytest and unittest call around tests, and nothing calls here.
 _HOOKS = ("setup_function", "pytest_generate_tests", "load_tests")
 _MODULE_HOOKS = ("setUpModule", "setup_module")
+_LAST_HOOKS = ("tearDownClass", "tearDownModule", "teardown_class", "teardown_method",
+               "teardown_module", "teardown_function", "teardown")  # fmt: skip
 _RUNNERS = ("unittest", "pytest", "nose")
 _Texts = list[list[ast.stmt]]
 
@@ -42,7 +45,10 @@ def read_tests(path: Path, text: str) -> CodeSuite:
         where = f", line {line}" if line else ""
         reason = getattr(fault, "msg", "") or str(fault) or "too complex to read"
         raise UserError(f"{path}{where}: {reason}.", hint=FORMS) from None
+    refused = without_program(path, tree)
     file = _TestFile(path, tree)
+    for node, what in refused:
+        file.refuse(node, what, HINT)
     _Refusals(file).of_all(tree)
     return file.check() or file.suite()
 
@@ -96,10 +102,12 @@ class _TestFile:
         made: set[str] = set()
         functions: list[ast.stmt] = []
         last: list[ast.stmt] = []
+        late = set(self.testing)  # names that are there after the tests only
         for node in self.body:
             if self.is_test(node):
                 functions.append(node)
-            elif self._runs_again(node) or syntax.called(node) & self.testing:
+            elif self._runs_again(node) or (syntax.called(node) | syntax.read(node)) & late:
+                late |= syntax.bound(node)
                 last.append(node)
             elif _is_definition(node) and not syntax.needed(node) & made:
                 setup.append(node)
@@ -255,6 +263,9 @@ class _Refusals:
         # A call of theirs alone runs nothing.
         idle = {n.name for n in functions if syntax.is_generator(n)}
         idle |= {n.name for n in functions if isinstance(n, ast.AsyncFunctionDef)}
+        for hook in functions:
+            if hook.name in _LAST_HOOKS and syntax.asserts(hook, inside=True):
+                self._refuse(hook, f"`{hook.name}` is not called here", "Assert it in a test.")
         for node in ast.walk(tree):
             self._of_pytest(node)
             self._of_emptiness(node, idle - self._file.tests)
@@ -274,6 +285,8 @@ class _Refusals:
         if not isinstance(node, ast.Call):
             return
         name = dotted(node)[-1]
+        if name in ("skip", "skipTest", "SkipTest", "xfail"):
+            self._refuse(node, f"`{name}` is not known here", "Take it away, or the test.")
         if name in ("testmod", "testfile"):
             self._refuse(node, "tests in doc strings are not run", "Write them as asserts.")
         if name == "param" and any(keyword.arg == "marks" for keyword in node.keywords):

@@ -75,6 +75,12 @@ def test_what_was_not_judged_is_exit_code_2(here: Path, falcon) -> None:
     (here / "half.py").write_text(HALF)
     (here / "tests.py").write_text("from half import half\nassert half(4) == 2\n")
     done = falcon("sandbox", "run", "half.py", "--tests", "tests.py")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "tests.py, line 1: tests cannot import `half` here" in done.err
+    (here / "tests.json").write_text(
+        '{"kind": "code", "setup": "import half", "asserts": ["x = half(4)"]}'
+    )
+    done = falcon("sandbox", "run", "half.py", "--tests", "tests.json")
     assert done.code == 2
     assert "No module named 'half'" in done.out
     done = falcon("sandbox", "run", "none.py", "--tests", "tests.py")

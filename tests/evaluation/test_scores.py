@@ -26,6 +26,13 @@ def test_scores_of_a_benchmark_by_hand() -> None:
     assert found["tampered"] == 1
 
 
+def test_ranks_of_programs_are_no_part_of_scores() -> None:
+    """A rank is worth 3: a program more that passes would hide all else in the gate's interval."""
+    ranked = samples.frame()
+    ranked["reward"] = 3.0 * (ranked["outcome"] == "pass") + ranked["reward"]
+    assert samples.scores(ranked) == samples.scores(samples.frame())
+
+
 def test_faults_are_counted_and_left_out() -> None:
     found = samples.scores(samples.frame())
     scored = found["policies"]["trained"]["suites"]["builtin"]

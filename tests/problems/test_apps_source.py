@@ -62,6 +62,17 @@ def test_rows_of_the_hub(tmp_path: Path, write: Any) -> None:
     assert [v.passed for v in verdicts] == [True, True]
 
 
+def test_a_reference_may_be_a_method(tmp_path: Path, write: Any) -> None:
+    """Those of LeetCode's tasks are: without them such a task would have no reference."""
+    other = "class Solution:\n    def sum(self, d):\n        return 0"
+    in_class = "class Solution:\n    def total(self, d):\n        return sum(d.values())"
+    rows = [hub_row(8, CALLS, solutions=json.dumps([other, in_class]))]
+    (problem,) = load_benchmark(f"apps:{write(tmp_path / 'apps.jsonl', rows)}", tmp_path)
+    assert problem.solutions == (in_class,)
+    with Sandbox(small()) as sandbox:
+        assert sandbox.judge(Program(in_class, problem.tests)).passed
+
+
 def test_folders_and_a_json_list(tmp_path: Path) -> None:
     folder_of(tmp_path / "test", 12, STDIN)
     folder_of(tmp_path / "test", 3, CALLS, "introductory")

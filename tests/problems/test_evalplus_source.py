@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from limits_for_problems import small
 
-from falcon.config import DataSettings
+from falcon.config import DataSettings, Settings
 from falcon.errors import UserError
 from falcon.problems import load_benchmark, load_sources
+from falcon.problems.sources import load_any
 from falcon.sandbox import Program, Sandbox
 
 
@@ -128,6 +129,11 @@ def test_exceptions_of_single_tasks_are_named(tmp_path: Path, write: Any) -> Non
         "evalplus:set",
         "evalplus:not-none",
     ]
+
+
+def test_it_is_read_as_a_benchmark_where_any_name_may_stand(tmp_path: Path, write: Any) -> None:
+    name = f"evalplus:{write(tmp_path / 'p.jsonl', [plus_row()])}"
+    assert load_any(name, Settings(), tmp_path) == load_benchmark(name, tmp_path)
 
 
 def test_it_is_a_benchmark_and_what_is_wrong_is_named(tmp_path: Path, write: Any) -> None:

@@ -188,7 +188,7 @@ TYPES = [
     ),
     *(
         Row(f"{given} as an argument", "sandbox_error", "def f(x):\n    return 1", "it cannot cross: the suite is at fault, nothing is changed in silence", CodeSuite(setup="import threading\nfrom collections import defaultdict", asserts=(f"x = {given}\nassert f(x) == 1",)))
-        for given in ("defaultdict(lambda: 0)", "[threading.Lock()]")
+        for given in ("[threading.Lock()]",)
     ),
     *_typed("named tuple of the test as an argument", ("P = namedtuple('P', 'x y')", "assert c(P(1, 2)) == 3"), "a[0].x + a[0].y", "a[0].x", "it keeps its names"),
     *_typed("dataclass of the test as an argument", ("from dataclasses import dataclass", "@dataclass", "class P:", "    x: int", "p = P(1)", "assert c(p) == 1", "assert p.x == 5"), "[a[0].x, setattr(a[0], 'x', 5)][0]", "a[0].x", "it keeps its fields, and takes what they become"),

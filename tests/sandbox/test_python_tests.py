@@ -60,6 +60,12 @@ def suite_of(folder: Path, lines: str, entry_point: str = "") -> CodeSuite:
         ("def verify(x):\n    yield\n    assert f(x)\n\nverify(1)", 5, "`verify` alone runs nothing"),
         ("assert f(1)\nif __name__ in ('__main__',):\n    assert f(2)", 2, "main guard"),
         ("import unittest\nclass T(unittest.TestCase):\n    def runTest(self):\n        self.assertTrue(f(1))\nassert f(1)", 2, "nothing runs"),
+        ("import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.skipTest('no')\nassert f(1)", 4, "`skipTest`"),
+        ("import pytest\ndef test_a():\n    if not f(1): pytest.skip('no')\n    assert f(2)", 3, "`skip`"),
+        ("from hypothesis import given\nassert f(1)", 1, "`hypothesis`"),
+        ("assert f(1)\ndef test_a():\n    import pandas.testing", 3, "`pandas`"),
+        ("import importlib, solution\nimportlib.reload(solution)\nassert solution.f(1)", 2, "`solution`"),
+        ("import unittest\nclass T(unittest.TestCase):\n    def test_a(self): self.x = f(1)\n    @classmethod\n    def tearDownClass(cls): assert f(2)", 5, "`tearDownClass`"),
         ("x = 1\nassert f((", 2, ""),
     ],
 )  # fmt: skip
@@ -122,3 +128,24 @@ def test_the_entry_point_is_heeded(tmp_path: Path, sandbox: Sandbox) -> None:
     suite = read_suite(file, entry_point="f")
     assert isinstance(suite, CallSuite)
     assert suite.entry_point == "f"
+
+
+def test_what_passes_before_any_call_is_no_point(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Each of these would be a share of the reward for a program that does nothing right."""
+    for lines in (
+        "try:\n    import numpy\nexcept ImportError:\n    numpy = None\n",
+        "LIMIT = 3\nassert LIMIT == 3\n",
+        "def same(x): return x\nassert same(3) == 3\n",
+        "import pytest\nwith pytest.raises(ValueError):\n    int('x')\n",
+        "def test_nothing():\n    pass\n",
+    ):
+        suite = suite_of(tmp_path, lines + "def test_f():\n    assert f(3) == 4\n")
+        wrong = sandbox.judge(Program("def f(x):\n    return x", suite))
+        assert (wrong.n_pass, wrong.n_fail) == (0, 1), lines
+        assert sandbox.judge(Program(RIGHT, suite)).n_pass == 1
+
+
+def test_the_program_s_module_has_the_name_of_the_file(tmp_path: Path, sandbox: Sandbox) -> None:
+    file = tmp_path / "test_fibonacci.py"
+    file.write_text("import fibonacci\nassert fibonacci.f(3) == 4\n", encoding="utf-8")
+    assert sandbox.judge(Program(RIGHT, read_suite(file))).passed

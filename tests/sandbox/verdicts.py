@@ -28,9 +28,10 @@ from tests.sandbox.containment_cases import CONTAINMENT
 from tests.sandbox.honest_cases import HONEST_TWINS
 from tests.sandbox.limits import small
 from tests.sandbox.live_cases import LIVE
+from tests.sandbox.red_team_cases import RED_TEAM
 from tests.sandbox.suite_cases import SUITES
 
-ROWS = [*CASES, *HONEST_TWINS, *SUITES, *CONTAINMENT, *LIVE]
+ROWS = [*CASES, *HONEST_TWINS, *SUITES, *CONTAINMENT, *LIVE, *RED_TEAM]
 FILE = Path(__file__).with_name("verdicts.json")
 LEVELS = ("L3", "L2")
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"

@@ -26,14 +26,19 @@ def _wait(awaitable: Any) -> Any:
     async def result() -> Any:
         return await awaitable
 
-    if not _loops:  # one for all that a test waits for: locks and queues belong to a loop
-        _loops.append(asyncio.new_event_loop())
-    if not asyncio._get_running_loop():
+    outer = asyncio._get_running_loop()
+    if outer is None:
+        if not _loops:  # one for all that a test waits for: locks and queues belong to a loop
+            _loops.append(asyncio.new_event_loop())
         return _loops[0].run_until_complete(result())
-    # In the midst of another one, which is kept waiting.
-    futures = importlib.import_module("concurrent.futures")
-    with futures.ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, result()).result()
+    # In the midst of another one, which waits meanwhile as it does in any call.
+    inner = asyncio.new_event_loop()
+    asyncio._set_running_loop(None)
+    try:
+        return inner.run_until_complete(result())
+    finally:
+        asyncio._set_running_loop(outer)
+        inner.close()
 
 
 _loops: list[Any] = []

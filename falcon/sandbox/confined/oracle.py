@@ -9,6 +9,7 @@ import contextlib
 import json
 import marshal
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -53,6 +54,7 @@ class Oracle:
 
     def __init__(self, channel: int) -> None:
         self._channel, self._inbox = channel, frames.Inbox(channel)
+        self._one_call = threading.RLock()  # tests may have threads
         self._foreseen: Iterator[tuple[bytes, bytes]] | None = None
         self._otherwise = False
         self._endings: dict[int, Ending] = {}  # the worst of each test
@@ -66,6 +68,7 @@ class Oracle:
         self._recorded = False  # whether the text that runs has recorded a test
         self._failed = False  # whether the test that ends now has failed
         self._idle = False  # whether an assert held that tests nothing
+        self._free = False  # whether a test passed before any call of the program
 
     def judge_next(self) -> None:
         """Judge the next suite. Raises Closed at the end of the stream."""
@@ -81,7 +84,7 @@ class Oracle:
         made other calls.
         """
         self._otherwise, self._endings, self._death = False, {}, None
-        self._called, self._asked, self._failed, self._idle = False, False, False, False
+        self._called = self._asked = self._failed = self._idle = self._free = False
         sources = tests.setup, tests.check, *tests.asserts
         numpy = any("numpy" in text for text in sources)
         driven = any(map(_DRIVEN.search, sources))
@@ -90,8 +93,8 @@ class Oracle:
         self._foreseen = iter(foreseen) if foreseen else None
         seeds.fix(numpy=numpy)
         space: dict[str, Any] = {
-            "__name__": TESTS, RECORD: self._record, FAIL: self._fail, ENDED: self._ended,
-            VALUE: self._value_of,
+            "__name__": TESTS, "__file__": "tests.py", VALUE: self._value_of,
+            RECORD: self._record, FAIL: self._fail, ENDED: self._ended,
         }  # fmt: skip
         self._space = space
         try:
@@ -135,8 +138,9 @@ class Oracle:
                     self._fail(text.site, fault)
                 except _Stop:
                     return
-        if self._idle and self._called and not self._endings:
-            self._record(texts[-1].site, True)  # all there is to test: the calls raise nothing
+        if not self._endings and (self._free or (self._idle and self._called)):
+            # All there is to test: the program loads, and the calls raise nothing.
+            self._add(texts[-1].site, Ending(Outcome.PASS))
 
     def _send(self, kind: bytes, body: bytes = b"") -> None:
         frames.write(self._channel, kind + body)
@@ -180,10 +184,11 @@ class Oracle:
 
     def _reply(self, call: bytes) -> bytes:
         if self._foreseen is None:
-            self._send(OracleMessage.CALL, call)
-            while (reply := self._inbox.read())[:1] == Reply.CALLBACK:
-                self._send(OracleMessage.RESUME, self._side.answer(reply[1:]))
-            return reply
+            with self._one_call:
+                self._send(OracleMessage.CALL, call)
+                while (reply := self._inbox.read())[:1] == Reply.CALLBACK:
+                    self._send(OracleMessage.RESUME, self._side.answer(reply[1:]))
+                return reply
         foreseen_call, reply = next(self._foreseen, (b"", b""))
         if foreseen_call != call:
             # For good: a test that catches everything may go on to calls that do agree.
@@ -238,9 +243,11 @@ class Oracle:
         return fault
 
     def _record(self, site: int, passed: Any, idle: bool = False) -> None:
-        """One assert was evaluated. An ``idle`` one tests nothing: every program would pass it."""
-        if idle and passed:
-            self._idle = True
+        """One assert was evaluated. An ``idle`` one tests nothing: every program would pass it, as
+        it would what holds before the program was called at all."""
+        if passed and (idle or not self._called):
+            self._idle |= idle
+            self._free |= not idle
             return
         ending = Ending(Outcome.PASS if passed else Outcome.WRONG_ANSWER)
         if not passed and self._side.strange:

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Collection
 from types import CodeType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..wire.records import CodeTests, bound_names, free_names, tests_nothing
 from ..wire.store import Store, size_of
@@ -24,7 +24,8 @@ def is_class_name(name: str) -> bool:
 
 class _Values(ast.NodeTransformer):
     """Has the program asked for what it has by a name, where the tests do not call the name. The
-    entry point may be passed on as a function: it is one to the tests."""
+    entry point may be passed on as a function: it is one to the tests. Within a function that has
+    a local of that name nothing is asked: there it is the local, or else the function to call."""
 
     def __init__(self, names: Collection[str], entry_point: str) -> None:
         self._names, self._entry_point = names, entry_point
@@ -39,6 +40,15 @@ class _Values(ast.NodeTransformer):
         node.keywords = [self.visit(each) for each in node.keywords]
         return node
 
+    def _scope(self, node: ast.AST) -> Any:
+        names, self._names = self._names, {*self._names} - _locals(node)
+        self.generic_visit(node)
+        self._names = names
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = _scope
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _scope
+
     def _is_entry(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name) and node.id == self._entry_point
 
@@ -46,6 +56,17 @@ class _Values(ast.NodeTransformer):
         if not isinstance(node.ctx, ast.Load) or node.id not in self._names:
             return node
         return ast.Call(ast.Name(VALUE, ast.Load()), [ast.Constant(node.id)], [])
+
+
+def _locals(scope: ast.AST) -> set[str]:
+    """Names that are bound within a function, class or comprehension."""
+    everything = [*ast.walk(scope)]
+    shared = {name for n in everything if isinstance(n, ast.Global) for name in n.names}
+    found = {
+        n.id for n in everything if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)
+    }
+    found |= {n.arg for n in everything if isinstance(n, ast.arg)}
+    return found - shared
 
 
 def _guarded(site: int, body: list[ast.stmt], *, ended: bool = False) -> ast.Try:
@@ -63,10 +84,12 @@ def _called(name: str, site: int, *arguments: ast.expr) -> ast.stmt:
 class _Rewriter(ast.NodeTransformer):
     """Has each test of a text recorded, and the next one run. ``sites``: how many so far; a
     test's number is its site, however often it runs. ``taken``: names that are not the builtins of
-    that name."""
+    that name; ``functions``: those of the texts so far, whose tests are recorded within."""
 
-    def __init__(self, tree: ast.Module, taken: Collection[str], sites: int) -> None:
-        self.sites = sites
+    def __init__(
+        self, tree: ast.Module, taken: Collection[str], sites: int, functions: set[str]
+    ) -> None:
+        self.sites, self._functions = sites, functions
         # Not those below an `if`: they say by being reached what the program did.
         self._idle = {
             id(each)
@@ -85,26 +108,32 @@ class _Rewriter(ast.NodeTransformer):
         idle = ast.Constant(id(node) in self._idle)
         return _guarded(site, [_called(RECORD, site, node.test, idle)])
 
-    def visit_Try(self, node: ast.Try) -> ast.stmt:
+    def visit_Try(self, node: ast.Try | ast.TryStar) -> ast.stmt:
         # One test as a whole where it has handlers: they may be what is being tested.
         if not node.handlers:
             self.generic_visit(node)
             return node
         return _guarded(self._site(), [node], ended=True)
 
-    def visit_With(self, node: ast.With) -> ast.stmt:
-        # So are `with raises(...)` and unittest's: asserts in it may be meant to fail.
-        if any(map(_CHECKS.fullmatch, map(_name_of, node.items))):
+    def visit_With(self, node: ast.With | ast.AsyncWith) -> ast.stmt:
+        # So is a `with` that may catch something, as raises(...): asserts in it may be meant to
+        # fail.
+        if not all(map(_CATCHES_NOTHING.fullmatch, map(_name_of, node.items))):
             return _guarded(self._site(), [node], ended=True)
         self.generic_visit(node)
         return node
+
+    visit_TryStar = visit_Try
+    visit_AsyncWith = visit_With
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt:
         name = _name_of(node.value)
         if name.startswith("assert"):  # unittest's and numpy's
             return _guarded(self._site(), [node], ended=True)
-        # A call of a test: what it raises does not end those after it.
-        return _guarded(self._site(), [node]) if name.startswith("test") else node
+        if name.startswith("test"):
+            # What it raises does not end those after it. One that is not recorded within is one.
+            return _guarded(self._site(), [node], ended=name not in self._functions)
+        return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
         return self._function(node)
@@ -114,13 +143,17 @@ class _Rewriter(ast.NodeTransformer):
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
         before = self.sites
+        self._functions.add(node.name)
         self.generic_visit(node)
         if node.name.startswith("test") and self.sites == before:
             node.body = [_guarded(self._site(), node.body, ended=True)]
         return node
 
 
-_CHECKS = re.compile("raises|warns|deprecated_call|assert[A-Z].*")
+_CATCHES_NOTHING = re.compile(
+    "subTest|open|nullcontext|closing|redirect_std.*|catch_warnings|errstate|localcontext|patch"
+    "|Temporary.*|.*Executor|timeout"
+)
 
 
 def _name_of(node: ast.AST) -> str:
@@ -159,10 +192,10 @@ def _compile(tests: CodeTests) -> _Compiled:
     everything = "\n".join([tests.setup, *sources])
     stubs = free_names(everything) | ({tests.entry_point} - {""})
     values = _Values(stubs, tests.entry_point)
-    texts, sites, taken = [], 0, bound_names(everything) | stubs
+    texts, sites, taken, functions = [], 0, bound_names(everything) | stubs, set[str]()
     for source in sources:
         tree = values.visit(ast.parse(source))
-        rewriter = _Rewriter(tree, taken, sites)
+        rewriter = _Rewriter(tree, taken, sites, functions)
         tree = ast.fix_missing_locations(rewriter.visit(tree))
         whole, sites = rewriter.sites == sites, rewriter.sites + 1
         texts.append(Text(compile(tree, "<test>", "exec", dont_inherit=True), sites - 1, whole))

@@ -60,6 +60,8 @@ class Encoder:
         live: LiveText | None = None,
     ) -> None:
         self.iterators, self.live = iterators, live
+        self.spread = library.Spread()
+        self.keeps_all = live is not None or growing
         self.left, self.bytes, self.depth = (
             (NODES, BYTES, DEPTH) if budget else (OURS, OURS, DEEPER)
         )
@@ -82,6 +84,10 @@ class Encoder:
         if kind is int:
             if -SMALL < value < SMALL:
                 return _of_int(value)
+            try:
+                self.spread.let_in(value)
+            except library.Unfit as fault:
+                raise Unserialisable(str(fault)) from None
             # In hexadecimal: Python refuses to write more than 4300 decimal digits.
             return _tagged("int", _quote(hex(value)))
         if kind is str:
@@ -150,8 +156,12 @@ class Encoder:
             parts = list(library.KINDS[name].parts(value))
             if name in library.BOUNDED:
                 library.KINDS[name].make(*parts)
+            if name in library.NUMBERS:
+                self.spread.let_in(value)
         except library.Unfit as fault:
             raise Unserialisable(str(fault)) from None
+        if name == "collections.defaultdict" and callable(parts[0]) and not self.keeps_all:
+            parts[0] = None  # equal without it
         return _tagged(name, self.items(parts, depth))
 
     def of_class(self, value: Any, kind: type, name: str, depth: int) -> str:
@@ -171,7 +181,7 @@ class Encoder:
             if value.size > self.left:
                 raise TooLarge(f"more than {NODES} values")
             if DTYPE.fullmatch(value.dtype.str):
-                flat = value.ravel().tolist()
+                flat = value.__array__().ravel().tolist()  # a matrix has no flat form
                 return _tagged("array", self.items((value.dtype.str, value.shape, *flat), depth))
         elif hasattr(kind, "__next__") and hasattr(kind, "__iter__"):
             return self.iterator(value, depth)

@@ -102,16 +102,16 @@ def _pairs(parts: tuple[Any, ...]) -> Iterable[tuple[Any, Any]]:
 
 def _defaultdict_parts(value: Any) -> list[Any]:
     factory = value.default_factory
-    name = getattr(factory, "__name__", "")
-    if factory is not None and _FACTORIES.get(name) is not factory:
-        raise Unfit("defaultdict with a factory of its own")
-    return [name if factory else None, *_in_turn(value)]
+    # One of its own crosses where functions do.
+    known = isinstance(factory, type) and _FACTORIES.get(factory.__name__) is factory
+    return [factory.__name__ if known else factory, *_in_turn(value)]
 
 
-def _defaultdict(factory: str | None, *parts: Any) -> Any:
+def _defaultdict(factory: Any, *parts: Any) -> Any:
     from collections import defaultdict
 
-    return defaultdict(None if factory is None else _FACTORIES[factory], _pairs(parts))
+    made = _FACTORIES[factory] if isinstance(factory, str) else factory
+    return defaultdict(made, _pairs(parts))
 
 
 def _deque(most: int | None, *items: Any) -> Any:
@@ -159,9 +159,12 @@ class Spread:
         self._seen: dict[int, set[Any]] = {}
 
     def let_in(self, number: Any) -> Any:
-        """The number. Raises ValueError where there are too many of its hash."""
-        alike = self._seen.setdefault(hash(number), set())
+        """The number. Raises Unfit where there are too many of its hash."""
+        try:
+            alike = self._seen.setdefault(hash(number), set())
+        except TypeError:  # a Decimal that signals: no set takes it
+            return number
         alike.add(number)
         if len(alike) > self._MOST:
-            raise ValueError("many numbers of one hash")
+            raise Unfit("many numbers of one hash")
         return number

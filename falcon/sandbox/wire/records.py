@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import symtable
 from collections.abc import Collection
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
@@ -147,10 +148,21 @@ PURE = frozenset(
 
 
 def free_names(source: str) -> set[str]:
-    """Names that test code takes from the program: it reads them, and neither it nor Python
-    defines them."""
-    read, bound = _names(source)
-    return read - bound - set(dir(builtins))
+    """Names that test code takes from the program: it reads them, and neither its module nor
+    Python defines them. A parameter or a local of the same name defines nothing elsewhere."""
+    read, bound = set(), set(dir(builtins)) | {"__file__"}
+    tables = [symtable.symtable(source, "<tests>", "exec")]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        top = table.get_type() == "module"
+        for symbol in table.get_symbols():
+            if symbol.is_referenced() and (top or symbol.is_global()):
+                read.add(symbol.get_name())
+            made = symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+            if made and (top or symbol.is_declared_global()):
+                bound.add(symbol.get_name())
+    return read - bound
 
 
 def builtin_names(source: str) -> set[str]:

@@ -8,6 +8,8 @@ an expected list for the list (``strict``), which scores have and rewards do not
 import math
 from typing import Any
 
+from .value import BLANKS
+
 
 def same_output(expected: str, got: str, *, unordered: bool) -> bool:
     """Whether printed text counts as right."""
@@ -54,15 +56,18 @@ def _rounded(lines: list[str]) -> set[frozenset[float]] | None:
 
 def full_lines(text: str) -> str:
     """The lines that are not blank."""
-    return "\n".join(line for line in text.split("\n") if line.strip())
+    return "\n".join(line for line in text.split("\n") if line.strip(BLANKS))
 
 
 def same_value(expected: Any, got: Any, *, strict: bool = False) -> bool:
     """Whether a returned value is what is expected, or the first item of that.
 
     ``strict``: the first item only where it is the only one. Files wrap a value in a list, and
-    nothing in them says whether they do.
+    nothing in them says whether they do. Tuples are lists at every depth then: the checker sees to
+    the first two alone.
     """
+    if strict:
+        got = _lists(got)
     if isinstance(got, tuple):
         got = list(got)
     wanted = [expected]
@@ -75,6 +80,10 @@ def same_value(expected: Any, got: Any, *, strict: bool = False) -> bool:
         got = [list(each) if isinstance(each, tuple) else each for each in got]
         return any(_equal(each, got) for each in wanted)
     return False
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _equal(expected: Any, got: Any) -> bool:

@@ -9,6 +9,9 @@ from typing import Any
 
 _RELATIVE, _ABSOLUTE = Decimal("1e-6"), Decimal("1e-9")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
+_ZEROS = re.compile(r"[+-]?0[0-9]")  # a bit string, a date or a time: digits that are text
+BLANKS = " \t\r\f\v"  # those of ASCII: str.split takes more for blanks, no judge does
+_TOKEN = re.compile(f"[^{BLANKS}]+")
 
 
 def same_value(expected: Any, got: Any, atol: float = 0.0) -> bool:
@@ -52,7 +55,7 @@ def _same_number(expected: Any, got: Any, atol: float) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    lines = [line.rstrip() for line in text.replace("\r\n", "\n").split("\n")]
+    lines = [line.rstrip(BLANKS) for line in text.replace("\r\n", "\n").split("\n")]
     while lines and not lines[-1]:
         lines.pop()
     return lines
@@ -68,18 +71,19 @@ def same_text(expected: str, got: str) -> bool:
     left, right = _lines(expected), _lines(got)
     if len(left) != len(right):
         return False
-    drawn = any(line[:1].isspace() for line in left)
+    drawn = any(map(_indent, left))
     return all(
-        a == b or ((not drawn or _indent(a) == _indent(b)) and _same_tokens(a.split(), b.split()))
+        a == b or ((not drawn or _indent(a) == _indent(b)) and _same_tokens(a, b))
         for a, b in zip(left, right, strict=True)
     )
 
 
 def _indent(line: str) -> str:
-    return line[: len(line) - len(line.lstrip())]
+    return line[: len(line) - len(line.lstrip(BLANKS))]
 
 
-def _same_tokens(left: list[str], right: list[str]) -> bool:
+def _same_tokens(expected: str, got: str) -> bool:
+    left, right = _TOKEN.findall(expected), _TOKEN.findall(got)
     return len(left) == len(right) and all(
         a == b or _same_number_text(a, b) for a, b in zip(left, right, strict=True)
     )
@@ -87,11 +91,13 @@ def _same_tokens(left: list[str], right: list[str]) -> bool:
 
 def _same_number_text(expected: str, got: str) -> bool:
     """Two integers: of the same value. Else decimals: within 1e-6 of an expected integer; within
-    1e-6 relative, or 1e-9, of another number."""
+    1e-6 relative, or 1e-9, of another number. What begins with needless zeros is no number."""
     # Decimal accepts "1_0" and digits of other scripts, which no contest does; long numbers would
     # take long.
     both = expected + got
     if len(expected) > 400 or len(got) > 400 or "_" in both or not both.isascii():
+        return False
+    if _ZEROS.match(expected) or _ZEROS.match(got):
         return False
     if _INTEGER.fullmatch(expected) and _INTEGER.fullmatch(got):
         return int(expected) == int(got)
