@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..wire import codec, library
-from ..wire.encoder import Encoder
+from ..wire.encoder import DataEncoder
 from .arguments import become
 
 _BASES = (int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
@@ -49,7 +49,7 @@ def _state(value: Any) -> str:
     two that are made alike the states are equal. Raises Unserialisable and TooLarge."""
     found, numbers = [value], {id(value): 0}
 
-    def instead(encoder: Encoder, each: Any, depth: int) -> str | None:
+    def instead(encoder: DataEncoder, each: Any, depth: int) -> str | None:
         kind = type(each)
         if f"{kind.__module__}.{kind.__qualname__}" in library.KINDS or kind.__module__ == "numpy":
             return None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..wire import library
-from ..wire.encoder import Encoder
+from ..wire.encoder import DataEncoder
 from ..wire.live import Live, known, known_text, live_text
 from .arguments import ProgramObjects
 from .side import Home, Side
@@ -25,7 +25,7 @@ class ProgramSide(ProgramObjects, Side):
         self._ask = ask
         self.copies_generators = True
 
-    def text(self, encoder: Encoder, value: Any, depth: int) -> str | None:
+    def text(self, encoder: DataEncoder, value: Any, depth: int) -> str | None:
         """What crosses in the place of a value of the program; None where its data does."""
         kind = type(value)
         if kind is Home:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..wire import codec
-from ..wire.encoder import Encoder
+from ..wire.encoder import DataEncoder
 from ..wire.live import Given, Live, class_of, live_text
 from ..wire.stand_ins import StandIns
 from .arguments import become
@@ -69,7 +69,7 @@ class Side(StandIns):
     def _content(self, copy: Any) -> str:
         return codec.contents([copy], self.text)[0]
 
-    def text(self, encoder: Encoder, value: Any, depth: int) -> str | None:
+    def text(self, encoder: DataEncoder, value: Any, depth: int) -> str | None:
         """What crosses in the place of a value of this side; None where its data does."""
         raise NotImplementedError
 
@@ -77,7 +77,7 @@ class Side(StandIns):
         """An object of this side that comes back."""
         return self.given[number]
 
-    def given_text(self, encoder: Encoder, value: Any, depth: int) -> str:
+    def given_text(self, encoder: DataEncoder, value: Any, depth: int) -> str:
         """What stands for an object of this side."""
         number = self.given.number(value)
         if isinstance(value, type) and issubclass(value, BaseException):

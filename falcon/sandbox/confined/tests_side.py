@@ -25,7 +25,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..wire import codec
-from ..wire.encoder import Encoder
+from ..wire.encoder import DataEncoder
 from ..wire.live import (
     BINARY,
     EQUAL,
@@ -191,7 +191,7 @@ class TestsSide(Side):
 
     # What goes to the program.
 
-    def text(self, encoder: Encoder, value: Any, depth: int) -> str | None:
+    def text(self, encoder: DataEncoder, value: Any, depth: int) -> str | None:
         """What crosses in the place of a value of the tests; None where its data does."""
         kind = type(value)
         if kind is Home:

@@ -25,7 +25,7 @@ from .encoder import (
     NODES,
     OURS,
     SMALL,
-    Encoder,
+    DataEncoder,
     LiveText,
     TooLarge,
     Unserialisable,
@@ -70,7 +70,7 @@ def encode(
     """
     if objects:
         objects = [None if hasattr(each, "__next__") else each for each in objects]
-    text = Encoder(budget=budget, iterators=budget, objects=objects, live=live).text(value, 0)
+    text = DataEncoder(budget=budget, iterators=budget, objects=objects, live=live).text(value, 0)
     if budget and len(text) > BYTES:
         raise TooLarge("more than 1 MiB")
     return text
@@ -86,13 +86,15 @@ def encode_call(
     """The arguments of a call, and the objects in them by their numbers. ``iterators``: read
     those, as nobody will need them again. Raises Unserialisable."""
     objects: list[Any] = []
-    encoder = Encoder(budget=False, iterators=iterators, objects=objects, growing=True, live=live)
+    encoder = DataEncoder(
+        budget=False, iterators=iterators, objects=objects, growing=True, live=live
+    )
     return encoder.items(arguments, 0), encoder.content(dict(named), dict, 0), objects
 
 
 def contents(objects: list[Any], live: LiveText | None = None) -> list[str]:
     """What each object holds, empty for those that no call changes. Raises as :func:`encode`."""
-    encoder = Encoder(budget=False, iterators=True, objects=objects, live=live)
+    encoder = DataEncoder(budget=False, iterators=True, objects=objects, live=live)
     return [
         encoder.content(each, type(each), 0) if _changes(type(each)) else "" for each in objects
     ]

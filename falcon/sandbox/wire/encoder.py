@@ -30,7 +30,7 @@ CONTAINERS = (list, dict, set, bytearray)
 _STAND_INS: dict[type, str] = {
     Named: "named", Record: "record", Member: "member", NumberMember: "member", TextMember: "member",
 }  # fmt: skip
-LiveText = Callable[["Encoder", Any, int], str | None]
+LiveText = Callable[["DataEncoder", Any, int], str | None]
 """What crosses in the place of a value that is no builtin type's; None where its data crosses."""
 # Bound once: a program that replaces json's functions changes nothing here.
 _quote = json.encoder.encode_basestring_ascii
@@ -45,7 +45,7 @@ class TooLarge(Exception):
     """A value over the node or byte budget."""
 
 
-class Encoder:
+class DataEncoder:
     """Writes the text itself: json's encoder would touch a hundred more pages of memory, each
     of which costs a forked process a copy. ``objects``: those that have a number; ``growing``:
     others get one. ``iterators``: whether they may be read."""
