@@ -94,7 +94,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--references", nargs="+", metavar="SOURCE", help="only these references")
     given = parser.parse_args(arguments)
     if given.references:
-        different = references.report(given.references, _limits(5.0), find_root() / "data")
+        try:
+            different = references.report(given.references, _limits(5.0), find_root() / "data")
+        except UserError as fault:
+            sys.exit(f"{fault}")
         return 1 if different else 0
     different = 0
     if given.part != "evalplus":
