@@ -1,7 +1,7 @@
 """A hundred thousand programs that end in all ways: is anything left behind, does anything grow?
 
-Prints a line for each tenth: programs a second, and processes, open files and memory of the
-sandbox and its trainer. Exit code 1 when the last line shows more processes or files than
+The programs of the conformance table are among them, ten times, attacks and all. Prints a line for
+each tenth: programs a second, and processes, open files and memory of the sandbox and its trainer. Exit code 1 when the last line shows more processes or files than
 the first, noticeably more memory, a file left in a temporary folder, a verdict that was not
 as expected, or a fault of ours. Run: ``make soak``, or ``python -m perf.soak [programs]``.
 """
@@ -17,9 +17,10 @@ from pathlib import Path
 
 import psutil
 
-from falcon.config import Settings
 from falcon.sandbox import Program, Sandbox
 from falcon.suite import Call, CallSuite, CodeSuite, Run, StdinSuite
+from tests.sandbox.limits import small
+from tests.sandbox.verdicts import ROWS
 
 ADD = CallSuite(
     entry_point="add", calls=(Call(args=(1, 2), expected=3), Call(args=(5, 7), expected=12))
@@ -69,17 +70,20 @@ class State:
 def main(arguments: list[str]) -> int:
     """Run the soak; 0 if nothing is left behind."""
     count = int(arguments[0]) if arguments else 100_000
-    limits = {"cpu_seconds": 0.5, "total_cpu_seconds": 2.0}
-    machine = {"workers": (os.cpu_count() or 1) + 1, "cache": False}
-    settings = Settings.model_validate({"sandbox": limits, "machine": machine})
+    table = [Program(row.code, row.suite) for row in ROWS]
     unexpected = 0
     states: list[State] = []
-    with Sandbox(settings) as sandbox:
-        print(f"isolation {sandbox.isolation}, {count} programs of {len(MIX)} kinds")
+    with Sandbox(small(workers=(os.cpu_count() or 1) + 1)) as sandbox:
+        kinds = f"{len(MIX)} kinds and {len(table)} of the table"
+        print(f"isolation {sandbox.isolation}, {count} programs of {kinds}")
         _batch(sandbox, 2000)  # warm, so that the first tenth is no exception
         for tenth in range(1, 11):
             start = time.perf_counter()
-            unexpected += _batch(sandbox, count // 10)
+            unexpected += _batch(sandbox, max(0, count // 10 - len(table)))
+            for row, told in zip(ROWS, sandbox.judge_all(table), strict=True):
+                if not row.allows(told.outcome.value, told.isolation):
+                    unexpected += 1
+                    print(f"{row.name}: {told.outcome.value}, not {row.want}")
             rate = (count // 10) / (time.perf_counter() - start)
             states.append(State.now())
             s = states[-1]

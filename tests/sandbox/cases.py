@@ -50,6 +50,13 @@ class Row:
     line: int = -1
     without_scratch: str = ""
 
+    def allows(self, outcome: str, level: str) -> bool:
+        """Whether the program may end so at this level of isolation."""
+        want = self.want if level == "L3" else self.without_scratch or self.want
+        return outcome in want.split() or (
+            want == "!pass" and outcome not in ("pass", "sandbox_error")
+        )
+
 
 HONEST = [
     Row("right", "pass", "def add(a, b):\n    return a + b", "the plain case"),
