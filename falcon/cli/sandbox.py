@@ -41,7 +41,7 @@ def run(
     from falcon.sandbox.suite_file import read_suite
 
     code = read_program(file)
-    suite = read_suite(tests, entry_point=entry_point)
+    suite = read_suite(tests, entry_point=entry_point, program=file.stem)
     if entry_point and suite.kind == "stdin":
         raise UserError(
             f"--entry-point: {tests} feeds a whole program.", hint="Leave --entry-point away."

@@ -23,14 +23,14 @@ class Refusal(NamedTuple):
     what: str
 
 
-def without_program(path: Path, tree: ast.Module) -> list[Refusal]:
+def without_program(path: Path, tree: ast.Module, program: str = "") -> list[Refusal]:
     """Take the imports of the program out of ``tree``. Returns what cannot be imported.
 
-    The program's module is one of a few usual names, ``x`` in a file ``test_x.py`` or
+    The program's module is ``program``, one of a few usual names, ``x`` in a file ``test_x.py`` or
     ``x_test.py``, or what is imported by a leading dot.
     """
     own = path.stem.removeprefix("test_").removesuffix("_test")
-    names = {*_PROGRAM, own} - {"tests", "test"} - _KNOWN
+    names = {*_PROGRAM, own, program} - {"tests", "test", ""} - _KNOWN
     rewriter = _Rewriter(names)
     rewriter.visit(tree)
     ast.fix_missing_locations(tree)

@@ -36,8 +36,9 @@ _RUNNERS = ("unittest", "pytest", "nose")
 _Texts = list[list[ast.stmt]]
 
 
-def read_tests(path: Path, text: str) -> CodeSuite:
-    """The tests of a file. Raises UserError that names the line of what cannot be run."""
+def read_tests(path: Path, text: str, program: str = "") -> CodeSuite:
+    """The tests of a file, which may import the module ``program``. Raises UserError that names
+    the line of what cannot be run."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as fault:
@@ -45,7 +46,7 @@ def read_tests(path: Path, text: str) -> CodeSuite:
         where = f", line {line}" if line else ""
         reason = getattr(fault, "msg", "") or str(fault) or "too complex to read"
         raise UserError(f"{path}{where}: {reason}.", hint=FORMS) from None
-    refused = without_program(path, tree)
+    refused = without_program(path, tree, program)
     file = _TestFile(path, tree)
     for node, what in refused:
         file.refuse(node, what, HINT)

@@ -19,9 +19,10 @@ from falcon.suite import CallSuite, CodeSuite, StdinSuite, Suite
 _ANY: TypeAdapter[Suite] = TypeAdapter(Suite)
 
 
-def read_suite(path: Path, *, entry_point: str = "") -> Suite:
+def read_suite(path: Path, *, entry_point: str = "", program: str = "") -> Suite:
     """Read a file of tests. ``entry_point`` is the function of the program that they test: what
-    ``check(candidate)`` is given, and what tests call by that name or by ``candidate``.
+    ``check(candidate)`` is given, and what tests call by that name or by ``candidate``;
+    ``program``: the module that they may import it from.
 
     Raises UserError for a file that is absent, malformed or holds no test, for a test that cannot
     be run, and for an entry point that the tests do not call.
@@ -31,7 +32,8 @@ def read_suite(path: Path, *, entry_point: str = "") -> Suite:
     except (OSError, UnicodeDecodeError) as fault:
         reason = getattr(fault, "strerror", None) or "is not UTF-8 text"
         raise UserError(f"{path}: {reason}.", hint="Give a file of tests.") from None
-    suite = _from_json(path, text) if path.suffix == ".json" else read_tests(path, text)
+    is_json = path.suffix == ".json"
+    suite = _from_json(path, text) if is_json else read_tests(path, text, program)
     if not entry_point or isinstance(suite, StdinSuite):
         return suite
     if isinstance(suite, CodeSuite) and suite.asserts:

@@ -61,6 +61,30 @@ def test_check_is_given_the_function_of_the_file(here: Path, falcon) -> None:
     assert falcon("sandbox", "run", "half.py", "--tests", "tests.py").code == 1
 
 
+OWN_CLASS = """
+import unittest
+from half import Halver, half
+class HalverTest(unittest.TestCase):
+    def setUp(self):
+        self.halver = Halver(4)
+    def test_next(self):
+        self.assertEqual([next(self.halver), next(self.halver)], [2, 1])
+        self.assertRaises(TypeError, half, None)
+        self.assertIsInstance(self.halver, Halver)
+"""
+
+
+def test_tests_import_the_program_by_its_name_and_use_its_classes(here: Path, falcon) -> None:
+    halver = (
+        "class Halver:\n    def __init__(self, x): self.x = x\n    def __iter__(self): return self\n"
+        "    def __next__(self):\n        self.x = half(self.x)\n        return self.x\n"
+    )
+    (here / "tests.py").write_text(OWN_CLASS)
+    for code, program in ((0, HALF + halver), (1, HALF + halver.replace("half(", "(1 + "))):
+        (here / "half.py").write_text(program)
+        assert falcon("sandbox", "run", "half.py", "--tests", "tests.py").code == code
+
+
 def test_a_whole_program_is_judged_by_what_it_prints(here: Path, falcon) -> None:
     (here / "p.py").write_text("print(int(input()) * 2)\n")
     (here / "t.json").write_text(
@@ -73,7 +97,7 @@ def test_a_whole_program_is_judged_by_what_it_prints(here: Path, falcon) -> None
 
 def test_what_was_not_judged_is_exit_code_2(here: Path, falcon) -> None:
     (here / "half.py").write_text(HALF)
-    (here / "tests.py").write_text("from half import half\nassert half(4) == 2\n")
+    (here / "tests.py").write_text("from elsewhere import half\nassert half(4) == 2\n")
     done = falcon("sandbox", "run", "half.py", "--tests", "tests.py")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "tests.py, line 1: tests cannot import `half` here" in done.err
