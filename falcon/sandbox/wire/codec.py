@@ -24,17 +24,19 @@ from .encoder import (
     ITEMS,
     NODES,
     OURS,
+    ROOMIEST,
     SMALL,
     DataEncoder,
     LiveText,
     TooLarge,
     Unserialisable,
+    room_for,
 )
 from .stand_ins import StandIns, Token
 
 __all__ = [
-    "BYTES", "ITEMS", "NODES", "LiveText", "Malformed", "TooLarge", "Unserialisable",
-    "contents", "decode", "decode_call", "encode", "encode_call",
+    "BYTES", "ITEMS", "NODES", "ROOMIEST", "LiveText", "Malformed", "TooLarge", "Unserialisable",
+    "contents", "decode", "decode_call", "encode", "encode_call", "room_for",
 ]  # fmt: skip
 # Tags of objects without a number: no call can change them, or tell one from its equal.
 _UNNUMBERED = frozenset(
@@ -61,18 +63,21 @@ def encode(
     budget: bool = True,
     objects: list[Any] | None = None,
     live: LiveText | None = None,
+    room: int = 1,
 ) -> str:
     """``value`` as JSON text. ``budget=False`` is for our own data, which holds no iterators.
     References stand for ``objects`` by their numbers, but for iterators: whoever has those
     cannot read them again.
 
-    Raises Unserialisable, or TooLarge when over 1e5 values or 1 MiB.
+    Raises Unserialisable, or TooLarge when over ``room`` times 1e5 values or 1 MiB.
     """
     if objects:
         objects = [None if hasattr(each, "__next__") else each for each in objects]
-    text = DataEncoder(budget=budget, iterators=budget, objects=objects, live=live).text(value, 0)
-    if budget and len(text) > BYTES:
-        raise TooLarge("more than 1 MiB")
+    text = DataEncoder(budget=budget, iterators=budget, objects=objects, live=live, room=room).text(
+        value, 0
+    )
+    if budget and len(text) > room * BYTES:
+        raise TooLarge(f"more than {room} MiB")
     return text
 
 
@@ -115,9 +120,10 @@ def decode(
     budget: bool = True,
     build: StandIns = _STAND_IN,
     objects: list[Any] | None = None,
+    room: int = 1,
 ) -> Any:
     """Inverse of :func:`encode`. Raises Malformed for anything else, whatever it is."""
-    return _read(text, _Decoder(budget, build, objects))
+    return _read(text, _Decoder(budget, build, objects, room=room))
 
 
 def decode_call(
@@ -144,9 +150,15 @@ class _Decoder:
     """``objects``: those that references stand for; ``growing``: as they are made."""
 
     def __init__(
-        self, budget: bool, build: StandIns, objects: list[Any] | None, *, growing: bool = False
+        self,
+        budget: bool,
+        build: StandIns,
+        objects: list[Any] | None,
+        *,
+        growing: bool = False,
+        room: int = 1,
     ) -> None:
-        self.left, self.depth = (NODES, DEPTH) if budget else (OURS, DEEPER)
+        self.left, self.depth = (room * NODES, DEPTH) if budget else (OURS, DEEPER)
         self.build, self.objects, self.growing = build, objects, growing
         self.spread = library.Spread()
 

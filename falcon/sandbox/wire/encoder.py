@@ -2,8 +2,9 @@
 
 import json
 import math
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import library
@@ -24,6 +25,8 @@ NODES, DEPTH, BYTES = 100_000, 60, 1 << 20
 OURS = 1 << 60  # nodes and bytes of data that is not the program's
 DEEPER = 2 * DEPTH  # what a test makes of values that a program returned may be nested deeper
 SMALL = 1 << 63
+ROOMIEST = 11
+_LENGTH = re.compile(r"(?<![\w.])(?:(\d[\d_]{4,7})|(\d{1,3})\s?\*\*\s?(\d)|(\d)e(\d))(?![\w.])")
 # Of an iterator, which may have no end, so many items cross; more while that takes little time.
 ITEMS, ITEM_SECONDS = 1000, 0.2
 CONTAINERS = (list, dict, set, bytearray)
@@ -37,6 +40,18 @@ _quote = json.encoder.encode_basestring_ascii
 _of_int, _of_float, _clock = int.__repr__, float.__repr__, time.process_time
 
 
+def room_for(texts: Iterable[str]) -> int:
+    """How often the usual budget a result may take in tests of these texts: they write long values
+    out, or name the length, as ``f(150000)`` and ``f(10 ** 6)`` do."""
+    size = 0
+    for text in texts:
+        size = max(size, len(text))
+        for whole, base, power, digit, zeros in _LENGTH.findall(text[:BYTES]):
+            size = max(size, int(whole or 0), int(base or 0) ** int(power or 0))
+            size = max(size, int(digit or 0) * 10 ** int(zeros or 0))
+    return min(ROOMIEST, 1 + 4 * size // NODES)
+
+
 class Unserialisable(Exception):
     """A value that is not plain data, or is nested too deeply. ``str`` names its type."""
 
@@ -48,7 +63,7 @@ class TooLarge(Exception):
 class DataEncoder:
     """Writes the text itself: json's encoder would touch a hundred more pages of memory, each
     of which costs a forked process a copy. ``objects``: those that have a number; ``growing``:
-    others get one. ``iterators``: whether they may be read."""
+    others get one. ``iterators``: whether they may be read. ``room``: how often the usual budget."""
 
     def __init__(
         self,
@@ -58,12 +73,13 @@ class DataEncoder:
         objects: list[Any] | None = None,
         growing: bool = False,
         live: LiveText | None = None,
+        room: int = 1,
     ) -> None:
-        self.iterators, self.live = iterators, live
+        self.iterators, self.live, self.room = iterators, live, room
         self.spread = library.Spread()
         self.keeps_all = live is not None or growing
         self.left, self.bytes, self.depth = (
-            (NODES, BYTES, DEPTH) if budget else (OURS, OURS, DEEPER)
+            (room * NODES, room * BYTES, DEPTH) if budget else (OURS, OURS, DEEPER)
         )
         self.objects, self.growing = objects, growing
         self.numbers: dict[int, int] | None = None
@@ -73,7 +89,7 @@ class DataEncoder:
     def text(self, value: Any, depth: int) -> str:
         self.left -= 1
         if self.left < 0:
-            raise TooLarge(f"more than {NODES} values")
+            raise TooLarge(f"more than {self.room * NODES} values")
         if depth > self.depth:
             raise Unserialisable(f"nested deeper than {self.depth}")
         kind = type(value)
@@ -92,7 +108,7 @@ class DataEncoder:
             return _tagged("int", _quote(hex(value)))
         if kind is str:
             if len(value) > self.bytes:
-                raise TooLarge("text of more than 1 MiB")
+                raise TooLarge(f"text of more than {self.room} MiB")
             return _quote(value)
         if kind is float:
             number = _of_float(value)
@@ -123,13 +139,13 @@ class DataEncoder:
 
     def items(self, values: Any, depth: int) -> str:
         if len(values) > self.left:
-            raise TooLarge(f"more than {NODES} values")
+            raise TooLarge(f"more than {self.room * NODES} values")
         below = depth + 1
         return "[" + ",".join([self.text(v, below) for v in values]) + "]"
 
     def binary(self, value: bytes | bytearray, tag: str) -> str:
         if len(value) > self.bytes // 2:
-            raise TooLarge("more than 512 KiB of bytes")
+            raise TooLarge(f"more than {512 * self.room} KiB of bytes")
         return _tagged(tag, _quote(value.hex()))
 
     def content(self, value: Any, kind: type, depth: int) -> str:
@@ -138,7 +154,7 @@ class DataEncoder:
             return self.items(value, depth)
         if kind is dict:
             if 2 * len(value) > self.left:
-                raise TooLarge(f"more than {NODES} values")
+                raise TooLarge(f"more than {self.room * NODES} values")
             text, below = self.text, depth + 1
             pairs = [f"[{text(k, below)},{text(v, below)}]" for k, v in value.items()]
             return _tagged("dict", "[" + ",".join(pairs) + "]")
@@ -179,7 +195,7 @@ class DataEncoder:
             return _tagged("member", self.items(member_parts(value, kind), depth))
         if kind.__module__ == "numpy" and hasattr(kind, "dtype"):
             if value.size > self.left:
-                raise TooLarge(f"more than {NODES} values")
+                raise TooLarge(f"more than {self.room * NODES} values")
             if DTYPE.fullmatch(value.dtype.str):
                 flat = value.__array__().ravel().tolist()  # a matrix has no flat form
                 return _tagged("array", self.items((value.dtype.str, value.shape, *flat), depth))
@@ -201,8 +217,8 @@ class DataEncoder:
                 if len(texts) > 10 * NODES:
                     raise Unserialisable("iterator without end")
             elif (
-                length > BYTES // 2
-                or left - self.left > NODES // 2
+                length > self.room * BYTES // 2
+                or left - self.left > self.room * NODES // 2
                 or (len(texts) > ITEMS and _clock() - begun > ITEM_SECONDS)
             ):
                 texts[0] = "true"

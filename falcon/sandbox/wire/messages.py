@@ -68,17 +68,23 @@ def unpack_job(job: bytes) -> tuple[bytes, bytes, bytes, bytes]:
 
 
 def request(
-    function: str, arguments: str, named: str, *, want: int = VALUE_ONLY, seen: int = 0
+    function: str,
+    arguments: str,
+    named: str,
+    *,
+    want: int = VALUE_ONLY,
+    seen: int = 0,
+    room: int = 1,
 ) -> bytes:
     """A request without its nonce: what to call with which encoded arguments. ``seen``: how many
-    numbers of live objects are in use.
+    numbers of live objects are in use; ``room``: how often the usual budget the result may take.
 
     Marshalled: the child may trust what we send, and has marshal's code in its memory already.
     """
     given: tuple[Any, Any] = (arguments, named)
     if not (_BEYOND_MARSHAL.search(arguments) or _BEYOND_MARSHAL.search(named)):
         given = codec.decode(arguments, budget=False), codec.decode(named, budget=False)
-    return marshal.dumps((function, *given, want, seen), 2)
+    return marshal.dumps((function, *given, want, seen, room), 2)
 
 
 _STATUS = struct.Struct("!id?")

@@ -42,6 +42,7 @@ class Question(NamedTuple):
 
     request: bytes
     settle: Callable[[Any], Ending]
+    room: int = 1  # of the value
 
 
 def judge(runner: Runner, tests: CallTests, cache: SuiteCache) -> list[Ending]:
@@ -52,21 +53,24 @@ def judge(runner: Runner, tests: CallTests, cache: SuiteCache) -> list[Ending]:
             expected = _expected(runner, tests, cache, PRESENCE if presence else VALUE_ONLY)
         else:
             expected = [codec.decode(value, budget=False) for _, value in tests.calls]
-        requests = _requests(tests, TRUTH if presence else VALUE_ONLY)
+        # What a reference returns may be long where nothing says so.
+        texts = (text for call in tests.calls for text in call)
+        room = codec.ROOMIEST if tests.reference else codec.room_for(texts)
+        requests = _requests(tests, TRUTH if presence else VALUE_ONLY, room)
     except codec.Malformed as fault:
         raise SuiteFault(f"a value of the tests cannot be read: {fault}") from None
     questions = [
-        Question(request, partial(_compared, tests, arguments, value))
+        Question(request, partial(_compared, tests, arguments, value), room)
         for request, (arguments, _), value in zip(requests, tests.calls, expected, strict=True)
     ]
     return ask(runner, questions)
 
 
-def _requests(tests: CallTests, want: int) -> list[bytes]:
+def _requests(tests: CallTests, want: int, room: int) -> list[bytes]:
     none, name = codec.encode({}), tests.entry_point
     if tests.rule in ("apps", "apps:strict"):
         name = f"Solution().{name}|{name}"
-    return [request(name, arguments, none, want=want) for arguments, _ in tests.calls]
+    return [request(name, arguments, none, want=want, room=room) for arguments, _ in tests.calls]
 
 
 def _expected(runner: Runner, tests: CallTests, cache: SuiteCache, want: int) -> list[Any]:
@@ -74,7 +78,7 @@ def _expected(runner: Runner, tests: CallTests, cache: SuiteCache, want: int) ->
 
     The reference runs like any program, with more time. Raises SuiteFault when it fails.
     """
-    requests = _requests(tests, want)
+    requests = _requests(tests, want, codec.ROOMIEST)
     text = "\0".join((tests.reference, *map(repr, requests)))
     key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     if (kept := cache.expected.get(key)) is not None:
@@ -96,7 +100,10 @@ def _expected(runner: Runner, tests: CallTests, cache: SuiteCache, want: int) ->
         values.append(value)
         return Ending(Outcome.PASS)
 
-    endings = ask(Runner(runner.handles, reference, wide), [Question(r, keep) for r in requests])
+    endings = ask(
+        Runner(runner.handles, reference, wide),
+        [Question(r, keep, codec.ROOMIEST) for r in requests],
+    )
     for number, ending in enumerate(endings, start=1):
         if ending.outcome is not Outcome.PASS:
             how = f"{ending.outcome} ({ending.error.type if ending.error else ''})"
@@ -153,7 +160,7 @@ def _answers(
 def _settled(question: Question, body: bytes) -> Ending:
     size = int.from_bytes(body[:4], "big")  # of the value; what follows is not asked for here
     try:
-        value = codec.decode(body[4 : 4 + size])
+        value = codec.decode(body[4 : 4 + size], room=question.room)
     except codec.Malformed as fault:
         return violation(str(fault)[:100])
     return question.settle(value)

@@ -15,7 +15,7 @@ from ..wire.records import Ending, ErrorReport, Outcome
 from .handles import ConfinedProcess, Fault
 from .limits import Limits, Stopwatch, Streams
 
-MAX_FRAME = 2 * codec.BYTES + 4096
+MAX_FRAME = 2 * codec.ROOMIEST * codec.BYTES + 4096
 _HELLO_SECONDS = 20.0
 _KILL_SECONDS = 5.0
 # How long the answers of a patient child are left unread: nearly all are done by then.

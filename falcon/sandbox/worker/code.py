@@ -35,7 +35,9 @@ def judge(runner: Runner, tests: CodeTests, cache: SuiteCache) -> list[Ending]:
     asserts = literal.tests_of(tests.check, tests.asserts, tests.setup, tests.entry_point)
     if asserts is None:
         return _by_oracle(runner, tests, cache)
-    questions = [calls.Question(t.request, partial(_settled, t)) for t in asserts if t.request]
+    questions = [
+        calls.Question(t.request, partial(_settled, t), t.room) for t in asserts if t.request
+    ]
     answered = calls.ask(runner, questions)
     outcomes = {ending.outcome for ending in answered}
     if Outcome.UNSERIALISABLE in outcomes and not runner.violation:

@@ -35,11 +35,13 @@ _SHAPES = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Constant, ast.Tu
 
 @dataclass(frozen=True)
 class Test:
-    """One assert: the call it makes, as a child's request (empty: none), and its condition."""
+    """One assert: the call it makes, as a child's request (empty: none), its condition, and the
+    room of what the call returns."""
 
     __test__ = False  # pytest would collect a class of this name
     request: bytes
     condition: CodeType
+    room: int = 1
 
     def holds(self, value: Any) -> bool:
         """The condition on what the program returned. Raises what the test would raise."""
@@ -172,6 +174,8 @@ def _test(node: ast.Assert, renamed: dict[str, str], ours: set[str]) -> Test:
     """``renamed``: what the test calls the entry point; ``ours``: names of the test's own."""
     calls: list[ast.Call] = []
 
+    room = codec.room_for([ast.unparse(node)])  # before the call is cut out
+
     class Cut(ast.NodeTransformer):
         """Puts the returned value in place of the call of the program."""
 
@@ -197,10 +201,10 @@ def _test(node: ast.Assert, renamed: dict[str, str], ours: set[str]) -> Test:
     if len(calls) > 1:
         raise _Unfit
     code = compile(condition, "<test>", "eval")
-    return Test(_request(calls[0], renamed, ours) if calls else b"", code)
+    return Test(_request(calls[0], renamed, ours, room) if calls else b"", code, room)
 
 
-def _request(call: ast.Call, renamed: dict[str, str], ours: set[str]) -> bytes:
+def _request(call: ast.Call, renamed: dict[str, str], ours: set[str], room: int) -> bytes:
     assert isinstance(call.func, ast.Name)
     name = call.func.id
     if name in ours or (name not in renamed and hasattr(builtins, name)):
@@ -212,6 +216,6 @@ def _request(call: ast.Call, renamed: dict[str, str], ours: set[str]) -> bytes:
         named[keyword.arg] = _plain(keyword.value)
     try:
         arguments = codec.encode([_plain(argument) for argument in call.args])
-        return request(renamed.get(name, name), arguments, codec.encode(named))
+        return request(renamed.get(name, name), arguments, codec.encode(named), room=room)
     except (codec.Unserialisable, codec.TooLarge) as fault:
         raise _Unfit from fault
