@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -57,15 +58,18 @@ def run_plainly(problem: Problem, seconds: float) -> str:
     job = pickle.dumps((problem.solutions[0], problem.tests.model_dump()))
     command = [sys.executable, plain_exec.__file__]
     same = {**os.environ, "PYTHONHASHSEED": "0"}
-    try:
-        done = subprocess.run(
-            command, input=job, env=same, capture_output=True, timeout=seconds, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return "timeout"
-    if done.returncode == 0 and done.stdout.endswith(plain_exec.DONE):
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, env=same, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+    ) as process:
+        try:
+            output, errors = process.communicate(job, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # a whole program is a process below it
+            return "timeout"
+    if process.returncode == 0 and output.endswith(plain_exec.DONE):
         return PASS
-    lines = done.stderr.decode("utf-8", "replace").splitlines() or [f"status {done.returncode}"]
+    lines = errors.decode("utf-8", "replace").splitlines() or [f"status {process.returncode}"]
     return lines[-1][:200]
 
 

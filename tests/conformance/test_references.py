@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psutil
 import pytest
 
 from conformance.references import report, run_plainly
@@ -34,19 +36,25 @@ def problem(name: str, code: str, tests: Suite) -> Problem:
     )
 
 
+def _words(process: psutil.Process) -> list[str]:
+    return process.info["cmdline"] or []
+
+
 @pytest.mark.parametrize("tests", [ASSERTS, CHECK, CALLS, REFERENCE, RUNS])
 def test_plain_exec_tells_right_from_wrong(tests: Suite) -> None:
     end = WHOLE if tests.kind == "stdin" else ""
     assert run_plainly(problem("a", RIGHT + end, tests), 20) == "pass"
     assert run_plainly(problem("a", WRONG + end, tests), 20).startswith("AssertionError")
     assert run_plainly(problem("a", "raise SystemExit(0)", tests), 20) != "pass"
-    assert run_plainly(problem("a", "while True: pass", tests), 1) == "timeout"
+    endless = f"while True: pass  # {uuid4()}"
+    assert run_plainly(problem("a", endless, tests), 1) == "timeout"
+    assert not [p for p in psutil.process_iter(["cmdline"]) if endless in _words(p)]  # is left
 
 
 def test_what_does_not_pass_on_both_sides_is_listed(tmp_path: Path, capsys: Any) -> None:
     """The third reference is right in any Python, and returns more than may cross."""
-    long = "def f(x):\n    return 'x' * 2_000_000"
-    tests = CodeSuite(asserts=("assert len(f(1)) == 2_000_000",), entry_point="f")
+    long = "def f(x):\n    return 'x' * 20_000_000"
+    tests = CodeSuite(asserts=("assert len(f(1)) == 20_000_000",), entry_point="f")
     rows = [
         problem("right", RIGHT, ASSERTS),
         problem("wrong", WRONG, ASSERTS),
