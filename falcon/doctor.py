@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from falcon.config import load_settings, profile_of
+from falcon.errors import UserError
 
 State = Literal["ok", "note", "missing"]
 Result = tuple[State, str, str]  # how a thing is, the same in words, what to do ("": nothing)
@@ -43,6 +44,8 @@ def examine(root: Path) -> list[Finding]:
     for name, check in (_CHECKS | MORE).items():
         try:
             findings.append(Finding(name, *check(root)))
+        except UserError as fault:
+            findings.append(Finding(name, "missing", fault.message, fault.hint))
         except Exception as fault:  # noqa: BLE001 - the other checks are useful all the same
             findings.append(Finding(name, "missing", f"{type(fault).__name__}: {fault}", ""))
     return findings

@@ -24,6 +24,7 @@ from falcon.cli.codal import codal
 from falcon.cli.evaluate import evaluate
 from falcon.cli.feedback import app as feedback
 from falcon.cli.memory import app as memory
+from falcon.cli.models import app as models
 from falcon.cli.problems import app as problems
 from falcon.cli.sandbox import app as sandbox
 from falcon.config import command_overrides, parse_overrides, set_overrides
@@ -38,7 +39,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # `run` prints them
 )
-_GROUPS = {"feedback": feedback, "memory": memory, "problems": problems, "sandbox": sandbox}
+_GROUPS = {
+    "feedback": feedback,
+    "memory": memory,
+    "models": models,
+    "problems": problems,
+    "sandbox": sandbox,
+}
 for _name, _group in _GROUPS.items():
     app.add_typer(_group, name=_name)
 

