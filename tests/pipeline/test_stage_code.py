@@ -141,8 +141,10 @@ def test_nothing_is_imported_by_name_that_the_source_does_not_show() -> None:
         "falcon/problems/mbpp.py",  # an optional package
         "falcon/sandbox/confined/arguments.py",  # numpy, where there is one
         "falcon/sandbox/confined/entry.py",  # of a package of BY_NAME
-        "falcon/sandbox/confined/oracle.py",  # numpy, where there is one
+        "falcon/sandbox/confined/operations.py",  # asyncio, of the standard library
+        "falcon/sandbox/confined/seeds.py",  # numpy, where there is one
         "falcon/sandbox/confined/zygote.py",  # of the standard library
+        "falcon/sandbox/wire/live.py",  # of the standard library
         "tasks/support/lifetime.py",  # runs no stage
         "tasks/support/stage.py",  # the stage itself
         "tasks/support/study.py",  # no stage
