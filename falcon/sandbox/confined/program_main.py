@@ -111,13 +111,20 @@ class Calls:
 
     def __init__(self, space: dict[str, Any], inbox: frames.Inbox) -> None:
         self._space, self._inbox = space, inbox
-        self._side = ProgramSide(space, self._ask_tests)
+        # Made where it is needed: most programs answer with data, and what they touch of a
+        # module costs them copies of its pages.
+        self._side: ProgramSide | None = None
         self._open: list[bytes] = []  # nonces of those that are not answered
 
     def serve(self) -> None:
         """Answer each request until an empty one comes."""
         while request := self._inbox.read():
             self._call(request)
+
+    def _live_side(self) -> ProgramSide:
+        if self._side is None:
+            self._side = ProgramSide(self._space, self._ask_tests)
+        return self._side
 
     def _target(self, name: str) -> Any:
         """What a call names: something the program defines, or ``Class().method``, of a fresh
@@ -142,18 +149,21 @@ class Calls:
         name, arguments, named, want, seen, room = _unpack(request[NONCE:])
         objects: list[Any] = []
         before: list[str] = []
-        live = self._side.text if want in _LIVE else None
-        self._side.copies_generators = want != WITH_GENERATORS
+        side = live = None
         self._open.append(nonce)
         try:
+            if want in _LIVE:
+                side = self._live_side()
+                live, side.copies_generators = side.text, want != WITH_GENERATORS
             if isinstance(arguments, str):
-                arguments, named, objects = _decode(arguments, named, self._side)
-            if live is not None:
-                self._side.given.skip_to(seen)
+                arguments, named, objects = _decode(arguments, named, self._live_side())
+            if side is not None:
+                side.given.skip_to(seen)
                 objects = objects or _inside(named, _inside(arguments, []))
                 before = _contents(objects, live)
             value = self._target(name)(*arguments, **named)
-            self._side.flush()
+            if side is not None:
+                side.flush()
             if want == PRESENCE or (want == TRUTH and type(value) is not bool):
                 value = value is not None
         except BaseException as fault:  # noqa: BLE001  SystemExit and KeyboardInterrupt count too
@@ -163,8 +173,8 @@ class Calls:
         self._open.pop()
         try:
             text = _encode(value, objects=objects if before else None, live=live, room=room)
-            if name[:1] == OPERATION:
-                text = self._side.held_text(value, text)
+            if side is not None and name[:1] == OPERATION:
+                text = side.held_text(value, text)
             changed = _changes(objects, before, live) if before and live else ""
             if len(changed) > room * codec.BYTES:
                 raise codec.TooLarge(f"more than {room} MiB in changed arguments")
@@ -182,7 +192,7 @@ class Calls:
         """Have the tests do something with an object of theirs. Raises what that raises."""
         if not self._open:
             raise RuntimeError("no test is waiting for this program")
-        nonce, side = self._open[-1], self._side
+        nonce, side = self._open[-1], self._live_side()
         if operation != "become":
             side.flush()
         asked = *arguments, named

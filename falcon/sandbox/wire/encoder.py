@@ -76,7 +76,7 @@ class DataEncoder:
         room: int = 1,
     ) -> None:
         self.iterators, self.live, self.room = iterators, live, room
-        self.spread = library.Spread()
+        self.spread: library.Spread | None = None
         self.keeps_all = live is not None or growing
         self.left, self.bytes, self.depth = (
             (room * NODES, room * BYTES, DEPTH) if budget else (OURS, OURS, DEEPER)
@@ -101,7 +101,7 @@ class DataEncoder:
             if -SMALL < value < SMALL:
                 return _of_int(value)
             try:
-                self.spread.let_in(value)
+                self.let_in(value)
             except library.Unfit as fault:
                 raise Unserialisable(str(fault)) from None
             # In hexadecimal: Python refuses to write more than 4300 decimal digits.
@@ -136,6 +136,11 @@ class DataEncoder:
                 self.numbers[id(value)] = len(self.objects)
                 self.objects.append(value)  # kept, or its id would be another object's later
         return self.content(value, kind, depth)
+
+    def let_in(self, number: Any) -> None:
+        """Raises Unfit where there are too many numbers of one hash."""
+        self.spread = self.spread or library.Spread()
+        self.spread.let_in(number)
 
     def items(self, values: Any, depth: int) -> str:
         if len(values) > self.left:
@@ -173,7 +178,7 @@ class DataEncoder:
             if name in library.BOUNDED:
                 library.KINDS[name].make(*parts)
             if name in library.NUMBERS:
-                self.spread.let_in(value)
+                self.let_in(value)
         except library.Unfit as fault:
             raise Unserialisable(str(fault)) from None
         if name == "collections.defaultdict" and callable(parts[0]) and not self.keeps_all:
