@@ -46,7 +46,8 @@ def ranked(total: float, *, passed: bool, tampered: bool) -> float:
     that failed, -4 to -2 for those that attacked what judges them. Higher sums are higher scores.
     """
     rank = 1 if passed else -1 if tampered else 0
-    return APART * rank + total / (1 + abs(total))
+    # s / (1 + |s|) in a form in which each step keeps the order, rounded as it is.
+    return APART * rank + math.copysign(1 - 1 / (1 + abs(total)), total)
 
 
 def composite(verdict: Verdict, feedback: Feedback, settings: FeedbackSettings) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from falcon.config import FeedbackSettings
@@ -120,6 +120,7 @@ def test_no_weights_rank_a_wrong_program_above_a_right_one(
 
 
 @given(FINITE, FINITE)
+@example(-6004799503160661.0, -9007199254740994.0)
 def test_the_sum_orders_programs_that_did_the_same_with_their_tests(a: float, b: float) -> None:
     low, high = sorted((a, b))
     for passed, tampered in ((True, False), (False, False), (False, True)):
