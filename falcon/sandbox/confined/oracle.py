@@ -8,7 +8,6 @@ all the same, since a test may compute with whatever a program returned.
 import contextlib
 import json
 import marshal
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -39,7 +38,6 @@ class _Failed(BaseException):
         self.ending = ending
 
 
-_DRIVEN = re.compile(r"\.(send|throw|close)\(")  # what only generators themselves can do
 # Those that end the process of the program, and its objects with it.
 _DEATHS = (Outcome.PREMATURE_EXIT, Outcome.SIGNAL, Outcome.MEMORY, Outcome.TIMEOUT,
            Outcome.PROTOCOL_VIOLATION)  # fmt: skip
@@ -85,32 +83,33 @@ class Oracle:
         """
         self._otherwise, self._endings, self._death = False, {}, None
         self._called = self._asked = self._failed = self._idle = self._free = False
-        sources = tests.setup, tests.check, *tests.asserts
-        numpy = any("numpy" in text for text in sources)
-        driven = any(map(_DRIVEN.search, sources))
-        self._want = WITH_GENERATORS if driven else WITH_ARGUMENTS
-        self._side = self._new_side(numpy=numpy)
         self._foreseen = iter(foreseen) if foreseen else None
-        seeds.fix(numpy=numpy)
+        try:
+            code = compiled(tests)
+        except BaseException as fault:  # noqa: BLE001
+            self._broken(fault)
+            return
+        self._want = WITH_GENERATORS if code.driven else WITH_ARGUMENTS
+        self._side, self._room = self._new_side(numpy=code.numpy), code.room
+        seeds.fix(numpy=code.numpy)
         space: dict[str, Any] = {
             "__name__": TESTS, "__file__": "tests.py", VALUE: self._value_of,
             RECORD: self._record, FAIL: self._fail, ENDED: self._ended,
         }  # fmt: skip
         self._space = space
         try:
-            stubs, setup, texts, self._room = compiled(tests)
-            for name in stubs:
+            for name in code.stubs:
                 space[name] = self._stub(name)
-            exec(setup, space)  # noqa: S102
+            exec(code.setup, space)  # noqa: S102
         except BaseException as fault:  # noqa: BLE001
             if not self._called:  # a suite that cannot run is our fault
-                self._send(OracleMessage.BROKEN, f"{type(fault).__name__}: {fault}"[:300].encode())
+                self._broken(fault)
                 return
             with contextlib.suppress(_Stop):  # what the program did to its set-up fails all tests
-                for text in texts:
+                for text in code.texts:
                     self._fail(text.site, fault)
         else:
-            self._run(texts, space, tests)
+            self._run(code.texts, space, tests)
         if self._foreseen is None:
             self._send(OracleMessage.END)
         elif self._otherwise:
@@ -141,6 +140,9 @@ class Oracle:
         if not self._endings and (self._free or (self._idle and self._called)):
             # All there is to test: the program loads, and the calls raise nothing.
             self._add(texts[-1].site, Ending(Outcome.PASS))
+
+    def _broken(self, fault: BaseException) -> None:
+        self._send(OracleMessage.BROKEN, f"{type(fault).__name__}: {fault}"[:300].encode())
 
     def _send(self, kind: bytes, body: bytes = b"") -> None:
         frames.write(self._channel, kind + body)

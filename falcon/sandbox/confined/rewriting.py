@@ -176,20 +176,31 @@ class Text(NamedTuple):
     whole: bool
 
 
-_Compiled = tuple[frozenset[str], CodeType, tuple[Text, ...], int]
-_KEPT: Store[_Compiled] = Store(1 << 22)  # what is kept must leave the next tests their memory
+class Compiled(NamedTuple):
+    """A suite as it is run. ``stubs``: names of the program; ``room``: of a result; ``driven``:
+    whether the tests do with generators what only those themselves can do."""
+
+    stubs: frozenset[str]
+    setup: CodeType
+    texts: tuple[Text, ...]
+    room: int
+    numpy: bool
+    driven: bool
 
 
-def compiled(tests: CodeTests) -> _Compiled:
-    """Names to stub, the code of a suite, and the room of a result: the programs of a group share
-    it."""
+_DRIVEN = re.compile(r"\.(send|throw|close)\(")
+_KEPT: Store[Compiled] = Store(1 << 22)  # what is kept must leave the next tests their memory
+
+
+def compiled(tests: CodeTests) -> Compiled:
+    """The code of a suite, which the programs of a group share. Raises what compiling raises."""
     if (kept := _KEPT.get(tests)) is None:
         kept = _compile(tests)
         _KEPT.put(tests, kept, size_of((tests.setup, tests.check, *tests.asserts)))
     return kept
 
 
-def _compile(tests: CodeTests) -> _Compiled:
+def _compile(tests: CodeTests) -> Compiled:
     sources = (tests.check,) if tests.check else tests.asserts
     everything = "\n".join([tests.setup, *sources])
     stubs = free_names(everything) | ({tests.entry_point} - {""})
@@ -201,11 +212,12 @@ def _compile(tests: CodeTests) -> _Compiled:
         tree = ast.fix_missing_locations(rewriter.visit(tree))
         whole, sites = rewriter.sites == sites, rewriter.sites + 1
         texts.append(Text(compile(tree, "<test>", "exec", dont_inherit=True), sites - 1, whole))
-    room = codec.room_for((tests.setup, *sources))
     setup = ast.fix_missing_locations(values.visit(ast.parse(tests.setup)))
-    return (
+    return Compiled(
         frozenset(stubs),
         compile(setup, "<setup>", "exec", dont_inherit=True),
         tuple(texts),
-        room,
+        codec.room_for((tests.setup, *sources)),
+        numpy="numpy" in everything,
+        driven=_DRIVEN.search(everything) is not None,
     )
