@@ -176,7 +176,7 @@ class Text(NamedTuple):
     whole: bool
 
 
-class Compiled(NamedTuple):
+class CompiledTests(NamedTuple):
     """A suite as it is run. ``stubs``: names of the program; ``room``: of a result; ``driven``:
     whether the tests do with generators what only those themselves can do."""
 
@@ -189,10 +189,10 @@ class Compiled(NamedTuple):
 
 
 _DRIVEN = re.compile(r"\.(send|throw|close)\(")
-_KEPT: Store[Compiled] = Store(1 << 22)  # what is kept must leave the next tests their memory
+_KEPT: Store[CompiledTests] = Store(1 << 22)  # what is kept must leave the next tests their memory
 
 
-def compiled(tests: CodeTests) -> Compiled:
+def compiled(tests: CodeTests) -> CompiledTests:
     """The code of a suite, which the programs of a group share. Raises what compiling raises."""
     if (kept := _KEPT.get(tests)) is None:
         kept = _compile(tests)
@@ -200,7 +200,7 @@ def compiled(tests: CodeTests) -> Compiled:
     return kept
 
 
-def _compile(tests: CodeTests) -> Compiled:
+def _compile(tests: CodeTests) -> CompiledTests:
     sources = (tests.check,) if tests.check else tests.asserts
     everything = "\n".join([tests.setup, *sources])
     stubs = free_names(everything) | ({tests.entry_point} - {""})
@@ -213,7 +213,7 @@ def _compile(tests: CodeTests) -> Compiled:
         whole, sites = rewriter.sites == sites, rewriter.sites + 1
         texts.append(Text(compile(tree, "<test>", "exec", dont_inherit=True), sites - 1, whole))
     setup = ast.fix_missing_locations(values.visit(ast.parse(tests.setup)))
-    return Compiled(
+    return CompiledTests(
         frozenset(stubs),
         compile(setup, "<setup>", "exec", dont_inherit=True),
         tuple(texts),
