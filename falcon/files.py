@@ -22,6 +22,11 @@ def replaced_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def cache_folder() -> Path:
+    """What can be made again: FALCON_CACHE, or ``falcon/`` in the user's cache folder."""
+    return Path(os.environ.get("FALCON_CACHE") or Path.home() / ".cache" / "falcon")
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file."""
     with replaced_file(path) as temporary:

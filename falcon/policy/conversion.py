@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falcon.errors import UserError
+from falcon.files import cache_folder
 
 if TYPE_CHECKING:
     import torch
 
 
 def models_folder() -> Path:
-    """Where converted models are kept: below FALCON_CACHE, or the user's cache folder."""
-    root = os.environ.get("FALCON_CACHE") or Path.home() / ".cache" / "falcon"
-    return Path(root) / "models"
+    """Where converted models are kept."""
+    return cache_folder() / "models"
 
 
 def unloadable(name: str, fault: Exception) -> UserError:

@@ -12,7 +12,6 @@ import functools
 import hashlib
 import json
 import logging
-import os
 import sqlite3
 import sys
 import threading
@@ -32,11 +31,6 @@ FILE = "verdicts.sqlite"
 MOST = 1_000_000  # verdicts kept; the oldest half is removed when there are more
 _CHUNK = 500
 _BUSY_SECONDS = 10.0
-
-
-def folder() -> Path:
-    """Where the file lies: FALCON_CACHE, or ``falcon/`` in the user's cache folder."""
-    return Path(os.environ.get("FALCON_CACHE") or Path.home() / ".cache" / "falcon")
 
 
 @functools.cache

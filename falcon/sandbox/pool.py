@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from falcon.config import Settings
 from falcon.errors import SlotFault
-from falcon.sandbox.cache import FILE, VerdictCache, folder, key_of, prefix
+from falcon.files import cache_folder
+from falcon.sandbox.cache import FILE, VerdictCache, key_of, prefix
 from falcon.sandbox.isolation import LAYERS, probe, require
 from falcon.sandbox.program import Program, suite_message
 from falcon.sandbox.slot import Message, Slot
@@ -87,7 +88,7 @@ class Sandbox:
         self._level = level or require(probe(), settings.machine)
         self.judged, self.reused = 0, 0
         self._counting = threading.Lock()
-        self._cache = VerdictCache(folder() / FILE) if settings.machine.cache else None
+        self._cache = VerdictCache(cache_folder() / FILE) if settings.machine.cache else None
         self._common = prefix(settings.sandbox, self._level) if self._cache else b""
         self._jobs = Jobs(settings.machine.workers)
         self._closed = False

@@ -19,6 +19,6 @@ def make_judge(settings: FeedbackSettings) -> Judge:
     # Critics reach the policy (a local critic is a model that generates). This is the only way
     # from feedback to it, inside of the function, so that feedback alone loads no model code.
     from falcon.critics.make import make_critic
-    from falcon.sandbox.cache import folder
+    from falcon.files import cache_folder
 
-    return CriticJudge(make_critic(settings.judge, settings.critic, folder() / "critics"))
+    return CriticJudge(make_critic(settings.judge, settings.critic, cache_folder() / "critics"))

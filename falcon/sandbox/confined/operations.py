@@ -50,8 +50,7 @@ def _state(value: Any) -> str:
     found, numbers = [value], {id(value): 0}
 
     def instead(encoder: DataEncoder, each: Any, depth: int) -> str | None:
-        kind = type(each)
-        if f"{kind.__module__}.{kind.__qualname__}" in library.KINDS or kind.__module__ == "numpy":
+        if library.is_data(type(each)):
             return None
         number = numbers.setdefault(id(each), len(found))
         if number == len(found):
@@ -86,5 +85,5 @@ def _parts(value: Any) -> list[Any]:
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "getattr": getattr, "setattr": setattr, "delattr": delattr,
     "special": _special, "await": _wait, "state": _state,
-    "become": become,    "copy": copy.copy, "deepcopy": copy.deepcopy,
+    "become": become, "copy": copy.copy, "deepcopy": copy.deepcopy,
 }  # fmt: skip

@@ -8,11 +8,9 @@ from typing import Any
 
 from ..wire import library
 from ..wire.encoder import DataEncoder
-from ..wire.live import Live, known, known_text, live_text
+from ..wire.live import Live, home_text, known, known_text, live_text
 from .arguments import ProgramObjects
-from .side import Home, Side
-
-_COPIED = ("re.Match",)
+from .side import Side
 
 
 class ProgramSide(ProgramObjects, Side):
@@ -28,12 +26,10 @@ class ProgramSide(ProgramObjects, Side):
     def text(self, encoder: DataEncoder, value: Any, depth: int) -> str | None:
         """What crosses in the place of a value of the program; None where its data does."""
         kind = type(value)
-        if kind is Home:
-            return f'{{"t":"home","v":{value.number}}}'
         if isinstance(value, Live):
-            return f'{{"t":"home","v":{value.__live_number__}}}'
-        name = f"{kind.__module__}.{kind.__qualname__}"
-        if name in library.KINDS or name in _COPIED or kind.__module__ == "numpy":
+            return home_text(value)
+        name = library.full_name(kind)
+        if library.is_data(kind) or name == "re.Match":
             return None
         if (named := known_text(value, modules=False)) is not None:
             return named

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from abc import ABC, abstractmethod
+from typing import Any
 
 from ..wire import codec
 from ..wire.encoder import DataEncoder
@@ -15,13 +16,7 @@ _CONTAINERS = (list, dict, set)
 _MOST_HELD, _LARGEST_HELD = 32, 1 << 16
 
 
-class Home(NamedTuple):
-    """In a question: the object of the other side that has this number there."""
-
-    number: int
-
-
-class Side(StandIns):
+class Side(StandIns, ABC):
     """Makes proxies for the objects of the other side, and keeps what it has given out itself.
     Exceptions and their classes are made anew, as only real ones can be raised and caught."""
 
@@ -64,14 +59,14 @@ class Side(StandIns):
             now = self._content(copy)
             if now != before:
                 self._held[number] = copy, now
-                self.ask("become", Home(number), copy)
+                self.ask("become", Live(number, self.ask), copy)
 
     def _content(self, copy: Any) -> str:
         return codec.contents([copy], self.text)[0]
 
+    @abstractmethod
     def text(self, encoder: DataEncoder, value: Any, depth: int) -> str | None:
         """What crosses in the place of a value of this side; None where its data does."""
-        raise NotImplementedError
 
     def home(self, number: int) -> Any:
         """An object of this side that comes back."""
@@ -97,11 +92,6 @@ class Side(StandIns):
             return rebuilt(data.encode(), number, self.classes)
         return class_of(name, tuple(specials.split()))(number, self.ask)
 
+    @abstractmethod
     def ask(self, operation: str, value: Any, *arguments: Any, **named: Any) -> Any:
         """Have the other side do something with an object of its own."""
-        raise NotImplementedError
-
-
-def is_awaited(value: Any) -> bool:
-    """Whether a proxy stands for a coroutine."""
-    return isinstance(value, Live) and type(value).__name__ == "coroutine"

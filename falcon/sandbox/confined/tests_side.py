@@ -9,9 +9,9 @@ A proxy must not become a way to a pass. So that no object can declare itself ri
   ``Vector(1, 2) * 3``; what comes of that must be an object again, and no number is made of it.
 - An object's order is asked only beside another object of the program.
 
-The program may do with an object of the tests what it could do if it had it, but not look behind
-it: names that begin with an underscore are refused, since the tests' own values are to be found
-there.
+The program may do with an object of the tests what it could do if it had it, but neither look
+behind it, by names with two underscores, where the tests' own values are to be found, nor replace
+its methods, by which a test may judge.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from ..wire.live import (
     ORDER,
     SPECIALS,
     Live,
+    home_text,
     known_text,
     known_type,
 )
@@ -41,7 +42,7 @@ from ..wire.stand_ins import PROXIED, PROXY
 from .arguments import numpy_array
 from .exceptions import home_number, raised, report
 from .operations import OPERATIONS
-from .side import Home, Side, is_awaited
+from .side import Side
 
 TESTS = "tests"
 """Name of the module that test code is."""
@@ -99,7 +100,8 @@ class TestsSide(Side):
             if type(data) in PROXIED:
                 vars(data)[PROXY] = proxy
             return data
-        return self._awaited(proxy) if is_awaited(proxy) else proxy
+        is_coroutine = isinstance(proxy, Live) and name == "coroutine"
+        return self._awaited(proxy) if is_coroutine else proxy
 
     async def _awaited(self, proxy: Live) -> Any:
         return self.ask("await", proxy)
@@ -146,11 +148,9 @@ class TestsSide(Side):
         name = arguments[0] if operation == "special" else ""
         if operation == "same" or name in EQUAL:
             other = arguments[-1]
-            if not isinstance(
-                other, Live
-            ):  # what the interpreter then makes of it: they are not equal
+            if not isinstance(other, Live):
                 self.strange = type(value).__name__
-                return NotImplemented
+                return NotImplemented  # of which the interpreter makes that they are not equal
             if operation == "same":
                 return value is other or NotImplemented
             return self._equal(value, name, other)
@@ -194,13 +194,10 @@ class TestsSide(Side):
     def text(self, encoder: DataEncoder, value: Any, depth: int) -> str | None:
         """What crosses in the place of a value of the tests; None where its data does."""
         kind = type(value)
-        if kind is Home:
-            return f'{{"t":"home","v":{value.number}}}'
         proxy = value.__dict__.get(PROXY) if kind in PROXIED else value
         if isinstance(proxy, Live):
-            number = proxy.__live_number__
-            if not self._lost or number >= self._lost[0]:
-                return f'{{"t":"home","v":{number}}}'
+            if not self._lost or proxy.__live_number__ >= self._lost[0]:
+                return home_text(proxy)
             if kind not in PROXIED:
                 raise self._lost[1]
         if kind in PROXIED:

@@ -108,7 +108,7 @@ def contents(objects: list[Any], live: LiveText | None = None) -> list[str]:
 def _changes(kind: type) -> bool:
     if kind in CONTAINERS:
         return True
-    known = library.KINDS.get(f"{kind.__module__}.{kind.__qualname__}")
+    known = library.KINDS.get(library.full_name(kind))
     if known is not None:
         return known.mutable
     return hasattr(kind, "__dataclass_fields__") or kind.__qualname__ == "ndarray"

@@ -77,7 +77,6 @@ class DataEncoder:
     ) -> None:
         self.iterators, self.live, self.room = iterators, live, room
         self.spread: library.Spread | None = None
-        self.keeps_all = live is not None or growing
         self.left, self.bytes, self.depth = (
             (room * NODES, room * BYTES, DEPTH) if budget else (OURS, OURS, DEEPER)
         )
@@ -170,7 +169,7 @@ class DataEncoder:
         if kind in _STAND_INS:
             return _tagged(_STAND_INS[kind], self.items(parts_of(value), depth))
         # A program may give its own class such a name; what crosses is plain data all the same.
-        name = f"{kind.__module__}.{kind.__qualname__}"
+        name = library.full_name(kind)
         if name not in library.KINDS:
             return self.of_class(value, kind, name, depth)
         try:
@@ -181,7 +180,11 @@ class DataEncoder:
                 self.let_in(value)
         except library.Unfit as fault:
             raise Unserialisable(str(fault)) from None
-        if name == "collections.defaultdict" and callable(parts[0]) and not self.keeps_all:
+        if (
+            name == "collections.defaultdict"
+            and callable(parts[0])
+            and not (self.live or self.growing)
+        ):
             parts[0] = None  # equal without it
         return _tagged(name, self.items(parts, depth))
 

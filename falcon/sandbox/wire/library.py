@@ -150,6 +150,16 @@ KINDS = {
 """By the full name of the type, which is the tag, too."""
 
 
+def full_name(kind: type) -> str:
+    """The name that a type has here."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def is_data(kind: type) -> bool:
+    """Whether values of a type that is no builtin one cross as data: of these, and numpy's."""
+    return full_name(kind) in KINDS or kind.__module__ == "numpy"
+
+
 class Spread:
     """Refuses many numbers of one hash: in a set each would be compared with all before it."""
 

@@ -15,6 +15,7 @@ import builtins
 import functools
 import importlib
 import json
+import operator
 import sys
 import types
 from collections.abc import Callable
@@ -22,8 +23,6 @@ from typing import Any
 
 Ask = Callable[..., Any]
 """Asks the side where an object lives: a name of an operation, the object, and more arguments."""
-
-
 _quote = json.encoder.encode_basestring_ascii
 
 
@@ -31,23 +30,8 @@ def _dunder(names: str) -> frozenset[str]:
     return frozenset(f"__{name}__" for name in names.split())
 
 
-_WITH_OTHER = [
-    "add",
-    "sub",
-    "mul",
-    "matmul",
-    "truediv",
-    "floordiv",
-    "mod",
-    "divmod",
-    "pow",
-    "lshift",
-    "rshift",
-    "and",
-    "or",
-    "xor",
-]
-BINARY = frozenset(f"__{side}{name}__" for name in _WITH_OTHER for side in ("", "r", "i"))
+_WITH_OTHER = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and or xor"
+BINARY = frozenset(f"__{side}{name}__" for name in _WITH_OTHER.split() for side in ("", "r", "i"))
 ORDER = _dunder("lt le gt ge")
 EQUAL = _dunder("eq ne")
 NUMBERS = _dunder("abs round int float complex index trunc floor ceil bool")
@@ -183,6 +167,11 @@ def live_text(value: Any, number: int, data: str = "null") -> str:
     return f'{{"t":"live","v":[{number},{_quote(name[:100])},"{specials}",{data}]}}'
 
 
+def home_text(proxy: Live) -> str:
+    """What stands for an object that lives at the receiver."""
+    return f'{{"t":"home","v":{proxy.__live_number__}}}'
+
+
 def known_text(value: Any, modules: bool) -> str | None:
     """What stands for something of Python's own; None for anything else. ``modules``: functions
     and types of the whole standard library, else the types of ``builtins`` alone."""
@@ -195,19 +184,17 @@ def known_text(value: Any, modules: bool) -> str | None:
     module, name = getattr(owner, "__module__", None) or "builtins", value.__qualname__
     if not modules and (module != "builtins" or type(value) is not type):
         return None
-    found: Any = sys.modules.get(module)
-    for each in name.split("."):
-        found = getattr(found, each, None)
-    return f'{{"t":"known","v":["{module}","{name}"]}}' if found is value else None
+    try:
+        same = operator.attrgetter(name)(sys.modules.get(module)) is value
+    except AttributeError:
+        return None
+    return f'{{"t":"known","v":["{module}","{name}"]}}' if same else None
 
 
 def known(module: str, name: str) -> Any:
     """Something of the standard library. For names that the trusted side gives. Raises
     ImportError and AttributeError."""
-    found: Any = importlib.import_module(module)
-    for each in name.split("."):
-        found = getattr(found, each)
-    return found
+    return operator.attrgetter(name)(importlib.import_module(module))
 
 
 def known_type(module: str, name: str) -> Any:
