@@ -167,10 +167,9 @@ class Calls:
             if want == PRESENCE or (want == TRUTH and type(value) is not bool):
                 value = value is not None
         except BaseException as fault:  # noqa: BLE001  SystemExit and KeyboardInterrupt count too
-            self._open.pop()
             _fail(nonce, fault)
+            self._open.pop()
             return
-        self._open.pop()
         try:
             text = _encode(value, objects=objects if before else None, live=live, room=room)
             if side is not None and name[:1] == OPERATION:
@@ -187,6 +186,7 @@ class Calls:
         else:
             body = len(text).to_bytes(4, "big") + text.encode() + changed.encode()
             _answer(_VALUE, nonce, body)
+        self._open.pop()  # only now: an iterator that was read may have asked the tests
 
     def _ask_tests(self, operation: str, *arguments: Any, **named: Any) -> Any:
         """Have the tests do something with an object of theirs. Raises what that raises."""
