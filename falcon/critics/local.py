@@ -51,13 +51,16 @@ class LocalCritic:
         return [fresh[q] if q in fresh else stored[q] or "" for q in questions]
 
     def _generate(self, questions: list[Question]) -> list[str | CriticFault]:
-        from falcon.generation.local import Draws, Sampling, Weights, generate
+        from falcon.generation.completion import Draws, Sampling, Weights
+        from falcon.generation.local import LocalGenerator
 
         policy = self._loaded()
         prompts = [policy.encode(_prompt(policy, question)) for question in questions]
         # Temperature 0 is greedy, and without the adapter, so that training never moves the judge.
         sampling = Sampling(0.0, 1.0, self.settings.max_tokens, self.settings.batch_size)
-        rows = generate(policy, prompts, Draws(sampling), weights=Weights(use_adapter=False))
+        rows = LocalGenerator(policy).generate(
+            prompts, Draws(sampling), weights=Weights(use_adapter=False)
+        )
         answers: list[str | CriticFault] = []
         for question, prompt, (completion,) in zip(questions, prompts, rows, strict=True):
             self.usage.asked += 1

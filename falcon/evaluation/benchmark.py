@@ -126,6 +126,7 @@ def _fill(
     if not missing:
         return {}
     from falcon.feedback import make_judge
+    from falcon.generation.local import LocalGenerator
     from falcon.policy.adapter import load_adapter
     from falcon.policy.policy import Policy
     from falcon.rollout import Solver
@@ -136,7 +137,7 @@ def _fill(
     policy.form = form  # with its worked examples, which a policy does not know
     loading = time.perf_counter() - since
     with Sandbox(settings) as sandbox:
-        solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
+        solver = Solver(settings, LocalGenerator(policy), sandbox, make_judge(settings.feedback))
         solver.clock.seconds["load"] = loading
         # One backbone for all: only the adapter changes from policy to policy.
         for name in dict.fromkeys(chunk.policy for chunk in missing):
@@ -157,7 +158,8 @@ def _run_chunks(
     monitor: Monitor,
 ) -> None:
     """Attempt and store the chunks of one policy, whose adapter is loaded."""
-    from falcon.generation.local import Draws, Weights
+    from falcon.generation.completion import Draws, Weights
+    from falcon.generation.local import LocalGenerator
     from falcon.rollout import error_share_of
     from falcon.training.adapt_on_recall import adapted_weights
 
@@ -168,15 +170,17 @@ def _run_chunks(
     with monitor.progress(f"benchmark {chunks[0].policy}", total) as bar:
         for chunk in chunks:
             own_memory = memory if recalls(settings, chunk.policy, memory) else None
-            fast = adapted_weights(
-                solver.policy,
-                settings,
-                chunk.problems,
-                own_memory,
-                "eval",
-                at_once=settings.train.meta.tasks,
-                clock=solver.clock,
-            )
+            fast = None  # a model that writes elsewhere cannot be adapted here
+            if isinstance(solver.generator, LocalGenerator):
+                fast = adapted_weights(
+                    solver.generator.policy,
+                    settings,
+                    chunk.problems,
+                    own_memory,
+                    "eval",
+                    at_once=settings.train.meta.tasks,
+                    clock=solver.clock,
+                )
             groups = solver.attempt(
                 chunk.problems,
                 Draws.of(settings.benchmark, settings.benchmark.samples, chunk.seed),

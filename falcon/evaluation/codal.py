@@ -97,12 +97,13 @@ def respond(plan: Plan, work: Path, monitor: Monitor) -> list[Row]:
 
 
 def _written(policy: Policy, plan: Plan, part: Sequence[Instruction]) -> list[Row]:
-    from falcon.generation.local import Draws, Sampling, Weights, generate
+    from falcon.generation.completion import Draws, Sampling, Weights
+    from falcon.generation.local import LocalGenerator
 
     prompts = [policy.encode(_prompt(policy, each)) for each in part]
     sampling = Sampling(0.0, 1.0, plan.max_new_tokens, plan.batch_size)
     weights = Weights(use_adapter=plan.adapter is not None)
-    rows = generate(policy, prompts, Draws(sampling), weights=weights)
+    rows = LocalGenerator(policy).generate(prompts, Draws(sampling), weights=weights)
     return [
         {
             "id": each.id,

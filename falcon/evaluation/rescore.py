@@ -104,7 +104,7 @@ def _judged(
 ) -> list[dict[str, Any]]:
     """The rows of the table with every verdict and reward made anew, in the same order."""
     from falcon.feedback import make_judge
-    from falcon.generation.local import Completion
+    from falcon.generation.completion import Completion
     from falcon.rollout import Draft, Examiner, error_share_of
     from falcon.sandbox import Sandbox
 
@@ -115,7 +115,7 @@ def _judged(
         )
     ]
     completions = [
-        [Completion((), str(text), bool(finished)) for text, finished in texts]
+        [Completion((), str(text), "end" if finished else "length") for text, finished in texts]
         for texts in (zip(rows["completion"], rows["finished"], strict=True) for _, rows in groups)
     ]
     drafts = [

@@ -9,96 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from falcon.errors import UserError
+from falcon.generation.completion import META_WEIGHTS, Completion, Draws, End, Sampling, Weights
+from falcon.generation.generator import SILENT, Listener
 from falcon.policy.adapter import Pairs, cast
 from falcon.policy.nucleus import draw
 
 if TYPE_CHECKING:
-    from falcon.config import BenchmarkSettings, SamplingSettings
     from falcon.policy.policy import DecodingState, Policy
+    from falcon.prompts.encode import PromptEncoder
 
 _TAIL = 12
 """The last tokens of a row, in whose text a stop is looked for after each step."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to draw: temperature 0 is greedy. ``stop`` ends a completion after the text occurs."""
-
-    temperature: float
-    top_p: float
-    max_new_tokens: int
-    batch_size: int
-    stop: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, s: SamplingSettings, stop: tuple[str, ...] = ()) -> Sampling:
-        """The training-time sampling of the settings."""
-        return cls(s.temperature, s.top_p, s.max_new_tokens, s.batch_size, stop)
-
-    def greedy(self) -> Sampling:
-        """The same limits without chance."""
-        return replace(self, temperature=0.0, top_p=1.0)
-
-
-@dataclass(frozen=True)
-class Draws:
-    """How many completions of each prompt to draw, how, and from which random numbers.
-
-    ``streams`` numbers each prompt's random numbers in place of 0, 1, 2, ...: a prompt with the
-    same stream and seed gets the same completions whatever prompts stand beside it.
-    """
-
-    sampling: Sampling
-    samples: int = 1
-    seed: int = 0
-    streams: Sequence[int] = ()
-
-    @classmethod
-    def of(cls, b: BenchmarkSettings, samples: int, seed: int) -> Draws:
-        """As in benchmarks and in service: a single sample is greedy."""
-        sampling = Sampling(b.temperature, b.top_p, b.max_new_tokens, b.batch_size)
-        return cls(sampling.greedy() if samples == 1 else sampling, samples, seed)
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The weights that write: ``fast``, stacked [N, ...], with task ``tasks[i]`` for prompt i.
-
-    Without ``tasks`` prompt i belongs to task i. Without ``fast`` the meta weights write, or the
-    bare backbone if ``use_adapter`` is false.
-    """
-
-    fast: Pairs | None = None
-    tasks: Sequence[int] = ()
-    use_adapter: bool = True
-
-
-META_WEIGHTS = Weights()
-
-
-@dataclass(frozen=True)
-class Completion:
-    """Token ids with their text. ``end_id`` is the end token drawn after them, if one was.
-
-    ``finished`` is false when the length limit cut the completion.
-    """
-
-    ids: tuple[int, ...]  # [T]
-    text: str
-    finished: bool
-    end_id: int | None = None
-
-    @property
-    def drawn(self) -> tuple[int, ...]:
-        """Every token the policy drew, the end token included: what a gradient is taken on."""
-        return self.ids if self.end_id is None else (*self.ids, self.end_id)
 
 
 @dataclass
@@ -107,61 +35,68 @@ class _Row:
     stop: tuple[str, ...]
     uniforms: np.ndarray[Any, np.dtype[np.float32]]  # [max_new_tokens], one a token
     ids: list[int] = field(default_factory=list)
-    finished: bool = False
+    end: End = "length"
     end_id: int | None = None
 
 
 def _uniforms(draws: Draws, prompt: int, sample: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     # Philox is counter-based: the key alone fixes a sample's numbers, so neither the batch nor
     # the other samples change them. The factor keeps streams apart up to 100,003 samples.
-    stream = draws.streams[prompt] if draws.streams else prompt
-    key = [draws.seed & (2**64 - 1), stream * 100_003 + sample]
+    key = [draws.seed & (2**64 - 1), draws.stream(prompt) * 100_003 + sample]
     generator = np.random.Generator(np.random.Philox(key=key))
     return generator.random(draws.sampling.max_new_tokens, dtype=np.float32)
 
 
-def generate(
-    policy: Policy,
-    prompts: Sequence[Sequence[int]],
-    draws: Draws,
-    *,
-    weights: Weights = META_WEIGHTS,
-    stops: Sequence[tuple[str, ...]] = (),
-    on_tokens: Callable[[int], None] | None = None,
-    on_done: Callable[[int], None] | None = None,
-) -> list[list[Completion]]:
-    """``draws.samples`` completions for each prompt (token ids), in order.
+class LocalGenerator:
+    """Writes with a policy of this process."""
 
-    ``stops`` are texts that end a completion, one tuple a prompt, in place of ``sampling.stop``.
-    ``on_tokens`` is called with the number of tokens of each step, ``on_done`` with the number
-    of completions of each batch. Raises UserError when the logits are not finite.
-    """
-    samples, sampling = draws.samples, draws.sampling
-    # Prompts of like length share a batch, so that little of it is padding.
-    order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
-    width = max(1, sampling.batch_size // samples)
-    tasks = weights.tasks or range(len(prompts))
-    results: list[list[Completion]] = [[] for _ in prompts]
-    with policy.gathered(), torch.inference_mode(), active_pairs(policy, weights) as pairs:
-        for first in range(0, len(order), width):
-            batch = order[first : first + width]
-            rows = [
-                _Row(i, stops[i] if stops else sampling.stop, _uniforms(draws, i, sample))
-                for i in batch
-                for sample in range(samples)
-            ]
-            row_task = None
-            if weights.fast:
-                row_task = torch.tensor([tasks[i] for i in batch], device=policy.device)
-            state = policy.start([prompts[i] for i in batch], samples, pairs, row_task)
-            _decode(policy, state, rows, sampling, on_tokens)
-            for row in rows:
-                text = policy.decode(row.ids)
-                completion = Completion(tuple(row.ids), text, row.finished, row.end_id)
-                results[row.prompt].append(completion)
-            if on_done:
-                on_done(len(rows))
-    return results
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    @property
+    def prompts(self) -> PromptEncoder:
+        """How problems are put to the policy."""
+        return self.policy.prompts
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        draws: Draws,
+        *,
+        weights: Weights = META_WEIGHTS,
+        stops: Sequence[tuple[str, ...]] = (),
+        listener: Listener = SILENT,
+    ) -> list[list[Completion]]:
+        """``draws.samples`` completions for each prompt (token ids), in order.
+
+        ``stops`` are texts that end a completion, one tuple a prompt, in place of
+        ``sampling.stop``. Raises UserError when the logits are not finite.
+        """
+        policy, samples, sampling = self.policy, draws.samples, draws.sampling
+        # Prompts of like length share a batch, so that little of it is padding.
+        order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
+        width = max(1, sampling.batch_size // samples)
+        tasks = weights.tasks or range(len(prompts))
+        results: list[list[Completion]] = [[] for _ in prompts]
+        with policy.gathered(), torch.inference_mode(), active_pairs(policy, weights) as pairs:
+            for first in range(0, len(order), width):
+                batch = order[first : first + width]
+                rows = [
+                    _Row(i, stops[i] if stops else sampling.stop, _uniforms(draws, i, sample))
+                    for i in batch
+                    for sample in range(samples)
+                ]
+                row_task = None
+                if weights.fast:
+                    row_task = torch.tensor([tasks[i] for i in batch], device=policy.device)
+                state = policy.start([prompts[i] for i in batch], samples, pairs, row_task)
+                _decode(policy, state, rows, sampling, listener.on_tokens)
+                for row in rows:
+                    text = policy.decode(row.ids)
+                    completion = Completion(tuple(row.ids), text, row.end, row.end_id)
+                    listener.on_completion(row.prompt, len(results[row.prompt]), completion)
+                    results[row.prompt].append(completion)
+        return results
 
 
 @contextmanager
@@ -183,7 +118,7 @@ def _decode(
     state: DecodingState,
     rows: list[_Row],
     sampling: Sampling,
-    on_tokens: Callable[[int], None] | None,
+    on_tokens: Callable[[int], None],
 ) -> None:
     """Draw tokens for all rows until each has ended or is as long as it may be."""
     active = rows
@@ -192,15 +127,14 @@ def _decode(
         going = []  # positions among the active rows of those that have not ended
         for position, (row, token) in enumerate(zip(active, tokens.tolist(), strict=True)):
             if token in policy.end_ids:
-                row.finished, row.end_id = True, token
+                row.end, row.end_id = "end", token
                 continue
             row.ids.append(token)
             if row.stop and _stops(policy, row.ids, row.stop):
-                row.finished = True
+                row.end = "stop"
                 continue
             going.append(position)
-        if on_tokens:
-            on_tokens(len(active))
+        on_tokens(len(active))
         if not going or step + 1 == sampling.max_new_tokens:
             return
         if len(going) < len(active):

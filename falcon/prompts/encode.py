@@ -39,6 +39,10 @@ class PromptEncoder:
                 return ids
         return None
 
+    def count(self, text: str) -> int:
+        """Tokens of a text, without special ones."""
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
     def fits(self, problem: Problem) -> bool:
         """Whether the task alone fits into a prompt."""
         return self.fit(problem) is not None

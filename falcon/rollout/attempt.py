@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from falcon.feedback import assess_group, composite, uniform_error_share
-from falcon.generation.local import META_WEIGHTS, Draws, Weights
+from falcon.generation.completion import META_WEIGHTS, Draws, Weights
 from falcon.monitor import Monitor, SilentMonitor
 from falcon.rollout.records import Attempt, Draft, Phase
 from falcon.rollout.writer import Clock, Writer
@@ -16,8 +16,8 @@ from falcon.sandbox import Program
 if TYPE_CHECKING:
     from falcon.config import FeedbackSettings, Settings
     from falcon.feedback import Judge
+    from falcon.generation.generator import Generator
     from falcon.memory import LongTermMemory
-    from falcon.policy.policy import Policy
     from falcon.problems.problem import Problem
     from falcon.sandbox import Sandbox
     from falcon.sandbox.verdict import Verdict
@@ -88,10 +88,12 @@ class Examiner:
 
 
 class Solver(Writer):
-    """Policy, sandbox and judge together: all that an attempt at a problem needs."""
+    """Generator, sandbox and judge together: all that an attempt at a problem needs."""
 
-    def __init__(self, settings: Settings, policy: Policy, sandbox: Sandbox, judge: Judge) -> None:
-        super().__init__(policy, settings.memory)
+    def __init__(
+        self, settings: Settings, generator: Generator, sandbox: Sandbox, judge: Judge
+    ) -> None:
+        super().__init__(generator, settings.memory)
         self.settings = settings
         self._examiner = Examiner(settings.feedback, sandbox, judge, self.clock)
 

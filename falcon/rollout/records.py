@@ -11,7 +11,7 @@ from falcon.sandbox.verdict import Outcome
 
 if TYPE_CHECKING:
     from falcon.feedback.reward import Feedback
-    from falcon.generation.local import Completion
+    from falcon.generation.completion import Completion
     from falcon.problems.problem import Problem
     from falcon.prompts.forms import Form
     from falcon.sandbox.verdict import Verdict

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from falcon.errors import UserError
 from falcon.feedback import make_judge
-from falcon.generation.local import Draws, Sampling, Weights
+from falcon.generation.completion import Draws, Sampling, Weights
 from falcon.memory.experience import Experience, Origin
 from falcon.problems.problem import HELD_OUT
 from falcon.rollout.attempt import Solver
@@ -50,6 +50,7 @@ def roll_out(
     """
     import pandas as pd
 
+    from falcon.generation.local import LocalGenerator
     from falcon.policy.policy import Policy
 
     training = [p for p in problems if p.split not in HELD_OUT]
@@ -62,7 +63,7 @@ def roll_out(
     loading = time.perf_counter() - since
     chosen = spread([p for p in training if policy.prompts.fits(p)], settings.rollout.problems)
     with Sandbox(settings) as sandbox:
-        solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
+        solver = Solver(settings, LocalGenerator(policy), sandbox, make_judge(settings.feedback))
         solver.clock.seconds["load"] = loading
         groups = solver.attempt(
             chosen,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from falcon.generation.local import META_WEIGHTS, Draws, Weights, generate
+from falcon.generation.completion import META_WEIGHTS, Completion, Draws, Weights
+from falcon.generation.generator import Generator, Listener
 from falcon.memory.recall import recalls_in
 from falcon.monitor import Monitor, SilentMonitor
 from falcon.rollout.records import Draft, Phase
@@ -15,7 +16,6 @@ from falcon.rollout.records import Draft, Phase
 if TYPE_CHECKING:
     from falcon.config import MemorySettings
     from falcon.memory import LongTermMemory
-    from falcon.policy.policy import Policy
     from falcon.problems.problem import Problem
 
 
@@ -38,10 +38,10 @@ class Clock:
 
 
 class Writer:
-    """A policy that writes programs, and the rules by which it recalls."""
+    """What writes programs, and the rules by which it recalls."""
 
-    def __init__(self, policy: Policy, recall_settings: MemorySettings) -> None:
-        self.policy = policy
+    def __init__(self, generator: Generator, recall_settings: MemorySettings) -> None:
+        self.generator = generator
         self.recall_settings = recall_settings
         self.clock = Clock()
 
@@ -63,7 +63,7 @@ class Writer:
             m,
             exclude={problem.id},  # its stored answer would be copied
             unseen=phase == "eval",
-            count_tokens=lambda text: len(self.policy.encode(text)),
+            count_tokens=self.generator.prompts.count,
         )
         self.clock.add("recall", since)
         return text
@@ -82,8 +82,9 @@ class Writer:
         ``recall_texts`` stand before the tasks, one a problem, where they fit. Raises UserError
         when a task alone is longer than a prompt may be.
         """
-        form, encode = self.policy.form, self.policy.prompts.encode
-        prompts = [encode(p, text) for p, text in zip(problems, recall_texts, strict=True)]
+        encoder = self.generator.prompts
+        form = encoder.form
+        prompts = [encoder.encode(p, text) for p, text in zip(problems, recall_texts, strict=True)]
         since = time.perf_counter()
         total = len(problems) * draws.samples
         with (monitor or SilentMonitor()).progress("generate", total) as bar:
@@ -94,14 +95,15 @@ class Writer:
                 tokens += rows
                 bar.advance(0, tokens_per_s=tokens / (time.perf_counter() - since + 1e-9))
 
-            groups = generate(
-                self.policy,
+            def done(prompt: int, sample: int, completion: Completion) -> None:
+                bar.advance(1)
+
+            groups = self.generator.generate(
                 prompts,
                 draws,
                 weights=weights,
                 stops=[form.stops(p) for p in problems],
-                on_tokens=count,
-                on_done=lambda n: bar.advance(n),
+                listener=Listener(count, done),
             )
         self.clock.add("generate", since)
         return [

@@ -13,8 +13,9 @@ import torch
 
 from falcon.config import Settings
 from falcon.errors import UserError
-from falcon.generation.local import META_WEIGHTS, Draws, Sampling, Weights
+from falcon.generation.completion import META_WEIGHTS, Draws, Sampling, Weights
 from falcon.memory import Experience, LongTermMemory, ShortTermMemory
+from falcon.policy.policy import Policy
 from falcon.problems.problem import Problem
 from falcon.rollout import Attempt, Solver
 from falcon.training.batches.items import Sample, items_of, sl_sample
@@ -34,6 +35,7 @@ class Engine(ABC):
         settings: Settings,
         solver: Solver,
         *,
+        policy: Policy,
         sampler: Sampler,
         long_term: LongTermMemory,
         problems: Sequence[Problem],
@@ -43,7 +45,7 @@ class Engine(ABC):
         self.settings = settings
         self.meta = settings.train.meta
         self.solver = solver
-        self.policy = solver.policy
+        self.policy = policy
         self.sampler = sampler
         self.long_term = long_term
         self.short_term = ShortTermMemory(settings.memory.short_term_cap)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.pyfunc import PythonModelContext
 
-    from falcon.generation.local import Draws
+    from falcon.generation.completion import Draws
     from falcon.problems.problem import Problem
 
 MOST_TOKENS = 8192
@@ -82,7 +82,7 @@ class CodeGenerator(PythonModel):  # type: ignore[misc]
         return [answer.drafts[0].program for answer in answers]
 
     def _draws(self, params: Mapping[str, Any]) -> Draws:
-        from falcon.generation.local import Draws, Sampling
+        from falcon.generation.completion import Draws, Sampling
 
         b = self.settings.benchmark
         defaults = {"temperature": 0.0, "top_p": 1.0, "seed": self.settings.seed}

@@ -295,7 +295,7 @@ def answer(space: Workspace, settings: Settings, request: Request, monitor: Moni
     there are tests but programs cannot run safely.
     """
     from falcon.env import search_index
-    from falcon.generation.local import Draws
+    from falcon.generation.completion import Draws
 
     problem, suite = read_request(request)
     served = choose(space, settings, request)

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from falcon.errors import UserError
-from falcon.generation.local import Completion, Draws, Sampling, Weights, generate
+from falcon.generation.completion import Completion, Draws, Sampling, Weights
+from falcon.generation.generator import Listener
+from falcon.generation.local import LocalGenerator
 from falcon.policy.policy import PASS_TOKENS, Policy
 from tests.models import of_task, own_weights
 
@@ -23,7 +25,7 @@ def flat(groups: list[list[Completion]]) -> list[Completion]:
 
 def test_greedy_is_what_the_library_generates(policy: Policy) -> None:
     prompts = prompts_of(policy)
-    found = generate(policy, prompts, Draws(GREEDY, 1, 0))
+    found = LocalGenerator(policy).generate(prompts, Draws(GREEDY, 1, 0))
     for prompt, (completion,) in zip(prompts, found, strict=True):
         out = policy.model.generate(
             input_ids=torch.tensor([prompt]), do_sample=False, max_new_tokens=20
@@ -36,20 +38,21 @@ def test_greedy_is_what_the_library_generates(policy: Policy) -> None:
 
 def test_greedy_without_the_adapter_is_the_bare_backbone(policy: Policy) -> None:
     prompts = prompts_of(policy)
-    bare = generate(policy, prompts, Draws(GREEDY, 1, 0), weights=Weights(use_adapter=False))
-    adapted = generate(policy, prompts, Draws(GREEDY, 1, 0))
+    bare = LocalGenerator(policy).generate(
+        prompts, Draws(GREEDY, 1, 0), weights=Weights(use_adapter=False)
+    )
+    adapted = LocalGenerator(policy).generate(prompts, Draws(GREEDY, 1, 0))
     assert bare != adapted
     with torch.no_grad():
         for parameter in policy.bank.parameters():
             parameter.zero_()
-    assert generate(policy, prompts, Draws(GREEDY, 1, 0)) == bare
+    assert LocalGenerator(policy).generate(prompts, Draws(GREEDY, 1, 0)) == bare
 
 
 def test_a_sample_is_the_same_whatever_the_batch(policy: Policy) -> None:
     prompts = prompts_of(policy)
     found = [
-        generate(
-            policy,
+        LocalGenerator(policy).generate(
             prompts,
             Draws(Sampling(1.0, 0.95, 16, batch_size), 3, 5),
         )
@@ -61,7 +64,9 @@ def test_a_sample_is_the_same_whatever_the_batch(policy: Policy) -> None:
 
 def test_the_seed_decides_the_samples(policy: Policy) -> None:
     prompts = prompts_of(policy)[:2]
-    first, again, other = (generate(policy, prompts, Draws(DRAWN, 2, seed)) for seed in (1, 1, 2))
+    first, again, other = (
+        LocalGenerator(policy).generate(prompts, Draws(DRAWN, 2, seed)) for seed in (1, 1, 2)
+    )
     assert first == again
     assert first != other
 
@@ -70,13 +75,15 @@ def test_fast_weights_generate_as_if_they_were_the_meta_weights(policy: Policy) 
     prompts = prompts_of(policy)
     pairs = own_weights(policy, 3)
     tasks = (2, 0, 1, 2)
-    together = generate(policy, prompts, Draws(DRAWN, 2, 4), weights=Weights(pairs, tasks))
+    together = LocalGenerator(policy).generate(
+        prompts, Draws(DRAWN, 2, 4), weights=Weights(pairs, tasks)
+    )
     for task in range(3):
         with torch.no_grad():
             for name, pair in of_task(pairs, task).items():
                 for meta, value in zip(policy.bank.meta()[name], pair, strict=True):
                     meta.copy_(value)
-        alone = generate(policy, prompts, Draws(DRAWN, 2, 4))
+        alone = LocalGenerator(policy).generate(prompts, Draws(DRAWN, 2, 4))
         for i, owner in enumerate(tasks):
             assert (together[i] == alone[i]) == (owner == task)
 
@@ -139,12 +146,11 @@ def test_prompts_read_in_several_passes_are_read_alike(
 
 def test_stop_text_ends_a_row(causal: Policy) -> None:
     prompts = prompts_of(causal)
-    free = flat(generate(causal, prompts, Draws(DRAWN, 2, 0)))
+    free = flat(LocalGenerator(causal).generate(prompts, Draws(DRAWN, 2, 0)))
     longest = max(free, key=lambda c: len(c.text))
     stop = longest.text[4:6]
     stopped = flat(
-        generate(
-            causal,
+        LocalGenerator(causal).generate(
             prompts,
             Draws(Sampling(1.0, 0.95, 16, 8, (stop,)), 2),
         )
@@ -163,12 +169,14 @@ def test_stop_text_ends_a_row(causal: Policy) -> None:
 
 def test_stop_text_is_found_across_tokens_and_not_in_the_prompt(causal: Policy) -> None:
     prompt = causal.encode("def add(a, b):\n```")
-    free = flat(generate(causal, [prompt], Draws(DRAWN, 6, 8)))
+    free = flat(LocalGenerator(causal).generate([prompt], Draws(DRAWN, 6, 8)))
     one = next(c for c in free if len(c.ids) > 3)
     pieces = [causal.decode([i]) for i in one.ids[:2]]
     stop = pieces[0][-1] + pieces[1][0]
     again = flat(
-        generate(causal, [prompt], Draws(Sampling(1.0, 0.95, 16, 8, (stop, "```")), 6, 8))
+        LocalGenerator(causal).generate(
+            [prompt], Draws(Sampling(1.0, 0.95, 16, 8, (stop, "```")), 6, 8)
+        )
     )[free.index(one)]
     assert len(again.ids) == 2
     assert all(len(c.ids) > 0 for c in free)
@@ -176,7 +184,7 @@ def test_stop_text_is_found_across_tokens_and_not_in_the_prompt(causal: Policy) 
 
 def test_end_token_is_recorded_and_not_part_of_the_text(policy: Policy) -> None:
     sampling = Sampling(temperature=3.0, top_p=1, max_new_tokens=200, batch_size=64)
-    rows = flat(generate(policy, prompts_of(policy), Draws(sampling, 6, 0)))
+    rows = flat(LocalGenerator(policy).generate(prompts_of(policy), Draws(sampling, 6, 0)))
     ended = [c for c in rows if c.end_id is not None]
     assert ended
     for c in ended:
@@ -191,21 +199,16 @@ def test_end_token_is_recorded_and_not_part_of_the_text(policy: Policy) -> None:
             assert not c.finished
 
 
-def test_progress_counts_tokens_and_completions(policy: Policy) -> None:
+def test_the_listener_hears_of_every_token_and_completion(policy: Policy) -> None:
     tokens: list[int] = []
-    done: list[int] = []
-    rows = flat(
-        generate(
-            policy,
-            prompts_of(policy),
-            Draws(Sampling(1.0, 0.95, 16, 4), 2),
-            on_tokens=tokens.append,
-            on_done=done.append,
-        )
+    done: dict[tuple[int, int], Completion] = {}
+    groups = LocalGenerator(policy).generate(
+        prompts_of(policy),
+        Draws(Sampling(1.0, 0.95, 16, 4), 2),
+        listener=Listener(tokens.append, lambda i, k, c: done.update({(i, k): c})),
     )
-    assert sum(tokens) == sum(len(c.drawn) for c in rows)
-    assert sum(done) == len(rows) == 8
-    assert len(done) == 2
+    assert sum(tokens) == sum(len(c.drawn) for c in flat(groups))
+    assert done == {(i, k): c for i, group in enumerate(groups) for k, c in enumerate(group)}
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, DRAWN])
@@ -213,23 +216,23 @@ def test_weights_that_overflowed_are_refused(policy: Policy, sampling: Sampling)
     with torch.no_grad():
         policy.bank.a[0].fill_(float("nan"))
     with pytest.raises(UserError, match="NaN or infinite logits"):
-        generate(policy, prompts_of(policy), Draws(sampling, 2, 0))
+        LocalGenerator(policy).generate(prompts_of(policy), Draws(sampling, 2, 0))
 
 
 def test_each_prompt_has_its_own_stops(causal: Policy) -> None:
     prompts = prompts_of(causal)
-    free = generate(causal, prompts, Draws(DRAWN, 2, 6))
+    free = LocalGenerator(causal).generate(prompts, Draws(DRAWN, 2, 6))
     texts = [c.text for group in free for c in group]
     middle = texts[2][len(texts[2]) // 2 :][:2]
     assert middle
     stops = [(), (middle,), (), ("no such text",)]
-    found = generate(causal, prompts, Draws(DRAWN, 2, 6), stops=stops)
+    found = LocalGenerator(causal).generate(prompts, Draws(DRAWN, 2, 6), stops=stops)
     assert [found[0], found[2], found[3]] == [free[0], free[2], free[3]]
     stopped = found[1][0]
     assert stopped.finished
     assert stopped.text == free[1][0].text[: len(stopped.text)]
     assert middle in stopped.text
     everywhere = Sampling(1.0, 0.95, 16, 8, stop=(middle,))
-    assert generate(causal, prompts, Draws(everywhere, 2, 6))[1] == found[1]
-    own = generate(causal, prompts, Draws(everywhere, 2, 6), stops=[()] * 4)
+    assert LocalGenerator(causal).generate(prompts, Draws(everywhere, 2, 6))[1] == found[1]
+    own = LocalGenerator(causal).generate(prompts, Draws(everywhere, 2, 6), stops=[()] * 4)
     assert own == free

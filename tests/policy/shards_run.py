@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from falcon.generation.local import Draws, Sampling, generate
+from falcon.generation.completion import Draws, Sampling
+from falcon.generation.local import LocalGenerator
 from falcon.policy.likelihood import Group, score
 from tests.models import load_tiny
 
@@ -35,8 +36,9 @@ def seen(policy: object, rank: int) -> dict[str, object]:
         top_p=1.0,
     )
     scored.log_probs.sum().backward()
-    made = generate(
-        policy,  # type: ignore[arg-type]
+    made = LocalGenerator(
+        policy
+    ).generate(  # type: ignore[arg-type]
         PROMPTS[: rank + 1],
         Draws(Sampling(1.0, 1.0, 6 + rank, 8), 2, 3),
     )

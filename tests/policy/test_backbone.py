@@ -9,7 +9,8 @@ import torch
 
 from falcon.config import PolicySettings
 from falcon.errors import UserError
-from falcon.generation.local import Draws, Sampling, Weights, generate
+from falcon.generation.completion import Draws, Sampling, Weights
+from falcon.generation.local import LocalGenerator
 from falcon.policy.backbone import (
     EMBEDDED,
     load_backbone,
@@ -130,7 +131,7 @@ def test_embedded_model_is_converted_once_and_writes_a_function(
     ids = policy.prompts.encode(problem)
     sampling = Sampling(0, 1, 48, 1, policy.form.stop)
     weights = Weights(use_adapter=False)
-    ((completion,),) = generate(policy, [ids], Draws(sampling), weights=weights)
+    ((completion,),) = LocalGenerator(policy).generate([ids], Draws(sampling), weights=weights)
     names: dict[str, object] = {}
     exec(policy.form.extract(completion.text, problem).program, names)
     assert names["add"](2, 3) == 5  # type: ignore[operator]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from falcon.generation.local import Draws, Sampling, generate
+from falcon.generation.completion import Draws, Sampling
+from falcon.generation.local import LocalGenerator
 from falcon.policy.likelihood import Group, score
 from falcon.policy.policy import Policy
 from falcon.training.inner_loop import tensors
@@ -64,7 +65,7 @@ def test_gradients_are_the_same_and_blocks_run_twice(model: Path, tasks: int) ->
 def test_generation_keeps_its_cache(model: Path) -> None:
     sampling = Sampling(0.8, 1.0, 6, 4)
     plain, other = (
-        generate(loaded(model, flag), [[5, 6], [7]], Draws(sampling, 2, 1))
+        LocalGenerator(loaded(model, flag)).generate([[5, 6], [7]], Draws(sampling, 2, 1))
         for flag in (False, True)
     )
     assert plain == other

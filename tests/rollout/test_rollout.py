@@ -8,7 +8,8 @@ import torch
 
 from falcon.errors import UserError
 from falcon.feedback import ERROR_TYPES, make_judge, uniform_error_share
-from falcon.generation.local import Completion, Draws, Sampling
+from falcon.generation.completion import Completion, Draws, Sampling
+from falcon.generation.local import LocalGenerator
 from falcon.memory import HashEncoder, LongTermMemory, Origin
 from falcon.monitor import SilentMonitor
 from falcon.policy.policy import Policy
@@ -36,7 +37,7 @@ from tests.training.setups import (
 def solver(causal: Policy, tiny: dict[str, Path]) -> Iterator[Solver]:
     settings = make_settings(tiny["causal"])
     with Sandbox(settings) as sandbox:
-        yield Solver(settings, causal, sandbox, make_judge(settings.feedback))
+        yield Solver(settings, LocalGenerator(causal), sandbox, make_judge(settings.feedback))
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_programs_are_judged_with_their_own_problem(causal: Policy, tiny: dict[s
     texts[1].append(f"def {problems[1].entry_point}(x):\n    return nope\n")
     drafts = [
         [
-            Draft.of(p, i, ids, Completion(tuple(causal.encode(text)), text, True), causal.form)
+            Draft.of(p, i, ids, Completion(tuple(causal.encode(text)), text, "end"), causal.form)
             for i, text in enumerate(row)
         ]
         for p, ids, row in zip(problems, [(1, 2), (3,)], texts, strict=True)
@@ -92,7 +93,7 @@ def test_recall_is_never_from_the_problem_itself(solver: Solver, memory: LongTer
             text = solver.recall(problem, memory, phase)  # type: ignore[arg-type]
             assert "def " in text
             assert problem.entry_point not in text
-    encode = solver.policy.prompts.encode
+    encode = solver.generator.prompts.encode
     longer = encode(PROBLEMS[0], solver.recall(PROBLEMS[0], memory, "train"))
     assert len(longer) > len(encode(PROBLEMS[0]))
 
@@ -111,7 +112,7 @@ def test_recall_enters_where_it_is_set(
 ) -> None:
     settings = make_settings(tiny["causal"], memory={"at": at})
     with Sandbox(settings) as sandbox:
-        solver = Solver(settings, causal, sandbox, make_judge(settings.feedback))
+        solver = Solver(settings, LocalGenerator(causal), sandbox, make_judge(settings.feedback))
         assert bool(solver.recall(PROBLEMS[0], memory, "train")) == train
         assert bool(solver.recall(PROBLEMS[0], memory, "eval")) == evaluation
         assert solver.recall(PROBLEMS[0], None, "train") == ""

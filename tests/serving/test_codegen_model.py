@@ -17,7 +17,7 @@ from registered_version import Registered, register
 
 import mlflow
 from falcon.errors import UserError
-from falcon.generation.local import Draws
+from falcon.generation.completion import Draws
 from falcon.service import ModelFiles, Service, request_problem
 from tasks.support.files import path_md5
 from tasks.support.memory import memory_digest

@@ -9,7 +9,7 @@ from typing import Any
 
 from falcon.config import FeedbackSettings, Settings
 from falcon.feedback import assess_group, composite, make_judge
-from falcon.generation.local import Completion
+from falcon.generation.completion import Completion
 from falcon.memory import HashEncoder, LongTermMemory, Origin
 from falcon.memory.experience import Experience, TaskDetails
 from falcon.monitor import Monitor, SilentMonitor
@@ -120,7 +120,7 @@ def attempts_of(
         zip(programs, verdicts, feedback, strict=True)
     ):
         ids = tuple(policy.encode(before + program))
-        completion = Completion(ids, before + program, True, policy.tokenizer.eos_token_id)
+        completion = Completion(ids, before + program, "end", policy.tokenizer.eos_token_id)
         attempts.append(
             Attempt(
                 problem,

@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from falcon.feedback import make_judge
 from falcon.memory import HashEncoder, LongTermMemory, Origin
 from falcon.policy.policy import Policy
-from falcon.rollout import Solver
-from falcon.sandbox import Sandbox
 from falcon.training.batches.items import LOSSES, Sample
 from falcon.training.batches.replay import replay_samples
 from tests.training.setups import attempts_of, make_problem, make_settings
@@ -29,13 +26,9 @@ def samples_of(
     settings = make_settings(tiny["causal"], train={"meta": {"long_batch": 5} | meta})
     problems = {p.id: p for p in (make_problem(trained),)}
     rows = [(GOOD, "pass", 0), (BAD, "ZeroDivisionError", 2)]
-    with (
-        LongTermMemory.open(root, HashEncoder(), writable=True) as memory,
-        Sandbox(settings) as sandbox,
-    ):
+    with LongTermMemory.open(root, HashEncoder(), writable=True) as memory:
         memory.append([a.experience(Origin(stage="seed")) for a in attempts_of(policy, rows)])
-        solver = Solver(settings, policy, sandbox, make_judge(settings.feedback))
-        samples = replay_samples(memory, solver, problems, np.random.default_rng(0))
+        samples = replay_samples(memory, policy, settings, problems, np.random.default_rng(0))
     assert not any(s.on_policy for s in samples)
     return {GOOD if "x + 1" in policy.decode(s.completion) else BAD: s for s in samples}
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from falcon.config import Settings
 from falcon.memory import LongTermMemory
+from falcon.policy.policy import Policy
 from falcon.problems.problem import Problem
-from falcon.rollout import Solver
 from falcon.training.advantages import advantages, baselines
 from falcon.training.batches.items import Sample, experience_sample
 
@@ -21,7 +22,8 @@ _GROUP = 16
 
 def replay_samples(
     memory: LongTermMemory,
-    solver: Solver,
+    policy: Policy,
+    settings: Settings,
     problems: Mapping[str, Problem],
     rng: np.random.Generator,
 ) -> list[Sample]:
@@ -29,7 +31,7 @@ def replay_samples(
 
     Fewer where the memory has fewer, or holds problems that are no longer trained on.
     """
-    meta, adaptive = solver.settings.train.meta, solver.settings.feedback.adaptive
+    meta, adaptive = settings.train.meta, settings.feedback.adaptive
     passing = meta.remembered == "passing"
     samples = []
     for experience in memory.sample(rng, meta.long_batch, passing=passing):
@@ -39,10 +41,8 @@ def replay_samples(
         # The baseline is of all programs: among those that passed, a pass would be worth nothing.
         group = memory.sample(rng, _GROUP, problem_id=problem.id)
         baseline = baselines([other.feedback for other in group], meta, adaptive)
-        prompt = solver.policy.prompts.encode(problem)
-        answer = solver.policy.form.target(problem, experience.program)
+        prompt = policy.prompts.encode(problem)
+        answer = policy.form.target(problem, experience.program)
         rewards = advantages(experience.feedback.rewards, baseline)
-        samples.append(
-            experience_sample(solver.policy, prompt, answer, rewards, experience.program)
-        )
+        samples.append(experience_sample(policy, prompt, answer, rewards, experience.program))
     return samples

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from falcon.generation.local import Weights
+from falcon.generation.completion import Weights
 from falcon.memory import Experience, Origin
 from falcon.policy.adapter import Pairs
 from falcon.problems.problem import Problem
@@ -200,7 +200,7 @@ class Mrlf(Engine):
 
     def _from_long_term(self, rng: np.random.Generator) -> list[Sample]:
         """A mini-batch of LMB: earlier programs with the rewards they were given then."""
-        return replay_samples(self.long_term, self.solver, self.by_id, rng)
+        return replay_samples(self.long_term, self.policy, self.settings, self.by_id, rng)
 
 
 def _judged(group: Sequence[Attempt]) -> list[Attempt]:

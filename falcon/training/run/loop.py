@@ -12,6 +12,7 @@ import torch
 
 from falcon.config import Settings
 from falcon.feedback import make_judge
+from falcon.generation.local import LocalGenerator
 from falcon.memory import LongTermMemory
 from falcon.monitor import Monitor
 from falcon.problems.problem import Problem
@@ -78,7 +79,8 @@ def train(
     with Sandbox(settings) as sandbox:
         method = METHODS[settings.train.method](
             settings,
-            Solver(settings, policy, sandbox, make_judge(settings.feedback)),
+            Solver(settings, LocalGenerator(policy), sandbox, make_judge(settings.feedback)),
+            policy=policy,
             sampler=make_sampler(settings, training, memory),
             long_term=memory,
             problems=training,

@@ -15,7 +15,8 @@ import torch
 
 from falcon.config import Settings
 from falcon.errors import UserError
-from falcon.generation.local import Draws, Sampling, Weights, active_pairs, generate
+from falcon.generation.completion import Draws, Sampling, Weights
+from falcon.generation.local import LocalGenerator, active_pairs
 from falcon.memory.recall import recalls_in
 from falcon.policy.adapter import Pairs
 from falcon.policy.policy import Policy
@@ -97,7 +98,7 @@ def _step(settings: Settings, policy: Policy, prompts: Sequence[Ids]) -> None:
 
     def written(samples: int, fast: Pairs | None) -> list[list[Ids]]:
         draws = Draws(Sampling.of(settings.sampling, policy.form.stop), samples, settings.seed)
-        groups = generate(policy, prompts, draws, weights=Weights(fast))
+        groups = LocalGenerator(policy).generate(prompts, draws, weights=Weights(fast))
         return [[completion.drawn for completion in group] for group in groups]
 
     def items(groups: Sequence[Sequence[Ids]]) -> list[Item]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from falcon.generation.local import Draws, Sampling, Weights
+from falcon.generation.completion import Draws, Sampling, Weights
 from falcon.problems.problem import Problem
 from falcon.rollout import outcome_metrics
 from falcon.training.adapt_on_recall import adapted_weights
