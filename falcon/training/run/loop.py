@@ -78,7 +78,6 @@ def train(
     )
     with Sandbox(settings) as sandbox:
         method = METHODS[settings.train.method](
-            settings,
             Solver(settings, LocalGenerator(policy), sandbox, make_judge(settings.feedback)),
             policy=policy,
             sampler=make_sampler(settings, training, memory),
