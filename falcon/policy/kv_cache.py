@@ -32,19 +32,13 @@ def grows(config: Any) -> bool:
 
 @dataclass
 class _Layer:
-    """Keys and values of one layer: those of prompts [P, K, L, d], of rows [R, K, T, d]."""
+    """Of one layer: keys [P, K, d, L] and values [P, K, L, d] of prompts, [R, K, d, T] and
+    [R, K, T, d] of rows. Keys lie as the product with queries reads them fastest."""
 
     prompt_keys: torch.Tensor
     prompt_values: torch.Tensor
     row_keys: torch.Tensor
     row_values: torch.Tensor
-
-    def tensors(self) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
-        """(keys, values) of prompts and of rows."""
-        return (
-            (self.prompt_keys, self.prompt_values),
-            (self.row_keys, self.row_values),
-        )
 
 
 class KeyValues:
@@ -88,8 +82,8 @@ class KeyValues:
     def move_rows(self, source: int, target: int, length: int) -> None:
         """Copy a row's first ``length`` tokens into another slot."""
         for layer in self._layers.values():
-            for tensor in (layer.row_keys, layer.row_values):
-                tensor[target, :, :length] = tensor[source, :, :length]
+            layer.row_keys[target, ..., :length] = layer.row_keys[source, ..., :length]
+            layer.row_values[target, :, :length] = layer.row_values[source, :, :length]
 
     def move_prompt(self, source: int, target: int) -> None:
         """Copy a prompt into another slot."""
@@ -112,8 +106,8 @@ class KeyValues:
             return _attend_step(kept, self._step, query, key, value, scale)
         n = key.shape[2]
         into = torch.tensor(self._into, device=key.device)
-        for (buffer, _), new in ((kept.tensors()[0], key), (kept.tensors()[0][::-1], value)):
-            buffer[into, :, :n] = new.to(buffer.dtype)
+        kept.prompt_keys[into, ..., :n] = key.transpose(2, 3)
+        kept.prompt_values[into, :, :n] = value
         # Padding is on the right, and a token sees only what is on its left.
         groups = query.shape[1] // key.shape[1]
         out = torch.nn.functional.scaled_dot_product_attention(
@@ -123,19 +117,13 @@ class KeyValues:
 
     def _new_layer(self, key: torch.Tensor, value: torch.Tensor) -> _Layer:
         prompts, rows, length, most = self._room
-        # On a CPU in float32: products of that are as fast there at these sizes as those of
-        # bfloat16, and their results are not rounded.
-        dtype = torch.float32 if key.device.type == "cpu" else key.dtype
-
-        def empty(n: int, tokens: int, like: torch.Tensor) -> torch.Tensor:
-            # Zeros, and not what the memory held: a NaN times a weight of 0 is NaN.
-            return like.new_zeros(n, like.shape[1], tokens, like.shape[3], dtype=dtype)
-
+        heads, width, value_width = key.shape[1], key.shape[3], value.shape[3]
+        # Zeros, and not what the memory held: a NaN times a weight of 0 is NaN.
         return _Layer(
-            empty(prompts, length, key),
-            empty(prompts, length, value),
-            empty(rows, most, key),
-            empty(rows, most, value),
+            key.new_zeros(prompts, heads, width, length),
+            key.new_zeros(prompts, heads, length, value_width),
+            key.new_zeros(rows, heads, width, most),
+            key.new_zeros(rows, heads, most, value_width),
         )
 
 
@@ -224,19 +212,20 @@ def _attend_step(
     """
     rows, heads, _, width = query.shape
     groups = key.shape[1]
-    layer.row_keys[step.rows, :, step.position] = key[:, :, 0].to(layer.row_keys.dtype)
-    layer.row_values[step.rows, :, step.position] = value[:, :, 0].to(layer.row_values.dtype)
-    q = query.reshape(rows, groups, heads // groups, width).to(layer.row_keys.dtype) * scale
+    layer.row_keys[step.rows, ..., step.position] = key[:, :, 0]
+    layer.row_values[step.rows, :, step.position] = value[:, :, 0]
+    q = query.reshape(rows, groups, heads // groups, width)
     out, peak, mass = _part(
         q,
-        layer.row_keys[:rows, :, : step.longest_row],
+        layer.row_keys[:rows, ..., : step.longest_row],
         layer.row_values[:rows, :, : step.longest_row],
         step.row_bias,
+        scale,
     )
-    keys = layer.prompt_keys[: step.prompts, :, : step.longest_prompt]
+    keys = layer.prompt_keys[: step.prompts, ..., : step.longest_prompt]
     values = layer.prompt_values[: step.prompts, :, : step.longest_prompt]
     if step.gather is None:
-        shared_out, shared_peak, shared_mass = _part(q, keys, values, step.prompt_bias)
+        shared_out, shared_peak, shared_mass = _part(q, keys, values, step.prompt_bias, scale)
     else:
         # The rows of a prompt stand beside the heads of a group: [P, K, n * G, d].
         n = len(step.gather) // step.prompts
@@ -246,7 +235,7 @@ def _attend_step(
             part.view(step.prompts, groups, n, heads // groups, -1)
             .transpose(1, 2)
             .flatten(0, 1)[step.scatter]
-            for part in _part(laid, keys, values, step.prompt_bias)
+            for part in _part(laid, keys, values, step.prompt_bias, scale)
         )
     highest = torch.maximum(peak, shared_peak)  # [R, K, G, 1]
     weight, shared_weight = torch.exp(peak - highest), torch.exp(shared_peak - highest)
@@ -256,11 +245,15 @@ def _attend_step(
 
 
 def _part(
-    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    bias: torch.Tensor,
+    scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(values weighted by exp(score - peak), peak, sum of these weights) of every query."""
-    scores = torch.matmul(query, keys.transpose(2, 3)) + bias
-    peak = scores.amax(-1, keepdim=True).float()
-    weights = torch.exp(scores - peak)
-    mass = weights.sum(-1, keepdim=True, dtype=torch.float32)
+    scores = torch.add(bias, torch.matmul(query, keys), alpha=scale)  # float32, as the bias is
+    peak = scores.amax(-1, keepdim=True)
+    weights = scores.sub_(peak).exp_()
+    mass = weights.sum(-1, keepdim=True)
     return torch.matmul(weights.to(values.dtype), values), peak, mass
