@@ -29,7 +29,7 @@ _TAIL = 12
 
 
 @dataclass(frozen=True)
-class Request:
+class Portion:
     """A prompt and the numbers of the samples that one lane draws of it."""
 
     place: int  # among all prompts
@@ -41,7 +41,7 @@ class Request:
 
 @dataclass
 class _Row:
-    request: Request
+    portion: Portion
     sample: int
     uniforms: np.ndarray[Any, np.dtype[np.float32]]  # [max_new_tokens], one a token
     ids: list[int] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Told:
 
 
 class Lane:
-    """Draws completions of ``requests``, at most ``rows`` at a time, under ``pairs``."""
+    """Draws completions of ``portions``, at most ``rows`` at a time, under ``pairs``."""
 
     def __init__(self, policy: Policy, pairs: Pairs | None, draws: Draws, rows: int) -> None:
         self._policy = policy
@@ -70,11 +70,11 @@ class Lane:
         self._may_end: dict[tuple[int, tuple[str, ...]], bool] = {}
 
     @torch.inference_mode()
-    def run(self, requests: Sequence[Request], told: Told) -> None:
+    def run(self, portions: Sequence[Portion], told: Told) -> None:
         """Write all. Raises UserError when logits are not finite."""
-        waiting = deque(self._split(requests))
+        waiting = deque(self._split(portions))
         width = min(self._width, sum(len(r.samples) for r in waiting))
-        longest = max(len(request.ids) for request in waiting)
+        longest = max(len(portion.ids) for portion in waiting)
         most = self._draws.sampling.max_new_tokens
         room = Room(min(width, len(waiting)), width, longest, most)
         batch = batch_of(self._policy, self._pairs, room)
@@ -92,21 +92,21 @@ class Lane:
                 logits = batch.advance(tokens)
                 tokens[slots] = self._draw(batch, slots, logits[slots], told)
 
-    def _split(self, requests: Sequence[Request]) -> list[Request]:
-        """Requests of at most as many samples as there are rows."""
+    def _split(self, portions: Sequence[Portion]) -> list[Portion]:
+        """Portions of at most as many samples as there are rows."""
         parts = []
-        for r in requests:
+        for r in portions:
             for first in range(0, len(r.samples), self._width):
                 samples = r.samples[first : first + self._width]
-                parts.append(Request(r.place, r.ids, samples, r.stop, r.task))
+                parts.append(Portion(r.place, r.ids, samples, r.stop, r.task))
         return parts
 
-    def _next(self, waiting: deque[Request], batch: DecodingBatch) -> list[Request]:
-        """Requests that there is room for now; a few at once, so that passes are not tiny."""
+    def _next(self, waiting: deque[Portion], batch: DecodingBatch) -> list[Portion]:
+        """Portions that there is room for now; a few at once, so that passes are not tiny."""
         free = self._width - len(self._at)
         if self._at and free < max(self._width // 8, len(waiting[0].samples) if waiting else 0):
             return []
-        added: list[Request] = []
+        added: list[Portion] = []
         while (
             waiting
             and len(waiting[0].samples) <= free
@@ -117,7 +117,7 @@ class Lane:
         return added
 
     def _begin(
-        self, batch: DecodingBatch, added: Sequence[Request], tokens: torch.Tensor, told: Told
+        self, batch: DecodingBatch, added: Sequence[Portion], tokens: torch.Tensor, told: Told
     ) -> torch.Tensor:
         """Read the prompts of new rows and draw the first token of each."""
         slots, logits = batch.add([Prompt(r.ids, len(r.samples), r.task) for r in added])
@@ -156,7 +156,7 @@ class Lane:
                 end_id = token if end == "end" else None
                 text, ids = self._policy.decode(row.ids), tuple(row.ids)
                 completion = Completion(ids, text, end, end_id, tuple(row.log_probs))
-                told.completion(row.request.place, row.sample, completion)
+                told.completion(row.portion.place, row.sample, completion)
         return drawn
 
     def _tokens(self, logits: torch.Tensor, rows: Sequence[_Row]) -> torch.Tensor:
@@ -175,7 +175,7 @@ class Lane:
         if token in self._policy.end_ids:
             return "end"
         row.ids.append(token)
-        if row.request.stop and self._stops(row.ids, row.request.stop):
+        if row.portion.stop and self._stops(row.ids, row.portion.stop):
             return "stop"
         return "length" if len(row.ids) == self._draws.sampling.max_new_tokens else None
 

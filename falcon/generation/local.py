@@ -17,7 +17,7 @@ import torch
 
 from falcon.generation.completion import META_WEIGHTS, Completion, Draws, Weights
 from falcon.generation.generator import SILENT, Listener
-from falcon.generation.lane import Lane, Request, Told
+from falcon.generation.lane import Lane, Portion, Told
 from falcon.policy.adapter import Pairs, cast
 from falcon.policy.lanes import Layout, layout_for, threads_of
 
@@ -58,7 +58,7 @@ class LocalGenerator:
         layout = layout_for(policy, min(rows, draws.sampling.batch_size))
         tasks = weights.tasks or range(len(prompts))
         everything = [
-            Request(
+            Portion(
                 i,
                 ids,
                 range(draws.samples),
@@ -107,39 +107,39 @@ class _Results:
         return [[c for c in group if c is not None] for group in self._all]
 
 
-def shares(requests: Sequence[Request], lanes: int) -> list[list[Request]]:
-    """Requests dealt out to lanes, longest prompts first, so that lanes have about equal work.
+def shares(portions: Sequence[Portion], lanes: int) -> list[list[Portion]]:
+    """Portions dealt out to lanes, longest prompts first, so that lanes have about equal work.
 
     What does not come out even is dealt out by samples.
     """
-    order = sorted(requests, key=lambda r: (-len(r.ids), r.place))
+    order = sorted(portions, key=lambda r: (-len(r.ids), r.place))
     whole = len(order) // lanes * lanes
-    dealt: list[list[Request]] = [[] for _ in range(lanes)]
-    for n, request in enumerate(order[:whole]):
+    dealt: list[list[Portion]] = [[] for _ in range(lanes)]
+    for n, portion in enumerate(order[:whole]):
         turn, lane = divmod(n, lanes)
         # There and back, or one lane would have the longer prompt of every turn.
-        dealt[lane if turn % 2 == 0 else lanes - 1 - lane].append(request)
+        dealt[lane if turn % 2 == 0 else lanes - 1 - lane].append(portion)
     single = [(r, s) for r in order[whole:] for s in r.samples]
     for lane in range(lanes):
         first, end = (len(single) * n // lanes for n in (lane, lane + 1))
         for r in order[whole:]:
             if samples := [s for owner, s in single[first:end] if owner is r]:
-                dealt[lane].append(Request(r.place, r.ids, samples, r.stop, r.task))
+                dealt[lane].append(Portion(r.place, r.ids, samples, r.stop, r.task))
     return [share for share in dealt if share]
 
 
-def _own_tasks(share: list[Request], stack: Pairs | None) -> tuple[list[Request], Pairs | None]:
+def _own_tasks(share: list[Portion], stack: Pairs | None) -> tuple[list[Portion], Pairs | None]:
     """A share with its tasks numbered from 0, and the part of the stack [M, ...] they write by."""
     if stack is None:
         return share, None
-    used = sorted({request.task for request in share})
+    used = sorted({portion.task for portion in share})
     place = {task: n for n, task in enumerate(used)}
     part = {name: (a[used], b[used]) for name, (a, b) in stack.items()}
-    renumbered = [Request(r.place, r.ids, r.samples, r.stop, place[r.task]) for r in share]
+    renumbered = [Portion(r.place, r.ids, r.samples, r.stop, place[r.task]) for r in share]
     return renumbered, part
 
 
-def _run(work: Sequence[tuple[Lane, list[Request]]], layout: Layout, results: _Results) -> None:
+def _run(work: Sequence[tuple[Lane, list[Portion]]], layout: Layout, results: _Results) -> None:
     """Run all lanes to their ends. The first failure of one ends all and is raised."""
     if len(work) == 1:
         lane, own = work[0]
@@ -147,7 +147,7 @@ def _run(work: Sequence[tuple[Lane, list[Request]]], layout: Layout, results: _R
             lane.run(own, results.told)
         return
 
-    def one(lane: Lane, own: list[Request]) -> None:
+    def one(lane: Lane, own: list[Portion]) -> None:
         try:
             with threads_of(layout):
                 lane.run(own, results.told)

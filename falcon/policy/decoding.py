@@ -93,17 +93,19 @@ class DecodingBatch(ABC):
 
 def batch_of(policy: Policy, pairs: Pairs | None, room: Room) -> DecodingBatch:
     """An empty batch of the kind that suits the model."""
-    if policy.kind == "causal" and policy.refills:
+    if policy.refills is None:
+        policy.refills = _refills(policy)
+    if policy.refills:
         return Rows(policy, pairs, room)
     return FixedRows(policy, pairs, room)
 
 
-def refills(policy: Policy) -> bool:
+def _refills(policy: Policy) -> bool:
     """Whether rows may come and go: every layer attends to all tokens, by our own function."""
     config = policy.model.config
     if policy.kind != "causal" or config._attn_implementation != ATTENTION or not grows(config):
         return False
-    cache = KeyValues(1, 1, 1, 1)
+    cache = KeyValues(1, 1, 1)
     with torch.inference_mode(), policy.bank.use(None), cached(cache):
         cache.reading([0], [1])
         try:
@@ -132,7 +134,7 @@ class Rows(DecodingBatch):
     def __init__(self, policy: Policy, pairs: Pairs | None, room: Room) -> None:
         super().__init__(policy, pairs)
         self._room = room
-        self._cache = KeyValues(room.prompts, room.rows, room.prompt_tokens, room.new_tokens)
+        self._cache = KeyValues(room.prompts, room.rows, room.prompt_tokens)
         self._prompt: list[int] = []  # the prompt's slot of each row
         self._live: list[bool] = []
         self._lengths = torch.zeros(room.rows, dtype=torch.long)  # tokens that each row has fed

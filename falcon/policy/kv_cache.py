@@ -40,17 +40,35 @@ class _Layer:
     row_keys: torch.Tensor
     row_values: torch.Tensor
 
+    def fit(self, step: _Step) -> None:
+        """Make the buffers as long as their longest texts: of a part of one, the library makes a
+        copy before each product."""
+        if self.row_values.shape[2] != step.longest_row:
+            self.row_keys = _resized(self.row_keys, 3, step.longest_row)
+            self.row_values = _resized(self.row_values, 2, step.longest_row)
+        if self.prompt_values.shape[2] != step.longest_prompt:
+            self.prompt_keys = _resized(self.prompt_keys, 3, step.longest_prompt)
+            self.prompt_values = _resized(self.prompt_values, 2, step.longest_prompt)
+
+
+def _resized(buffer: torch.Tensor, dimension: int, length: int) -> torch.Tensor:
+    """A copy of a buffer that is shorter or longer in one dimension."""
+    kept = min(buffer.shape[dimension], length)
+    new = buffer.new_zeros(*buffer.shape[:dimension], length, *buffer.shape[dimension + 1 :])
+    new.narrow(dimension, 0, kept).copy_(buffer.narrow(dimension, 0, kept))
+    return new
+
 
 class KeyValues:
-    """The cache of one batch. ``prompts`` and ``rows`` are the slots there are, ``length`` the
-    longest prompt and ``most`` the longest row that there may be.
+    """The cache of one batch. ``prompts`` and ``rows`` are the slots there are, and ``length`` is
+    the longest prompt that there will be.
 
     The caller says what the next forward pass is by :meth:`reading` or :meth:`writing`; the
     attention function of each layer then calls :meth:`attend`.
     """
 
-    def __init__(self, prompts: int, rows: int, length: int, most: int) -> None:
-        self._room = (prompts, rows, _rounded(length), _rounded(most))
+    def __init__(self, prompts: int, rows: int, length: int) -> None:
+        self._room = (prompts, rows, _rounded(length))
         self._layers: dict[int, _Layer] = {}
         self._prompt_lengths = torch.zeros(prompts, dtype=torch.long)
         self._into: list[int] = []
@@ -69,6 +87,8 @@ class KeyValues:
     def writing(self, step: _Step) -> None:
         """The next pass feeds one token a row."""
         self._step = step
+        for layer in self._layers.values():
+            layer.fit(step)
 
     def step(
         self, prompt: Sequence[int], length: torch.Tensor, prompts: int, device: torch.device
@@ -106,6 +126,9 @@ class KeyValues:
             return _attend_step(kept, self._step, query, key, value, scale)
         n = key.shape[2]
         into = torch.tensor(self._into, device=key.device)
+        if n > kept.prompt_values.shape[2]:
+            kept.prompt_keys = _resized(kept.prompt_keys, 3, _rounded(n))
+            kept.prompt_values = _resized(kept.prompt_values, 2, _rounded(n))
         kept.prompt_keys[into, ..., :n] = key.transpose(2, 3)
         kept.prompt_values[into, :, :n] = value
         # Padding is on the right, and a token sees only what is on its left.
@@ -116,14 +139,14 @@ class KeyValues:
         return out.transpose(1, 2)
 
     def _new_layer(self, key: torch.Tensor, value: torch.Tensor) -> _Layer:
-        prompts, rows, length, most = self._room
+        prompts, rows, length = self._room
         heads, width, value_width = key.shape[1], key.shape[3], value.shape[3]
         # Zeros, and not what the memory held: a NaN times a weight of 0 is NaN.
         return _Layer(
             key.new_zeros(prompts, heads, width, length),
             key.new_zeros(prompts, heads, length, value_width),
-            key.new_zeros(rows, heads, width, most),
-            key.new_zeros(rows, heads, most, value_width),
+            key.new_zeros(rows, heads, width, _STEP),
+            key.new_zeros(rows, heads, _STEP, value_width),
         )
 
 
@@ -217,13 +240,12 @@ def _attend_step(
     q = query.reshape(rows, groups, heads // groups, width)
     out, peak, mass = _part(
         q,
-        layer.row_keys[:rows, ..., : step.longest_row],
-        layer.row_values[:rows, :, : step.longest_row],
+        layer.row_keys[:rows],
+        layer.row_values[:rows],
         step.row_bias,
         scale,
     )
-    keys = layer.prompt_keys[: step.prompts, ..., : step.longest_prompt]
-    values = layer.prompt_values[: step.prompts, :, : step.longest_prompt]
+    keys, values = layer.prompt_keys[: step.prompts], layer.prompt_values[: step.prompts]
     if step.gather is None:
         shared_out, shared_peak, shared_mass = _part(q, keys, values, step.prompt_bias, scale)
     else:

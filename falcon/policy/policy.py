@@ -14,13 +14,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from falcon.policy import decoding
 from falcon.policy.adapter import AdapterBank, attach, load_adapter, save_adapter
 from falcon.policy.backbone import Backbone, load_backbone
 from falcon.policy.recompute import Recompute
@@ -47,6 +45,8 @@ class Policy:
         self.kind = backbone.kind
         self._recompute: Recompute | None = None
         self._shards: Shards | None = None
+        self.refills: bool | None = None
+        """Whether rows of a batch may be replaced while others are written; None: not tried yet."""
         self._head = _Head()
         self.model.get_output_embeddings().register_forward_pre_hook(self._select)
         ends = self.model.generation_config.eos_token_id
@@ -148,11 +148,6 @@ class Policy:
         for tensor in self.bank.parameters():
             state.update(tensor.detach().cpu().numpy().tobytes())
         return state.hexdigest()[:12]
-
-    @cached_property
-    def refills(self) -> bool:
-        """Whether rows of a batch may be replaced while others are written."""
-        return decoding.refills(self)
 
     @contextmanager
     def head_at(self, index: list[int]) -> Iterator[None]:

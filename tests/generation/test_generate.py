@@ -120,7 +120,7 @@ def test_prompts_read_in_several_passes_are_read_alike(
     prompts = [p * n for p, n in zip(prompts_of(causal), (5, 1, 3, 2), strict=True)]
     tasks = (2, 0, 1, 2)
     pairs = own_weights(causal, 3)
-    assert causal.refills
+    batch_of(causal, None, Room(1, 1, 1, 1))
     passes: list[int] = []
     causal.model.register_forward_pre_hook(
         lambda _model, _args, given: passes.append(given["input_ids"].numel()), with_kwargs=True

@@ -122,9 +122,8 @@ def test_a_prompt_is_read_once_for_all_its_rows(causal: Policy) -> None:
         lambda _model, _args, given: passes.append(tuple(given["input_ids"].shape)),
         with_kwargs=True,
     )
-    assert causal.refills
-    passes.clear()
     batch = batch_of(causal, None, Room(1, 8, 20, 4))
+    passes.clear()
     batch.add([Prompt(list(range(5, 25)), 8)])
     assert passes == [(1, 20)]
 
@@ -137,7 +136,6 @@ def test_sliding_windows_begin_together_and_are_right(tmp_path: Path, window: in
         num_attention_heads=4, num_key_value_heads=2, sliding_window=window,
     )  # fmt: skip
     policy = load_tiny(tiny_of(MistralForCausalLM(config), tmp_path))
-    assert policy.refills == (window is None)
     batch = batch_of(policy, None, Room(3, 6, 20, 30))
     assert isinstance(batch, Rows if window is None else FixedRows)
     texts = {}
