@@ -7,6 +7,7 @@ the library's own layers.
 Shapes: R rows, S tokens so far, L new tokens, d the width of a head.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,8 +103,19 @@ def _padded(rows: torch.Tensor, width: int) -> torch.Tensor:
 
 def grows(config: Any) -> bool:
     """Whether every layer of a decoder-only model attends to all earlier tokens."""
-    layers = getattr(config, "layer_types", None)
+    config = config.get_text_config()  # of models that see or hear as well
+    layers = getattr(config, "layer_types", None) or getattr(config, "attention_layers", None)
     if layers:
-        return all(kind == "full_attention" for kind in layers)
+        return all(kind in ("full_attention", "global") for kind in layers)
     window = getattr(config, "sliding_window", None)
     return not (window and getattr(config, "use_sliding_window", True))
+
+
+def packs(model: Any) -> bool:
+    """Whether completions of one prompt may share a row of a decoder-only model.
+
+    So where mask and positions alone decide what a token sees. A ready mask drops sliding windows,
+    recurrent layers read whatever stands before, and ALiBi counts the tokens between.
+    """
+    positions = "position_ids" in inspect.signature(model.forward).parameters
+    return grows(model.config) and positions and not getattr(model.config, "alibi", False)

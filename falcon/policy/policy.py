@@ -22,7 +22,7 @@ import torch
 
 from falcon.policy.adapter import AdapterBank, Pairs, attach, load_adapter, save_adapter
 from falcon.policy.backbone import Backbone, load_backbone
-from falcon.policy.kv_cache import GrowingLayer, grows, joined, new_cache
+from falcon.policy.kv_cache import GrowingLayer, grows, joined, new_cache, packs
 from falcon.policy.recompute import Recompute
 from falcon.policy.shards import Shards
 
@@ -46,6 +46,7 @@ class Policy:
         self.prompts = backbone.prompts
         self.tokenizer = backbone.prompts.tokenizer
         self.kind = backbone.kind
+        self.packs = self.kind == "seq2seq" or packs(self.model)
         self._recompute: Recompute | None = None
         self._shards: Shards | None = None
         ends = self.model.generation_config.eos_token_id
