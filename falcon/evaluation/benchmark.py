@@ -135,8 +135,8 @@ def _fill(
     since = time.perf_counter()
     policy = Policy.load(settings.policy, seed=settings.seed)
     policy.form = form  # with its worked examples, which a policy does not know
-    for folder in filter(None, policies.values()):
-        load_adapter(policy.bank, policy.backbone, folder)  # refused before any work, not after it
+    for adapter in filter(None, policies.values()):
+        load_adapter(policy.bank, policy.backbone, adapter)  # refused before any work, not after it
     loading = time.perf_counter() - since
     with Sandbox(settings) as sandbox:
         solver = Solver(settings, LocalGenerator(policy), sandbox, make_judge(settings.feedback))

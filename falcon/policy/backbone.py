@@ -142,7 +142,7 @@ def load_tokenizer(name: str) -> Any:
     source = resolve_source(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except Exception as fault:  # noqa: BLE001 - of what is in a file, the library raises anything
+    except Exception as fault:  # of what is in a file, the library raises anything
         raise unloadable(name, fault) from fault
     if tokenizer.eos_token_id is None:
         raise UserError(

@@ -25,15 +25,31 @@ WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 """What PEFT puts before the name of a layer."""
 
-_MERGE = "Merge it into its base with PEFT (merge_and_unload, save_pretrained): --model that folder."
+_MERGE = (
+    "Merge it into its base with PEFT (merge_and_unload, save_pretrained): --model that folder."
+)
 _SCALING = ("r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern")
 _SELECTION = ("exclude_modules", "layers_to_transform", "layers_pattern")
 # Keys that say how it was trained, where it comes from, or something about what is refused.
-_NO_EFFECT = frozenset(
-    "peft_type task_type auto_mapping peft_version base_model_name_or_path revision inference_mode"
-    " target_modules lora_dropout fan_in_fan_out init_lora_weights eva_config loftq_config"
-    " megatron_core qalora_group_size runtime_config ensure_weight_tying".split()
-)
+_NO_EFFECT = {
+    "peft_type",
+    "task_type",
+    "auto_mapping",
+    "peft_version",
+    "base_model_name_or_path",
+    "revision",
+    "inference_mode",
+    "target_modules",
+    "lora_dropout",
+    "fan_in_fan_out",
+    "init_lora_weights",
+    "eva_config",
+    "loftq_config",
+    "megatron_core",
+    "qalora_group_size",
+    "runtime_config",
+    "ensure_weight_tying",
+}
 # The other ways to begin change the frozen weights as well.
 _BEGINNINGS = (None, True, False, "gaussian", "eva", "orthogonal")
 _PAIR = re.compile(re.escape(PREFIX) + r"(.+)\.lora_([AB])\.weight")

@@ -26,7 +26,7 @@ def load_config(name: str, source: str) -> Any:
 
     try:
         return AutoConfig.from_pretrained(source, trust_remote_code=False)
-    except Exception as fault:  # noqa: BLE001 - of what is in a file, the library raises anything
+    except Exception as fault:  # of what is in a file, the library raises anything
         raise unloadable(name, fault) from fault
 
 
@@ -43,7 +43,7 @@ def load_model(
         try:
             model, loading = _from_pretrained(source, config, dtype, implementation)
             break
-        except Exception as fault:  # noqa: BLE001 - of what is in a file, the library raises anything
+        except Exception as fault:  # of what is in a file, the library raises anything
             # Models with attention of their own say so in many ways: eager has the true reason.
             if implementation == "eager":
                 raise unloadable(name, fault) from fault

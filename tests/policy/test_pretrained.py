@@ -209,14 +209,14 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(copied: Path) ->
     ],
 )
 def test_a_chat_template_that_fails_is_one_line(copied: Path, template: str, said: str) -> None:
-    from tests.problems_made import a_problem
+    from tests.training.setups import make_problem
 
     tokenizer = _tokenizer(chat=True)
     tokenizer.chat_template = template
     tokenizer.save_pretrained(copied)
     policy = load_tiny(copied)
     with pytest.raises(UserError, match="its chat template cannot be used") as fault:
-        policy.prompts.fits(a_problem())
+        policy.prompts.fits(make_problem(1))
     assert said in fault.value.message
     assert "\n" not in str(fault.value)
     assert "policy.prompt: completion" in fault.value.hint
