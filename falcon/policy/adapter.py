@@ -221,10 +221,10 @@ def linear_names(backbone: Backbone, targets: tuple[str, ...]) -> list[str]:
     Raises UserError naming the targets that the model does not have.
     """
     head = backbone.model.get_output_embeddings()
-    modules = backbone.model.named_modules()
+    modules = list(backbone.model.named_modules())
+    passed_over = {m.base for _, m in modules if isinstance(m, AdaptedLinear)} | {head}
     linear = (nn.Linear, AdaptedLinear)
-    inner = {id(m.base) for m in backbone.model.modules() if isinstance(m, AdaptedLinear)}
-    names = [n for n, m in modules if isinstance(m, linear) and m is not head and id(m) not in inner]
+    names = [name for name, m in modules if isinstance(m, linear) and m not in passed_over]
     if not targets:
         return names
     leaves = {name.rsplit(".", 1)[-1] for name in names}
