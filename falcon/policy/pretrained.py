@@ -57,17 +57,23 @@ def _from_pretrained(
     source: str, config: Any, dtype: torch.dtype, attention: str
 ) -> tuple[Any, dict[str, Any]]:
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers.utils import logging
 
     loader = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    model, loading = loader.from_pretrained(
-        source,
-        dtype=dtype,
-        attn_implementation=attention,
-        trust_remote_code=False,
-        use_safetensors=True,
-        ignore_mismatched_sizes=True,  # so that they are named
-        output_loading_info=True,
-    )
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # its table of missing weights: one line of ours says it
+    try:
+        model, loading = loader.from_pretrained(
+            source,
+            dtype=dtype,
+            attn_implementation=attention,
+            trust_remote_code=False,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # so that they are named
+            output_loading_info=True,
+        )
+    finally:
+        logging.set_verbosity(verbosity)
     return model, loading
 
 
