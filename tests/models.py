@@ -139,3 +139,38 @@ def own_weights(policy: Policy, tasks: int, seed: int = 2) -> Pairs:
 
 def of_task(pairs: Pairs, task: int) -> Pairs:
     return {name: (a[task], b[task]) for name, (a, b) in pairs.items()}
+
+
+WINDOW = 8
+
+
+def tiny_other(folder: Path, kind: str, seed: int = 0) -> Path:
+    """A two-layer decoder of another architecture; those with windows see ``WINDOW`` tokens."""
+    import transformers
+
+    torch.manual_seed(seed)
+    tokenizer = _tokenizer(chat=False)
+    names = {"vocab_size": len(tokenizer), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}
+    new = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "sliding_window": WINDOW,
+    }
+    old = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "rotary_dim": 4}
+    neo = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "window_size": WINDOW}
+    special: dict[str, dict[str, Any]] = {
+        "Mistral": new,
+        "Gemma2": new | {"query_pre_attn_scalar": 8, "attn_logit_softcapping": 2.0},
+        "CodeGen": old,
+        "GPTJ": old,
+        "GPTNeo": neo | {"attention_types": [[["global", "local"], 1]]},
+        "Falcon": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
+        "Bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4},
+    }
+    config = getattr(transformers, f"{kind}Config")(**names, **special[kind])
+    model = getattr(transformers, f"{kind}ForCausalLM")(config)
+    return _save(model, tokenizer, folder, 0.3)

@@ -10,6 +10,7 @@ from falcon.config import CriticSettings, PolicySettings
 from falcon.critics.answers import Answers
 from falcon.critics.critic import Question, Usage
 from falcon.errors import CriticFault, UserError
+from falcon.prompts.forms import in_template
 
 if TYPE_CHECKING:
     from falcon.policy.policy import Policy
@@ -88,6 +89,4 @@ def _prompt(policy: Policy, question: Question) -> str:
     system, user = (_as_text(policy, message) for message in question)
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": user})
-    return str(
-        policy.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    )
+    return in_template(policy.tokenizer, messages)

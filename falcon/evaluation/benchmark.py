@@ -135,6 +135,8 @@ def _fill(
     since = time.perf_counter()
     policy = Policy.load(settings.policy, seed=settings.seed)
     policy.form = form  # with its worked examples, which a policy does not know
+    for adapter in filter(None, policies.values()):
+        load_adapter(policy.bank, policy.backbone, adapter)  # refused before any work, not after it
     loading = time.perf_counter() - since
     with Sandbox(settings) as sandbox:
         solver = Solver(settings, LocalGenerator(policy), sandbox, make_judge(settings.feedback))
@@ -144,7 +146,7 @@ def _fill(
             own_chunks = [chunk for chunk in missing if chunk.policy == name]
             folder = policies[name]
             if folder is not None:
-                load_adapter(policy.bank, folder)
+                load_adapter(policy.bank, policy.backbone, folder)
             _run_chunks(solver, own_chunks, store, memory, folder is not None, monitor)
         return solver.clock.read()
 

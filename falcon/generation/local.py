@@ -31,7 +31,6 @@ class LocalGenerator:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        policy.bank.pack()
 
     @property
     def prompts(self) -> PromptEncoder:
@@ -55,6 +54,7 @@ class LocalGenerator:
         if not prompts or not draws.samples:
             return [[] for _ in prompts]
         policy, rows = self.policy, len(prompts) * draws.samples
+        policy.bank.pack()
         layout = layout_for(policy, min(rows, draws.sampling.batch_size))
         tasks = weights.tasks or range(len(prompts))
         everything = [

@@ -22,6 +22,7 @@ from torch import nn
 
 from falcon.errors import UserError
 from falcon.policy.packing import packed, product
+from falcon.policy.peft_files import CONFIG, PREFIX, WEIGHTS, read_lora, scaling_of
 
 if TYPE_CHECKING:
     from falcon.policy.backbone import Backbone
@@ -182,6 +183,11 @@ class AdapterBank(nn.Module):
         self._layers.append(layer)
         return layer
 
+    def clear(self) -> None:
+        """Forget all layers and their pairs."""
+        self.names, self._layers = [], []
+        self.a, self.b = nn.ParameterList(), nn.ParameterList()
+
     def meta(self) -> Pairs:
         """The meta pairs themselves (they carry the gradient of the meta-update)."""
         return {n: (a, b) for n, a, b in zip(self.names, self.a, self.b, strict=True)}
@@ -260,8 +266,10 @@ def linear_names(backbone: Backbone, targets: tuple[str, ...]) -> list[str]:
     Raises UserError naming the targets that the model does not have.
     """
     head = backbone.model.get_output_embeddings()
-    modules = backbone.model.named_modules()
-    names = [name for name, m in modules if isinstance(m, nn.Linear) and m is not head]
+    modules = list(backbone.model.named_modules())
+    passed_over = {m.base for _, m in modules if isinstance(m, AdaptedLinear)} | {head}
+    linear = (nn.Linear, AdaptedLinear)
+    names = [name for name, m in modules if isinstance(m, linear) and m not in passed_over]
     if not targets:
         return names
     leaves = {name.rsplit(".", 1)[-1] for name in names}
@@ -278,19 +286,29 @@ def attach(
     backbone: Backbone, *, rank: int, alpha: float, targets: tuple[str, ...] = (), seed: int = 0
 ) -> AdapterBank:
     """Put an adapter on the backbone's linear layers and return the bank that holds them."""
-    generator = torch.Generator().manual_seed(seed)
     bank = AdapterBank(rank, alpha)
     names = linear_names(backbone, targets)
     if not names:
         raise UserError(f"policy.model: {backbone.name} has no linear layer to adapt.")
+    _wrap(bank, backbone, names, torch.Generator().manual_seed(seed))
+    return bank
+
+
+def _wrap(
+    bank: AdapterBank, backbone: Backbone, names: list[str], generator: torch.Generator
+) -> None:
     for name in names:
         parent_name, _, leaf = name.rpartition(".")
         parent = backbone.model.get_submodule(parent_name)
         setattr(parent, leaf, bank.add(name, getattr(parent, leaf), generator))
-    return bank
+    bank.active = bank.meta()
 
 
-_PREFIX = "base_model.model."
+def _unwrap(bank: AdapterBank, backbone: Backbone) -> None:
+    for name in bank.names:
+        parent_name, _, leaf = name.rpartition(".")
+        parent = backbone.model.get_submodule(parent_name)
+        setattr(parent, leaf, getattr(parent, leaf).base)
 
 
 def save_adapter(bank: AdapterBank, backbone: Backbone, folder: Path, source: str) -> None:
@@ -303,10 +321,11 @@ def save_adapter(bank: AdapterBank, backbone: Backbone, folder: Path, source: st
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
     for name, (a, b) in bank.meta().items():
-        tensors[f"{_PREFIX}{name}.lora_A.weight"] = a.detach().cpu().contiguous()
-        tensors[f"{_PREFIX}{name}.lora_B.weight"] = b.detach().cpu().contiguous()
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+        tensors[f"{PREFIX}{name}.lora_A.weight"] = a.detach().cpu().contiguous()
+        tensors[f"{PREFIX}{name}.lora_B.weight"] = b.detach().cpu().contiguous()
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     leaves = sorted({name.rsplit(".", 1)[-1] for name in bank.names})
+    every = linear_names(backbone, tuple(leaves)) == bank.names
     config: Mapping[str, Any] = {
         "peft_type": "LORA",
         "task_type": "SEQ_2_SEQ_LM" if backbone.kind == "seq2seq" else "CAUSAL_LM",
@@ -315,49 +334,49 @@ def save_adapter(bank: AdapterBank, backbone: Backbone, folder: Path, source: st
         "lora_alpha": bank.alpha,
         "lora_dropout": 0.0,
         "bias": "none",
-        "target_modules": leaves,
+        "target_modules": leaves if every else bank.names,
         "inference_mode": True,
     }
-    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
 
 def adapter_digest(folder: Path) -> str:
-    """Digest of the weights in an adapter's folder, 12 hex digits. Raises UserError without them."""
+    """Digest of the weights and scales in an adapter's folder, 12 hex digits.
+
+    Raises UserError where there is none, or one of a kind that cannot be loaded.
+    """
+    scaling = scaling_of(folder)
     try:
-        data = (folder / "adapter_model.safetensors").read_bytes()
+        data = (folder / WEIGHTS).read_bytes()
     except FileNotFoundError:
         raise UserError(f"{folder}: no adapter there.", hint="Run the train stage.") from None
-    return hashlib.sha256(data).hexdigest()[:12]
+    return hashlib.sha256(data + scaling).hexdigest()[:12]
 
 
-def load_adapter(bank: AdapterBank, folder: Path) -> None:
+def load_adapter(bank: AdapterBank, backbone: Backbone, folder: Path) -> None:
     """Read a folder written by :func:`save_adapter` or by PEFT into the meta weights.
 
-    Raises UserError when the folder holds no adapter, or a damaged one, or one that does not fit.
+    Rank, alpha and layers become those of the folder; where they are so already, the parameters
+    stay the same objects (an optimizer may hold them). Raises UserError when the folder holds no
+    adapter, or a damaged one, or one that does not fit or cannot be represented.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    file = folder / "adapter_model.safetensors"
-    if not file.is_file():
-        raise UserError(
-            f"{folder}: no adapter_model.safetensors there.",
-            hint="Give a folder the train stage wrote.",
-        )
-    try:
-        tensors = load_file(file)
-    except (OSError, SafetensorError) as fault:
-        raise UserError(
-            f"{file}: damaged adapter ({str(fault)[:120]}).", hint="Train or fetch it again."
-        ) from fault
+    lora = read_lora(folder, linear_names(backbone, ()))
+    for name, (a, b) in lora.pairs.items():
+        out, into = backbone.model.get_submodule(name).weight.shape
+        wanted = ((lora.rank, into), (out, lora.rank))
+        if (tuple(a.shape), tuple(b.shape)) != wanted:
+            raise UserError(
+                f"{folder / WEIGHTS}: {name}: expected {wanted[0]} and {wanted[1]},"
+                f" found {tuple(a.shape)} and {tuple(b.shape)}.",
+                hint="It belongs to another model.",
+            )
+    if bank.names != list(lora.pairs) or bank.rank != lora.rank:
+        _unwrap(bank, backbone)
+        bank.clear()
+        bank.rank = lora.rank
+        _wrap(bank, backbone, list(lora.pairs), torch.Generator())
+    bank.alpha, bank.scale = lora.alpha, lora.alpha / lora.rank
     with torch.no_grad():
-        for name, (a, b) in bank.meta().items():
-            for leaf, into in (("lora_A", a), ("lora_B", b)):
-                key = f"{_PREFIX}{name}.{leaf}.weight"
-                if key not in tensors or tensors[key].shape != into.shape:
-                    shape = tuple(tensors[key].shape) if key in tensors else "nothing"
-                    raise UserError(
-                        f"{file}: {name}.{leaf}: expected {tuple(into.shape)}, found {shape}.",
-                        hint="It belongs to another model or rank: set policy.* as it was trained.",
-                    )
-                into.copy_(tensors[key])
+        for name, pair in bank.meta().items():
+            for into, read in zip(pair, lora.pairs[name], strict=True):
+                into.copy_(read)

@@ -6,6 +6,7 @@ so that its models run as they are.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,3 +64,23 @@ def register() -> None:
 
     AttentionInterface.register(ATTENTION, attention)
     AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+def grows(config: Any) -> bool:
+    """Whether every layer of a decoder-only model attends to all earlier tokens."""
+    config = config.get_text_config()  # of models that see or hear as well
+    layers = getattr(config, "layer_types", None) or getattr(config, "attention_layers", None)
+    if layers:
+        return all(kind in ("full_attention", "global") for kind in layers)
+    window = getattr(config, "sliding_window", None)
+    return not (window and getattr(config, "use_sliding_window", True))
+
+
+def packs(model: Any) -> bool:
+    """Whether completions of one prompt may share a row of a decoder-only model.
+
+    So where mask and positions alone decide what a token sees. A ready mask drops sliding windows,
+    recurrent layers read whatever stands before, and ALiBi counts the tokens between.
+    """
+    positions = "position_ids" in inspect.signature(model.forward).parameters
+    return grows(model.config) and positions and not getattr(model.config, "alibi", False)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from falcon.errors import UserError
 from falcon.policy.conversion import convert, models_folder, unloadable
 from falcon.policy.packaged import PACKAGED, require, require_here
+from falcon.policy.pretrained import load_config, load_model
 
 if TYPE_CHECKING:
     import torch
@@ -138,10 +139,10 @@ def load_tokenizer(name: str) -> Any:
     """
     from transformers import AutoTokenizer
 
+    source = resolve_source(name)
     try:
-        source = resolve_source(name)
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as fault:
+    except Exception as fault:  # of what is in a file, the library raises anything
         raise unloadable(name, fault) from fault
     if tokenizer.eos_token_id is None:
         raise UserError(
@@ -154,13 +155,7 @@ def load_tokenizer(name: str) -> Any:
 
 
 def _is_seq2seq(name: str) -> bool:
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(resolve_source(name), trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as fault:
-        raise unloadable(name, fault) from fault
-    return bool(config.is_encoder_decoder)
+    return bool(load_config(name, resolve_source(name)).is_encoder_decoder)
 
 
 def load_prompts(settings: PolicySettings) -> PromptEncoder:
@@ -193,27 +188,25 @@ def resolve_dtype(name: str) -> Any:
 def load_backbone(settings: PolicySettings, *, second_order: bool = False) -> Backbone:
     """Load model and tokenizer. ``second_order`` picks attention that can be differentiated twice.
 
-    Raises UserError when the model does not exist or is no text generator.
+    Raises UserError when the model does not exist or cannot be used (:func:`load_model`).
     """
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     from falcon.policy.attention import ATTENTION, register
 
     prompts = load_prompts(settings)  # first: a wrong setting is refused before weights are read
-    seq2seq = _is_seq2seq(settings.model)
+    source = resolve_source(settings.model)
+    config = load_config(settings.model, source)
+    seq2seq = bool(config.is_encoder_decoder)
     register()
-    try:
-        model = (AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM).from_pretrained(
-            resolve_source(settings.model),
-            dtype=resolve_dtype(settings.dtype),
-            attn_implementation="eager" if second_order or seq2seq else ATTENTION,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
-    except (OSError, ValueError, KeyError, SafetensorError) as fault:
-        raise unloadable(settings.model, fault) from fault
+    model = load_model(
+        settings.model,
+        source,
+        config,
+        dtype=resolve_dtype(settings.dtype),
+        attention="eager" if second_order or seq2seq else ATTENTION,
+        tokenizer=prompts.tokenizer,
+    )
     model.eval()
     model.requires_grad_(False)
     model.generation_config.max_length = None

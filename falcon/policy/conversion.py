@@ -25,11 +25,14 @@ def unloadable(name: str, fault: Exception) -> UserError:
     """That the model ``name`` cannot be loaded, and why, in one line."""
     offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("0", "")
     reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]
-    hint = (
-        "HF_HUB_OFFLINE is set: give a local folder, or unset it to download."
-        if offline
-        else "Check the name, or give a local folder."
-    )
+    if "custom code" in reason or "trust_remote_code" in reason:
+        hint = "Code of a model is never run: give one of a kind that transformers has itself."
+    elif Path(name).exists():
+        hint = "Check the files there, or fetch them again."
+    elif offline:
+        hint = "HF_HUB_OFFLINE is set: give a local folder, or unset it to download."
+    else:
+        hint = "Check the name, or give a local folder."
     return UserError(f"policy.model: {name} cannot be loaded ({reason}).", hint=hint)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from falcon.policy.attention import ATTENTION, cached
-from falcon.policy.kv_cache import KeyValues, grows
+from falcon.policy.kv_cache import KeyValues
 
 if TYPE_CHECKING:
     from falcon.policy.adapter import Pairs, RowTasks
@@ -103,7 +103,7 @@ def batch_of(policy: Policy, pairs: Pairs | None, room: Room) -> DecodingBatch:
 def _refills(policy: Policy) -> bool:
     """Whether rows may come and go: every layer attends to all tokens, by our own function."""
     config = policy.model.config
-    if policy.kind != "causal" or config._attn_implementation != ATTENTION or not grows(config):
+    if policy.kind != "causal" or config._attn_implementation != ATTENTION or not policy.packs:
         return False
     cache = KeyValues(1, 1, 1)
     with torch.inference_mode(), policy.bank.use(None), cached(cache):

@@ -13,21 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 _STEP = 32
 """Lengths are rounded up to a multiple of this: fewer shapes, and fewer times that slots grow."""
-
-
-def grows(config: Any) -> bool:
-    """Whether every layer of a decoder-only model attends to all earlier tokens."""
-    layers = getattr(config, "layer_types", None)
-    if layers:
-        return all(kind == "full_attention" for kind in layers)
-    window = getattr(config, "sliding_window", None)
-    return not (window and getattr(config, "use_sliding_window", True))
 
 
 @dataclass

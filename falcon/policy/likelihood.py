@@ -3,7 +3,8 @@
 For a decoder-only model a group (one prompt, its completions) is packed into one row: the
 prompt is read once, each completion attends to the prompt and to itself, and positions
 restart after the prompt. The numbers are those of a plain forward pass of each sample; the
-work is that of P + nC tokens instead of n(P + C). Encoder-decoder models read each prompt
+work is that of P + nC tokens instead of n(P + C). Models whose layers look beyond mask and
+positions (sliding windows, recurrence) get one row a sample. Encoder-decoder models read each prompt
 once in the encoder and have one decoder row a completion. Rows are put into micro-batches by
 a budget of padded tokens, so that memory is bounded whatever the lengths.
 
@@ -75,6 +76,10 @@ def _part(group: Group, indices: list[int]) -> Group:
     return Group(group.prompt, completions, group.task, tuple(group.tags[i] for i in indices))
 
 
+def _singly(group: Group) -> list[Group]:
+    return [_part(group, [i]) for i in range(len(group.completions))]
+
+
 def micro_batches(
     groups: Sequence[Group], budget: int, *, packed: bool = True
 ) -> list[list[Group]]:
@@ -84,8 +89,7 @@ def micro_batches(
     """
     rows: list[Group] = []
     for group in groups:
-        single = (_part(group, [i]) for i in range(len(group.completions)))
-        rows += _split(group, budget) if packed else single
+        rows += _split(group, budget) if packed else _singly(group)
     rows.sort(key=lambda row: -row.length)
     batches: list[list[Group]] = []
     for row in rows:
@@ -129,6 +133,8 @@ def _forward_packed(
     policy: Policy, rows: Sequence[Group], pairs: Pairs | None
 ) -> tuple[torch.Tensor, torch.Tensor, Pieces]:
     """Logits [P, V] and ids [P] of the completion tokens. A row is: prompt, completion 1, 2, ..."""
+    if not policy.packs:
+        rows = [single for row in rows for single in _singly(row)]
     length = max(row.length for row in rows)
     ids = torch.full((len(rows), length), policy.tokenizer.pad_token_id, dtype=torch.long)
     positions = torch.zeros(len(rows), length, dtype=torch.long)
@@ -155,7 +161,8 @@ def _forward_packed(
                 source += [r * length + p - 1, *(r * length + at + t for t in range(n - 1))]
                 target += completion
             at += n
-    mask = _segment_mask(segment, policy.compute_dtype)
+    # The library makes its own mask of a plain one, with all that the model's layers want.
+    mask = _segment_mask(segment, policy.compute_dtype) if policy.packs else (segment >= 0).long()
     device = policy.device
     with policy.bank.use(pairs, _row_task(policy, rows, pairs)), policy.head_at(source):
         out = policy.model(

@@ -51,7 +51,9 @@ def nucleus(
     if top_p >= 1:
         values, indices = torch.sort(logits.float() / temperature, dim=-1, descending=True)
         return values, indices
-    parts = [_kept(some.float() / temperature, top_p, _HEAD) for some in logits.split(_CHUNK)]
+    parts = [
+        _kept(some.float() / temperature, top_p, _HEAD) for some in torch.split(logits, _CHUNK)
+    ]
     values, indices, covered = (torch.cat(column) for column in zip(*parts, strict=True))
     wide = (covered < top_p).nonzero().squeeze(-1)  # rows whose nucleus is wider than the head
     if len(wide):

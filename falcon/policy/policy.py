@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from falcon.policy.adapter import AdapterBank, attach, load_adapter, save_adapter
+from falcon.policy.attention import packs
 from falcon.policy.backbone import Backbone, load_backbone
 from falcon.policy.recompute import Recompute
 from falcon.policy.shards import Shards
@@ -43,6 +44,7 @@ class Policy:
         self.prompts = backbone.prompts
         self.tokenizer = backbone.prompts.tokenizer
         self.kind = backbone.kind
+        self.packs = self.kind == "seq2seq" or packs(self.model)
         self._recompute: Recompute | None = None
         self._shards: Shards | None = None
         self.refills: bool | None = None
@@ -63,19 +65,18 @@ class Policy:
         seed: int = 0,
         second_order: bool = False,
     ) -> Policy:
-        """Load the backbone, attach an adapter drawn from ``seed`` and read ``adapter`` into it.
+        """Load the backbone and attach an adapter drawn from ``seed``, or ``adapter`` as it is.
 
+        The rank, alpha and layers of ``adapter`` are its own, whatever the settings say.
         ``second_order`` picks attention that can be differentiated twice (``meta.order: 2``).
         Raises UserError for a model that does not exist or an adapter of another model.
         """
         s, backbone = settings, load_backbone(settings, second_order=second_order)
-        bank = attach(
-            backbone, rank=s.lora_rank, alpha=s.lora_alpha, targets=s.lora_targets, seed=seed
-        )
-        policy = cls(backbone, bank)
+        targets = s.lora_targets if adapter is None else ()  # another model may have other layers
+        bank = attach(backbone, rank=s.lora_rank, alpha=s.lora_alpha, targets=targets, seed=seed)
         if adapter is not None:
-            load_adapter(bank, adapter)
-        return policy
+            load_adapter(bank, backbone, adapter)
+        return cls(backbone, bank)
 
     @property
     def form(self) -> Form:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -93,12 +93,31 @@ class Chat(Form):
         """The template's text. Raises UserError for a tokenizer without a template."""
         _require_template(tokenizer)
         turn = {"role": "user", "content": _after(recall_text, task_text(problem))}
-        text = tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
+        text = in_template(tokenizer, [turn])
         return f"{text}{FENCE}python\n"
 
     def target(self, problem: Problem, program: str) -> str:
         """The program and the fence after it."""
         return f"{program.strip()}\n{FENCE}"
+
+
+def in_template(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> str:
+    """Turns of a chat as the tokenizer's template has them, and the beginning of an answer.
+
+    Raises UserError for a template that cannot be used: it is a program of the model's files.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        return str(
+            tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True)
+        )
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as fault:
+        reason = (str(fault).strip().splitlines() or [type(fault).__name__])[0][:160]
+        raise UserError(
+            f"{tokenizer.name_or_path}: its chat template cannot be used ({reason}).",
+            hint="Correct chat_template, or set policy.prompt: completion.",
+        ) from fault
 
 
 def _require_template(tokenizer: Any) -> None:

@@ -39,7 +39,7 @@ def accumulate(
             total.backward()  # type: ignore[no-untyped-call]
         return report
     reports = []
-    batches = loss_batches(items, settings)
+    batches = loss_batches(items, settings, packed=policy.packs)
     missing = policy.passes(len(batches)) - len(batches)
     for rows in batches:
         part = _PartOfStack.of(pairs, rows) if _stacked(pairs) else None
@@ -58,7 +58,7 @@ def _total_loss(
     policy: Policy, items: Sequence[Item], pairs: Pairs, settings: Settings
 ) -> tuple[torch.Tensor | None, LossReport]:
     """The loss of all micro-batches with its graph; None where there are none."""
-    batches = loss_batches(items, settings)
+    batches = loss_batches(items, settings, packed=policy.packs)
     parts = [batch_loss(policy, items, rows, pairs, settings) for rows in batches]
     total = torch.stack([loss for loss, _ in parts]).sum() if parts else None
     return total, merge([report for _, report in parts])
@@ -135,7 +135,7 @@ def adapt(
     if settings.train.meta.inner_lr == 0:
         meta = policy.bank.meta()
         with torch.no_grad():
-            batches = loss_batches(items, settings)
+            batches = loss_batches(items, settings, packed=policy.packs)
             missing = policy.passes(len(batches)) - len(batches)
             reports = [batch_loss(policy, items, rows, meta, settings)[1] for rows in batches]
             _make_empty_passes(policy, missing, meta)

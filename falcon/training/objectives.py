@@ -34,7 +34,9 @@ def weights_vector(weights: LossWeights) -> torch.Tensor:
     return torch.tensor([getattr(weights, name) for name in LOSSES])
 
 
-def loss_batches(items: Sequence[Item], settings: Settings) -> list[list[Group]]:
+def loss_batches(
+    items: Sequence[Item], settings: Settings, *, packed: bool = True
+) -> list[list[Group]]:
     """Items grouped by task and prompt and put into micro-batches; tags are item numbers."""
     grouped: dict[tuple[int, tuple[int, ...]], list[int]] = {}
     for number, item in enumerate(items):
@@ -43,7 +45,7 @@ def loss_batches(items: Sequence[Item], settings: Settings) -> list[list[Group]]
         Group(prompt, tuple(items[n].completion for n in numbers), task, tuple(numbers))
         for (task, prompt), numbers in grouped.items()
     ]
-    return micro_batches(groups, settings.train.micro_batch_tokens)
+    return micro_batches(groups, settings.train.micro_batch_tokens, packed=packed)
 
 
 def batch_loss(

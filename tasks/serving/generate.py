@@ -191,22 +191,15 @@ def _entry_point(suite: Suite | None) -> str:
 
 
 def adapter_settings(folder: Path, base: PolicySettings, model: str = "") -> PolicySettings:
-    """``base`` with the model, rank and layers that an adapter's folder names.
+    """``base`` with the model that an adapter's folder names, or with ``model``.
 
-    ``model`` replaces the model it names. Raises UserError when it is no LoRA adapter.
+    Raises UserError when it is no adapter that can be loaded.
     """
-    hint = "Give a folder the train stage wrote."
-    card = read_json(folder / "adapter_config.json", hint=hint)
-    if card.get("peft_type") != "LORA":
-        raise UserError(f"{folder}: not a LoRA adapter.", hint=hint)
-    layers = card.get("target_modules")
-    adapter = {
-        "model": model or card.get("base_model_name_or_path") or base.model,
-        "lora_rank": card.get("r", base.lora_rank),
-        "lora_alpha": card.get("lora_alpha", base.lora_alpha),
-        "lora_targets": layers if isinstance(layers, list) else [],
-    }
-    return PolicySettings.model_validate(base.model_dump() | adapter)
+    from falcon.policy.peft_files import read_config
+
+    card = read_config(folder)
+    named = model or str(card.get("base_model_name_or_path") or base.model)
+    return base.model_copy(update={"model": named})
 
 
 def choose(space: Workspace, settings: Settings, request: Request) -> Served:

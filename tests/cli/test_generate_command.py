@@ -187,7 +187,7 @@ def test_what_is_wrong_with_a_request_is_said_before_a_model_is_loaded(here, tes
         ((TASK, "--stdin", "--tests", "t.py"), "tests of functions"),
         ((TASK, "--tests", "t.json", "--signature", SIGNATURE), "has no signature"),
         ((TASK, "--tests", "c.py"), "which function"),
-        ((TASK, "--adapter", "adapter"), "adapter_config.json is not there"),
+        ((TASK, "--adapter", "adapter"), "adapter_config.json is missing"),
         ((TASK, "--model", "./none"), "no such folder"),
         ((TASK, "--samples", "0"), "'--samples'"),
         ((TASK, "--example", "double(2) = 4"), "is no expression"),
@@ -238,10 +238,10 @@ def test_an_adapter_of_another_kind_is_refused(tmp_path: Path) -> None:
 
     card = {"peft_type": "IA3", "target_modules": "all-linear"}
     (tmp_path / "adapter_config.json").write_text(json.dumps(card))
-    with pytest.raises(UserError, match="not a LoRA adapter"):
+    with pytest.raises(UserError, match="peft_type is IA3: not a LoRA adapter"):
         adapter_settings(tmp_path, PolicySettings())
-    card = {"peft_type": "LORA", "r": 3, "lora_alpha": 6, "target_modules": ["q_proj"]}
+    card = {"peft_type": "LORA", "r": 3, "lora_alpha": 6, "base_model_name_or_path": "its-own"}
     (tmp_path / "adapter_config.json").write_text(json.dumps(card))
     found = adapter_settings(tmp_path, PolicySettings(max_prompt_tokens=99), "m")
-    assert (found.model, found.lora_rank, found.lora_alpha) == ("m", 3, 6.0)
-    assert (found.lora_targets, found.max_prompt_tokens) == (("q_proj",), 99)
+    assert (found.model, found.max_prompt_tokens) == ("m", 99)
+    assert adapter_settings(tmp_path, PolicySettings()).model == "its-own"

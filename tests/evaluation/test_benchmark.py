@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,6 +196,34 @@ def test_memory_is_recalled_by_all_but_the_bare_model(
     assert told == {"base": False, "trained": True}
     assert recalled.scores["memory_digest"] == digest
     assert plain.scores["policies"]["trained"]["memory"] is False
+
+
+def test_an_adapter_counts_with_its_own_rank_and_alpha(
+    model: Path, data_dir: Path, tmp_path: Path, broken: Path
+) -> None:
+    """Equal weights with alpha 0 change nothing, with their own one everything."""
+    nothing = Path(shutil.copytree(broken, tmp_path / "nothing"))
+    file = nothing / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"lora_alpha": 0}))
+    settings = settings_for(model)
+    other = {"lora_rank": 5, "lora_alpha": 1.0, "lora_targets": ("v_proj",)}
+    settings = settings.model_copy(update={"policy": settings.policy.model_copy(update=other)})
+    policies = {"base": None, "trained": broken, "nothing": nothing}
+    run(settings, data_dir, tmp_path / "out", policies)
+    base, trained, still = (rows(tmp_path / "out", name)["completion"] for name in policies)
+    assert still.equals(base)
+    assert not trained.equals(base)
+
+
+def test_an_adapter_that_does_not_fit_is_refused_before_anything_is_written(
+    model: Path, data_dir: Path, tmp_path: Path, broken: Path
+) -> None:
+    folder = Path(shutil.copytree(broken, tmp_path / "other"))
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"target_modules": ["q_proj"]}))
+    with pytest.raises(UserError, match="target_modules leaves out"):
+        run(settings_for(model), data_dir, tmp_path / "out", {"base": None, "trained": folder})
+    assert not list((tmp_path / "out").rglob("*.json*"))
 
 
 def test_several_samples_give_pass_at_k(model: Path, data_dir: Path, tmp_path: Path) -> None:

@@ -59,36 +59,48 @@ def test_round_trip_is_exact(policy: Policy, folders: dict[str, Path], tmp_path:
     policy.save(tmp_path / "adapter")
     other = load_tiny(folders[policy.kind])
     assert other.digest() != policy.digest()
-    load_adapter(other.bank, tmp_path / "adapter")
+    load_adapter(other.bank, other.backbone, tmp_path / "adapter")
     assert other.digest() == policy.digest()
     assert torch.equal(logits_of(other.model, policy.kind), logits_of(policy.model, policy.kind))
 
 
-def test_adapter_of_another_rank_is_refused_by_name(
+def test_rank_alpha_and_layers_are_those_of_the_adapter(
     causal: Policy, folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    causal.save(tmp_path / "adapter")
-    with pytest.raises(UserError, match=r"lora_A: expected \(8, 32\), found \(4, 32\)"):
-        load_tiny_with(folders["causal"], tmp_path / "adapter", lora_rank=8)
+    """Whatever the settings say; and it goes on so when it is trained and saved."""
+    some = load_tiny(folders["causal"], lora_rank=3, lora_alpha=5.0, lora_targets=("q_proj",))
+    stir(some)
+    some.save(tmp_path / "adapter")
+    load_adapter(causal.bank, causal.backbone, tmp_path / "adapter")
+    assert (causal.bank.names, causal.bank.rank) == (some.bank.names, 3)
+    assert torch.equal(logits_of(causal.model, "causal"), logits_of(some.model, "causal"))
+    causal.save(tmp_path / "again")
+    names = ("adapter_model.safetensors", "adapter_config.json")
+    for first, again in ((tmp_path / "adapter" / n, tmp_path / "again" / n) for n in names):
+        assert first.read_bytes() == again.read_bytes()
 
 
-def test_adapter_of_other_layers_is_refused_by_name(
-    folders: dict[str, Path], tmp_path: Path
+def test_an_adapter_that_fits_is_read_into_the_parameters_that_are_there(
+    causal: Policy, tmp_path: Path
 ) -> None:
-    load_tiny(folders["causal"], lora_targets=("q_proj",)).save(tmp_path / "adapter")
-    with pytest.raises(UserError, match=r"k_proj.*found nothing"):
-        load_tiny_with(folders["causal"], tmp_path / "adapter")
+    """An optimizer that holds them goes on with them."""
+    causal.save(tmp_path)
+    before = list(causal.bank.parameters())
+    load_adapter(causal.bank, causal.backbone, tmp_path)
+    assert all(a is b for a, b in zip(before, causal.bank.parameters(), strict=True))
 
 
-def load_tiny_with(model: Path, adapter: Path, **changes: object) -> Policy:
-    policy = load_tiny(model, **changes)
-    load_adapter(policy.bank, adapter)
-    return policy
+def test_adapter_of_another_model_is_refused(
+    causal: Policy, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    load_tiny(folders["seq2seq"]).save(tmp_path)
+    with pytest.raises(UserError, match=r"no linear layer decoder\.block.*another model"):
+        load_adapter(causal.bank, causal.backbone, tmp_path)
 
 
 def test_folder_without_an_adapter_is_named(causal: Policy, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no adapter_model.safetensors"):
-        load_adapter(causal.bank, tmp_path)
+    with pytest.raises(UserError, match=r"no adapter there: adapter_config.json is missing"):
+        load_adapter(causal.bank, causal.backbone, tmp_path)
 
 
 def test_damaged_adapter_is_named(causal: Policy, tmp_path: Path) -> None:
@@ -96,7 +108,7 @@ def test_damaged_adapter_is_named(causal: Policy, tmp_path: Path) -> None:
     file = tmp_path / "adapter_model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"safetensors: damaged adapter"):
-        load_adapter(causal.bank, tmp_path)
+        load_adapter(causal.bank, causal.backbone, tmp_path)
 
 
 def test_unknown_target_is_named_with_those_there_are(folders: dict[str, Path]) -> None:

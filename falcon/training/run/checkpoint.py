@@ -122,7 +122,7 @@ def restore(folder: Path, policy: Policy, optimizer: torch.optim.Optimizer) -> N
     """Put adapter and optimizer of a checkpoint in place. Raises UserError for damaged ones."""
     from falcon.policy.adapter import load_adapter
 
-    load_adapter(policy.bank, folder / "policy")
+    load_adapter(policy.bank, policy.backbone, folder / "policy")
     try:
         state = torch.load(folder / "optimizer.pt", weights_only=True)
         optimizer.load_state_dict(state)

@@ -166,7 +166,7 @@ def _update(settings: Settings, policy: Policy, prompts: Sequence[Ids], tasks: i
         for prompt in prompts:
             items = [item for task in range(tasks) for item in _items(settings, task, prompt)]
             if order != 2:
-                largest = loss_batches(items, settings)[0]
+                largest = loss_batches(items, settings, packed=policy.packs)[0]
                 items = [items[tag] for row in largest for tag in row.tags]
             fast = adapt(policy, items, tasks, settings)[0] if order else None
             outer_gradient(policy, items, fast, settings)

@@ -28,7 +28,7 @@ def finish(run: TrainingRun, out: Path) -> TrainResult:
     """
     policy, progress = run.method.policy, run.progress
     if progress.best_step >= 0 and run.best.is_dir():
-        load_adapter(policy.bank, run.best)
+        load_adapter(policy.bank, policy.backbone, run.best)
     checkpoint.write_folder(out / "policy", policy.save)
     curves = write_curves(out / "curves.csv", progress.history)
     # Single steps have other tasks and jump: the mean of the last quarter is reported.
