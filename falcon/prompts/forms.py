@@ -104,9 +104,33 @@ class Chat(Form):
 def _require_template(tokenizer: Any) -> None:
     if not getattr(tokenizer, "chat_template", None):
         raise UserError(
-            "policy.prompt: chat: the model's tokenizer has no chat template.",
+            "policy.prompt: the model's tokenizer has no chat template.",
             hint="Use auto or completion.",
         )
+
+
+class Turn(Form):
+    """A user turn, and an answer in the model's own way: it opens its code block itself.
+
+    A server whose tokenizer is not here puts the turn into its own template.
+    """
+
+    name = "turn"
+    version = "turn-1"
+
+    def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
+        """The turn in the tokenizer's template, or alone where the tokenizer has none."""
+        asked = f"{task_text(problem)}\n\nAnswer with one block of Python code."
+        turn = {"role": "user", "content": _after(recall_text, asked)}
+        if not getattr(tokenizer, "chat_template", None):
+            return turn["content"]
+        return str(
+            tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
+        )
+
+    def target(self, problem: Problem, program: str) -> str:
+        """The program as a block."""
+        return f"{FENCE}python\n{program.strip()}\n{FENCE}"
 
 
 class Apps(Form):
@@ -239,7 +263,9 @@ def _with_tests(problem: Problem) -> str:
     )
 
 
-FORMS: dict[str, Form] = {form.name: form for form in (Chat(), Continuation(), FewShot(), Apps())}
+FORMS: dict[str, Form] = {
+    form.name: form for form in (Chat(), Turn(), Continuation(), FewShot(), Apps())
+}
 """Every form by its setting."""
 
 
@@ -269,6 +295,6 @@ def choose(name: str, tokenizer: Any, *, seq2seq: bool) -> Form:
         raise UserError(
             f"policy.prompt: there is no prompt `{name}`.", hint=f"Valid: {', '.join(valid)}."
         )
-    if name == "chat":
+    if name in ("chat", "turn"):
         _require_template(tokenizer)
     return FORMS[name]
