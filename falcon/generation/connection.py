@@ -46,7 +46,8 @@ class Connection:
             return None
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """The JSON answer. Raises Unanswered, and UserError for what the server refuses."""
+        """The JSON answer; None if it is no JSON. Raises Unanswered, and UserError for what the
+        server refuses."""
         from openai import APIStatusError
 
         try:
@@ -73,8 +74,8 @@ class Connection:
             return getattr(self._client, method)(path, cast_to=object, **more)
         except APIConnectionError as fault:
             raise Unanswered(f"{fault.__cause__ or fault}") from None
-        except (ValueError, TypeError) as fault:  # no JSON
-            raise Unanswered(f"an answer that is no JSON ({str(fault)[:120]})") from None
+        except ValueError:  # no JSON
+            return None
         except OpenAIError as fault:
             if hasattr(fault, "status_code"):
                 raise

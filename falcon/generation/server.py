@@ -83,36 +83,33 @@ class ServerGenerator:
         """
         places = [(i, k) for i in range(len(prompts)) for k in range(draws.samples)]
         done: dict[tuple[int, int], Completion] = {}
-        open_requests = draws.sampling.batch_size
-        if self.dialect.at_once:
-            open_requests = min(open_requests, self.dialect.at_once)
-        with (
-            self._models(weights, len(prompts)) as models,
-            ThreadPoolExecutor(open_requests) as pool,
-        ):
+        faults: list[Exception] = []
+
+        def work(asked: _Asked) -> Completion | None:
+            try:
+                return None if faults else self._one(asked, draws)
+            except Exception as fault:  # the first one ends it all
+                faults.append(fault)
+                raise
+
+        at_once = min(draws.sampling.batch_size, self.dialect.at_once or draws.sampling.batch_size)
+        with self._models(weights, len(prompts)) as models, ThreadPoolExecutor(at_once) as pool:
+            own = [tuple(each) for each in stops] or [draws.sampling.stop] * len(prompts)
             asked = {
-                pool.submit(
-                    self._one,
-                    _Asked(
-                        models[i],
-                        prompts[i],
-                        stops[i] if stops else draws.sampling.stop,
-                        _seed(draws, i, k),
-                    ),
-                    draws,
-                ): (i, k)
+                pool.submit(work, _Asked(models[i], prompts[i], own[i], _seed(draws, i, k))): (i, k)
                 for i, k in places
             }
             try:
                 for future in as_completed(asked):
-                    completion = done[asked[future]] = future.result()
-                    listener.on_tokens(completion.tokens + (completion.end == "end"))
-                    listener.on_completion(*asked[future], completion)
+                    if (completion := future.result()) is not None:
+                        done[asked[future]] = completion
+                        listener.on_tokens(completion.tokens + (completion.end == "end"))
+                        listener.on_completion(*asked[future], completion)
             except Unanswered as fault:
                 raise UserError(
                     f"{self.server.shown}: {len(places) - len(done)} of {len(places)} samples are "
                     f"missing: {fault}.",
-                    hint="Look at the server's log. The same command goes on with what is there.",
+                    hint="Look at the server's log, then give the same command again.",
                 ) from None
             finally:
                 pool.shutdown(cancel_futures=True)
