@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from falcon.errors import without_passwords
 from falcon.evaluation.chunks import ChunkStore, Row
 from falcon.evaluation.plan import (
     Benchmarks,
@@ -286,6 +287,7 @@ def head(
         "confidence": settings.gate.confidence,
         "decoding": "greedy" if b.samples == 1 else f"sampled, T {b.temperature}, top-p {b.top_p}",
         "model": settings.policy.model,
+        "server": without_passwords(settings.policy.server),
         "left_out": benchmarks.left_out,
         "trained_on": benchmarks.trained_on,
     }

@@ -32,9 +32,9 @@ def transformers_server(home: Path) -> Iterator[str]:
 
 @contextmanager
 def vllm_server(python: str, model: Path, home: Path) -> Iterator[str]:
-    """vLLM with the interpreter of its environment; the model is called ``tiny``."""
+    """vLLM with the interpreter of its environment; the model has two names, ``tiny`` is one."""
     command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
-    command += ["--served-model-name", "tiny", "--dtype", "float32", "--enforce-eager"]
+    command += ["--served-model-name", "tiny", str(model), "--dtype", "float32", "--enforce-eager"]
     command += ["--max-model-len", "1024", "--max-num-seqs", "8"]
     command += ["--enable-lora", "--max-lora-rank", "8", "--max-loras", "4"]
     own = {
