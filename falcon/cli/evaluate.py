@@ -86,6 +86,8 @@ def evaluate(o: EvaluateOptions) -> None:
             monitor=monitor,
         )
     show(result)
+    if settings.policy.server:  # which one depends on what is here
+        typer.echo(f"prompts: {result.scores['prompt_version']}", err=True)
     typer.echo(f"{folder / 'report.html'}", err=True)  # a pipe gets the table alone
 
 
