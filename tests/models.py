@@ -112,6 +112,11 @@ def tiny_seq2seq(
     return _save(T5ForConditionalGeneration(config), tokenizer, folder, spread)
 
 
+def tiny_of(model: Any, folder: Path, spread: float = 0.15) -> Path:
+    """A folder of any decoder-only model of the library, with a tokenizer of 360 tokens at most."""
+    return _save(model, _tokenizer(chat=False), folder, spread)
+
+
 def load_tiny(model: Path, *, second_order: bool = False, **changes: object) -> Policy:
     torch.set_num_threads(1)
     settings = PolicySettings.model_validate(

@@ -1,50 +1,29 @@
-"""Generation: n completions of each prompt, under the meta weights or each task's own.
+"""The local generator: completions by a policy of this process, in lanes that work side by side.
 
-A prompt is read once for all its samples; rows that end leave the batch; keys and values
-grow in place. A sample depends on its own random numbers only, not on its neighbours
-(up to the rounding of the batch size). No beam search and no logits processors.
+A lane (:mod:`falcon.generation.lane`) is a thread with a batch of its own. On processor cores,
+lanes of one thread each do without the waiting for each other at every small product that makes
+a team of threads slow, most of all where something else runs on the machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from falcon.errors import UserError
-from falcon.generation.completion import META_WEIGHTS, Completion, Draws, End, Sampling, Weights
+from falcon.generation.completion import META_WEIGHTS, Completion, Draws, Weights
 from falcon.generation.generator import SILENT, Listener
+from falcon.generation.lane import Lane, Request, Told
 from falcon.policy.adapter import Pairs, cast
-from falcon.policy.nucleus import draw
+from falcon.policy.lanes import Layout, layout_for, threads_of
 
 if TYPE_CHECKING:
-    from falcon.policy.policy import DecodingState, Policy
+    from falcon.policy.policy import Policy
     from falcon.prompts.encode import PromptEncoder
-
-_TAIL = 12
-"""The last tokens of a row, in whose text a stop is looked for after each step."""
-
-
-@dataclass
-class _Row:
-    prompt: int
-    stop: tuple[str, ...]
-    uniforms: np.ndarray[Any, np.dtype[np.float32]]  # [max_new_tokens], one a token
-    ids: list[int] = field(default_factory=list)
-    end: End = "length"
-    end_id: int | None = None
-
-
-def _uniforms(draws: Draws, prompt: int, sample: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    # Philox is counter-based: the key alone fixes a sample's numbers, so neither the batch nor
-    # the other samples change them. The factor keeps streams apart up to 100,003 samples.
-    key = [draws.seed & (2**64 - 1), draws.stream(prompt) * 100_003 + sample]
-    generator = np.random.Generator(np.random.Philox(key=key))
-    return generator.random(draws.sampling.max_new_tokens, dtype=np.float32)
 
 
 class LocalGenerator:
@@ -72,31 +51,117 @@ class LocalGenerator:
         ``stops`` are texts that end a completion, one tuple a prompt, in place of
         ``sampling.stop``. Raises UserError when the logits are not finite.
         """
-        policy, samples, sampling = self.policy, draws.samples, draws.sampling
-        # Prompts of like length share a batch, so that little of it is padding.
-        order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
-        width = max(1, sampling.batch_size // samples)
+        if not prompts or not draws.samples:
+            return [[] for _ in prompts]
+        policy, rows = self.policy, len(prompts) * draws.samples
+        layout = layout_for(policy, min(rows, draws.sampling.batch_size))
         tasks = weights.tasks or range(len(prompts))
-        results: list[list[Completion]] = [[] for _ in prompts]
+        everything = [
+            Request(
+                i,
+                ids,
+                range(draws.samples),
+                stops[i] if stops else draws.sampling.stop,
+                tasks[i] if weights.fast else 0,
+            )
+            for i, ids in enumerate(prompts)
+        ]
+        results = _Results(len(prompts), draws.samples, listener)
+        width = max(1, draws.sampling.batch_size // layout.lanes)
         with policy.gathered(), torch.inference_mode(), active_pairs(policy, weights) as pairs:
-            for first in range(0, len(order), width):
-                batch = order[first : first + width]
-                rows = [
-                    _Row(i, stops[i] if stops else sampling.stop, _uniforms(draws, i, sample))
-                    for i in batch
-                    for sample in range(samples)
-                ]
-                row_task = None
-                if weights.fast:
-                    row_task = torch.tensor([tasks[i] for i in batch], device=policy.device)
-                state = policy.start([prompts[i] for i in batch], samples, pairs, row_task)
-                _decode(policy, state, rows, sampling, listener.on_tokens)
-                for row in rows:
-                    text = policy.decode(row.ids)
-                    completion = Completion(tuple(row.ids), text, row.end, row.end_id)
-                    listener.on_completion(row.prompt, len(results[row.prompt]), completion)
-                    results[row.prompt].append(completion)
-        return results
+            work = []
+            for share in shares(everything, layout.lanes):
+                own, own_pairs = _own_tasks(share, pairs if weights.fast else None)
+                lane = Lane(policy, own_pairs if weights.fast else pairs, draws, width)
+                work.append((lane, own))
+            _run(work, layout, results)
+        return results.groups()
+
+
+class _Results:
+    """Completions by prompt and sample, gathered from all lanes."""
+
+    def __init__(self, prompts: int, samples: int, listener: Listener) -> None:
+        self._all: list[list[Completion | None]] = [[None] * samples for _ in range(prompts)]
+        self._listener = listener
+        self._one_at_a_time = threading.Lock()
+        self._failed = threading.Event()
+        self.told = Told(self._tokens, self._completion, self._failed.is_set)
+
+    def _tokens(self, n: int) -> None:
+        with self._one_at_a_time:
+            self._listener.on_tokens(n)
+
+    def _completion(self, prompt: int, sample: int, completion: Completion) -> None:
+        with self._one_at_a_time:
+            self._all[prompt][sample] = completion
+            self._listener.on_completion(prompt, sample, completion)
+
+    def stop(self) -> None:
+        """Let every lane end at its next step."""
+        self._failed.set()
+
+    def groups(self) -> list[list[Completion]]:
+        """All completions, in order."""
+        return [[c for c in group if c is not None] for group in self._all]
+
+
+def shares(requests: Sequence[Request], lanes: int) -> list[list[Request]]:
+    """Requests dealt out to lanes, longest prompts first, so that lanes have about equal work.
+
+    What does not come out even is dealt out by samples.
+    """
+    order = sorted(requests, key=lambda r: (-len(r.ids), r.place))
+    whole = len(order) // lanes * lanes
+    dealt: list[list[Request]] = [[] for _ in range(lanes)]
+    for n, request in enumerate(order[:whole]):
+        turn, lane = divmod(n, lanes)
+        # There and back, or one lane would have the longer prompt of every turn.
+        dealt[lane if turn % 2 == 0 else lanes - 1 - lane].append(request)
+    single = [(r, s) for r in order[whole:] for s in r.samples]
+    for lane in range(lanes):
+        first, end = (len(single) * n // lanes for n in (lane, lane + 1))
+        for r in order[whole:]:
+            if samples := [s for owner, s in single[first:end] if owner is r]:
+                dealt[lane].append(Request(r.place, r.ids, samples, r.stop, r.task))
+    return [share for share in dealt if share]
+
+
+def _own_tasks(share: list[Request], stack: Pairs | None) -> tuple[list[Request], Pairs | None]:
+    """A share with its tasks numbered from 0, and the part of the stack [M, ...] they write by."""
+    if stack is None:
+        return share, None
+    used = sorted({request.task for request in share})
+    place = {task: n for n, task in enumerate(used)}
+    part = {name: (a[used], b[used]) for name, (a, b) in stack.items()}
+    renumbered = [Request(r.place, r.ids, r.samples, r.stop, place[r.task]) for r in share]
+    return renumbered, part
+
+
+def _run(work: Sequence[tuple[Lane, list[Request]]], layout: Layout, results: _Results) -> None:
+    """Run all lanes to their ends. The first failure of one ends all and is raised."""
+    if len(work) == 1:
+        lane, own = work[0]
+        with threads_of(layout):
+            lane.run(own, results.told)
+        return
+
+    def one(lane: Lane, own: list[Request]) -> None:
+        try:
+            with threads_of(layout):
+                lane.run(own, results.told)
+        except BaseException:
+            results.stop()
+            raise
+
+    with ThreadPoolExecutor(len(work), thread_name_prefix="lane") as pool:
+        try:
+            futures = [pool.submit(one, lane, own) for lane, own in work]
+            for future in futures:
+                future.result()
+        except BaseException:  # Ctrl-C, say: the pool waits for its threads
+            results.stop()
+            raise
 
 
 @contextmanager
@@ -111,62 +176,3 @@ def active_pairs(policy: Policy, weights: Weights) -> Iterator[Pairs | None]:
     fold = not weights.fast and dtype == torch.float32
     with policy.bank.fold(pairs) if fold else nullcontext():
         yield pairs
-
-
-def _decode(
-    policy: Policy,
-    state: DecodingState,
-    rows: list[_Row],
-    sampling: Sampling,
-    on_tokens: Callable[[int], None],
-) -> None:
-    """Draw tokens for all rows until each has ended or is as long as it may be."""
-    active = rows
-    for step in range(sampling.max_new_tokens):
-        tokens = _draw_step(state.logits, active, sampling, step)  # [R], R active rows
-        going = []  # positions among the active rows of those that have not ended
-        for position, (row, token) in enumerate(zip(active, tokens.tolist(), strict=True)):
-            if token in policy.end_ids:
-                row.end, row.end_id = "end", token
-                continue
-            row.ids.append(token)
-            if row.stop and _stops(policy, row.ids, row.stop):
-                row.end = "stop"
-                continue
-            going.append(position)
-        on_tokens(len(active))
-        if not going or step + 1 == sampling.max_new_tokens:
-            return
-        if len(going) < len(active):
-            active = [active[p] for p in going]
-            index = torch.tensor(going, device=tokens.device)
-            tokens = tokens[index]
-            state.select(index)
-        state.advance(tokens)
-
-
-def _draw_step(
-    logits: torch.Tensor, rows: list[_Row], sampling: Sampling, step: int
-) -> torch.Tensor:
-    """The next token of each row, [R, V] -> [R]."""
-    _refuse_not_finite(logits)
-    if sampling.temperature == 0:
-        return logits.argmax(-1)
-    uniforms = torch.from_numpy(np.array([row.uniforms[step] for row in rows]))  # [R]
-    return draw(logits, uniforms.to(logits.device), sampling.temperature, sampling.top_p)
-
-
-def _refuse_not_finite(logits: torch.Tensor) -> None:
-    # The maximum of a row is NaN or +inf if any logit is, and cheaper to test than all.
-    if not bool(torch.isfinite(logits.amax(-1)).all()):
-        raise UserError(
-            "The policy gives NaN or infinite logits.",
-            hint="The last checkpoint is whole; lower train.learning_rate or train.meta.inner_lr.",
-        )
-
-
-def _stops(policy: Policy, ids: list[int], stop: tuple[str, ...]) -> bool:
-    tail = policy.decode(ids[-_TAIL:])
-    # A stop that ends before the last token would have ended the row earlier.
-    before = len(policy.decode(ids[-_TAIL:-1]))
-    return any(tail.find(s, max(0, before - len(s) + 1)) >= 0 for s in stop)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -65,7 +66,7 @@ class AdaptedLinear(nn.Module):
 
 
 def _with_low_rank(
-    y: torch.Tensor, x: torch.Tensor, pair: Pair, scale: float, rows: _Rows | None
+    y: torch.Tensor, x: torch.Tensor, pair: Pair, scale: float, rows: RowTasks | None
 ) -> torch.Tensor:
     """y + scale * x A^T B^T, with one pair or each row's own; y is read and written once."""
     a, b = (t.to(x.dtype) for t in pair)
@@ -83,7 +84,7 @@ def _with_low_rank(
     return torch.baddbmm(y, torch.bmm(x, a.transpose(1, 2)), b.transpose(1, 2), alpha=scale)
 
 
-class _Rows:
+class RowTasks:
     """Which task each row belongs to, and its slot when rows are laid out as [N, most].
 
     ``in_order``: row i belongs to task i, and there are no others. ``most``: rows of the task
@@ -112,11 +113,19 @@ class _Rows:
         return torch.bmm(low, b.transpose(1, 2)).flatten(0, 1)[self.slot].unsqueeze(1)
 
 
+class _InUse(threading.local):
+    """What the layers read in one thread: several threads may make passes at once."""
+
+    chosen = False
+    pairs: Pairs | None = None
+    rows: RowTasks | None = None
+
+
 class AdapterBank(nn.Module):
     """The meta weights of every adapted layer, and which weights are in use now.
 
-    ``active`` is what the layers read: the meta pairs, a stack of fast pairs, or None for
-    the bare backbone. ``rows`` names the task of each row while a stack is active.
+    ``active`` is what the layers read: the meta pairs (at first), a stack of fast pairs, or None
+    for the bare backbone. ``rows`` names the task of each row while a stack is active.
     """
 
     def __init__(self, rank: int, alpha: float) -> None:
@@ -128,9 +137,28 @@ class AdapterBank(nn.Module):
         self._layers: list[AdaptedLinear] = []
         self.a = nn.ParameterList()
         self.b = nn.ParameterList()
-        self.active: Pairs | None = None
-        self.rows: _Rows | None = None
+        self._in_use = _InUse()
         self.folded: dict[str, torch.Tensor] | None = None
+
+    @property
+    def active(self) -> Pairs | None:
+        """The pairs that layers read in this thread."""
+        if not self._in_use.chosen:
+            self.active = self.meta()
+        return self._in_use.pairs
+
+    @active.setter
+    def active(self, pairs: Pairs | None) -> None:
+        self._in_use.chosen, self._in_use.pairs = True, pairs
+
+    @property
+    def rows(self) -> RowTasks | None:
+        """The task of each row, in this thread."""
+        return self._in_use.rows
+
+    @rows.setter
+    def rows(self, rows: RowTasks | None) -> None:
+        self._in_use.rows = rows
 
     def add(self, name: str, linear: nn.Linear, generator: torch.Generator) -> AdaptedLinear:
         """Give one layer its pair, drawn from ``generator`` (CPU)."""
@@ -160,11 +188,12 @@ class AdapterBank(nn.Module):
         }
 
     def use(
-        self, pairs: Pairs | None, row_task: torch.Tensor | None = None
+        self, pairs: Pairs | None, row_task: torch.Tensor | RowTasks | None = None
     ) -> AbstractContextManager[None]:
         """Let the layers read ``pairs`` inside the block (None: the bare backbone)."""
-        tasks = len(next(iter(pairs.values()))[0]) if pairs else 0
-        return _Use(self, pairs, None if row_task is None else _Rows(row_task, tasks))
+        if isinstance(row_task, torch.Tensor):
+            row_task = RowTasks(row_task, len(next(iter(pairs.values()))[0]) if pairs else 0)
+        return _Use(self, pairs, row_task)
 
     def again(self) -> AbstractContextManager[None]:
         """A block in which the layers read what they read now, whatever they read by then."""
@@ -191,9 +220,9 @@ class AdapterBank(nn.Module):
 class _Use(AbstractContextManager[None]):
     """A block with these weights in use. It may be entered again, also inside itself."""
 
-    def __init__(self, bank: AdapterBank, pairs: Pairs | None, rows: _Rows | None) -> None:
+    def __init__(self, bank: AdapterBank, pairs: Pairs | None, rows: RowTasks | None) -> None:
         self._bank, self._pairs, self._rows = bank, pairs, rows
-        self._before: list[tuple[Pairs | None, _Rows | None]] = []
+        self._before: list[tuple[Pairs | None, RowTasks | None]] = []
 
     def __enter__(self) -> None:
         bank = self._bank
@@ -242,7 +271,6 @@ def attach(
         parent_name, _, leaf = name.rpartition(".")
         parent = backbone.model.get_submodule(parent_name)
         setattr(parent, leaf, bank.add(name, getattr(parent, leaf), generator))
-    bank.active = bank.meta()
     return bank
 
 

@@ -1,21 +1,42 @@
-"""Attention for grouped-query models that does not copy keys and values while decoding.
+"""The attention function of policies: while decoding it goes through the batch's own cache.
 
-``transformers`` repeats keys and values to the number of query heads whenever a mask is
-given, which on a CPU costs more than the attention itself. With one query position the
-heads of a group can stand in the query dimension instead: the result is the same and
-nothing is copied. Longer queries take the library's own path.
-
-Shapes: R rows, H query heads, K key heads, L queries, S keys, d the width of a head.
+Everywhere else it is the library's scaled dot-product attention. The library calls it by name,
+so that its models run as they are.
 """
 
-from typing import Any
+from __future__ import annotations
 
-import torch
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from falcon.policy.kv_cache import KeyValues
 
 ATTENTION = "falcon_sdpa"
 
 
-def grouped_decode_attention(
+class _InUse(threading.local):
+    cache: KeyValues | None = None
+
+
+_in_use = _InUse()
+
+
+@contextmanager
+def cached(cache: KeyValues) -> Iterator[None]:
+    """Let the attention of this thread keep and read keys and values in ``cache``."""
+    _in_use.cache = cache
+    try:
+        yield
+    finally:
+        _in_use.cache = None
+
+
+def attention(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -29,21 +50,10 @@ def grouped_decode_attention(
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward as sdpa
 
-    rows, heads, length, width = query.shape
-    groups = key.shape[1]
-    if length != 1 or heads == groups:  # with as many keys as queries nothing would be copied
+    if (cache := _in_use.cache) is None:
         return sdpa(module, query, key, value, attention_mask, **kwargs)  # type: ignore[no-any-return]
-    if attention_mask is not None:
-        # [R, 1, 1, S]: it holds for all heads, and so for the heads that now stand as queries.
-        attention_mask = attention_mask[..., : key.shape[-2]]
-    out = torch.nn.functional.scaled_dot_product_attention(
-        query.view(rows, groups, heads // groups, width),  # [R, K, H / K, d]
-        key,
-        value,
-        attn_mask=attention_mask,
-        scale=kwargs.get("scaling"),
-    )
-    return out.reshape(rows, 1, heads, width), None
+    scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
+    return cache.attend(module.layer_idx, query, key, value, scale), None  # type: ignore[arg-type]
 
 
 def register() -> None:
@@ -51,5 +61,5 @@ def register() -> None:
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-    AttentionInterface.register(ATTENTION, grouped_decode_attention)
+    AttentionInterface.register(ATTENTION, attention)
     AttentionMaskInterface.register(ATTENTION, sdpa_mask)

@@ -14,7 +14,6 @@ the model, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -158,7 +157,7 @@ def _forward_packed(
             at += n
     mask = _segment_mask(segment, policy.compute_dtype)
     device = policy.device
-    with policy.bank.use(pairs, _row_task(policy, rows, pairs)), _head_at(policy, source):
+    with policy.bank.use(pairs, _row_task(policy, rows, pairs)), policy.head_at(source):
         out = policy.model(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
@@ -166,26 +165,6 @@ def _forward_packed(
             use_cache=False,
         )
     return out.logits[0], torch.tensor(target, device=device), tuple(pieces)
-
-
-@contextmanager
-def _head_at(policy: Policy, index: list[int]) -> Iterator[None]:
-    """Let the output head see only these positions of the flattened rows, as [1, P, H].
-
-    With a vocabulary of tens of thousands the logits fill the memory, and most positions
-    (prompts, padding) need none.
-    """
-    at = torch.tensor(index, device=policy.device)
-
-    def select(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        hidden = inputs[0]  # [R, L, H]
-        return (hidden.reshape(-1, hidden.shape[-1])[at].unsqueeze(0), *inputs[1:])
-
-    handle = policy.model.get_output_embeddings().register_forward_pre_hook(select)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _segment_mask(segment: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -227,7 +206,7 @@ def _forward_seq2seq(
         index += [row_index * width + t for t in range(len(completion))]
         target += completion
     fast_rows = None if row_task is None else row_task[owner]
-    with policy.bank.use(pairs, fast_rows), _head_at(policy, index):
+    with policy.bank.use(pairs, fast_rows), policy.head_at(index):
         out = policy.model(
             encoder_outputs=BaseModelOutput(last_hidden_state=hidden[owner]),  # a copy a row
             attention_mask=mask[owner],

@@ -133,14 +133,8 @@ def entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     return torch.cat(parts) if parts else logits.new_zeros(0, dtype=torch.float32)
 
 
-def draw(
-    logits: torch.Tensor, uniforms: torch.Tensor, temperature: float, top_p: float
-) -> torch.Tensor:
-    """One token a row by inverse transform; ``logits`` [R, V], ``uniforms`` [R] in [0, 1) -> [R].
-
-    The random number is an input so that a sample does not depend on what else is in the batch.
-    """
-    values, indices = nucleus(logits, temperature, top_p)  # [R, K], best first
+def pick(values: torch.Tensor, indices: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """One token of each row's :func:`nucleus`, [R, K] both, by inverse transform -> [R]."""
     cumulative = torch.softmax(values, dim=-1).cumsum(-1)
     threshold = uniforms.unsqueeze(-1) * cumulative[..., -1:]  # [R, 1]; the sum is not quite 1
     position = torch.searchsorted(cumulative, threshold, right=True).clamp(max=values.shape[-1] - 1)

@@ -10,19 +10,19 @@ Shapes: R rows, L tokens of the longest row, V vocabulary.
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections import defaultdict
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from falcon.policy.adapter import AdapterBank, Pairs, attach, load_adapter, save_adapter
+from falcon.policy import decoding
+from falcon.policy.adapter import AdapterBank, attach, load_adapter, save_adapter
 from falcon.policy.backbone import Backbone, load_backbone
-from falcon.policy.kv_cache import GrowingLayer, grows, joined, new_cache
 from falcon.policy.recompute import Recompute
 from falcon.policy.shards import Shards
 
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from falcon.prompts.forms import Form
 
 
-# Padded tokens of one pass over prompts. On a CPU a token of a large pass takes several times as
-# long: activations leave the processor's caches, and their memory is allocated anew each time.
-PASS_TOKENS = defaultdict(lambda: 32768, cpu=2048)
+class _Head(threading.local):
+    positions: torch.Tensor | None = None
 
 
 class Policy:
@@ -48,6 +47,8 @@ class Policy:
         self.kind = backbone.kind
         self._recompute: Recompute | None = None
         self._shards: Shards | None = None
+        self._head = _Head()
+        self.model.get_output_embeddings().register_forward_pre_hook(self._select)
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
         # A model may end with more tokens than its tokenizer names: the end of a turn, of a text.
@@ -148,16 +149,30 @@ class Policy:
             state.update(tensor.detach().cpu().numpy().tobytes())
         return state.hexdigest()[:12]
 
-    def start(
-        self,
-        prompts: list[Sequence[int]],
-        samples: int,
-        pairs: Pairs | None,
-        row_task: torch.Tensor | None,
-    ) -> DecodingState:
-        """Read each prompt once and make ``samples`` rows of it, ready to draw the first token."""
-        start = _start_seq2seq if self.kind == "seq2seq" else _start_causal
-        return start(self, prompts, samples, pairs, row_task)
+    @cached_property
+    def refills(self) -> bool:
+        """Whether rows of a batch may be replaced while others are written."""
+        return decoding.refills(self)
+
+    @contextmanager
+    def head_at(self, index: list[int]) -> Iterator[None]:
+        """Let the output head see only these positions of the flattened rows, as [1, P, H].
+
+        With a vocabulary of tens of thousands the logits fill the memory, and most positions
+        (prompts, padding) need none. In this thread alone.
+        """
+        self._head.positions = torch.tensor(index, device=self.device)
+        try:
+            yield
+        finally:
+            self._head.positions = None
+
+    def _select(self, _: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
+        if self._head.positions is None:
+            return None
+        hidden = inputs[0]  # [R, L, H]
+        chosen = hidden.reshape(-1, hidden.shape[-1])[self._head.positions]
+        return (chosen.unsqueeze(0), *inputs[1:])
 
     def pad(
         self, rows: Sequence[Sequence[int]], *, left: bool
@@ -171,128 +186,3 @@ class Policy:
             ids[i, place] = torch.tensor(list(row), dtype=torch.long)
             mask[i, place] = 1
         return ids.to(self.device), mask.to(self.device)
-
-
-@dataclass(eq=False)
-class DecodingState:
-    """Rows that are being decoded: logits of the next token, and the caches behind them."""
-
-    policy: Policy
-    pairs: Pairs | None
-    row_task: torch.Tensor | None  # [R]
-    cache: Any
-    logits: torch.Tensor  # [R, V]
-    mask: torch.Tensor  # [R, S]: of all tokens so far (causal), of the prompt (seq2seq)
-    encoder: Any = None  # the encoder's output (seq2seq)
-
-    def select(self, index: torch.Tensor) -> None:
-        """Keep only the rows of ``index``."""
-        self.cache.batch_select_indices(index)
-        self.mask = self.mask[index]
-        if self.row_task is not None:
-            self.row_task = self.row_task[index]
-        if self.encoder is not None:
-            self.encoder.last_hidden_state = self.encoder.last_hidden_state[index]
-
-    def reserve(self, tokens: int) -> None:
-        """Make room for this many more tokens at once, where the cache grows in place."""
-        for layer in getattr(self.cache, "layers", ()):
-            if isinstance(layer, GrowingLayer):
-                layer.reserve(tokens)
-
-    def advance(self, tokens: torch.Tensor) -> None:
-        """Feed one token a row, [R], and compute the next logits."""
-        policy = self.policy
-        with policy.bank.use(self.pairs, self.row_task):
-            if policy.kind == "seq2seq":
-                out = policy.model(
-                    encoder_outputs=self.encoder,
-                    attention_mask=self.mask,
-                    decoder_input_ids=tokens.unsqueeze(1),
-                    past_key_values=self.cache,
-                    use_cache=True,
-                )
-            else:
-                positions = self.mask.sum(-1, keepdim=True)  # [R, 1]; padding is not counted
-                self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
-                out = policy.model(
-                    input_ids=tokens.unsqueeze(1),
-                    attention_mask=self.mask,
-                    position_ids=positions,
-                    past_key_values=self.cache,
-                    use_cache=True,
-                )
-        self.logits = out.logits[:, -1]  # [R, V]
-
-
-def _repeat(tensor: torch.Tensor | None, times: int) -> torch.Tensor | None:
-    return None if tensor is None else tensor.repeat_interleave(times, dim=0)
-
-
-def _start_causal(
-    policy: Policy,
-    prompts: list[Sequence[int]],
-    samples: int,
-    pairs: Pairs | None,
-    row_task: torch.Tensor | None,
-) -> DecodingState:
-    """One pass for each group of prompts of like length, so that little of it is padding."""
-    limit = PASS_TOKENS[policy.device.type] if grows(policy.model.config) else sys.maxsize
-    groups = _groups([len(p) for p in prompts], limit)
-    # On the left, so that the last position of every row is its prompt's last token.
-    ids, mask = policy.pad(prompts, left=True)
-    width = ids.shape[1]
-    caches, logits = [], []
-    for part in groups:
-        longest = max(len(p) for p in prompts[part])
-        at = (part, slice(width - longest, width))  # the group's rows without needless padding
-        cache = new_cache(policy.model.config)
-        with policy.bank.use(pairs, None if row_task is None else row_task[part]):
-            out = policy.model(
-                input_ids=ids[at],
-                attention_mask=mask[at],
-                position_ids=(mask[at].cumsum(-1) - 1).clamp(min=0),  # from 0 at the first token
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        caches.append(cache)
-        logits.append(out.logits[:, -1])
-    cache = joined(caches, width)
-    cache.batch_repeat_interleave(samples)  # rows of one prompt stay neighbours
-    first_logits = torch.cat(logits).repeat_interleave(samples, dim=0)  # [R, V]
-    row_task, mask = _repeat(row_task, samples), mask.repeat_interleave(samples, dim=0)
-    return DecodingState(policy, pairs, row_task, cache, first_logits, mask)
-
-
-def _groups(lengths: Sequence[int], limit: int) -> list[slice]:
-    """Neighbours that fit into ``limit`` padded tokens together; a longer one stands alone."""
-    groups: list[slice] = []
-    first = widest = 0
-    for i, length in enumerate(lengths):
-        widest = max(widest, length)
-        if i > first and widest * (i + 1 - first) > limit:
-            groups.append(slice(first, i))
-            first, widest = i, length
-    return [*groups, slice(first, len(lengths))]
-
-
-def _start_seq2seq(
-    policy: Policy,
-    prompts: list[Sequence[int]],
-    samples: int,
-    pairs: Pairs | None,
-    row_task: torch.Tensor | None,
-) -> DecodingState:
-    from transformers.cache_utils import DynamicCache, EncoderDecoderCache
-
-    ids, mask = policy.pad(prompts, left=False)
-    with policy.bank.use(pairs, row_task):
-        encoder = policy.model.get_encoder()(input_ids=ids, attention_mask=mask, return_dict=True)
-    encoder.last_hidden_state = encoder.last_hidden_state.repeat_interleave(samples, dim=0)
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    row_task, mask = _repeat(row_task, samples), mask.repeat_interleave(samples, dim=0)
-    state = DecodingState(policy, pairs, row_task, cache, torch.empty(0), mask, encoder)
-    start = policy.model.config.decoder_start_token_id
-    state.advance(torch.full((len(mask),), start, device=policy.device))
-    return state

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.generation.completion import META_WEIGHTS, Draws, Sampling, Weights
 from falcon.memory import Experience, LongTermMemory, ShortTermMemory
@@ -32,7 +31,6 @@ class Engine(ABC):
 
     def __init__(
         self,
-        settings: Settings,
         solver: Solver,
         *,
         policy: Policy,
@@ -42,7 +40,7 @@ class Engine(ABC):
         optimizer: torch.optim.Optimizer,
         processes: ProcessGroup | None = None,
     ) -> None:
-        self.settings = settings
+        self.settings = settings = solver.settings
         self.meta = settings.train.meta
         self.solver = solver
         self.policy = policy

@@ -24,7 +24,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @every_check
 def test_the_generator_of_this_process(check: Callable[[Subject], None], policy: Policy) -> None:
-    check(Subject(LocalGenerator(policy), policy, log_probs=False))  # it computes none
+    check(Subject(LocalGenerator(policy), policy))
 
 
 @every_check

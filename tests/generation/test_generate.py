@@ -7,7 +7,8 @@ from falcon.errors import UserError
 from falcon.generation.completion import Completion, Draws, Sampling, Weights
 from falcon.generation.generator import Listener
 from falcon.generation.local import LocalGenerator
-from falcon.policy.policy import PASS_TOKENS, Policy
+from falcon.policy.decoding import PASS_TOKENS, Prompt, Room, batch_of
+from falcon.policy.policy import Policy
 from tests.models import of_task, own_weights
 
 GREEDY = Sampling(temperature=0, top_p=1, max_new_tokens=20, batch_size=8)
@@ -96,7 +97,8 @@ def test_folded_weights_are_the_same_function_and_leave_the_backbone_alone(
     pairs = policy.bank.meta()
 
     def logits() -> torch.Tensor:
-        return policy.start(prompts, 1, pairs, None).logits
+        room = Room(len(prompts), len(prompts), max(len(p) for p in prompts), 1)
+        return batch_of(policy, pairs, room).add([Prompt(p, 1) for p in prompts])[1]
 
     with torch.inference_mode():
         apart = logits()
@@ -116,8 +118,9 @@ def test_prompts_read_in_several_passes_are_read_alike(
     causal: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts = [p * n for p, n in zip(prompts_of(causal), (5, 1, 3, 2), strict=True)]
-    tasks = torch.tensor([2, 0, 1, 2])
+    tasks = (2, 0, 1, 2)
     pairs = own_weights(causal, 3)
+    assert causal.refills
     passes: list[int] = []
     causal.model.register_forward_pre_hook(
         lambda _model, _args, given: passes.append(given["input_ids"].numel()), with_kwargs=True
@@ -125,11 +128,9 @@ def test_prompts_read_in_several_passes_are_read_alike(
 
     def read(most: int) -> list[torch.Tensor]:
         monkeypatch.setitem(PASS_TOKENS, "cpu", most)
-        state = causal.start(prompts, 2, pairs, tasks)
-        found = [state.logits]
-        for token in (7, 8):
-            state.advance(torch.full((8,), token))
-            found.append(state.logits)
+        batch = batch_of(causal, pairs, Room(4, 8, max(len(p) for p in prompts), 2))
+        found = [batch.add([Prompt(p, 2, t) for p, t in zip(prompts, tasks, strict=True)])[1]]
+        found += [batch.advance(torch.full((8,), token)) for token in (7, 8)]
         return found
 
     longest = max(len(p) for p in prompts)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from falcon.policy.nucleus import draw, log_prob, nucleus
+from falcon.policy.nucleus import log_prob, nucleus, pick
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -3.0])
 
@@ -25,7 +25,7 @@ def cut(logits: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
 def test_draw_has_the_frequencies_of_the_cut_distribution() -> None:
     n = 20_000
     uniforms = (torch.arange(n) + 0.5) / n
-    tokens = draw(LOGITS.expand(n, -1), uniforms, 0.7, 0.9)
+    tokens = pick(*nucleus(LOGITS.expand(n, -1), 0.7, 0.9), uniforms)
     shares = torch.bincount(tokens, minlength=6) / n
     wanted = cut(LOGITS, 0.7, 0.9)
     torch.testing.assert_close(shares, wanted, rtol=0, atol=2 / n * 6)
@@ -36,8 +36,8 @@ def test_draw_has_the_frequencies_of_the_cut_distribution() -> None:
 def test_draw_stays_inside_at_the_last_number_below_one() -> None:
     last = torch.nextafter(torch.tensor([1.0]), torch.tensor([0.0]))
     inside = torch.nonzero(cut(LOGITS, 1.0, 0.8)).flatten().tolist()
-    assert draw(LOGITS.unsqueeze(0), last, 1.0, 0.8).item() in inside
-    assert draw(LOGITS.unsqueeze(0), torch.zeros(1), 1.0, 0.8).item() == 0
+    assert pick(*nucleus(LOGITS.unsqueeze(0), 1.0, 0.8), last).item() in inside
+    assert pick(*nucleus(LOGITS.unsqueeze(0), 1.0, 0.8), torch.zeros(1)).item() == 0
 
 
 def test_log_prob_sums_to_one_over_the_nucleus() -> None:

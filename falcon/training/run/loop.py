@@ -79,7 +79,6 @@ def train(
     judge = make_judge(settings.feedback)
     with Sandbox(settings) as sandbox:
         method = METHODS[settings.train.method](
-            settings,
             Solver(settings, make_generator(settings.policy, policy), sandbox, judge),
             policy=policy,
             sampler=make_sampler(settings, training, memory),

@@ -19,6 +19,7 @@ from falcon.generation.completion import Draws, Sampling, Weights
 from falcon.generation.local import LocalGenerator, active_pairs
 from falcon.memory.recall import recalls_in
 from falcon.policy.adapter import Pairs
+from falcon.policy.decoding import Prompt, Room, batch_of
 from falcon.policy.policy import Policy
 from falcon.problems.problem import Problem
 from falcon.training.batches.items import LOSSES, Ids, Item, Sample, items_of
@@ -147,15 +148,15 @@ def _begin_rows(settings: Settings, policy: Policy, prompt: Ids, tasks: int) -> 
     fast = policy.bank.stack(tasks) if meta.order and meta.evaluate_with == "adapted" else None
     for samples, pairs in ((meta.samples, None), (meta.evaluation_samples, fast)):
         count = max(1, min(tasks, s.batch_size // samples))
+        room = Room(count, count * samples, len(prompt), s.max_new_tokens)
         with (
             policy.gathered(),
             torch.inference_mode(),
             active_pairs(policy, Weights(pairs)) as used,
         ):
-            rows = torch.arange(count, device=policy.device) if pairs is not None else None
-            state = policy.start([prompt] * count, samples, used, rows)
-            state.reserve(s.max_new_tokens)  # the key-value cache at its largest
-            state.advance(state.logits.argmax(-1))
+            batch = batch_of(policy, used, room)  # with room for every row at its longest
+            _, logits = batch.add([Prompt(prompt, samples, i) for i in range(count)])
+            batch.advance(logits.argmax(-1))
 
 
 def _update(settings: Settings, policy: Policy, prompts: Sequence[Ids], tasks: int) -> None:

@@ -1,0 +1,205 @@
+"""One lane: a thread that writes its share of the completions, with one batch that stays full.
+
+A row that ends is replaced by a waiting one. What a row draws depends on its own random numbers
+only, not on its neighbours (up to the rounding of the batch size). No beam search and no logits
+processors.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from falcon.errors import UserError
+from falcon.generation.completion import Completion, Draws, End
+from falcon.policy.decoding import DecodingBatch, Prompt, Room, batch_of
+from falcon.policy.nucleus import nucleus, pick
+
+if TYPE_CHECKING:
+    from falcon.policy.adapter import Pairs
+    from falcon.policy.policy import Policy
+
+_TAIL = 12
+"""The last tokens of a row, in whose text a stop is looked for."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt and the numbers of the samples that one lane draws of it."""
+
+    place: int  # among all prompts
+    ids: Sequence[int]
+    samples: Sequence[int]
+    stop: tuple[str, ...] = ()
+    task: int = 0
+
+
+@dataclass
+class _Row:
+    request: Request
+    sample: int
+    uniforms: np.ndarray[Any, np.dtype[np.float32]]  # [max_new_tokens], one a token
+    ids: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a lane calls: ``tokens`` drawn, a ``completion`` of (prompt, sample); ``stopped`` says
+    whether another lane has failed."""
+
+    tokens: Callable[[int], None]
+    completion: Callable[[int, int, Completion], None]
+    stopped: Callable[[], bool]
+
+
+class Lane:
+    """Draws completions of ``requests``, at most ``rows`` at a time, under ``pairs``."""
+
+    def __init__(self, policy: Policy, pairs: Pairs | None, draws: Draws, rows: int) -> None:
+        self._policy = policy
+        self._pairs = pairs
+        self._draws = draws
+        self._width = rows
+        self._at: dict[int, _Row] = {}  # by slot
+        self._may_end: dict[tuple[int, tuple[str, ...]], bool] = {}
+
+    @torch.inference_mode()
+    def run(self, requests: Sequence[Request], told: Told) -> None:
+        """Write all. Raises UserError when logits are not finite."""
+        waiting = deque(self._split(requests))
+        width = min(self._width, sum(len(r.samples) for r in waiting))
+        longest = max(len(request.ids) for request in waiting)
+        most = self._draws.sampling.max_new_tokens
+        room = Room(min(width, len(waiting)), width, longest, most)
+        batch = batch_of(self._policy, self._pairs, room)
+        tokens = torch.zeros(0, dtype=torch.long)  # [R], drawn last and not fed yet
+        while (waiting or self._at) and not told.stopped():
+            if added := self._next(waiting, batch):
+                tokens = self._begin(batch, added, tokens, told)
+            if moved := batch.squeeze():
+                for old, new in moved.items():
+                    self._at[new] = self._at.pop(old)
+                    tokens[new] = tokens[old]
+            tokens = tokens[: batch.slots]
+            if self._at:
+                slots = sorted(self._at)
+                logits = batch.advance(tokens)
+                tokens[slots] = self._draw(batch, slots, logits[slots], told)
+
+    def _split(self, requests: Sequence[Request]) -> list[Request]:
+        """Requests of at most as many samples as there are rows."""
+        parts = []
+        for r in requests:
+            for first in range(0, len(r.samples), self._width):
+                samples = r.samples[first : first + self._width]
+                parts.append(Request(r.place, r.ids, samples, r.stop, r.task))
+        return parts
+
+    def _next(self, waiting: deque[Request], batch: DecodingBatch) -> list[Request]:
+        """Requests that there is room for now; a few at once, so that passes are not tiny."""
+        free = self._width - len(self._at)
+        if self._at and free < max(self._width // 8, len(waiting[0].samples) if waiting else 0):
+            return []
+        added: list[Request] = []
+        while (
+            waiting
+            and len(waiting[0].samples) <= free
+            and batch.can_add(len(waiting[0].samples) + sum(len(r.samples) for r in added))
+        ):
+            added.append(waiting.popleft())
+            free -= len(added[-1].samples)
+        return added
+
+    def _begin(
+        self, batch: DecodingBatch, added: Sequence[Request], tokens: torch.Tensor, told: Told
+    ) -> torch.Tensor:
+        """Read the prompts of new rows and draw the first token of each."""
+        slots, logits = batch.add([Prompt(r.ids, len(r.samples), r.task) for r in added])
+        rows = [_Row(r, s, self._uniforms(r.place, s)) for r in added for s in r.samples]
+        self._at.update(zip(slots, rows, strict=True))
+        grown = torch.zeros(batch.slots, dtype=torch.long)
+        grown[: len(tokens)] = tokens
+        grown[slots] = self._draw(batch, slots, logits, told)
+        return grown
+
+    def _uniforms(self, prompt: int, sample: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        # Philox is counter-based: the key alone fixes a sample's numbers, so neither the batch nor
+        # the other samples change them. The factor keeps streams apart up to 100,003 samples.
+        draws = self._draws
+        key = [draws.seed & (2**64 - 1), draws.stream(prompt) * 100_003 + sample]
+        generator = np.random.Generator(np.random.Philox(key=key))
+        return generator.random(draws.sampling.max_new_tokens, dtype=np.float32)
+
+    def _draw(
+        self, batch: DecodingBatch, slots: Sequence[int], logits: torch.Tensor, told: Told
+    ) -> torch.Tensor:
+        """The next token of each row, [n, V] -> [n]; rows that end with it leave."""
+        rows = [self._at[slot] for slot in slots]
+        drawn = self._tokens(logits, rows)
+        if self._draws.log_probs:
+            log_p = torch.log_softmax(logits.float(), -1).gather(-1, drawn.unsqueeze(-1))
+            for row, value in zip(rows, log_p.squeeze(-1).tolist(), strict=True):
+                row.log_probs.append(value)
+        told.tokens(len(rows))
+        drawn = drawn.cpu()
+        for slot, row, token in zip(slots, rows, drawn.tolist(), strict=True):
+            end = self._end(row, token)
+            if end is not None:
+                batch.end(slot)
+                del self._at[slot]
+                end_id = token if end == "end" else None
+                text, ids = self._policy.decode(row.ids), tuple(row.ids)
+                completion = Completion(ids, text, end, end_id, tuple(row.log_probs))
+                told.completion(row.request.place, row.sample, completion)
+        return drawn
+
+    def _tokens(self, logits: torch.Tensor, rows: Sequence[_Row]) -> torch.Tensor:
+        sampling = self._draws.sampling
+        if sampling.temperature == 0:
+            best, tokens = logits.max(-1)
+            _refuse_not_finite(best)
+            return tokens
+        values, indices = nucleus(logits, sampling.temperature, sampling.top_p)
+        _refuse_not_finite(values[:, 0])
+        uniforms = np.array([row.uniforms[len(row.ids)] for row in rows])
+        return pick(values, indices, torch.from_numpy(uniforms).to(logits.device))
+
+    def _end(self, row: _Row, token: int) -> End | None:
+        """Why the row ends with this token, which it keeps unless it is an end token."""
+        if token in self._policy.end_ids:
+            return "end"
+        row.ids.append(token)
+        if row.request.stop and self._stops(row.ids, row.request.stop):
+            return "stop"
+        return "length" if len(row.ids) == self._draws.sampling.max_new_tokens else None
+
+    def _stops(self, ids: list[int], stop: tuple[str, ...]) -> bool:
+        """Whether a stop ends within the last token."""
+        key = (ids[-1], stop)
+        if key not in self._may_end:  # most tokens have no character that a stop ends with
+            text = self._policy.decode(ids[-1:])
+            last = tuple(s[-1:] for s in stop)
+            # Bytes of half a character, and blanks that a decoder drops, tell nothing.
+            unknown = not text.strip() or "\ufffd" in text or any(not c.strip() for c in last)
+            self._may_end[key] = unknown or any(c in text for c in last)
+        if not self._may_end[key]:
+            return False
+        tail = self._policy.decode(ids[-_TAIL:])
+        # A stop that ends before the last token would have ended the row earlier.
+        before = len(self._policy.decode(ids[-_TAIL:-1]))
+        return any(tail.find(s, max(0, before - len(s) + 1)) >= 0 for s in stop)
+
+
+def _refuse_not_finite(best: torch.Tensor) -> None:
+    # The greatest logit of a row is NaN or infinite if any is.
+    if not bool(torch.isfinite(best).all()):
+        raise UserError(
+            "The policy gives NaN or infinite logits.",
+            hint="The last checkpoint is whole; lower train.learning_rate or train.meta.inner_lr.",
+        )

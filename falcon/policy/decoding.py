@@ -1,0 +1,382 @@
+"""Decoding: rows of one batch that are fed a token at a time, and their logits.
+
+:class:`Rows` is for models in which every layer attends to all earlier tokens: rows come and go
+at any time. :class:`FixedRows` is for all others (encoder-decoder models, sliding windows): a
+batch is begun together, and rows only leave. A row is known by its slot, a number from 0.
+
+Shapes: R slots, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from falcon.policy.attention import ATTENTION, cached
+from falcon.policy.kv_cache import KeyValues, grows
+
+if TYPE_CHECKING:
+    from falcon.policy.adapter import Pairs, RowTasks
+    from falcon.policy.policy import Policy
+
+PASS_TOKENS = {"cpu": 2048}
+"""Padded tokens of one pass over prompts; 32,768 elsewhere. On a CPU a token of a large pass takes
+several times as long: activations leave the processor's caches."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt to read: token ids, the rows to make of it, and the task whose weights write."""
+
+    ids: Sequence[int]
+    rows: int
+    task: int = 0
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a batch may hold: prompts and rows at a time, tokens of a prompt and of a row."""
+
+    prompts: int
+    rows: int
+    prompt_tokens: int
+    new_tokens: int
+
+
+class DecodingBatch(ABC):
+    """Rows that are being decoded under ``pairs`` (stacked: each row by its task's)."""
+
+    def __init__(self, policy: Policy, pairs: Pairs | None) -> None:
+        self.policy = policy
+        self.pairs = pairs
+        self.stacked = pairs is not None and next(iter(pairs.values()))[0].dim() == 3
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """Slots in use or left empty by rows that ended: R."""
+
+    @abstractmethod
+    def can_add(self, rows: int) -> bool:
+        """Whether a prompt with this many rows may be added now."""
+
+    @abstractmethod
+    def add(self, prompts: Sequence[Prompt]) -> tuple[list[int], torch.Tensor]:
+        """Read prompts. The slots of the new rows, in order, and their next logits [new, V]."""
+
+    @abstractmethod
+    def end(self, slot: int) -> None:
+        """The row in this slot has ended. The slot stays, until it is filled or squeezed out."""
+
+    @abstractmethod
+    def squeeze(self) -> dict[int, int]:
+        """Give up empty slots, where that saves work. Old slot -> new slot of rows that moved."""
+
+    @abstractmethod
+    def advance(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Feed one token a slot, [R], and compute the next logits [R, V]. Those of empty slots
+        mean nothing."""
+
+    def tasks(self, tasks: Sequence[int]) -> RowTasks | None:
+        """The tasks of rows, as the layers want them; None where the weights are not stacked."""
+        from falcon.policy.adapter import RowTasks
+
+        if not self.stacked or self.pairs is None:
+            return None
+        count = len(next(iter(self.pairs.values()))[0])
+        return RowTasks(torch.tensor(list(tasks), device=self.policy.device), count)
+
+
+def batch_of(policy: Policy, pairs: Pairs | None, room: Room) -> DecodingBatch:
+    """An empty batch of the kind that suits the model."""
+    if policy.kind == "causal" and policy.refills:
+        return Rows(policy, pairs, room)
+    return FixedRows(policy, pairs, room)
+
+
+def refills(policy: Policy) -> bool:
+    """Whether rows may come and go: every layer attends to all tokens, by our own function."""
+    config = policy.model.config
+    if policy.kind != "causal" or config._attn_implementation != ATTENTION or not grows(config):
+        return False
+    cache = KeyValues(1, 1, 1, 1)
+    with torch.inference_mode(), policy.bank.use(None), cached(cache):
+        cache.reading([0], [1])
+        try:
+            _forward(policy, torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 1).long())
+        except (TypeError, AttributeError):  # no such argument, or layers without a number
+            return False
+    return bool(cache.layers == config.num_hidden_layers)
+
+
+def _forward(policy: Policy, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Logits [*, n, V] of new tokens whose attention is that of the cache in use."""
+    out = policy.model(
+        input_ids=ids.to(policy.device),
+        # Four dimensions: the library leaves such a mask alone, and our attention reads none.
+        attention_mask=torch.ones(1, 1, 1, 1, device=policy.device),
+        position_ids=positions.to(policy.device),
+        use_cache=False,
+    )
+    logits: torch.Tensor = out.logits
+    return logits
+
+
+class Rows(DecodingBatch):
+    """Rows that come and go."""
+
+    def __init__(self, policy: Policy, pairs: Pairs | None, room: Room) -> None:
+        super().__init__(policy, pairs)
+        self._room = room
+        self._cache = KeyValues(room.prompts, room.rows, room.prompt_tokens, room.new_tokens)
+        self._prompt: list[int] = []  # the prompt's slot of each row
+        self._live: list[bool] = []
+        self._lengths = torch.zeros(room.rows, dtype=torch.long)  # tokens that each row has fed
+        self._alive: list[int] = []  # live rows of each prompt's slot
+        self._starts = torch.zeros(room.prompts, dtype=torch.long)  # tokens of each prompt
+        self._task: list[int] = []  # of each prompt's slot
+        self._step: Any = None  # made anew when rows came or went
+        self._rows: RowTasks | None = None
+
+    @property
+    def slots(self) -> int:
+        """Slots in use or left empty by rows that ended: R."""
+        return len(self._prompt)
+
+    def can_add(self, rows: int) -> bool:
+        """Whether a prompt with this many rows may be added now."""
+        free = self._room.rows - sum(self._live)
+        return rows <= free and sum(n > 0 for n in self._alive) < self._room.prompts
+
+    def add(self, prompts: Sequence[Prompt]) -> tuple[list[int], torch.Tensor]:
+        """Read prompts. The slots of the new rows, in order, and their next logits [new, V]."""
+        places = [self._place(prompt) for prompt in prompts]
+        logits = []
+        limit = PASS_TOKENS.get(self.policy.device.type, 32768)
+        for part in groups([len(prompt.ids) for prompt in prompts], limit):
+            logits.append(self._read(prompts[part], places[part]))
+        slots = []
+        for prompt, place in zip(prompts, places, strict=True):
+            slots += [self._slot(place) for _ in range(prompt.rows)]
+        self._step = None
+        repeats = torch.tensor([p.rows for p in prompts], device=logits[0].device)
+        return slots, torch.cat(logits).repeat_interleave(repeats, dim=0)
+
+    def _place(self, prompt: Prompt) -> int:
+        """A free slot for a prompt."""
+        free = [place for place, alive in enumerate(self._alive) if not alive]
+        if free:
+            place = free[0]
+            self._alive[place], self._task[place] = prompt.rows, prompt.task
+        else:
+            place = len(self._alive)
+            self._alive.append(prompt.rows)
+            self._task.append(prompt.task)
+        self._starts[place] = len(prompt.ids)
+        return place
+
+    def _slot(self, place: int) -> int:
+        """A free slot for a row of the prompt in ``place``."""
+        if False in self._live:
+            slot = self._live.index(False)
+            self._live[slot], self._prompt[slot] = True, place
+        else:
+            slot = len(self._live)
+            self._live.append(True)
+            self._prompt.append(place)
+        self._lengths[slot] = 0
+        return slot
+
+    def _read(self, prompts: Sequence[Prompt], places: Sequence[int]) -> torch.Tensor:
+        """One pass over prompts; the logits after each, [P, V]."""
+        policy = self.policy
+        lengths = [len(prompt.ids) for prompt in prompts]
+        ids, _ = policy.pad([prompt.ids for prompt in prompts], left=False)
+        positions = torch.arange(ids.shape[1]).expand(len(prompts), -1)
+        ends = [n - 1 + i * ids.shape[1] for i, n in enumerate(lengths)]
+        self._cache.reading(places, lengths)
+        tasks = self.tasks([prompt.task for prompt in prompts])
+        with policy.bank.use(self.pairs, tasks), cached(self._cache), policy.head_at(ends):
+            return _forward(policy, ids, positions)[0]
+
+    def end(self, slot: int) -> None:
+        """The row in this slot has ended. The slot stays, until it is filled or squeezed out."""
+        self._live[slot] = False
+        self._alive[self._prompt[slot]] -= 1
+
+    def squeeze(self) -> dict[int, int]:
+        """Give up empty slots, where that saves work. Old slot -> new slot of rows that moved."""
+        moved: dict[int, int] = {}
+        live = sum(self._live)
+        if _size(live) >= self.slots:
+            return moved
+        size = _size(live)
+        holes = [slot for slot in range(size) if not self._live[slot]]
+        for slot in range(size, self.slots):
+            if self._live[slot]:
+                hole = holes.pop(0)
+                self._cache.move_rows(slot, hole, int(self._lengths[slot]))
+                self._lengths[hole] = self._lengths[slot]
+                self._prompt[hole], self._live[hole] = self._prompt[slot], True
+                moved[slot] = hole
+        del self._prompt[size:], self._live[size:]
+        self._squeeze_prompts()
+        self._step = None
+        return moved
+
+    def _squeeze_prompts(self) -> None:
+        """Let the prompts that still have rows stand in the first slots."""
+        used = [place for place, alive in enumerate(self._alive) if alive]
+        for new, old in enumerate(used):
+            if new != old:
+                self._cache.move_prompt(old, new)
+                self._alive[new], self._task[new] = self._alive[old], self._task[old]
+                self._starts[new] = self._starts[old]
+        del self._alive[len(used) :], self._task[len(used) :]
+        place = {old: new for new, old in enumerate(used)}
+        # A row that ended may belong to a prompt that is gone: what it computes means nothing.
+        self._prompt = [place.get(old, 0) for old in self._prompt]
+
+    def advance(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Feed one token a slot, [R], and compute the next logits [R, V]."""
+        policy, rows = self.policy, self.slots
+        lengths = self._lengths[:rows]
+        if self._step is None:
+            self._step = self._cache.step(self._prompt, lengths, len(self._alive), policy.device)
+            self._rows = self.tasks([self._task[place] for place in self._prompt])
+        else:
+            self._step = self._step.advanced(lengths)
+        self._cache.writing(self._step)
+        positions = (self._starts[self._prompt] + lengths).unsqueeze(1)  # [R, 1]
+        with policy.bank.use(self.pairs, self._rows), cached(self._cache):
+            logits = _forward(policy, tokens.unsqueeze(1), positions)[:, -1]
+        # An empty slot writes to the same place again and again: it must not outgrow the buffer.
+        self._lengths[:rows] += torch.tensor(self._live)
+        return logits
+
+
+def _size(live: int) -> int:
+    """Slots for this many rows: few sizes, since the library keeps code for each."""
+    step = 1 if live <= 4 else 4 if live <= 16 else 8
+    return -(-live // step) * step
+
+
+def groups(lengths: Sequence[int], limit: int) -> list[slice]:
+    """Neighbours that fit into ``limit`` padded tokens together; a longer one stands alone."""
+    parts: list[slice] = []
+    first = widest = 0
+    for i, length in enumerate(lengths):
+        widest = max(widest, length)
+        if i > first and widest * (i + 1 - first) > limit:
+            parts.append(slice(first, i))
+            first, widest = i, length
+    return [*parts, slice(first, len(lengths))]
+
+
+class FixedRows(DecodingBatch):
+    """Rows that begin together. Caches are the library's own."""
+
+    def __init__(self, policy: Policy, pairs: Pairs | None, room: Room) -> None:
+        super().__init__(policy, pairs)
+        self._room = room
+        self._live: list[bool] = []
+        self._rows: RowTasks | None = None
+        self._task: list[int] = []
+        self._cache: Any = None
+        self._mask = torch.empty(0)  # [R, S]: of all tokens so far, or of the encoder's
+        self._encoder: Any = None  # the encoder's output (seq2seq)
+
+    @property
+    def slots(self) -> int:
+        """Slots in use or left empty by rows that ended: R."""
+        return len(self._live)
+
+    def can_add(self, rows: int) -> bool:
+        """Whether a prompt with this many rows may be added now."""
+        return not self._live and rows <= self._room.rows
+
+    def add(self, prompts: Sequence[Prompt]) -> tuple[list[int], torch.Tensor]:
+        """Read prompts. The slots of the new rows, in order, and their next logits [new, V]."""
+        repeats = torch.tensor([p.rows for p in prompts], device=self.policy.device)
+        self._task = [p.task for p in prompts for _ in range(p.rows)]
+        self._live = [True] * len(self._task)
+        self._rows = self.tasks(self._task)
+        start = self._start_seq2seq if self.policy.kind == "seq2seq" else self._start_causal
+        return list(range(self.slots)), start(prompts, repeats)
+
+    def _start_causal(self, prompts: Sequence[Prompt], repeats: torch.Tensor) -> torch.Tensor:
+        from transformers.cache_utils import DynamicCache
+
+        policy = self.policy
+        # On the left, so that the last position of every row is its prompt's last token.
+        ids, mask = policy.pad([prompt.ids for prompt in prompts], left=True)
+        self._cache = DynamicCache(config=policy.model.config)
+        with policy.bank.use(self.pairs, self.tasks([prompt.task for prompt in prompts])):
+            out = policy.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=(mask.cumsum(-1) - 1).clamp(min=0),  # from 0 at the first token
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        rows = torch.arange(len(prompts), device=repeats.device).repeat_interleave(repeats)
+        self._cache.batch_select_indices(rows)
+        self._mask = mask[rows]
+        logits: torch.Tensor = out.logits[:, -1][rows]
+        return logits
+
+    def _start_seq2seq(self, prompts: Sequence[Prompt], repeats: torch.Tensor) -> torch.Tensor:
+        from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+
+        policy = self.policy
+        ids, mask = policy.pad([prompt.ids for prompt in prompts], left=False)
+        with policy.bank.use(self.pairs, self.tasks([prompt.task for prompt in prompts])):
+            self._encoder = policy.model.get_encoder()(
+                input_ids=ids, attention_mask=mask, return_dict=True
+            )
+        hidden = self._encoder.last_hidden_state
+        self._encoder.last_hidden_state = hidden.repeat_interleave(repeats, dim=0)
+        self._mask = mask.repeat_interleave(repeats, dim=0)
+        self._cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        start = policy.model.config.decoder_start_token_id
+        return self.advance(torch.full((self.slots,), start, device=policy.device))
+
+    def end(self, slot: int) -> None:
+        """The row in this slot has ended. The slot stays, until it is filled or squeezed out."""
+        self._live[slot] = False
+
+    def squeeze(self) -> dict[int, int]:
+        """Give up empty slots, where that saves work. Old slot -> new slot of rows that moved."""
+        kept = [slot for slot, live in enumerate(self._live) if live]
+        if len(kept) == self.slots:
+            return {}
+        if kept:
+            index = torch.tensor(kept, device=self.policy.device)
+            self._cache.batch_select_indices(index)
+            self._mask = self._mask[index]
+            if self._encoder is not None:
+                hidden = self._encoder.last_hidden_state
+                self._encoder.last_hidden_state = hidden[index]
+        self._task = [self._task[slot] for slot in kept]
+        self._rows = self.tasks(self._task) if kept else None
+        self._live = [True] * len(kept)
+        return {old: new for new, old in enumerate(kept) if new != old}
+
+    def advance(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Feed one token a slot, [R], and compute the next logits [R, V]."""
+        policy, mask = self.policy, self._mask
+        given: dict[str, Any] = {"past_key_values": self._cache, "use_cache": True}
+        ids = tokens.to(policy.device).unsqueeze(1)
+        with policy.bank.use(self.pairs, self._rows):
+            if policy.kind == "seq2seq":
+                given |= {"encoder_outputs": self._encoder, "decoder_input_ids": ids}
+            else:
+                given |= {"input_ids": ids, "position_ids": mask.sum(-1, keepdim=True)}
+                mask = self._mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            logits: torch.Tensor = policy.model(attention_mask=mask, **given).logits[:, -1]
+        return logits

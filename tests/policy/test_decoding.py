@@ -1,0 +1,165 @@
+"""Rows that come and go give the logits of a plain forward pass of each text, whatever happens."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, MistralConfig, MistralForCausalLM
+
+from falcon.policy.adapter import Pairs
+from falcon.policy.decoding import FixedRows, Prompt, Room, Rows, batch_of
+from falcon.policy.kv_cache import grows
+from falcon.policy.policy import Policy
+from tests.models import load_tiny, of_task, own_weights, tiny_of
+
+
+def plain(policy: Policy, ids: list[int], pairs: Pairs | None) -> torch.Tensor:
+    """Logits after a text, [V], by the library alone."""
+    with torch.inference_mode(), policy.bank.use(pairs):
+        logits: torch.Tensor = policy.model(input_ids=torch.tensor([ids]), use_cache=False).logits
+    return logits[0, -1]
+
+
+class Life:
+    """A batch in which rows begin and end at random; all logits are compared with plain passes."""
+
+    def __init__(self, policy: Policy, pairs: Pairs | None, room: Room, seed: int) -> None:
+        self.policy, self.pairs, self.room = policy, pairs, room
+        self.random = random.Random(seed)
+        self.batch = batch_of(policy, pairs, room)
+        self.texts: dict[int, tuple[list[int], int]] = {}  # by slot: all tokens, and the task
+        self.begun = self.moved = 0
+
+    def token(self) -> int:
+        return self.random.randrange(5, 300)
+
+    def add(self) -> None:
+        prompts = []
+        free = self.room.rows - len(self.texts)
+        while (
+            free
+            and self.batch.can_add(sum(p.rows for p in prompts) + 1)
+            and len(prompts) < self.random.randint(1, 3)
+            and len(prompts) + len({tuple(t[:3]) for t, _ in self.texts.values()}) < 3
+        ):
+            length = self.random.randint(3, self.room.prompt_tokens)
+            rows = self.random.randint(1, min(3, free))
+            free -= rows
+            ids = [self.token() for _ in range(length)]
+            prompts.append(Prompt(ids, rows, self.random.randrange(3)))
+        if not prompts:
+            return
+        slots, logits = self.batch.add(prompts)
+        assert len(set(slots)) == sum(p.rows for p in prompts)
+        assert not set(slots) & set(self.texts)
+        rows = [(list(p.ids), p.task) for p in prompts for _ in range(p.rows)]
+        for slot, row, found in zip(slots, rows, logits, strict=True):
+            self.texts[slot] = row
+            self.check(slot, found)
+        self.begun += len(slots)
+
+    def check(self, slot: int, found: torch.Tensor) -> None:
+        ids, task = self.texts[slot]
+        pairs = self.pairs
+        if pairs is not None and next(iter(pairs.values()))[0].dim() == 3:
+            pairs = of_task(pairs, task)
+        torch.testing.assert_close(found, plain(self.policy, ids, pairs), rtol=1e-3, atol=1e-4)
+
+    def step(self) -> None:
+        for slot in list(self.texts):
+            if self.random.random() < 0.12:
+                self.batch.end(slot)
+                del self.texts[slot]
+        moved = self.batch.squeeze()
+        self.moved += len(moved)
+        for old, new in moved.items():
+            self.texts[new] = self.texts.pop(old)
+        if self.random.random() < 0.5:
+            self.add()
+        if not self.texts:
+            return
+        tokens = torch.zeros(self.batch.slots, dtype=torch.long)
+        for slot, (ids, _) in self.texts.items():
+            ids.append(self.token())
+            tokens[slot] = ids[-1]
+        logits = self.batch.advance(tokens)
+        for slot in self.texts:
+            self.check(slot, logits[slot])
+
+
+@pytest.mark.parametrize("kind", ["bare", "meta", "stacked"])
+@pytest.mark.parametrize("seed", range(3))
+@torch.inference_mode()
+def test_rows_that_come_and_go_have_the_logits_of_plain_passes(
+    causal: Policy, kind: str, seed: int
+) -> None:
+    choices = {"bare": None, "meta": causal.bank.meta(), "stacked": own_weights(causal, 3)}
+    life = Life(causal, choices[kind], Room(6, 12, 40, 200), seed)
+    assert isinstance(life.batch, Rows)
+    life.add()
+    for _ in range(70):
+        life.step()
+    assert life.begun > 25
+    assert life.moved > 0
+
+
+@torch.inference_mode()
+def test_a_row_may_be_longer_than_its_first_room(causal: Policy) -> None:
+    life = Life(causal, None, Room(2, 2, 5, 90), 0)
+    life.add()
+    life.random.random = lambda: 1.0  # type: ignore[method-assign]  no row ends, and none begins
+    for _ in range(89):
+        life.step()
+
+
+@torch.inference_mode()
+def test_a_prompt_is_read_once_for_all_its_rows(causal: Policy) -> None:
+    passes: list[tuple[int, ...]] = []
+    causal.model.register_forward_pre_hook(
+        lambda _model, _args, given: passes.append(tuple(given["input_ids"].shape)),
+        with_kwargs=True,
+    )
+    assert causal.refills
+    passes.clear()
+    batch = batch_of(causal, None, Room(1, 8, 20, 4))
+    batch.add([Prompt(list(range(5, 25)), 8)])
+    assert passes == [(1, 20)]
+
+
+@pytest.mark.parametrize("window", [None, 8])
+@torch.inference_mode()
+def test_sliding_windows_begin_together_and_are_right(tmp_path: Path, window: int | None) -> None:
+    config = MistralConfig(
+        vocab_size=360, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, sliding_window=window,
+    )  # fmt: skip
+    policy = load_tiny(tiny_of(MistralForCausalLM(config), tmp_path))
+    assert policy.refills == (window is None)
+    batch = batch_of(policy, None, Room(3, 6, 20, 30))
+    assert isinstance(batch, Rows if window is None else FixedRows)
+    texts = {}
+    slots, logits = batch.add([Prompt(list(range(5, 5 + n)), 2) for n in (20, 3, 12)])
+    for slot, n in zip(slots, (20, 20, 3, 3, 12, 12), strict=True):
+        texts[slot] = list(range(5, 5 + n))
+    for step in range(25):
+        for slot, ids in texts.items():
+            wanted = plain(policy, ids, None)
+            torch.testing.assert_close(logits[slot], wanted, rtol=1e-3, atol=1e-4)
+        if step == 10:
+            batch.end(1)
+            del texts[1]
+            for old, new in batch.squeeze().items():
+                texts[new] = texts.pop(old)
+        tokens = torch.zeros(batch.slots, dtype=torch.long)
+        for slot, ids in texts.items():
+            ids.append(7 + slot + step)
+            tokens[slot] = ids[-1]
+        logits = batch.advance(tokens)
+
+
+def test_a_model_with_full_attention_grows() -> None:
+    assert grows(LlamaConfig(num_hidden_layers=1))
+    assert not grows(MistralConfig(sliding_window=16))
