@@ -101,10 +101,10 @@ class Chat(Form):
         return f"{program.strip()}\n{FENCE}"
 
 
-def _require_template(tokenizer: Any) -> None:
+def _require_template(tokenizer: Any, name: str = "chat") -> None:
     if not getattr(tokenizer, "chat_template", None):
         raise UserError(
-            "policy.prompt: the model's tokenizer has no chat template.",
+            f"policy.prompt: {name}: the model's tokenizer has no chat template.",
             hint="Use auto or completion.",
         )
 
@@ -296,5 +296,5 @@ def choose(name: str, tokenizer: Any, *, seq2seq: bool) -> Form:
             f"policy.prompt: there is no prompt `{name}`.", hint=f"Valid: {', '.join(valid)}."
         )
     if name in ("chat", "turn"):
-        _require_template(tokenizer)
+        _require_template(tokenizer, name)
     return FORMS[name]
