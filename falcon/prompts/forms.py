@@ -264,7 +264,7 @@ def _with_tests(problem: Problem) -> str:
 
 
 FORMS: dict[str, Form] = {
-    form.name: form for form in (Chat(), Turn(), Continuation(), FewShot(), Apps())
+    form.name: form for form in (Chat(), Continuation(), FewShot(), Apps(), Turn())
 }
 """Every form by its setting."""
 
