@@ -21,14 +21,15 @@ from pydantic import BaseModel
 
 from falcon.config import Settings
 from falcon.errors import UserError
+from falcon.generation.generator import policy_here
 from falcon.memory.recall import recalls_in
 from falcon.problems.problem import Difficulty, Problem, Split, no_tests
 
 if TYPE_CHECKING:
     from falcon.generation.completion import Draws
+    from falcon.generation.generator import Generator
     from falcon.memory import LongTermMemory
     from falcon.monitor import Monitor
-    from falcon.policy.policy import Policy
     from falcon.rollout import Draft
 
 PROBLEM_ID = "user/task"
@@ -54,19 +55,23 @@ class Answer:
 
 
 class Service:
-    """A loaded model. Use :meth:`open`, as a context manager."""
+    """A model that writes. Use :meth:`open`, as a context manager."""
 
     def __init__(
-        self, policy: Policy, settings: Settings, memory: LongTermMemory | None, *, adapted: bool
+        self,
+        generator: Generator,
+        settings: Settings,
+        memory: LongTermMemory | None,
+        *,
+        adapted: bool,
     ) -> None:
-        from falcon.generation.local import LocalGenerator
         from falcon.rollout import Writer
 
-        self.policy = policy
+        self.generator = generator
         self.settings = settings
         self._memory = memory
         self._adapted = adapted
-        self._writer = Writer(LocalGenerator(policy), settings.memory)
+        self._writer = Writer(generator, settings.memory)
         self._lock = threading.Lock()
 
     @classmethod
@@ -74,28 +79,30 @@ class Service:
     def open(cls, files: ModelFiles, index: Path | None = None) -> Iterator[Service]:
         """Load the model, and its memory where the settings recall from it.
 
+        With ``policy.server`` nothing is loaded, and the adapter is put on the server.
+
         ``index`` is the folder of the memory's index (default: beside the memory). Raises
         UserError for a model, adapter or memory that is not there or damaged.
         """
         from falcon.memory import LongTermMemory, make_encoder
-        from falcon.policy.policy import Policy
 
         s = files.settings
-        policy = Policy.load(s.policy, adapter=files.adapter, seed=s.seed)
+        generator = _generator(files)
         adapted = files.adapter is not None
         if files.memory is None or not recalls_in(s.memory, "eval"):
-            yield cls(policy, s, None, adapted=adapted)
+            yield cls(generator, s, None, adapted=adapted)
             return
         encoder = make_encoder(s.memory.encoder)
         with LongTermMemory.open(files.memory, encoder, index=index, settings=s) as memory:
-            yield cls(policy, s, memory, adapted=adapted)
+            yield cls(generator, s, memory, adapted=adapted)
 
     def check(self, problem: Problem) -> None:
         """Raise UserError for a task that is longer than a prompt may be."""
-        prompts = self.policy.prompts
+        prompts = self.generator.prompts
         if not prompts.fits(problem):
             raise UserError(
-                f"the task is too long: a prompt has at most {prompts.max_tokens} tokens.",
+                "the task is too long: a prompt has at most "
+                f"{self.settings.policy.max_prompt_tokens} tokens.",
                 hint="Say it in fewer words.",
             )
 
@@ -116,12 +123,14 @@ class Service:
         self, problems: Sequence[Problem], draws: Draws, monitor: Monitor | None
     ) -> list[Answer]:
         from falcon.generation.completion import Weights
-        from falcon.training.adapt_on_recall import adapted_weights
 
         recalled = [self._writer.recall(p, self._memory, "eval") for p in problems]
-        fast = adapted_weights(
-            self.policy, self.settings, problems, self._memory, "eval", at_once=1
-        )
+        fast = None
+        if self._memory is not None and self.settings.memory.into == "weights":
+            from falcon.training.adapt_on_recall import adapted_weights
+
+            policy = policy_here(self.generator)
+            fast = adapted_weights(policy, self.settings, problems, self._memory, "eval", at_once=1)
         groups = self._writer.write(
             problems,
             recalled,
@@ -130,6 +139,20 @@ class Service:
             monitor=monitor,
         )
         return [Answer(text, drafts) for text, drafts in zip(recalled, groups, strict=True)]
+
+
+def _generator(files: ModelFiles) -> Generator:
+    s = files.settings
+    if s.policy.server:
+        from falcon.generation.make import connect
+
+        server = connect(s.policy)
+        server.adopt(files.adapter)
+        return server
+    from falcon.generation.local import LocalGenerator
+    from falcon.policy.policy import Policy
+
+    return LocalGenerator(Policy.load(s.policy, adapter=files.adapter, seed=s.seed))
 
 
 def request_problem(task: str, signature: str = "", *, stdin: bool = False) -> Problem:
@@ -177,7 +200,8 @@ def read_signature(signature: str) -> tuple[str, str]:
 def read_model_settings(file: Path) -> Settings:
     """The settings stored with a model, also by a release that had others.
 
-    Settings that there are no longer are left out. Raises UserError for anything else.
+    Settings that there are no longer are left out, and so is the server that wrote in its training:
+    a version has its weights here. Raises UserError for anything else.
     """
     from falcon.config.settings import validated
 
@@ -185,7 +209,7 @@ def read_model_settings(file: Path) -> Settings:
         tree = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:
         raise UserError(f"{file}: no settings of a model ({str(fault)[:120]}).") from None
-    return validated(_known(tree, Settings), {}, str(file))
+    return validated(_known(tree, Settings), {}, str(file)).changed({"policy.server": ""})
 
 
 def _known(tree: dict[str, Any], section: type[BaseModel]) -> dict[str, Any]:

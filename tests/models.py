@@ -60,16 +60,22 @@ def _save(model: Any, tokenizer: Any, folder: Path, spread: float) -> Path:
 
 
 def tiny_causal(
-    folder: Path, *, chat: bool = False, seed: int = 0, spread: float = 0.15, heads: int = 2
+    folder: Path,
+    *,
+    chat: bool = False,
+    seed: int = 0,
+    spread: float = 0.15,
+    heads: int = 2,
+    width: int = 32,
 ) -> Path:
-    """A two-layer Llama of width 32 with grouped queries; ``chat`` gives it a chat template."""
+    """A two-layer Llama of ``width`` with grouped queries; ``chat`` gives it a chat template."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
     tokenizer = _tokenizer(chat)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
+        hidden_size=width,
         intermediate_size=48,
         num_hidden_layers=2,
         num_attention_heads=4,

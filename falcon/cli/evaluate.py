@@ -29,6 +29,12 @@ class EvaluateOptions:
         Argument(help="humaneval, builtin, mbpp:PATH, evalplus:PATH; several may be named."),
     ]
     model: Annotated[str, Option(help="Package, folder or hub name; default: the settings'.")] = ""
+    server: Annotated[
+        str, Option(help="Address of a server that has --model; no model is loaded here.")
+    ] = ""
+    tokenizer: Annotated[
+        str, Option(help="With --server: whose tokenizer makes the prompts; default: the model's.")
+    ] = ""
     adapter: Annotated[
         Path | None,
         Option(help="A PEFT folder, scored beside its base model."),
@@ -36,7 +42,7 @@ class EvaluateOptions:
     limit: Annotated[int, Option(min=0, help="Problems of each benchmark; 0: all.")] = 0
     samples: Annotated[int, Option(min=1, help="Programs a problem; 1 is greedy.")] = 1
     prompt: Annotated[
-        str, Option(help="auto, chat, completion, few-shot or apps; default: policy.prompt.")
+        str, Option(help="auto, chat, turn, completion, few-shot or apps; default: policy.prompt.")
     ] = ""
     out: Annotated[
         Path | None, Option(help="Folder of the results; default: state/evaluation.")
@@ -44,6 +50,9 @@ class EvaluateOptions:
     rescore: Annotated[
         bool, Option("--rescore", help="Judge the samples in the folder again; no model is loaded.")
     ] = False
+
+
+_OF_POLICY = ("model", "server", "tokenizer", "prompt")
 
 
 @takes(EvaluateOptions)
@@ -60,7 +69,7 @@ def evaluate(o: EvaluateOptions) -> None:
     root = find_root()
     folder = o.out or state_dir(root) / "evaluation"
     values = {f"benchmark.{k}": getattr(o, k) for k in ("limit", "samples")}
-    values |= {f"policy.{k}": v for k in ("model", "prompt") if (v := getattr(o, k))}  # if given
+    values |= {f"policy.{k}": v for k in _OF_POLICY if (v := getattr(o, k))}  # if given
     settings = settings_at(root).changed({"benchmark.names": o.benchmarks, **values})
     monitor = ConsoleMonitor(Console(stderr=True))
     if o.rescore:
@@ -77,6 +86,8 @@ def evaluate(o: EvaluateOptions) -> None:
             monitor=monitor,
         )
     show(result)
+    if settings.policy.server:  # which one depends on what is here
+        typer.echo(f"prompts: {result.scores['prompt_version']}", err=True)
     typer.echo(f"{folder / 'report.html'}", err=True)  # a pipe gets the table alone
 
 

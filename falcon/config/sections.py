@@ -43,9 +43,24 @@ class PolicySettings(Section):
     lora_targets: tuple[str, ...] = ()
     """Names of the linear layers that get an adapter; empty: every linear of the blocks."""
     max_prompt_tokens: int = Field(768, ge=32)  # problems with longer prompts are left out
-    prompt: Literal["auto", "chat", "completion", "few-shot", "apps"] = "auto"
+    prompt: Literal["auto", "chat", "turn", "completion", "few-shot", "apps"] = "auto"
     """Form of the prompts, in training and benchmarks alike (docs/benchmarks.md). ``auto``:
-    ``chat`` with a chat template, ``apps`` for encoder-decoder models, else ``completion``."""
+    ``chat`` with a chat template, ``apps`` for encoder-decoder models, else ``completion``;
+    ``turn`` for a server's model whose tokenizer is not here."""
+    server: str = ""
+    """Address of an OpenAI-compatible server that writes with ``model``, such as
+    ``http://127.0.0.1:8000/v1``; empty: this process writes (docs/recipes.md)."""
+    key_env: str = ""  # Name of the environment variable that holds the server's key; empty: none
+    tokenizer: str = ""
+    """With ``server``: the model whose tokenizer makes the prompts, named as ``model`` is; empty:
+    ``model`` itself, if it is here; ``server``: none, the server's own template is used."""
+
+    @field_validator("server")
+    @classmethod
+    def _check_server(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s]+", value):
+            raise ValueError("an address like http://127.0.0.1:8000/v1, or empty")
+        return value
 
 
 class SamplingSettings(Section):

@@ -10,11 +10,13 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from falcon.errors import without_passwords
 from falcon.evaluation.chunks import ChunkStore, Row
 from falcon.evaluation.plan import (
     Benchmarks,
@@ -27,6 +29,7 @@ from falcon.evaluation.plan import (
 from falcon.evaluation.report import write_report
 from falcon.evaluation.scores import flat_metrics, score_samples
 from falcon.files import write_whole
+from falcon.generation.generator import policy_here
 from falcon.monitor import Monitor
 from falcon.sandbox.verdict import Outcome
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from falcon.config import Settings
+    from falcon.generation.generator import Generator
     from falcon.memory import LongTermMemory
     from falcon.problems.trained_on import TrainedOn
     from falcon.prompts.forms import Form
@@ -81,10 +85,8 @@ def run_benchmark(
     are not scored. Raises UserError for an
     unknown benchmark, an absent adapter or a benchmark without any problem that fits.
     """
-    from falcon.policy.adapter import adapter_digest
-
     started = time.perf_counter()
-    digests = {name: adapter_digest(folder) if folder else "" for name, folder in policies.items()}
+    digests = {name: _digest(folder) if folder else "" for name, folder in policies.items()}
     same = same_as(digests)
     benchmarks = load_benchmarks(settings, folders.data, trained_on)
     # A policy with the weights of another one gets its samples: they would be the same.
@@ -112,6 +114,29 @@ def run_benchmark(
     return BenchmarkResult(scores, scored["comparisons"], flat_metrics(scored) | times)
 
 
+def _digest(folder: Path) -> str:
+    from falcon.policy.adapter import adapter_digest  # torch, which no server's own weights need
+
+    return adapter_digest(folder)
+
+
+def _open(settings: Settings, form: Form) -> tuple[Generator, Callable[[Path], None]]:
+    """What writes, and how it takes the adapter of a folder."""
+    if settings.policy.server:
+        from falcon.generation.make import connect
+
+        server = connect(settings.policy)
+        server.prompts = replace(server.prompts, form=form)
+        return server, server.adopt
+    from falcon.generation.local import LocalGenerator
+    from falcon.policy.adapter import load_adapter
+    from falcon.policy.policy import Policy
+
+    policy = Policy.load(settings.policy, seed=settings.seed)
+    policy.form = form  # with its worked examples, which a policy does not know
+    return LocalGenerator(policy), partial(load_adapter, policy.bank, policy.backbone)
+
+
 def _fill(
     settings: Settings,
     form: Form,
@@ -126,27 +151,23 @@ def _fill(
     if not missing:
         return {}
     from falcon.feedback import make_judge
-    from falcon.generation.local import LocalGenerator
-    from falcon.policy.adapter import load_adapter
-    from falcon.policy.policy import Policy
     from falcon.rollout import Solver
     from falcon.sandbox import Sandbox
 
     since = time.perf_counter()
-    policy = Policy.load(settings.policy, seed=settings.seed)
-    policy.form = form  # with its worked examples, which a policy does not know
+    generator, take_adapter = _open(settings, form)
     for adapter in filter(None, policies.values()):
-        load_adapter(policy.bank, policy.backbone, adapter)  # refused before any work, not after it
+        take_adapter(adapter)  # refused before any work, not after it
     loading = time.perf_counter() - since
     with Sandbox(settings) as sandbox:
-        solver = Solver(settings, LocalGenerator(policy), sandbox, make_judge(settings.feedback))
+        solver = Solver(settings, generator, sandbox, make_judge(settings.feedback))
         solver.clock.seconds["load"] = loading
         # One backbone for all: only the adapter changes from policy to policy.
         for name in dict.fromkeys(chunk.policy for chunk in missing):
             own_chunks = [chunk for chunk in missing if chunk.policy == name]
             folder = policies[name]
             if folder is not None:
-                load_adapter(policy.bank, policy.backbone, folder)
+                take_adapter(folder)
             _run_chunks(solver, own_chunks, store, memory, folder is not None, monitor)
         return solver.clock.read()
 
@@ -161,9 +182,7 @@ def _run_chunks(
 ) -> None:
     """Attempt and store the chunks of one policy, whose adapter is loaded."""
     from falcon.generation.completion import Draws, Weights
-    from falcon.generation.local import LocalGenerator
     from falcon.rollout import error_share_of
-    from falcon.training.adapt_on_recall import adapted_weights
 
     settings = solver.settings
     # One P_error of eq. 9 for all policies, or their composite rewards could not be compared.
@@ -172,10 +191,12 @@ def _run_chunks(
     with monitor.progress(f"benchmark {chunks[0].policy}", total) as bar:
         for chunk in chunks:
             own_memory = memory if recalls(settings, chunk.policy, memory) else None
-            fast = None  # a model that writes elsewhere cannot be adapted here
-            if isinstance(solver.generator, LocalGenerator):
+            fast = None
+            if own_memory is not None and settings.memory.into == "weights":
+                from falcon.training.adapt_on_recall import adapted_weights
+
                 fast = adapted_weights(
-                    solver.generator.policy,
+                    policy_here(solver.generator),
                     settings,
                     chunk.problems,
                     own_memory,
@@ -268,6 +289,7 @@ def head(
         "confidence": settings.gate.confidence,
         "decoding": "greedy" if b.samples == 1 else f"sampled, T {b.temperature}, top-p {b.top_p}",
         "model": settings.policy.model,
+        "server": without_passwords(settings.policy.server),
         "left_out": benchmarks.left_out,
         "trained_on": benchmarks.trained_on,
     }

@@ -86,7 +86,8 @@ class Completion:
 
     ``end_id`` is the end token drawn after them, if one was. ``log_probs``, if asked for and
     known, has the log-probability of each token in :attr:`drawn` at temperature 1 without a
-    nucleus.
+    nucleus. ``count`` is the length of ``ids`` where a server tells that alone: the ids are then
+    those of the text, or absent.
     """
 
     ids: tuple[int, ...]
@@ -94,6 +95,12 @@ class Completion:
     end: End
     end_id: int | None = None
     log_probs: tuple[float, ...] = ()
+    count: int | None = None
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were drawn before an end token."""
+        return len(self.ids) if self.count is None else self.count
 
     @property
     def finished(self) -> bool:

@@ -1,6 +1,7 @@
 """The protocol of generators: token ids of prompts in, completions out.
 
-:mod:`falcon.generation.local` writes with a policy of this process. What a generator keeps is
+:mod:`falcon.generation.local` writes with a policy of this process,
+:mod:`falcon.generation.server` with a model elsewhere. What a generator keeps is
 tested by one suite for all of them (``tests/generation/conformance.py``).
 """
 
@@ -10,9 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from falcon.errors import UserError
 from falcon.generation.completion import META_WEIGHTS, Completion, Draws, Weights
 
 if TYPE_CHECKING:
+    from falcon.policy.policy import Policy
     from falcon.prompts.encode import PromptEncoder
 
 
@@ -44,6 +47,11 @@ class Generator(Protocol):
         """How problems are put to the model that writes."""
         ...
 
+    @property
+    def policy(self) -> Policy | None:
+        """The policy of this process whose weights write; None where there is none here."""
+        ...
+
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
@@ -60,3 +68,13 @@ class Generator(Protocol):
         finite, a server that is gone.
         """
         ...
+
+
+def policy_here(generator: Generator) -> Policy:
+    """The policy of this process. Raises UserError where a server has the only one."""
+    if generator.policy is None:
+        raise UserError(
+            "memory.into: weights: a model behind a server cannot adapt to what is recalled.",
+            hint="Set memory.into: prompt or memory.at: off, or empty policy.server.",
+        )
+    return generator.policy

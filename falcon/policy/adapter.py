@@ -316,11 +316,18 @@ def save_adapter(bank: AdapterBank, backbone: Backbone, folder: Path, source: st
 
     ``source`` is the model setting, recorded as the base model. PEFT alone loads the folder.
     """
+    save_pairs(bank.meta(), bank, backbone, folder, source)
+
+
+def save_pairs(
+    pairs: Pairs, bank: AdapterBank, backbone: Backbone, folder: Path, source: str
+) -> None:
+    """As :func:`save_adapter`, with other weights of the bank's layers: those of one task."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
-    for name, (a, b) in bank.meta().items():
+    for name, (a, b) in pairs.items():
         tensors[f"{PREFIX}{name}.lora_A.weight"] = a.detach().cpu().contiguous()
         tensors[f"{PREFIX}{name}.lora_B.weight"] = b.detach().cpu().contiguous()
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})

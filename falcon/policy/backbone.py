@@ -161,14 +161,40 @@ def _is_seq2seq(name: str) -> bool:
 def load_prompts(settings: PolicySettings) -> PromptEncoder:
     """How problems are put to a model, without loading its weights.
 
-    Raises UserError when the model is not there or ``policy.prompt`` does not suit it.
+    For a server's model whose tokenizer is not here, as user turns. Raises UserError when the model
+    is not there or ``policy.prompt`` does not suit it.
     """
     from falcon.prompts.encode import PromptEncoder
     from falcon.prompts.forms import choose
 
+    if settings.server:
+        return _prompts_for_server(settings)
     tokenizer = load_tokenizer(settings.model)
     form = choose(settings.prompt, tokenizer, seq2seq=_is_seq2seq(settings.model))
     return PromptEncoder(tokenizer, form, settings.max_prompt_tokens)
+
+
+def _prompts_for_server(settings: PolicySettings) -> PromptEncoder:
+    """The prompts of ``policy.tokenizer``, or of the model where it is here, or user turns."""
+    from falcon.prompts.characters import A_TOKEN, Characters
+    from falcon.prompts.encode import PromptEncoder
+    from falcon.prompts.forms import FORMS
+
+    own, local = settings.tokenizer, {"server": "", "tokenizer": ""}
+    if own != "server":
+        try:
+            return load_prompts(
+                settings.model_copy(update=local | {"model": own or settings.model})
+            )
+        except UserError:
+            if own or settings.prompt not in ("auto", "turn"):
+                raise  # it was asked for
+    if settings.prompt not in ("auto", "turn"):
+        raise UserError(
+            f"policy.prompt: {settings.prompt} needs a tokenizer, policy.tokenizer is `server`.",
+            hint="Use auto or turn, or name a model for policy.tokenizer.",
+        )
+    return PromptEncoder(Characters(), FORMS["turn"], A_TOKEN * settings.max_prompt_tokens)
 
 
 def resolve_dtype(name: str) -> Any:
@@ -194,6 +220,7 @@ def load_backbone(settings: PolicySettings, *, second_order: bool = False) -> Ba
 
     from falcon.policy.attention import ATTENTION, register
 
+    settings = settings.model_copy(update={"server": ""})  # whoever writes, the model is here
     prompts = load_prompts(settings)  # first: a wrong setting is refused before weights are read
     source = resolve_source(settings.model)
     config = load_config(settings.model, source)

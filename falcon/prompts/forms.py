@@ -120,12 +120,34 @@ def in_template(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> str:
         ) from fault
 
 
-def _require_template(tokenizer: Any) -> None:
+def _require_template(tokenizer: Any, name: str = "chat") -> None:
     if not getattr(tokenizer, "chat_template", None):
         raise UserError(
-            "policy.prompt: chat: the model's tokenizer has no chat template.",
+            f"policy.prompt: {name}: the model's tokenizer has no chat template.",
             hint="Use auto or completion.",
         )
+
+
+class Turn(Form):
+    """A user turn, and an answer in the model's own way: it opens its code block itself.
+
+    A server whose tokenizer is not here puts the turn into its own template.
+    """
+
+    name = "turn"
+    version = "turn-1"
+
+    def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
+        """The turn in the tokenizer's template, or alone where the tokenizer has none."""
+        asked = f"{task_text(problem)}\n\nAnswer with one block of Python code."
+        turn = {"role": "user", "content": _after(recall_text, asked)}
+        if not getattr(tokenizer, "chat_template", None):
+            return turn["content"]
+        return in_template(tokenizer, [turn])
+
+    def target(self, problem: Problem, program: str) -> str:
+        """The program as a block."""
+        return f"{FENCE}python\n{program.strip()}\n{FENCE}"
 
 
 class Apps(Form):
@@ -258,7 +280,9 @@ def _with_tests(problem: Problem) -> str:
     )
 
 
-FORMS: dict[str, Form] = {form.name: form for form in (Chat(), Continuation(), FewShot(), Apps())}
+FORMS: dict[str, Form] = {
+    form.name: form for form in (Chat(), Continuation(), FewShot(), Apps(), Turn())
+}
 """Every form by its setting."""
 
 
@@ -288,6 +312,6 @@ def choose(name: str, tokenizer: Any, *, seq2seq: bool) -> Form:
         raise UserError(
             f"policy.prompt: there is no prompt `{name}`.", hint=f"Valid: {', '.join(valid)}."
         )
-    if name == "chat":
-        _require_template(tokenizer)
+    if name in ("chat", "turn"):
+        _require_template(tokenizer, name)
     return FORMS[name]

@@ -90,6 +90,6 @@ def attempt_row(attempt: Attempt) -> dict[str, object]:
         "reward": attempt.reward,
         **{term: f.value(term) for term in ("coarse", "error", "style", "complexity", "negative")},
         "tripped": bool(f.tripwires),
-        "tokens": len(attempt.completion.ids),
+        "tokens": attempt.completion.tokens,
         "cpu_s": v.cpu_s,
     }

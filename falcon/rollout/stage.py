@@ -50,7 +50,7 @@ def roll_out(
     """
     import pandas as pd
 
-    from falcon.generation.local import LocalGenerator
+    from falcon.generation.make import make_generator
     from falcon.policy.policy import Policy
 
     training = [p for p in problems if p.split not in HELD_OUT]
@@ -63,7 +63,8 @@ def roll_out(
     loading = time.perf_counter() - since
     chosen = spread([p for p in training if policy.prompts.fits(p)], settings.rollout.problems)
     with Sandbox(settings) as sandbox:
-        solver = Solver(settings, LocalGenerator(policy), sandbox, make_judge(settings.feedback))
+        generator = make_generator(settings.policy, policy)
+        solver = Solver(settings, generator, sandbox, make_judge(settings.feedback))
         solver.clock.seconds["load"] = loading
         groups = solver.attempt(
             chosen,

@@ -179,6 +179,9 @@ class GenerateOptions:
         Path | None, typer.Option(help="A trained adapter in place of the model in service.")
     ] = None
     model: Annotated[str, typer.Option(help="A base model in place of the one in service.")] = ""
+    server: Annotated[
+        str, typer.Option(help="Address of a server that has --model; no model is loaded here.")
+    ] = ""
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Recall nothing.")] = False
     samples: Annotated[int, typer.Option(min=1, help="Programs; 1 is greedy.")] = 1
     max_new_tokens: Annotated[
@@ -205,6 +208,7 @@ def generate(o: GenerateOptions) -> None:
         o.stdin,
         o.adapter,
         o.model,
+        o.server,
         memory=not o.no_memory,
         samples=o.samples,
         max_new_tokens=o.max_new_tokens,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from falcon.config import PolicySettings, Settings
-from falcon.errors import UserError
+from falcon.errors import UserError, without_passwords
 from falcon.service import ModelFiles, Service, read_model_settings, request_problem
 from falcon.suite import CodeSuite, StdinSuite, Suite
 from tasks.support.files import path_md5, read_json, write_json
@@ -40,6 +40,7 @@ class Request:
     stdin: bool = False  # a whole program that reads standard input
     adapter: Path | None = None
     model: str = ""
+    server: str = ""  # the address of one that has the model
     memory: bool = True
     samples: int = 1
     max_new_tokens: int = 0  # 0: as in the settings
@@ -209,7 +210,8 @@ def choose(space: Workspace, settings: Settings, request: Request) -> Served:
     have those of the workspace, and recall from its last training. Raises UserError when an
     adapter or the registry cannot be read.
     """
-    served = None if request.adapter or request.model else _champion(space, settings)
+    named = request.adapter or request.model or request.server
+    served = None if named else _champion(space, settings)
     served = served or _named(space, settings, request)
     changes: dict[str, Any] = {"machine": settings.machine.model_dump()}  # those of this machine
     if request.max_new_tokens:
@@ -220,6 +222,8 @@ def choose(space: Workspace, settings: Settings, request: Request) -> Served:
 
 def _named(space: Workspace, settings: Settings, request: Request) -> Served:
     policy, adapter = settings.policy, request.adapter
+    if request.server or policy.server:
+        return _behind(settings, request)
     if adapter is not None:
         policy = adapter_settings(adapter, policy, request.model)
         source = f"{policy.model} with {adapter}"
@@ -230,6 +234,19 @@ def _named(space: Workspace, settings: Settings, request: Request) -> Served:
     memory = space.output("train") / "memory"
     own = settings.changed({"policy": policy.model_dump()})
     return Served(ModelFiles(own, adapter, memory if has_memory(memory) else None), source)
+
+
+def _behind(settings: Settings, request: Request) -> Served:
+    """A model behind a server: nothing of it is here, and nothing is recalled."""
+    own = settings.changed(
+        {
+            "policy.server": request.server or settings.policy.server,
+            "policy.model": request.model or settings.policy.model,
+        }
+    )
+    with_adapter = f" with {request.adapter}" if request.adapter else ""
+    source = f"{own.policy.model}{with_adapter} at {without_passwords(own.policy.server)}"
+    return Served(ModelFiles(own, request.adapter), source)
 
 
 def _champion(space: Workspace, settings: Settings) -> Served | None:

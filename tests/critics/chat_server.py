@@ -1,4 +1,4 @@
-"""A real server on loopback with chat completions; tests can make it fail."""
+"""A real server on loopback with OpenAI's interface; tests can make it fail."""
 
 from __future__ import annotations
 
@@ -29,21 +29,34 @@ def answer(text: str | None) -> Reply:
     return 200, {}, body
 
 
+def continuation(text: str, finish: str = "stop", **more: Any) -> Reply:
+    """A complete answer of ``/v1/completions`` with one choice."""
+    choice = {"index": 0, "text": text, "finish_reason": finish, "logprobs": None, **more}
+    return 200, {}, {"choices": [choice], "usage": {"completion_tokens": len(text)}}
+
+
 @dataclass
 class ChatServer:
-    """``say`` gives the reply to request number n (from 0) with its JSON body."""
+    """``say`` gives the reply to request number n (from 0) with its JSON body.
+
+    ``owner`` is who owns its model, as ``/v1/models`` names the kind of a server.
+    """
 
     say: Callable[[int, dict[str, Any]], Reply]
     url: str = ""
+    owner: str = ""
+    paths: list[str] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
 
 
 @contextmanager
-def chat_server(say: Callable[[int, dict[str, Any]], Reply]) -> Iterator[ChatServer]:
+def chat_server(
+    say: Callable[[int, dict[str, Any]], Reply], owner: str = ""
+) -> Iterator[ChatServer]:
     """Serve until the block ends."""
-    state = ChatServer(say)
+    state = ChatServer(say, owner=owner)
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,6 +65,7 @@ def chat_server(say: Callable[[int, dict[str, Any]], Reply]) -> Iterator[ChatSer
             with lock:
                 number = len(state.requests)
                 state.requests.append(body)
+                state.paths.append(self.path)
                 state.keys.append(self.headers.get("Authorization", ""))
                 state.times.append(time.monotonic())
             status, headers, reply = state.say(number, body)
@@ -63,6 +77,15 @@ def chat_server(say: Callable[[int, dict[str, Any]], Reply]) -> Iterator[ChatSer
             self.end_headers()
             with suppress(BrokenPipeError):
                 self.wfile.write(data)
+
+        def do_GET(self) -> None:
+            models = self.path == "/v1/models"
+            data = json.dumps({"data": [{"id": "m", "owned_by": state.owner}]}).encode()
+            self.send_response(200 if models else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
 
         def log_message(self, *_: Any) -> None:
             pass

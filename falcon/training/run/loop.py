@@ -12,7 +12,7 @@ import torch
 
 from falcon.config import Settings
 from falcon.feedback import make_judge
-from falcon.generation.local import LocalGenerator
+from falcon.generation.make import make_generator
 from falcon.memory import LongTermMemory
 from falcon.monitor import Monitor
 from falcon.problems.problem import Problem
@@ -76,9 +76,10 @@ def train(
         lr=settings.train.learning_rate,
         weight_decay=settings.train.weight_decay,
     )
+    judge = make_judge(settings.feedback)
     with Sandbox(settings) as sandbox:
         method = METHODS[settings.train.method](
-            Solver(settings, LocalGenerator(policy), sandbox, make_judge(settings.feedback)),
+            Solver(settings, make_generator(settings.policy, policy), sandbox, judge),
             policy=policy,
             sampler=make_sampler(settings, training, memory),
             long_term=memory,
