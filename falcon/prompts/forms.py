@@ -152,9 +152,9 @@ class Continuation(Form):
     def extract(self, completion: str, problem: Problem) -> Extraction:
         """What precedes the first stop, behind the starter where the prompt was the starter."""
         if _continues(problem):
-            return extract_before_stop(completion, _TOP_LEVEL, problem.starter)
+            return extract_before_stop(completion, problem, _TOP_LEVEL, problem.starter)
         if _documented(problem):
-            return extract_before_stop(completion, _AFTER_DOCUMENTED)
+            return extract_before_stop(completion, problem, _AFTER_DOCUMENTED)
         return self._other.extract(completion, problem)
 
     def target(self, problem: Problem, program: str) -> str:
@@ -221,7 +221,7 @@ class FewShot(Continuation):
     def extract(self, completion: str, problem: Problem) -> Extraction:
         """What precedes the mark."""
         if problem.source == "mbpp":
-            return extract_before_stop(completion, self.stops(problem))
+            return extract_before_stop(completion, problem, self.stops(problem))
         return super().extract(completion, problem)
 
     def target(self, problem: Problem, program: str) -> str:

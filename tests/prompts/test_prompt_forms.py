@@ -80,7 +80,7 @@ def test_all_else_is_asked_for_as_in_apps(changes: dict[str, object]) -> None:
     assert apps.text(None, problem).startswith("\nQUESTION:\nWrite a function to add 11.")
     assert apps.text(None, problem).endswith(f"\nUse {kind} format\nANSWER:\n")
     assert form.stops(problem) == apps.stops(problem) == ()
-    code = f"{CODE}\nif x:\n    pass"
+    code = f"{CODE}\n\n\nclass More:\n    pass"
     assert form.extract(code, problem).program.endswith(code)
 
 
