@@ -36,7 +36,7 @@ class EvaluateOptions:
     limit: Annotated[int, Option(min=0, help="Problems of each benchmark; 0: all.")] = 0
     samples: Annotated[int, Option(min=1, help="Programs a problem; 1 is greedy.")] = 1
     prompt: Annotated[
-        str, Option(help="auto, chat, completion, few-shot or apps; default: policy.prompt.")
+        str, Option(help="auto, chat, chat-open, evalplus, ...; default: policy.prompt.")
     ] = ""
     out: Annotated[
         Path | None, Option(help="Folder of the results; default: state/evaluation.")

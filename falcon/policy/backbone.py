@@ -172,7 +172,9 @@ def load_prompts(settings: PolicySettings) -> PromptEncoder:
     from falcon.prompts.forms import choose
 
     tokenizer = load_tokenizer(settings.model)
-    form = choose(settings.prompt, tokenizer, seq2seq=_is_seq2seq(settings.model))
+    form = choose(
+        settings.prompt, tokenizer, seq2seq=_is_seq2seq(settings.model), model=settings.model
+    )
     return PromptEncoder(tokenizer, form, settings.max_prompt_tokens)
 
 

@@ -65,14 +65,19 @@ def _without_tail(program: str, start: int, before: int, problem: Problem) -> Ex
     return Extraction(program[:end], start - before)
 
 
-def extract_before_stop(
-    completion: str, problem: Problem, stops: tuple[str, ...], starter: str = ""
-) -> Extraction:
-    """What precedes the first of ``stops``, behind the ``starter`` that it continues.
+def before_stop(completion: str, stops: tuple[str, ...]) -> str:
+    """What precedes the first of ``stops``.
 
-    The end of the last line belongs to the program, also where a stop begins with it.
+    The end of the last line belongs to it, also where a stop begins with it.
     """
     positions = ((completion.find(stop), stop) for stop in stops)
     ends = [at + stop.startswith("\n") for at, stop in positions if at >= 0]
-    program = completion[: min(ends, default=len(completion))]
-    return _without_tail(starter + program, 0, len(starter), problem)
+    return completion[: min(ends, default=len(completion))]
+
+
+def extract_before_stop(
+    completion: str, problem: Problem, stops: tuple[str, ...], starter: str = ""
+) -> Extraction:
+    """What precedes the first of ``stops``, behind the ``starter`` that it continues."""
+    program = starter + before_stop(completion, stops)
+    return _without_tail(program, 0, len(starter), problem)

@@ -113,7 +113,7 @@ KEPT = {
     "late import": "def add(a, b):\n    return math.fsum([a, b])\n\n\nimport math\n",
     "guarded import": "def add(a, b):\n    return m.fsum([a, b])\n\n\ntry:\n    import math as m\n"
                       "except ImportError:\n    m = None\n",
-    "exec": f"def add(a, b):\n    return plus(a, b)\n\n\nexec('def plus(a, b): return a + b')\n",
+    "exec": "def add(a, b):\n    return plus(a, b)\n\n\nexec('def plus(a, b): return a + b')\n",
     "globals": "def add(a, b):\n    return plus(a, b)\n\n\nglobals()['plus'] = sum\n",
     "handler's name": "def add(a, b):\n    return a + b if e else 0\n\n\ntry:\n    1 / 0\n"
                       "except ZeroDivisionError as e:\n    pass\n",
