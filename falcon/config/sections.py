@@ -43,9 +43,9 @@ class PolicySettings(Section):
     lora_targets: tuple[str, ...] = ()
     """Names of the linear layers that get an adapter; empty: every linear of the blocks."""
     max_prompt_tokens: int = Field(768, ge=32)  # problems with longer prompts are left out
-    prompt: Literal[
-        "auto", "chat", "chat-open", "evalplus", "completion", "few-shot", "apps"
-    ] = "auto"
+    prompt: Literal["auto", "chat", "chat-open", "evalplus", "completion", "few-shot", "apps"] = (
+        "auto"
+    )
     """Form of the prompts, in training and benchmarks alike (docs/benchmarks.md). ``auto``: what
     suits the model best with a chat template, ``apps`` for encoder-decoder models, else
     ``completion``."""
