@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from falcon.problems.syntax import defined_names, parse, solution_methods
+from falcon.problems.syntax import parse, solution_methods
 
 if TYPE_CHECKING:
     from falcon.problems.problem import Problem
@@ -91,7 +91,9 @@ def _unbroken(code: str, name: str, least: int) -> tuple[int, ast.Module | None]
 
 
 def _defines(tree: ast.Module, name: str) -> bool:
-    return name in defined_names(tree) or name in solution_methods(tree)
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    names = {node.name for node in tree.body if isinstance(node, kinds)}
+    return name in names or name in solution_methods(tree)
 
 
 class _Module:
