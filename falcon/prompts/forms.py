@@ -129,7 +129,7 @@ class Chat(OpenChat):
 
     name = "chat"
     version = "chat-fence-1"
-    stop = ("\n" + FENCE,)  # closes the block that the prompt opens
+    stop: ClassVar[tuple[str, ...]] = ("\n" + FENCE,)  # closes the block that the prompt opens
 
     def answer_begins(self) -> str:
         """An opened block."""
