@@ -49,6 +49,7 @@ def run(stage: Stage) -> StageResult:
         *(results_of(space, name, lock) for name in JUDGED),
         *(settings_of(space, name, lock) for name in JUDGED),
         *comparisons(scores, opponent, settings.gate),
+        *cut_answers(scores, opponent),
         *rates(space, settings.gate),
     ]
     passed = all(reason.passed for reason in reasons)
@@ -136,6 +137,19 @@ def comparisons(scores: BenchmarkScores, opponent: str, gate: GateSettings) -> l
         ):
             text = f"{figure_text(figure)}; may fall by {tolerance}"
             reasons.append(Reason(f"{name} on {suite}", holds(figure, tolerance), text))
+    return reasons
+
+
+def cut_answers(scores: BenchmarkScores, opponent: str) -> list[Reason]:
+    """How many answers the length limit cut, for a reader: a model may win by being brief.
+
+    Without a limit, since a cut answer that fails is in pass@1 and reward already.
+    """
+    reasons = []
+    for suite, trained in scores.policies["trained"].items():
+        other = scores.policies[opponent][suite].cut_text
+        text = f"trained {trained.cut_text}, {opponent} {other}; decides nothing"
+        reasons.append(Reason(f"answers cut on {suite}", True, text))
     return reasons
 
 

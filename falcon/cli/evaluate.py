@@ -41,8 +41,11 @@ class EvaluateOptions:
     ] = None
     limit: Annotated[int, Option(min=0, help="Problems of each benchmark; 0: all.")] = 0
     samples: Annotated[int, Option(min=1, help="Programs a problem; 1 is greedy.")] = 1
+    max_new_tokens: Annotated[
+        int, Option(min=0, help="Tokens of an answer at most; 0: as in the settings.")
+    ] = 1024
     prompt: Annotated[
-        str, Option(help="auto, chat, turn, completion, few-shot or apps; default: policy.prompt.")
+        str, Option(help="auto, chat, chat-open, evalplus, ...; default: policy.prompt.")
     ] = ""
     out: Annotated[
         Path | None, Option(help="Folder of the results; default: state/evaluation.")
@@ -70,6 +73,8 @@ def evaluate(o: EvaluateOptions) -> None:
     folder = o.out or state_dir(root) / "evaluation"
     values = {f"benchmark.{k}": getattr(o, k) for k in ("limit", "samples")}
     values |= {f"policy.{k}": v for k in _OF_POLICY if (v := getattr(o, k))}  # if given
+    if o.max_new_tokens:
+        values["benchmark.max_new_tokens"] = o.max_new_tokens
     settings = settings_at(root).changed({"benchmark.names": o.benchmarks, **values})
     monitor = ConsoleMonitor(Console(stderr=True))
     if o.rescore:
@@ -94,18 +99,21 @@ def evaluate(o: EvaluateOptions) -> None:
 def show(result: BenchmarkResult) -> None:
     """Print pass@k with intervals, one row for each benchmark and policy."""
     table = Table(box=None)
-    for name in ("benchmark", "policy", "problems", "pass@1", "tests passed", "verdicts"):
+    for name in ("benchmark", "policy", "problems", "pass@1", "tests passed", "cut", "verdicts"):
         table.add_column(name)
     for policy, results in result.scores["policies"].items():
         for benchmark, score in results["suites"].items():
             passed = percent(score["tests_passed"], "mean")
-            rows = [(benchmark, policy, score, passed, _verdicts(score["verdicts"]))]
-            rows += [(f"  {name}", "", part, "", "") for name, part in _parts(score)]
+            cut = "-" if score["truncated"] is None else f"{score['truncated']:.1%}"
+            rows = [(benchmark, policy, score, passed, cut, _verdicts(score["verdicts"]))]
+            rows += [(f"  {name}", "", part, "", "", "") for name, part in _parts(score)]
             for name, who, part, *rest in rows:
                 solved = percent(part["pass@1"], "value")
                 table.add_row(name, who, str(part.get("problems", "")), solved, *rest)
             if "all_weighted" in score:
-                table.add_row("  All, as in APPS", "", "", f"{score['all_weighted']:.1%}", "", "")
+                table.add_row(
+                    "  All, as in APPS", "", "", f"{score['all_weighted']:.1%}", "", "", ""
+                )
     Console(width=140).print(table)  # on a pipe rich would fold the rows at 80
 
 

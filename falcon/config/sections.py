@@ -43,10 +43,12 @@ class PolicySettings(Section):
     lora_targets: tuple[str, ...] = ()
     """Names of the linear layers that get an adapter; empty: every linear of the blocks."""
     max_prompt_tokens: int = Field(768, ge=32)  # problems with longer prompts are left out
-    prompt: Literal["auto", "chat", "turn", "completion", "few-shot", "apps"] = "auto"
-    """Form of the prompts, in training and benchmarks alike (docs/benchmarks.md). ``auto``:
-    ``chat`` with a chat template, ``apps`` for encoder-decoder models, else ``completion``;
-    ``turn`` for a server's model whose tokenizer is not here."""
+    prompt: Literal["auto", "chat", "chat-open", "evalplus", "completion", "few-shot", "apps"] = (
+        "auto"
+    )
+    """Form of the prompts, in training and benchmarks alike (docs/benchmarks.md). ``auto``: what
+    suits the model best with a chat template, ``apps`` for encoder-decoder models, else
+    ``completion``. ``chat-open`` for a server's model whose tokenizer is not here."""
     server: str = ""
     """Address of an OpenAI-compatible server that writes with ``model``, such as
     ``http://127.0.0.1:8000/v1``; empty: this process writes (docs/recipes.md)."""

@@ -107,7 +107,8 @@ class BenchmarkSettings(Section):
     samples: int = Field(1, ge=1)  # 1: greedy; more: sampled, for pass@k
     temperature: float = Field(0.6, gt=0)
     top_p: float = Field(0.95, gt=0, le=1)
-    max_new_tokens: int = Field(320, ge=8)
+    max_new_tokens: int = Field(1024, ge=8)
+    """Room for an answer. With less, answers of chat models are cut, and being brief is scored."""
     batch_size: int = Field(32, ge=1)
 
 

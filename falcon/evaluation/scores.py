@@ -32,6 +32,9 @@ for what memory recalls and keeps; the scores and the gate compare the reward of
 APPS_SHARES = {Difficulty.INTRODUCTORY: 0.2, Difficulty.INTERVIEW: 0.6, Difficulty.COMPETITION: 0.2}
 """Problems of each level in APPS's test split (1000, 3000 and 1000)."""
 
+COUNTED = ("faults", "tampered", "tokens", "truncated")
+"""Plain figures of a policy on a benchmark, for a tracker."""
+
 DIGITS = 6  # decimals of every stored number
 
 
@@ -71,6 +74,11 @@ def _share_of_tests(frame: pd.DataFrame) -> pd.Series[float]:
     """The test-case average of APPS: the share of a problem's tests that pass."""
     tests = (frame["n_pass"] + frame["n_fail"]).clip(lower=1)  # 0: ended before the first test
     return _by_problem(frame.assign(share=frame["n_pass"] / tests), "share")
+
+
+def _share_cut(frame: pd.DataFrame) -> float | None:
+    """The share of answers that the length limit cut."""
+    return rounded(1 - frame["finished"].astype(bool).mean()) if len(frame) else None
 
 
 class Scorer:
@@ -129,6 +137,7 @@ class Scorer:
             "faults": len(frame) - len(good),
             "tampered": int(good["tripped"].sum()),
             "tokens": rounded(good["tokens"].mean()) if len(good) else None,
+            "truncated": _share_cut(good),
         }
 
     def _base(self, good: pd.DataFrame, most: int) -> dict[str, Any]:
@@ -221,7 +230,7 @@ def flat_metrics(scores: dict[str, Any]) -> dict[str, float]:
             at = f"{benchmark}/{policy}"
             metrics |= {f"{at}/{k}": v["value"] for k, v in s.items() if k.startswith("pass@")}
             metrics |= {f"{at}/{name}": s[name]["mean"] for name in TERMS}
-            metrics |= {f"{at}/{name}": s[name] for name in ("faults", "tampered", "tokens")}
+            metrics |= {f"{at}/{name}": s[name] for name in COUNTED}
     for pair, by_benchmark in scores["comparisons"].items():
         for benchmark, s in by_benchmark.items():
             for name in ("pass_rate", *TERMS):

@@ -170,7 +170,9 @@ def load_prompts(settings: PolicySettings) -> PromptEncoder:
     if settings.server:
         return _prompts_for_server(settings)
     tokenizer = load_tokenizer(settings.model)
-    form = choose(settings.prompt, tokenizer, seq2seq=_is_seq2seq(settings.model))
+    form = choose(
+        settings.prompt, tokenizer, seq2seq=_is_seq2seq(settings.model), model=settings.model
+    )
     return PromptEncoder(tokenizer, form, settings.max_prompt_tokens)
 
 
@@ -187,14 +189,14 @@ def _prompts_for_server(settings: PolicySettings) -> PromptEncoder:
                 settings.model_copy(update=local | {"model": own or settings.model})
             )
         except UserError:
-            if own or settings.prompt not in ("auto", "turn"):
+            if own or settings.prompt not in ("auto", "chat-open"):
                 raise  # it was asked for
-    if settings.prompt not in ("auto", "turn"):
+    if settings.prompt not in ("auto", "chat-open"):
         raise UserError(
             f"policy.prompt: {settings.prompt} needs a tokenizer, policy.tokenizer is `server`.",
-            hint="Use auto or turn, or name a model for policy.tokenizer.",
+            hint="Use auto or chat-open, or name a model for policy.tokenizer.",
         )
-    return PromptEncoder(Characters(), FORMS["turn"], A_TOKEN * settings.max_prompt_tokens)
+    return PromptEncoder(Characters(), FORMS["chat-open"], A_TOKEN * settings.max_prompt_tokens)
 
 
 def resolve_dtype(name: str) -> Any:

@@ -90,7 +90,7 @@ class Policy:
     @property
     def chat(self) -> bool:
         """Whether prompts are turns of a chat."""
-        return self.form.name == "chat"
+        return self.form.chat
 
     def recompute(self) -> None:
         """From now on :meth:`training_pass` keeps no activations of the blocks.

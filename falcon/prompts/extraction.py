@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from falcon.prompts.fences import code_blocks
+from falcon.prompts.tail import program_end
 
 if TYPE_CHECKING:
     from falcon.problems.problem import Problem
@@ -36,7 +37,8 @@ def _preamble(problem: Problem) -> str:
 def extract(completion: str, problem: Problem) -> Extraction:
     """Cut the program out of an answer: the block that defines the entry point, else the first.
 
-    An answer that only holds an indented body continues the starter.
+    An answer that only holds an indented body continues the starter. Examples and torn code
+    behind a function are cut off (:mod:`falcon.prompts.tail`).
     """
     blocks = code_blocks(completion)
     name = problem.entry_point
@@ -51,15 +53,31 @@ def extract(completion: str, problem: Problem) -> Extraction:
     else:
         before = _preamble(problem)
     # `before` is no part of the completion: its characters lie in front of the code's.
-    return Extraction(before + code, start - len(before))
+    return _without_tail(before + code, start, len(before), problem)
 
 
-def extract_before_stop(completion: str, stops: tuple[str, ...], starter: str = "") -> Extraction:
-    """What precedes the first of ``stops``, behind the ``starter`` that it continues.
+def _without_tail(program: str, start: int, before: int, problem: Problem) -> Extraction:
+    """The program without examples and torn code behind it.
 
-    The end of the last line belongs to the program, also where a stop begins with it.
+    Its first ``before`` characters stand in front of the completion's character ``start``.
+    """
+    end = program_end(program, problem, before)
+    return Extraction(program[:end], start - before)
+
+
+def before_stop(completion: str, stops: tuple[str, ...]) -> str:
+    """What precedes the first of ``stops``.
+
+    The end of the last line belongs to it, also where a stop begins with it.
     """
     positions = ((completion.find(stop), stop) for stop in stops)
     ends = [at + stop.startswith("\n") for at, stop in positions if at >= 0]
-    program = completion[: min(ends, default=len(completion))]
-    return Extraction(starter + program, -len(starter))
+    return completion[: min(ends, default=len(completion))]
+
+
+def extract_before_stop(
+    completion: str, problem: Problem, stops: tuple[str, ...], starter: str = ""
+) -> Extraction:
+    """What precedes the first of ``stops``, behind the ``starter`` that it continues."""
+    program = starter + before_stop(completion, stops)
+    return _without_tail(program, 0, len(starter), problem)

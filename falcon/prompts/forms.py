@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from falcon.errors import UserError
-from falcon.prompts.extraction import Extraction, extract, extract_before_stop
-from falcon.prompts.fences import FENCE
+from falcon.prompts.extraction import Extraction, before_stop, extract, extract_before_stop
+from falcon.prompts.fences import FENCE, fence_around
 
 if TYPE_CHECKING:
     from falcon.problems.problem import Problem
@@ -34,6 +34,8 @@ class Form(ABC):
     version: ClassVar[str]
     begins: ClassVar[bool] = False
     """Whether the tokenizer's begin token goes first; a chat template has its own."""
+    chat: ClassVar[bool] = False
+    """Whether prompts are turns of a chat, so that the tokenizer needs a template."""
     stop: ClassVar[tuple[str, ...]] = ()
     """Texts that end every answer, whatever the problem."""
 
@@ -82,25 +84,6 @@ def _after(recall_text: str, text: str) -> str:
     return f"{recall_text.rstrip()}\n\n{text}" if recall_text else text
 
 
-class Chat(Form):
-    """A user turn in the model's chat template, with an opened Python code block."""
-
-    name = "chat"
-    version = "chat-fence-1"
-    stop = ("\n" + FENCE,)  # closes the block that the prompt opens
-
-    def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
-        """The template's text. Raises UserError for a tokenizer without a template."""
-        _require_template(tokenizer)
-        turn = {"role": "user", "content": _after(recall_text, task_text(problem))}
-        text = in_template(tokenizer, [turn])
-        return f"{text}{FENCE}python\n"
-
-    def target(self, problem: Problem, program: str) -> str:
-        """The program and the fence after it."""
-        return f"{program.strip()}\n{FENCE}"
-
-
 def in_template(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> str:
     """Turns of a chat as the tokenizer's template has them, and the beginning of an answer.
 
@@ -120,34 +103,101 @@ def in_template(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> str:
         ) from fault
 
 
-def _require_template(tokenizer: Any, name: str = "chat") -> None:
-    if not getattr(tokenizer, "chat_template", None):
-        raise UserError(
-            f"policy.prompt: {name}: the model's tokenizer has no chat template.",
-            hint="Use auto or completion.",
-        )
+class OpenChat(Form):
+    """A user turn in the model's chat template; the model opens its own code block, or none.
 
-
-class Turn(Form):
-    """A user turn, and an answer in the model's own way: it opens its code block itself.
-
-    A server whose tokenizer is not here puts the turn into its own template.
+    A system turn is what the template itself puts there.
     """
 
-    name = "turn"
-    version = "turn-1"
+    name = "chat-open"
+    version = "chat-open-1"
+    chat = True
 
     def text(self, tokenizer: Any, problem: Problem, recall_text: str = "") -> str:
-        """The turn in the tokenizer's template, or alone where the tokenizer has none."""
-        asked = f"{task_text(problem)}\n\nAnswer with one block of Python code."
-        turn = {"role": "user", "content": _after(recall_text, asked)}
-        if not getattr(tokenizer, "chat_template", None):
-            return turn["content"]
-        return in_template(tokenizer, [turn])
+        """The template's text. Raises UserError for a tokenizer without a template."""
+        self.require_template(tokenizer)
+        turn = {"role": "user", "content": self.user_turn(problem, recall_text)}
+        return in_template(tokenizer, [turn]) + self.answer_begins()
+
+    def user_turn(self, problem: Problem, recall_text: str) -> str:
+        """What the user says."""
+        return _after(recall_text, task_text(problem))
+
+    def answer_begins(self) -> str:
+        """The first words of the answer, which the model goes on with."""
+        return ""
 
     def target(self, problem: Problem, program: str) -> str:
-        """The program as a block."""
+        """The program as a code block."""
         return f"{FENCE}python\n{program.strip()}\n{FENCE}"
+
+    def require_template(self, tokenizer: Any) -> None:
+        """Raise UserError for a tokenizer without a chat template."""
+        if not getattr(tokenizer, "chat_template", None):
+            raise UserError(
+                f"policy.prompt: {self.name}: the model's tokenizer has no chat template.",
+                hint="Use auto or completion.",
+            )
+
+
+class Chat(OpenChat):
+    """A user turn in the model's chat template, with an opened Python code block."""
+
+    name = "chat"
+    version = "chat-fence-1"
+    stop: ClassVar[tuple[str, ...]] = ("\n" + FENCE,)  # closes the block that the prompt opens
+
+    def answer_begins(self) -> str:
+        """An opened block."""
+        return f"{FENCE}python\n"
+
+    def target(self, problem: Problem, program: str) -> str:
+        """The program and the fence after it."""
+        return f"{program.strip()}\n{FENCE}"
+
+
+class EvalPlus(Chat):
+    """EvalPlus's own words for chat models (0.3.1), in which many scores are published.
+
+    Its task is the benchmark's own prompt: code with a doc string for HumanEval, a doc string with
+    the visible test for MBPP. Other tasks are put as in ``chat``, between the same words.
+    """
+
+    name = "evalplus"
+    version = "evalplus-1"
+    stop = ("\n" + FENCE + "\n", "\nif __name__", "\ndef main(", "\nprint(")
+
+    def user_turn(self, problem: Problem, recall_text: str) -> str:
+        """What the user says."""
+        if _continues(problem):
+            task = problem.starter
+        else:
+            task = _doc_string(problem) if _documented(problem) else task_text(problem)
+        fence = fence_around(task)
+        return _after(
+            recall_text,
+            "Please provide a self-contained Python script that solves the following problem in a"
+            f" markdown code block:\n{fence}\n{task.strip()}\n{fence}\n",
+        )
+
+    def answer_begins(self) -> str:
+        """A sentence and an opened block."""
+        return (
+            "Below is a Python script with a self-contained function that solves the problem and"
+            f" passes corresponding tests:\n{FENCE}python\n"
+        )
+
+    def stops(self, problem: Problem) -> tuple[str, ...]:
+        """Of a program that reads standard input, only the closing fence: the others begin it."""
+        return self.stop[:1] if problem.uses_stdin else self.stop
+
+    def extract(self, completion: str, problem: Problem) -> Extraction:
+        """What precedes the first stop, without examples behind the function."""
+        return extract(before_stop(completion, self.stops(problem)), problem)
+
+    def target(self, problem: Problem, program: str) -> str:
+        """The program and the fence after it, up to the end of its line."""
+        return f"{program.strip()}\n{FENCE}\n"
 
 
 class Apps(Form):
@@ -193,9 +243,9 @@ class Continuation(Form):
     def extract(self, completion: str, problem: Problem) -> Extraction:
         """What precedes the first stop, behind the starter where the prompt was the starter."""
         if _continues(problem):
-            return extract_before_stop(completion, _TOP_LEVEL, problem.starter)
+            return extract_before_stop(completion, problem, _TOP_LEVEL, problem.starter)
         if _documented(problem):
-            return extract_before_stop(completion, _AFTER_DOCUMENTED)
+            return extract_before_stop(completion, problem, _AFTER_DOCUMENTED)
         return self._other.extract(completion, problem)
 
     def target(self, problem: Problem, program: str) -> str:
@@ -262,7 +312,7 @@ class FewShot(Continuation):
     def extract(self, completion: str, problem: Problem) -> Extraction:
         """What precedes the mark."""
         if problem.source == "mbpp":
-            return extract_before_stop(completion, self.stops(problem))
+            return extract_before_stop(completion, problem, self.stops(problem))
         return super().extract(completion, problem)
 
     def target(self, problem: Problem, program: str) -> str:
@@ -281,9 +331,13 @@ def _with_tests(problem: Problem) -> str:
 
 
 FORMS: dict[str, Form] = {
-    form.name: form for form in (Chat(), Continuation(), FewShot(), Apps(), Turn())
+    form.name: form for form in (Chat(), OpenChat(), EvalPlus(), Continuation(), FewShot(), Apps())
 }
 """Every form by its setting."""
+
+MEASURED = {"qwen2.5-coder-0.5b-instruct": "chat", "smollm2-135m-instruct": "chat"}
+"""The form in which a chat model scores best, by the beginning of its name without an owner, in
+lower case: what ``auto`` takes. For all other models with a chat template that is ``chat``."""
 
 
 def form_of_version(version: str) -> Form:
@@ -297,21 +351,30 @@ def form_of_version(version: str) -> Form:
     )
 
 
-def choose(name: str, tokenizer: Any, *, seq2seq: bool) -> Form:
-    """The form of a ``policy.prompt`` setting for a model.
+def choose(name: str, tokenizer: Any, *, seq2seq: bool, model: str = "") -> Form:
+    """The form of a ``policy.prompt`` setting for a model, known by its ``model`` setting.
 
-    ``auto`` is chat where there is a chat template, and completion elsewhere; for encoder-decoder
-    models, which do not continue a text, the format of APPS. Raises UserError for an unknown name
-    and for ``chat`` without a template.
+    ``auto`` is what was measured to suit a chat model (:data:`MEASURED`), and completion for models
+    without a chat template; for encoder-decoder models, which do not continue a text, the format of
+    APPS. Raises UserError for an unknown name and for a chat form without a template.
     """
-    template = bool(getattr(tokenizer, "chat_template", None))
     if name == "auto":
-        name = "chat" if template else "apps" if seq2seq else "completion"
+        if getattr(tokenizer, "chat_template", None):
+            name = measured_form(model)
+        else:
+            name = "apps" if seq2seq else "completion"
     if name not in FORMS:
         valid: Sequence[str] = ("auto", *FORMS)
         raise UserError(
             f"policy.prompt: there is no prompt `{name}`.", hint=f"Valid: {', '.join(valid)}."
         )
-    if name in ("chat", "turn"):
-        _require_template(tokenizer, name)
-    return FORMS[name]
+    form = FORMS[name]
+    if isinstance(form, OpenChat):
+        form.require_template(tokenizer)
+    return form
+
+
+def measured_form(model: str) -> str:
+    """The name of the form for a chat model: a package, a folder, a GGUF file or a hub name."""
+    own = model.rstrip("/").rpartition("/")[2].lower()
+    return next((form for known, form in MEASURED.items() if own.startswith(known)), "chat")

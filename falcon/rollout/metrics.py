@@ -25,7 +25,8 @@ def _signs(attempt: Attempt, wanted: frozenset[str] | None) -> bool:
 
 
 def outcome_metrics(attempts: Sequence[Attempt]) -> dict[str, float]:
-    """Share of each coarse class, mean rewards, tripped, length. Our own faults are apart."""
+    """Share of each coarse class, mean rewards, tripped, length, and the share of answers that the
+    length limit cut (``truncated``). Our own faults are apart."""
     judged = [a for a in attempts if a.judged]
     n = max(len(judged), 1)  # no attempt at all gives zeros, not NaN
     classes = Counter(a.verdict.outcome.coarse for a in judged)
@@ -44,4 +45,5 @@ def outcome_metrics(attempts: Sequence[Attempt]) -> dict[str, float]:
     for name, signs in (("tamper", None), *HACKING.items()):
         metrics[f"hacking/{name}"] = sum(_signs(a, signs) for a in judged) / n
     metrics["tokens/mean"] = sum(len(a.completion.ids) for a in judged) / n
+    metrics["truncated"] = sum(not a.completion.finished for a in judged) / n
     return metrics

@@ -185,8 +185,8 @@ class GenerateOptions:
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Recall nothing.")] = False
     samples: Annotated[int, typer.Option(min=1, help="Programs; 1 is greedy.")] = 1
     max_new_tokens: Annotated[
-        int, typer.Option(min=0, help="Tokens of a program at most; 0: as the model has it set.")
-    ] = 0
+        int, typer.Option(min=0, help="Tokens of an answer at most; 0: as the model has it set.")
+    ] = 1024
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
 
 

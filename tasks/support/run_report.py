@@ -94,7 +94,7 @@ def score_table(scores: BenchmarkScores) -> Table:
     """Policies side by side on every suite."""
     table = Table(title="Benchmarks", title_justify="left")
     for name in (
-        "suite", "policy", "pass@1 (interval)", "reward", "style", "complexity", "verdicts",
+        "suite", "policy", "pass@1 (interval)", "reward", "style", "complexity", "cut", "verdicts",
     ):  # fmt: skip
         table.add_column(name)
     for row in score_rows(scores):
@@ -118,6 +118,7 @@ def score_rows(scores: BenchmarkScores) -> list[tuple[str, ...]]:
                     policy,
                     figure_text(score.pass_at_1).replace("+", ""),
                     *map(_number, (score.reward, score.style, score.complexity)),
+                    score.cut_text,
                     ", ".join(f"{n} {share:.0%}" for n, share in score.verdicts.items() if share),
                 )
             )

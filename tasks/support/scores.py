@@ -40,7 +40,8 @@ class _Record(BaseModel):
 
 
 class SuiteScore(_Record):
-    """One policy on one suite. ``verdicts`` are shares of the classes of eq. 7."""
+    """One policy on one suite. ``verdicts`` are shares of the classes of eq. 7, ``truncated`` that
+    of answers which the length limit cut."""
 
     problems: int
     pass_at_1: Figure = Field(validation_alias="pass@1")
@@ -48,6 +49,12 @@ class SuiteScore(_Record):
     style: Figure
     complexity: Figure
     verdicts: dict[str, float | None]
+    truncated: float | None = None
+
+    @property
+    def cut_text(self) -> str:
+        """The share of answers that the length limit cut."""
+        return "unknown" if self.truncated is None else f"{self.truncated:.1%}"
 
 
 class SuiteDifference(_Record):

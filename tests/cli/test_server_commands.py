@@ -46,7 +46,7 @@ def test_evaluating_needs_neither_torch_nor_weights(here: Path) -> None:
         assert message["role"] == "user"
         assert message["content"].startswith("Double a number.")
     scores = json.loads((here / "state" / "evaluation" / "scores.json").read_text())
-    assert scores["prompt_version"] == "turn-1"
+    assert scores["prompt_version"] == "chat-open-1"
     assert scores["model"] == "some/model"
     assert scores["server"] == server.url
 

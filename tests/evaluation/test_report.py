@@ -65,6 +65,14 @@ def test_holds_the_numbers(html: str) -> None:
     assert "without recall" in text
 
 
+def test_shows_how_many_answers_were_cut(html: str) -> None:
+    seen = [each.strip() for each in parsed(html).seen if each.strip()]
+    columns = seen[seen.index("suite") :]
+    cut = columns.index("cut, %")
+    row = seen[seen.index("humaneval", seen.index("tampered")) :]
+    assert row[cut] == "25.0"
+
+
 def test_nothing_comes_from_elsewhere(html: str) -> None:
     parser = parsed(html)
     assert all(a.startswith("#") for a in parser.addresses)

@@ -92,14 +92,19 @@ def test_the_command_scores_a_model_and_scores_it_again(
     (root / "dvc.yaml").write_text("stages: {}\n")
     (root / "params.yaml").write_text(
         "policy: {dtype: float32, max_prompt_tokens: 400}\nmachine: {workers: 1, cache: false}\n"
-        "benchmark: {max_new_tokens: 60}\nmemory: {encoder: hash}\n"
+        "benchmark: {max_new_tokens: 8}\nmemory: {encoder: hash}\n"
     )
     monkeypatch.chdir(root)
     words = ["evaluate", "builtin", "--model", str(model), "--out", "found"]
     assert cli.run(words) == 0
     told = capsys.readouterr()
-    assert "50.0 % [" in told.out
+    assert "50.0 % [" in told.out  # with room enough, whatever the settings give the pipeline
     assert "found/report.html" in told.err
+    cut = [*words[:-1], "cut", "--max-new-tokens", "0"]
+    assert cli.run(cut) == 0
+    header, row = capsys.readouterr().out.splitlines()[:2]
+    assert "cut" in header
+    assert "100.0%" in row
     shutil.rmtree(root / "state", ignore_errors=True)
     assert (
         cli.run(["evaluate", "builtin", "--model", "/no/such", "--out", "found", "--rescore"]) == 0

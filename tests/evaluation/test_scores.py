@@ -24,6 +24,7 @@ def test_scores_of_a_benchmark_by_hand() -> None:
     assert found["reward"]["mean"] == pytest.approx((2 + 3 * 0.35 - 0.6 - 2) / 8)
     assert found["tokens"] == 13.5
     assert found["tampered"] == 1
+    assert found["truncated"] == 0.25
 
 
 def test_ranks_of_programs_are_no_part_of_scores() -> None:
@@ -76,6 +77,7 @@ def test_metrics_are_numbers_by_benchmark_and_policy() -> None:
     assert found["pooled/trained-base/pass_rate"] == rounded(3 / 11)
     assert found["humaneval/trained-base/p_mcnemar"] == 0.625
     assert found["builtin/trained/faults"] == 1.0
+    assert (found["humaneval/base/truncated"], found["humaneval/trained/truncated"]) == (0.25, 0.0)
     assert all(isinstance(v, float) for v in found.values())
 
 

@@ -52,8 +52,8 @@ def test_without_a_tokenizer_the_server_puts_the_turn(
 ) -> None:
     settings = settings_for(model).changed({"policy.server": url, "policy.tokenizer": "server"})
     result, rows = scored(settings, data_dir, tmp_path / "out")
-    assert result.scores["prompt_version"] == "turn-1"
-    own = settings_for(model).changed({"policy.prompt": "turn"})
+    assert result.scores["prompt_version"] == "chat-open-1"
+    own = settings_for(model).changed({"policy.prompt": "chat-open"})
     _, here = scored(own, data_dir, tmp_path / "here")
     assert list(rows["completion"]) == list(here["completion"])
     assert (rows["tokens"] > 0).all()

@@ -23,7 +23,7 @@ PROMPTS = [[ord(c) for c in text] for text in ("one", "two")]
 
 
 def generator(url: str, *, key_env: str = "", retries: int = 2) -> ServerGenerator:
-    prompts = PromptEncoder(Characters(), FORMS["turn"], 1000)
+    prompts = PromptEncoder(Characters(), FORMS["chat-open"], 1000)
     return ServerGenerator(Connection(url, key_env, retries), "m", prompts)
 
 

@@ -90,7 +90,7 @@ def test_its_own_template_gives_what_ids_give(url: str, policy: Policy) -> None:
     bare = Weights(use_adapter=False)
     ids = generator(url, policy).generate([policy.encode(text)], Draws(GREEDY), weights=bare)
     without = ServerGenerator(
-        Connection(urljoin(url, "/")), "tiny", PromptEncoder(Characters(), FORMS["turn"], 4000)
+        Connection(urljoin(url, "/")), "tiny", PromptEncoder(Characters(), FORMS["chat-open"], 4000)
     )
     prompt = Characters()(turn["content"])["input_ids"]
     ((found,),) = without.generate([prompt], Draws(GREEDY))

@@ -148,6 +148,17 @@ def test_the_paired_test_and_the_tolerances(
     assert all(reason.passed for reason in reasons) is passed
 
 
+def test_answers_that_were_cut_are_shown_and_decide_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "scores.json"
+    figures = json.loads(json.dumps(scores()))  # no part is shared
+    figures["policies"]["base"]["suites"]["builtin"]["truncated"] = None
+    figures["policies"]["trained"]["suites"]["builtin"]["truncated"] = 0.9
+    file.write_text(json.dumps(figures))
+    (reason,) = gate.cut_answers(read_scores(file), "base")
+    assert (reason.name, reason.passed) == ("answers cut on builtin", True)
+    assert reason.said == "trained 90.0%, base unknown; decides nothing"
+
+
 def test_a_result_edited_by_hand_is_noticed(tmp_path: Path) -> None:
     space = Workspace(tmp_path)
     lay_out_files(space, 1, scores())

@@ -32,6 +32,7 @@ def scores(gain: float = 0.2, *, opponent: str = "base", style: float = 0.0) -> 
         "style": interval(0.5, name="mean"),
         "complexity": interval(0.5, name="mean"),
         "verdicts": {"pass": 0.3, "failure": 0.7, "runtime": 0.0, "syntax": 0.0},
+        "truncated": 0.125,
     }
     difference = {
         "pass_rate": interval(gain, name="difference"),

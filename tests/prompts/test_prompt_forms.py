@@ -13,7 +13,8 @@ from falcon.errors import UserError
 from falcon.policy.backbone import load_prompts
 from falcon.policy.policy import Policy
 from falcon.problems import Problem, load_benchmark
-from falcon.prompts.forms import FORMS, Continuation, FewShot, choose, form_of_version
+from falcon.prompts.forms import FORMS, MEASURED, Continuation, FewShot, choose, form_of_version
+from falcon.training.batches.items import sl_sample
 from tests.models import load_tiny
 
 CODE = "def add(a, b):\n    return a + b"
@@ -80,7 +81,7 @@ def test_all_else_is_asked_for_as_in_apps(changes: dict[str, object]) -> None:
     assert apps.text(None, problem).startswith("\nQUESTION:\nWrite a function to add 11.")
     assert apps.text(None, problem).endswith(f"\nUse {kind} format\nANSWER:\n")
     assert form.stops(problem) == apps.stops(problem) == ()
-    code = f"{CODE}\nif x:\n    pass"
+    code = f"{CODE}\n\n\nclass More:\n    pass"
     assert form.extract(code, problem).program.endswith(code)
 
 
@@ -121,7 +122,9 @@ def test_the_setting_goes_before_what_the_model_has(folders: dict[str, Path]) ->
         assert choose(name, policy.tokenizer, seq2seq=False) is FORMS[name]
     with pytest.raises(UserError, match=r"chat: the model's tokenizer has no chat template"):
         load_tiny(folders["causal"], prompt="chat")
-    with pytest.raises(UserError, match=r"no prompt `raw`\. Valid: auto, chat, completion"):
+    with pytest.raises(
+        UserError, match=r"no prompt `raw`\. Valid: auto, chat, chat-open, evalplus, c"
+    ):
         choose("raw", policy.tokenizer, seq2seq=False)
 
 
@@ -149,3 +152,78 @@ def test_the_token_of_a_beginning_goes_first_where_the_tokenizer_puts_one(causal
     assert not replace(causal.prompts, max_tokens=len(plain)).fits(problem)
     causal.form = FORMS["apps"]
     assert causal.prompts.encode(problem)[0] != first
+
+
+def test_a_model_may_open_its_own_block(chat: Policy) -> None:
+    form, problem = FORMS["chat-open"], make()
+    text = form.text(chat.tokenizer, problem, "Recalled.")
+    assert f"{text}```python\n" == FORMS["chat"].text(chat.tokenizer, problem, "Recalled.")
+    assert form.stops(problem) == ()
+    # Until its end token it may say what it likes around the block.
+    answer = f"Sure:\n\n```python\n{CODE}\n```\n\n### Explanation\n```python\nadd(1, 2)\n```"
+    found = form.extract(answer, problem)
+    assert found.program == f"{CODE}\n"
+    assert answer[found.start :].startswith(CODE)
+    assert form.extract(form.target(problem, f"\n{CODE}\n"), problem).program == f"{CODE}\n"
+
+
+def test_an_answer_without_a_stop_is_taught_to_end(folders: dict[str, Path]) -> None:
+    for name, ends in (("chat", False), ("chat-open", True), ("evalplus", False)):
+        policy = load_tiny(folders["chat"], prompt=name)
+        assert policy.chat
+        last = sl_sample(policy, (1,), policy.form.target(make(), CODE)).completion[-1]
+        assert (last == policy.tokenizer.eos_token_id) is ends
+
+
+HUMAN = STARTER.replace("Sum.", "Write a function to add 11.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "task"),
+    [
+        ({"statement": HUMAN, "starter": HUMAN}, HUMAN.strip()),
+        ({}, '"""\nWrite a function to add 11.\nassert add(1, 11) == 12\n"""'),
+    ],
+    ids=["humaneval", "mbpp"],
+)
+def test_evalplus_puts_tasks_in_its_own_words(
+    chat: Policy, changes: dict[str, object], task: str
+) -> None:
+    form, problem = FORMS["evalplus"], make(**changes)
+    # As evalplus.provider.utility.make_raw_chat_prompt (0.3.1) does it.
+    user = (
+        "Please provide a self-contained Python script that solves the following problem in a"
+        f" markdown code block:\n```\n{task}\n```\n"
+    )
+    answer = (
+        "Below is a Python script with a self-contained function that solves the problem and"
+        " passes corresponding tests:\n```python\n-split-\n```\n"
+    )
+    turns = [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+    whole = chat.tokenizer.apply_chat_template(turns, tokenize=False)
+    assert form.text(chat.tokenizer, problem) == whole.partition("-split-")[0]
+
+
+def test_evalplus_ends_answers_where_examples_begin() -> None:
+    form, problem = FORMS["evalplus"], make()
+    for stop in form.stops(problem):
+        assert form.extract(f"{CODE}{stop}\nx", problem).program == f"{CODE}\n"
+    printing = make(**STDIN)
+    assert form.stops(printing) == ("\n```\n",)
+    whole = "n = int(input())\nprint(n)\n"
+    assert form.extract(f"{whole}```\nIt prints.", printing).program == whole
+
+
+def test_auto_is_what_was_measured_for_a_model(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(MEASURED.values()) <= FORMS.keys()
+    monkeypatch.setitem(MEASURED, "some-coder", "chat-open")
+    tokenizer = load_prompts(PolicySettings(model=str(folders["chat"]))).tokenizer
+    for model in ("some-coder", "Owner/Some-Coder-Instruct", "/models/some-coder-12ab/"):
+        assert choose("auto", tokenizer, seq2seq=False, model=model).name == "chat-open"
+    assert choose("auto", tokenizer, seq2seq=False, model="Some/other").name == "chat"
+    assert choose("chat", tokenizer, seq2seq=False, model="some-coder").name == "chat"
+    (folders["chat"].parent / "some-coder").symlink_to(folders["chat"])
+    model = str(folders["chat"].parent / "some-coder")
+    assert load_prompts(PolicySettings(model=model)).form.name == "chat-open"

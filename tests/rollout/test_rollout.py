@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,14 @@ def test_faults_of_ours_are_left_out_of_the_means(causal: Policy) -> None:
     }
     assert (found["verdict/pass"], found["verdict/runtime"]) == (0.5, 0.5)
     assert found["reward/tests"] == pytest.approx((1 - 0.6) / 2)
+
+
+def test_answers_that_the_length_limit_cut_are_a_share(causal: Policy) -> None:
+    good = ("def f(x):\n    return x\n", "pass", 0)
+    whole, other, third, fault = attempts_of(causal, [good, good, good, ("x", "fault", 0)])
+    cut = replace(other, completion=replace(other.completion, end="length"))
+    assert outcome_metrics([whole, cut, third, fault])["truncated"] == pytest.approx(1 / 3)
+    assert outcome_metrics([])["truncated"] == 0
 
 
 def test_ways_to_please_are_counted_apart(causal: Policy) -> None:

@@ -77,7 +77,7 @@ def attempt_rows(policy: Policy, attempt: Attempt, baseline: Mapping[str, float]
 def sl_sample(policy: Policy, prompt: Ids, target: str) -> Sample:
     """The supervised sample of eq. 2: a reference as the answer the prompt asks for."""
     ids = tuple(policy.encode(target))
-    if not policy.chat:  # an answer in a chat ends with its closing fence
+    if not policy.form.stop:  # else it ends with that: a closing fence
         ids = (*ids, int(policy.tokenizer.eos_token_id))
     rows = torch.zeros(len(LOSSES), len(ids))  # [J, T]
     rows[0] = 1.0
