@@ -18,6 +18,7 @@ import psutil
 
 from falcon.env import apply
 from falcon.errors import UserError
+from falcon.monitor.relay import is_relayed
 from tasks.support.errors import StageFailed
 from tasks.support.files import path_md5
 from tasks.support.lifetime import command, is_alive, owned_environment
@@ -215,9 +216,11 @@ def _run_lines(
     try:
         for raw in child.stdout:
             # A progress bar redraws itself after "\r"; only its last state is a line.
-            lines.append(raw.rstrip("\n").rsplit("\r", 1)[-1])
-            del lines[:-KEPT_LINES]
-            on_line(lines[-1])
+            line = raw.rstrip("\n").rsplit("\r", 1)[-1]
+            if not is_relayed(line):
+                lines.append(line)
+                del lines[:-KEPT_LINES]
+            on_line(line)
         return child.wait(), lines
     except BaseException:  # also an interrupt or a cancelled flow: no child may stay behind
         _end(child)

@@ -13,7 +13,7 @@ import torch
 from falcon.config import Settings
 from falcon.feedback import make_judge
 from falcon.memory import LongTermMemory
-from falcon.monitor import Monitor
+from falcon.monitor import Monitor, MovingMean
 from falcon.problems.problem import Problem
 from falcon.rollout import Solver
 from falcon.sandbox import Sandbox
@@ -96,8 +96,12 @@ def train(
 def repeat(run: TrainingRun, validation: Sequence[Problem], supervised: int) -> None:
     """Iterate to the last step; ``supervised`` updates were made before the first."""
     t, progress, clock = run.settings.train, run.progress, run.method.solver.clock
-    with run.monitor.progress("train", t.steps) as bar:
-        bar.advance(progress.step)
+    # A single step has other tasks than the one before, so it says little of where it goes.
+    reward, passed = (
+        MovingMean(row[name] for row in progress.history)
+        for name in ("reward/tests", "verdict/pass")
+    )
+    with run.monitor.progress("training steps", t.steps, done=progress.step) as bar:
         while progress.step < t.steps:
             step = progress.step
             set_rate(run.method.optimizer, t, supervised + step, supervised + t.steps)
@@ -109,8 +113,8 @@ def repeat(run: TrainingRun, validation: Sequence[Problem], supervised: int) -> 
             clock.add("log", since)  # counted with the next step
             bar.advance(
                 1,
-                reward=metrics["reward/tests"],
-                passed=metrics["verdict/pass"],
+                reward=reward.add(metrics["reward/tests"]),
+                passed=passed.add(metrics["verdict/pass"]),
                 tokens_per_s=metrics["tokens/drawn"] / max(times.get("time/generate", 0.0), 1e-9),
             )
 
