@@ -6,12 +6,10 @@ apply()
 
 from prefect import flow, get_run_logger  # noqa: E402 - the environment comes first
 
-from falcon.config import profile_of  # noqa: E402
 from flows.body import flow_body  # noqa: E402
 from tasks import stages  # noqa: E402
 from tasks.support.params import freeze_settings  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
-from tasks.support.run_console import shown  # noqa: E402
 from tasks.support.run_lifecycle import pipeline_run  # noqa: E402
 from tasks.support.run_report import StageOutcome  # noqa: E402
 from tasks.support.workspace import Workspace  # noqa: E402
@@ -23,7 +21,6 @@ def benchmark(force: bool = False) -> tuple[StageOutcome, StageOutcome]:
     """Run the stages benchmark and gate against the model in service; promotes nothing."""
     space = Workspace.here()
     settings = freeze_settings(space)
-    shown().head("benchmark", settings, profile_of(settings, space.root))
     with pipeline_run(space, "benchmark", settings) as parent:
         Registry(parent.tracker, settings).fetch_champion()
         context = stages.FlowContext(space.root, parent.id, force)

@@ -58,7 +58,6 @@ def train(
     stale = dvc.stale(space.root)
     version = dvc.ensure_data(space.root, stale, stages.log_line(logger))
     name = profile_of(settings, space.root)
-    shown().head("train", settings, name)
     logger.info("data version %s, profile %s", version, name)
     describe(
         f"train {name} seed {settings.seed} · from {start_name(space, settings)}", {"profile": name}

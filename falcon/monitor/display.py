@@ -18,8 +18,8 @@ Works = Callable[[], Sequence[Work]]
 """What is under way now, the outermost first."""
 
 BAR = 20
-SHORT = 16
-"""Characters of figures that have room beside a bar; longer ones get a line of their own."""
+SHORT, ROOM = 16, 76
+"""Characters of figures that have room beside a bar; longer ones get lines of their own."""
 
 
 class Display(Protocol):
@@ -123,14 +123,15 @@ def bars(works: Sequence[Work], now: float) -> RenderableType:
     wide = max((len(work.description) for work in works if work.total), default=0)
     rows: list[RenderableType] = []
     for depth, work in enumerate(works):
-        elapsed, figures = clock(now - work.since), work.figures_text()
+        elapsed, figures = clock(now - work.since), work.figures_lines(ROOM)
         if not work.total:
             head = columns(work.description, elapsed) if depth == 0 else f"    {work.description}"
-            rows.append(_text(f"{head}{work.done or ''} {figures}".rstrip(), "bold" * (not depth)))
+            said = "  ".join(filter(None, [str(work.done or ""), *figures]))
+            rows.append(_text(f"{head} {said}".rstrip(), "bold" * (depth == 0)))
             continue
         parts = [*work.parts(now), *([elapsed] if depth == 0 else [])]
-        beside = len(figures) <= SHORT
-        rest = "  ".join(filter(None, [*parts, figures if beside else ""]))
+        beside = len(figures) == 1 and len(figures[0]) <= SHORT
+        rest = "  ".join(filter(None, [*parts, *(figures if beside else [])]))
         row = Table.grid(padding=(0, 2))
         row.add_row(
             _text(f"    {work.description:<{wide}}"),
@@ -139,7 +140,7 @@ def bars(works: Sequence[Work], now: float) -> RenderableType:
         )
         rows.append(row)
         if not beside:
-            rows.append(_text(f"    {figures}"))
+            rows += [_text(f"    {each}") for each in figures]
     return Group(*rows)
 
 

@@ -48,9 +48,15 @@ class Work:
             left = f"{clock(seconds)} left" if seconds > 0 else ""
         return [count, _pace(pace) if pace else "", left]
 
-    def figures_text(self) -> str:
-        """The figures, as "reward 0.21  passed 0.25"."""
-        return "  ".join(f"{name} {value}" for name, value in self.figures.items())
+    def figures_lines(self, room: int) -> list[str]:
+        """The figures, as "reward 0.21  passed 0.25", in lines of ``room`` characters."""
+        lines: list[str] = []
+        for text in (f"{name} {value}" for name, value in self.figures.items()):
+            if lines and len(lines[-1]) + len(text) + 2 <= room:
+                lines[-1] += f"  {text}"
+            else:
+                lines.append(text)
+        return lines
 
 
 def _text(value: float | Recent) -> str:

@@ -94,12 +94,14 @@ def run(
         result = standing() if standing else None
         if result is not None:
             console = RunConsole(_out)
+            console.head("falcon run", settings, space.root)
             for each in result.stages:
                 console.finished(each.stage, each.how, 0.0, stage_lines(space, each.stage))
             show(space, result, _out, full=verbose)
             return
         # The server starts while Prefect is imported.
         with _shown(verbose) as console, for_a_run() as server:
+            console.head("falcon run", settings, space.root)
             console.begin("start")
             from flows.training import train
 
@@ -193,6 +195,7 @@ def benchmark(
     with _at_work("benchmark") as space:
         require_ready(space, space.settings())
         with _shown(verbose) as console, for_a_run() as server:
+            console.head("falcon benchmark", space.settings(), space.root)
             console.begin("start")
             from flows.benchmark import benchmark as flow
 

@@ -5,6 +5,7 @@ read directly, since starting DVC takes half a second.
 """
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -207,14 +208,13 @@ def _run_lines(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        bufsize=1,
     )
     assert child.stdout is not None
+    # Text as Popen makes it ends lines at "\r", too.
+    printed = io.TextIOWrapper(child.stdout, encoding="utf-8", errors="replace", newline="\n")
     lines: list[str] = []
     try:
-        for raw in child.stdout:
+        for raw in printed:
             # A progress bar redraws itself after "\r"; only its last state is a line.
             line = raw.rstrip("\n").rsplit("\r", 1)[-1]
             if not is_relayed(line):
@@ -226,10 +226,10 @@ def _run_lines(
         _end(child)
         raise
     finally:
-        child.stdout.close()
+        printed.close()
 
 
-def _end(child: subprocess.Popen[str]) -> None:
+def _end(child: subprocess.Popen[bytes]) -> None:
     """Terminate the child and its descendants, and kill those that do not end in time."""
     if child.poll() is not None:
         return

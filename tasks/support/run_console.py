@@ -6,14 +6,16 @@ One is shown at a time. Where none is, as under a schedule, flows and stages fin
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from textwrap import wrap
 from types import TracebackType
 
 from rich.console import Console
 
-from falcon.config import Settings
+from falcon.config import Settings, profile_of
 from falcon.errors import without_passwords
 from falcon.monitor.console import EVERY, make_display, print_plain
 from falcon.monitor.display import LineDisplay
@@ -64,12 +66,12 @@ class RunConsole:
         if self._works:  # it ended by a fault
             work = self._works[0]
             ended = "interrupted" if isinstance(fault, KeyboardInterrupt | SystemExit) else "failed"
-            self._row(work.description, clock_of(work), [ended])
+            self._row(work.description, clock(time.monotonic() - work.since), [ended])
 
-    def head(self, what: str, settings: Settings, profile: str) -> None:
+    def head(self, what: str, settings: Settings, root: Path) -> None:
         """One line: what is run, by which settings, with which model, on what."""
-        model, text = settings.policy.model, f"{what}: profile {profile}, model"
-        self.say(f"{text} {model}, {device_text()}, seed {settings.seed}", style="bold")
+        profile, model = profile_of(settings, root), settings.policy.model
+        self.say(f"{what}: profile {profile}, model {model}, {device_text()}", style="bold")
 
     def begin(self, what: str) -> None:
         """This is under way from now on."""
@@ -112,13 +114,6 @@ class RunConsole:
             lines = [each for text in lines for each in wrap(text, room)]
         for number, text in enumerate(lines or [""]):
             self.say(f"{' ' * len(head) if number else head}{text}".rstrip())
-
-
-def clock_of(work: Work) -> str:
-    """How long a piece of work took until now."""
-    import time
-
-    return clock(time.monotonic() - work.since)
 
 
 class _Warnings(logging.Handler):

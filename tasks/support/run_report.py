@@ -91,21 +91,22 @@ def show(space: Workspace, result: PipelineResult, out: Console, *, full: bool =
     serves = f"Version {result.version} is in service (alias champion)."
     waits = f"Version {result.version} is registered as challenger, not in service"
     why = f": {result.why_not}" if result.why_not else "."
-    print_plain(out, serves if result.promoted else waits + why, "bold")
-    print_plain(out, f"{clock(result.seconds)} in all; {share_line(result)}")
-    print_plain(out, "")
+    _say(out, serves if result.promoted else waits + why, "bold")
+    _say(out, f"{clock(result.seconds)} in all; {share_line(result)}")
+    _say(out, "")
+    again = 'falcon generate "TASK"' if result.promoted else "falcon run -v: every condition"
     for name, text in (
         ("report", "state/run_report.html, outputs/benchmark/report.html"),
         ("data docs", "state/data_docs/prepare/index.html"),
-        ("next", _next(result)),
+        ("next", "falcon ui: runs, plots and models (MLflow on http://127.0.0.1:5000)"),
+        ("", again),
     ):
-        print_plain(out, f"  {name:<10} {text}")
+        _say(out, f"  {name:<9}  {text}")
 
 
-def _next(result: PipelineResult) -> str:
-    look = "falcon ui (runs, plots, models on http://127.0.0.1:5000)"
-    use = 'falcon generate "TASK"' if result.promoted else "falcon run -v (every condition)"
-    return f"{look}; {use}"
+def _say(out: Console, text: str, style: str = "") -> None:
+    """A line that a terminal wraps between words, and a log not at all."""
+    out.print(text, style=style, markup=False, highlight=False, soft_wrap=not out.is_terminal)
 
 
 def _number(figure: Interval | None) -> str:
@@ -179,7 +180,9 @@ def share_line(result: PipelineResult) -> str:
     """What the time went to, the largest share first."""
     total = max(result.seconds, 1e-9)
     ordered = sorted(shares(result).items(), key=lambda each: -each[1])
-    return "time went to: " + ", ".join(f"{kind} {s / total:.0%}" for kind, s in ordered)
+    return "time went to: " + ", ".join(
+        f"{kind} {s / total:.0%}" for kind, s in ordered if s / total >= 0.005
+    )
 
 
 def _print_reasons(out: Console, result: PipelineResult) -> None:

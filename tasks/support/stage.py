@@ -125,7 +125,8 @@ def run_stage(name: str) -> None:
         result = run(stage)
         worked = time.monotonic() - begun
         inputs.require_unchanged()
-        _finish(stage, result, {"work_s": worked, "stage": time.monotonic() - started})
+        with stage.monitor.progress("recording the results", 0):
+            _finish(stage, result, {"work_s": worked, "stage": time.monotonic() - started})
     # Only after the run has ended well: a training's checkpoints are removed here.
     if hasattr(module, "clean_up"):
         module.clean_up(space, settings)

@@ -5,7 +5,7 @@ All of it but progress is in ``state/logs/STAGE.log`` until the stage runs again
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -41,8 +41,9 @@ class StageOutput:
     def __enter__(self) -> StageOutput:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._open = self._file.open("w", encoding="utf-8", errors="replace", buffering=1)
-        self._works = (Work(self._stage),)
         shown().begin(self._stage)
+        self._works = (Work(self._stage),)
+        self._under_way([Work("getting ready")])
         self._lines.start()
         return self
 
@@ -60,14 +61,16 @@ class StageOutput:
     def take(self, line: str) -> None:
         """A line of the process."""
         if is_relayed(line):
-            works = relayed(line)
-            self._works = (*self._works[:1], *works)
-            shown().inside(works)
+            self._under_way(relayed(line))
             return
         self._open.write(f"{line}\n")
         if line.startswith(TO_ACT_ON):
             shown().warn(line)
         self._log(line)
+
+    def _under_way(self, works: Sequence[Work]) -> None:
+        self._works = (*self._works[:1], *works)
+        shown().inside(works)
 
 
 def log_file(space: Workspace, stage: str) -> Path:

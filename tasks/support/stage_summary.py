@@ -69,19 +69,16 @@ def _benchmark(space: Workspace, metrics: Mapping[str, Any]) -> list[str]:
     scores = read_scores(space.output("benchmark") / "scores.json")
     policies = {"base": "untrained", "champion": "in service", "trained": "trained"}
     present = {name: said for name, said in policies.items() if name in scores.policies}
-    lines = ["pass@1 [95 % interval]".replace("95", f"{_confidence(space):.3g}")]
+    confidence = 100 * float(read_json(space.output("benchmark") / "scores.json")["confidence"])
+    lines = [f"pass@1 [{confidence:.3g} % interval]: {', '.join(present.values())}"]
     for suite in scores.policies["trained"]:
         figures = [
-            f"{said} {_interval(score.pass_at_1)}"
-            for name, said in present.items()
+            _interval(score.pass_at_1)
+            for name in present
             if (score := scores.policies[name].get(suite)) is not None
         ]
         lines.append(f"{suite}: {', '.join(figures)}")
     return lines
-
-
-def _confidence(space: Workspace) -> float:
-    return 100 * float(read_json(space.output("benchmark") / "scores.json")["confidence"])
 
 
 def _gate(space: Workspace, metrics: Mapping[str, Any]) -> list[str]:

@@ -59,7 +59,8 @@ def train(
     digest = setup.training_digest(settings, problems, memory.digest(), folders.start)
     settings = setup.settings_of_process(settings, processes)
     since = time.perf_counter()
-    policy = setup.load_policy(settings, folders.start)
+    with monitor.progress("loading the model", 0):
+        policy = setup.load_policy(settings, folders.start)
     if processes.size > 1 and (settings.machine.shard or kind == "FSDP"):
         setup.shard_backbone(settings, policy, processes)
     loading = time.perf_counter() - since
@@ -67,7 +68,8 @@ def train(
     tasks = setup.tasks_of_process(settings, training, processes.size)
     prompts = [policy.prompts.encode(problem) for problem in training]
     since = time.perf_counter()
-    logger.info("memory: %s", check_memory(settings, policy, prompts, tasks))
+    with monitor.progress("measuring memory", 0):
+        logger.info("memory: %s", check_memory(settings, policy, prompts, tasks))
     checking = time.perf_counter() - since
     # The accelerator wraps nothing: every process has all adapters and sums gradients by hand.
     optimizer = torch.optim.AdamW(
