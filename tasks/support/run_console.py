@@ -63,7 +63,7 @@ class RunConsole:
         self._display.stop()
         for name in _FLOWS:
             logging.getLogger(name).removeHandler(self._warnings)
-        if self._works:  # it ended by a fault
+        if self._works and fault is not None:
             work = self._works[0]
             ended = "interrupted" if isinstance(fault, KeyboardInterrupt | SystemExit) else "failed"
             self._row(work.description, clock(time.monotonic() - work.since), [ended])

@@ -61,7 +61,8 @@ class StageOutput:
     def take(self, line: str) -> None:
         """A line of the process."""
         if is_relayed(line):
-            self._under_way(relayed(line))
+            # Between its pieces of work a stage reads and writes, and checks what it made.
+            self._under_way(relayed(line) or [Work("data and checks")])
             return
         self._open.write(f"{line}\n")
         if line.startswith(TO_ACT_ON):
