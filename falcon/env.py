@@ -27,8 +27,10 @@ _FIXED = {
     "PREFECT_API_REQUEST_TIMEOUT": "30",
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    # Loading is short; its bars are noise in the logs a stage's lines go to.
+    # Loading is short; its bars are noise beside ours and in the logs a stage's lines go to.
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "TOKENIZERS_PARALLELISM": "false",
     # Threads that spin at every barrier make a shared machine several times slower: a decoding

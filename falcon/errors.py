@@ -48,6 +48,11 @@ class UserError(Exception):
         self.hint = without_passwords(hint)
         super().__init__(f"{self.message} {self.hint}".strip())
 
+    def add_hint(self, hint: str) -> None:
+        """Say what to do where that is only known to a caller."""
+        self.hint = without_passwords(hint)
+        self.args = (f"{self.message} {self.hint}",)
+
 
 class SlotFault(Exception):
     """A sandbox worker could not start, ended, or does not answer: the pool tries again."""

@@ -15,7 +15,7 @@ from tasks.support.run_report import StageOutcome  # noqa: E402
 from tasks.support.workspace import Workspace  # noqa: E402
 
 
-@flow(name="falcon-benchmark")  # type: ignore[untyped-decorator]
+@flow(name="falcon-benchmark", flow_run_name="benchmark")  # type: ignore[untyped-decorator]
 @flow_body(alone=True)
 def benchmark(force: bool = False) -> tuple[StageOutcome, StageOutcome]:
     """Run the stages benchmark and gate against the model in service; promotes nothing."""

@@ -31,6 +31,7 @@ from tasks.support.params import freeze_settings, write_settings  # noqa: E402
 from tasks.support.preflight import require_ready  # noqa: E402
 from tasks.support.provenance import read_gate  # noqa: E402
 from tasks.support.registry import Registry  # noqa: E402
+from tasks.support.run_console import shown  # noqa: E402
 from tasks.support.run_lifecycle import log_data, pipeline_run  # noqa: E402
 from tasks.support.run_page import write_run_page  # noqa: E402
 from tasks.support.run_report import PipelineResult, StageOutcome  # noqa: E402
@@ -38,7 +39,7 @@ from tasks.support.tracking import TrackedRun, Tracker  # noqa: E402
 from tasks.support.workspace import Workspace  # noqa: E402
 
 
-@flow(name="falcon-train", on_failure=[failed], on_crashed=[failed])  # type: ignore[untyped-decorator]
+@flow(name="falcon-train", flow_run_name="train", on_failure=[failed], on_crashed=[failed])  # type: ignore[untyped-decorator]
 @flow_body(alone=True)
 def train(
     profile: Profile = "", force: bool = False, carry_on: bool = False, start: Start = ""
@@ -72,7 +73,8 @@ def train(
             up_to_date = {"prepare", "seed", "rollout", "train"} - stale
             context = stages.FlowContext(space.root, parent.id, force, up_to_date)
             outcomes = _run_stages(context, parent, settings)
-            result = _publish(outcomes, parent, settings, since)
+            with shown().doing("registry"):
+                result = _publish(outcomes, parent, settings, since)
             parent.metrics({"time/pipeline": result.seconds})
     except StageFailed as fault:
         if fault.hopeless:  # to go on with it would fail in the same way for ever
@@ -146,7 +148,7 @@ def _publish(
             why_not = approval.ask(version.number)
         except PromotionRefused as fault:
             why_not = fault.message
-            get_run_logger().warning("not promoted: %s", why_not)
+            get_run_logger().info("not promoted: %s", why_not)
     parent.tags({"model.version": version.number, "promoted": promoted})
     seconds = time.monotonic() - start
     result = PipelineResult(outcomes, decision, version.number, promoted, why_not, seconds)

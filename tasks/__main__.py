@@ -1,5 +1,6 @@
 """``python -m tasks STAGE``: run one stage. What ``dvc.yaml`` calls."""
 
+import logging
 import os
 import sys
 import traceback
@@ -12,6 +13,7 @@ USAGE = "usage: python -m tasks STAGE"
 def main(arguments: list[str]) -> int:
     """Exit code: 0 done, 2 a fault of the user's, 3 a failed check, 130 or 143 interrupted."""
     apply()
+    _print_warnings()
     from falcon.errors import INTERRUPTED, UserError, machine_fault
     from tasks.support.lifetime import end_with_owner
     from tasks.support.workspace import STAGES
@@ -36,6 +38,14 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"falcon: {full}\n")
         return full.exit_code
     return 0
+
+
+def _print_warnings() -> None:
+    """Print our own warnings in a form by which the run's console knows them."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("warning: %(message)s"))
+    handler.setLevel(logging.WARNING)
+    logging.getLogger("falcon").addHandler(handler)
 
 
 def _run(name: str) -> None:

@@ -29,8 +29,11 @@ from tasks.support.files import read_json  # noqa: E402
 from tasks.support.lock import note_stage  # noqa: E402
 from tasks.support.params import repro_stage  # noqa: E402
 from tasks.support.provenance import read_marker  # noqa: E402
+from tasks.support.run_console import shown  # noqa: E402
 from tasks.support.run_report import StageOutcome  # noqa: E402
 from tasks.support.stage_code import code_is_recorded  # noqa: E402
+from tasks.support.stage_output import ENVIRONMENT, StageOutput  # noqa: E402
+from tasks.support.stage_summary import stage_lines  # noqa: E402
 from tasks.support.workspace import STAGES, Workspace  # noqa: E402
 
 RETRY_DELAY = 10.0
@@ -95,12 +98,12 @@ def _worth_retrying(task: Any, run: Any, state: Any) -> bool:
     """A crash or a full device may pass; bad settings, bad data and failed checks do not."""
     try:
         state.result()
-    except StageFailed as fault:
-        return not fault.hopeless
-    except UserError:
-        return False
-    except Exception:  # noqa: BLE001 - anything unknown may pass
-        return True
+    except Exception as fault:  # noqa: BLE001 - anything unknown may pass
+        if not isinstance(fault, UserError) or (
+            isinstance(fault, StageFailed) and not fault.hopeless
+        ):
+            shown().warn(f"{fault} It is tried again in {RETRY_DELAY:.0f} s.")
+            return True
     return False
 
 
@@ -112,22 +115,26 @@ def _stage_task(name: str) -> Callable[..., StageOutcome]:
         logger = get_run_logger()
         space = Workspace(context.root)
         fresh = "1" if context.force else "0"
-        env = {"FALCON_PARENT_RUN_ID": context.parent, "FALCON_FRESH": fresh}
+        env = {"FALCON_PARENT_RUN_ID": context.parent, "FALCON_FRESH": fresh, **ENVIRONMENT}
         note_stage(space, name)
         start = time.monotonic()
         file = space.output(name) / "checks.json"
         try:
             how: dvc.How = "up to date"
             if not (context.skips(name, inputs) and code_is_recorded(space, name)):
-                log = log_line(logger)
-                how = repro_stage(space, name, force=context.force, env=env, on_line=log)
+                with StageOutput(space, name, log_line(logger)) as output:
+                    how = repro_stage(
+                        space, name, force=context.force, env=env, on_line=output.take
+                    )
         finally:  # checks that failed are what somebody will want to see
             if file.is_file():
                 publish(f"checks-{name}", report_markdown(read_json(file)))
         marker = read_marker(space, name)
+        seconds = time.monotonic() - start
         logger.info("%s: %s", name, how)
+        shown().finished(name, how, seconds, stage_lines(space, name))
         times = marker.get("time", {}) if how == "ran" else {}
-        return StageOutcome(name, how, time.monotonic() - start, marker.get("run_id", ""), times)
+        return StageOutcome(name, how, seconds, marker.get("run_id", ""), times)
 
     run.__name__ = run.__qualname__ = name  # Prefect makes the task's key of it
     stage_task = task(

@@ -3,7 +3,6 @@
 The commands import Prefect, MLflow and DVC themselves: most of ``falcon`` need not wait for them.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,6 @@ def _finding(name: str) -> Callable[[Path], Result]:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
     MORE.update({name: _finding(name) for name in ("clone", "promotion", "tracker", "prefect")})
     pipeline = (run, stage, train, benchmark, schedule, study)
     for command in (*pipeline, promote, rollback, withdraw, registry, reproduce, ui, generate):

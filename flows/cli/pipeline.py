@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from falcon.cli.options import takes
 from falcon.config import Recall, command_overrides, require_file_settings, set_overrides
 
 if TYPE_CHECKING:
+    from tasks.support.run_console import RunConsole
     from tasks.support.workspace import Workspace
 
 _out = Console()
@@ -26,6 +29,10 @@ Profile = Annotated[
 Start = Annotated[
     Literal["champion", "base"] | None,
     typer.Option(help="champion: train the model in service on; base: a new adapter."),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option("-v", "--verbose", help="Print the log too, and every figure at the end."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Run even what is up to date.")]
 
@@ -69,12 +76,15 @@ def run(
         typer.Option("--carry-on", help="A new run, as schedules begin: new seed, memory, start."),
     ] = False,
     start: Start = None,
+    verbose: Verbose = False,
 ) -> None:
     """Run the whole pipeline: what is out of date, then the gate's decision."""
     from tasks.support.prefect_server import for_a_run
     from tasks.support.preflight import require_ready
+    from tasks.support.run_console import RunConsole
     from tasks.support.run_report import show
     from tasks.support.settled import look
+    from tasks.support.stage_summary import stage_lines
 
     # Before Prefect is imported, which hangs on a full disk.
     with _at_work("run", profile) as space:
@@ -83,31 +93,53 @@ def run(
         require_ready(space, settings, anew=carry_on)  # DVC looks while this imports MLflow
         result = standing() if standing else None
         if result is not None:
+            console = RunConsole(_out)
+            console.head("falcon run", settings, space.root)
             for each in result.stages:
-                run_id = f" (run {each.run_id})" if each.run_id else ""
-                _print_line(f"{each.stage}: {each.how}{run_id}")
-            show(space, result, _out)
+                console.finished(each.stage, each.how, 0.0, stage_lines(space, each.stage))
+            show(space, result, _out, full=verbose)
             return
-        with for_a_run() as server:  # it starts while Prefect is imported
+        # The server starts while Prefect is imported.
+        with _shown(verbose) as console, for_a_run() as server:
+            console.head("falcon run", settings, space.root)
+            console.begin("start")
             from flows.training import train
 
             if server is not None:
                 server.wait()
             result = train(profile=profile, force=force, carry_on=carry_on, start=start or "")
-            show(space, result, _out)
+        show(space, result, _out, full=verbose)
 
 
-def stage(name: str, profile: Profile = "", force: Force = False) -> None:
+def _shown(verbose: bool) -> RunConsole:
+    """What shows the run. The log of Prefect goes to its server, and to the terminal if asked."""
+    from tasks.support.run_console import RunConsole
+
+    verbose = verbose or "PREFECT_LOGGING_LEVEL" in os.environ
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    if not verbose:
+        # Of the handler alone: the level would also count for what the server gets.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    return RunConsole(_out, verbose=verbose)
+
+
+def stage(name: str, profile: Profile = "", force: Force = False, verbose: Verbose = False) -> None:
     """Run one stage by DVC, as `dvc repro -s NAME` does."""
     from tasks.support.params import freeze_settings, repro_stage
+    from tasks.support.run_console import RunConsole
+    from tasks.support.stage_output import ENVIRONMENT, StageOutput
+    from tasks.support.stage_summary import stage_lines
     from tasks.support.workspace import require_stage
 
     require_stage(name)
-    env = {"FALCON_FRESH": "1" if force else "0"}
-    with _at_work(f"stage {name}", profile) as space:
+    env = {"FALCON_FRESH": "1" if force else "0", **ENVIRONMENT}
+    log = _print_line if verbose else lambda _: None
+    since = time.monotonic()
+    with _at_work(f"stage {name}", profile) as space, RunConsole(_out, verbose=verbose) as console:
         freeze_settings(space)
-        how = repro_stage(space, name, force=force, env=env, on_line=_print_line)
-    _out.print(f"{name}: {how}")
+        with StageOutput(space, name, log) as output:
+            how = repro_stage(space, name, force=force, env=env, on_line=output.take)
+        console.finished(name, how, time.monotonic() - since, stage_lines(space, name))
 
 
 def train(
@@ -116,10 +148,11 @@ def train(
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Only say what memory the training takes.")
     ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run the stage `train`, or with --dry-run its largest batches once, without training."""
     if not dry:
-        stage("train", profile, force)
+        stage("train", profile, force, verbose)
         return
     from falcon.config import PARAMS, load_settings
     from tasks.support.workspace import Workspace
@@ -141,6 +174,7 @@ def benchmark(
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Judge the last samples again, without any model.")
     ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Score the present policies against the model in service, and decide again.
 
@@ -160,7 +194,9 @@ def benchmark(
 
     with _at_work("benchmark") as space:
         require_ready(space, space.settings())
-        with for_a_run() as server:
+        with _shown(verbose) as console, for_a_run() as server:
+            console.head("falcon benchmark", space.settings(), space.root)
+            console.begin("start")
             from flows.benchmark import benchmark as flow
 
             if server is not None:

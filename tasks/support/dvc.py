@@ -5,6 +5,7 @@ read directly, since starting DVC takes half a second.
 """
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import psutil
 
 from falcon.env import apply
 from falcon.errors import UserError
+from falcon.monitor.relay import is_relayed
 from tasks.support.errors import StageFailed
 from tasks.support.files import path_md5
 from tasks.support.lifetime import command, is_alive, owned_environment
@@ -206,27 +208,28 @@ def _run_lines(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        bufsize=1,
     )
     assert child.stdout is not None
+    # Text as Popen makes it ends lines at "\r", too.
+    printed = io.TextIOWrapper(child.stdout, encoding="utf-8", errors="replace", newline="\n")
     lines: list[str] = []
     try:
-        for raw in child.stdout:
+        for raw in printed:
             # A progress bar redraws itself after "\r"; only its last state is a line.
-            lines.append(raw.rstrip("\n").rsplit("\r", 1)[-1])
-            del lines[:-KEPT_LINES]
-            on_line(lines[-1])
+            line = raw.rstrip("\n").rsplit("\r", 1)[-1]
+            if not is_relayed(line):
+                lines.append(line)
+                del lines[:-KEPT_LINES]
+            on_line(line)
         return child.wait(), lines
     except BaseException:  # also an interrupt or a cancelled flow: no child may stay behind
         _end(child)
         raise
     finally:
-        child.stdout.close()
+        printed.close()
 
 
-def _end(child: subprocess.Popen[str]) -> None:
+def _end(child: subprocess.Popen[bytes]) -> None:
     """Terminate the child and its descendants, and kill those that do not end in time."""
     if child.poll() is not None:
         return

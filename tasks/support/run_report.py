@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from falcon.evaluation.intervals import Interval
+from falcon.monitor.console import print_plain
+from falcon.monitor.work import clock
 from tasks.support.files import read_json
 from tasks.support.scores import BenchmarkScores, figure_text, read_scores
 from tasks.support.tracking import TrackedRun
@@ -76,14 +78,35 @@ class PipelineResult:
         return f"{head} ({state})\n\n{table}\n\n" + "\n".join(reasons)
 
 
-def show(space: Workspace, result: PipelineResult, out: Console) -> None:
-    """Print scores, times, the decision with its reasons, and where to look further."""
+def show(space: Workspace, result: PipelineResult, out: Console, *, full: bool = False) -> None:
+    """What became of the model, what the time went to, where to look and what to do next.
+
+    ``full``: also the tables of scores and times, and every condition of the gate.
+    """
     out.print()
-    out.print(score_table(read_scores(space.output("benchmark") / "scores.json")))
-    out.print(time_table(result))
-    out.print(share_line(result), highlight=False, soft_wrap=True)
-    _print_decision(out, result)
-    _print_places(out, space)
+    if full:
+        out.print(score_table(read_scores(space.output("benchmark") / "scores.json")))
+        out.print(time_table(result))
+        _print_reasons(out, result)
+    serves = f"Version {result.version} is in service (alias champion)."
+    waits = f"Version {result.version} is registered as challenger, not in service"
+    why = f": {result.why_not}" if result.why_not else "."
+    _say(out, serves if result.promoted else waits + why, "bold")
+    _say(out, f"{clock(result.seconds)} in all; {share_line(result)}")
+    _say(out, "")
+    again = 'falcon generate "TASK"' if result.promoted else "falcon run -v: every condition"
+    for name, text in (
+        ("report", "state/run_report.html, outputs/benchmark/report.html"),
+        ("data docs", "state/data_docs/prepare/index.html"),
+        ("next", "falcon ui: runs, plots and models (MLflow on http://127.0.0.1:5000)"),
+        ("", again),
+    ):
+        _say(out, f"  {name:<9}  {text}")
+
+
+def _say(out: Console, text: str, style: str = "") -> None:
+    """A line that a terminal wraps between words, and a log not at all."""
+    out.print(text, style=style, markup=False, highlight=False, soft_wrap=not out.is_terminal)
 
 
 def _number(figure: Interval | None) -> str:
@@ -158,32 +181,16 @@ def share_line(result: PipelineResult) -> str:
     """What the time went to, the largest share first."""
     total = max(result.seconds, 1e-9)
     ordered = sorted(shares(result).items(), key=lambda each: -each[1])
-    return "time went to: " + ", ".join(f"{kind} {s / total:.0%}" for kind, s in ordered)
+    return "time went to: " + ", ".join(
+        f"{kind} {s / total:.0%}" for kind, s in ordered if s / total >= 0.005
+    )
 
 
-def _print_decision(out: Console, result: PipelineResult) -> None:
+def _print_reasons(out: Console, result: PipelineResult) -> None:
     decision, opponent = result.decision["decision"], result.decision["opponent"]
     against = f"version {opponent['version']}" if opponent["version"] else "the untrained model"
     style = "bold green" if decision == "passed" else "bold yellow"
     out.print(f"\nGate: {decision} (against {against})", style=style)
     for reason in result.decision["reasons"]:
         mark, colour = ("ok", "green") if reason["passed"] else ("no", "red")
-        text = f"  {mark}  {reason['name']}: {reason['said']}"
-        out.print(text, style=colour, markup=False, soft_wrap=True)
-    if result.promoted:
-        out.print(f"Version {result.version} is in service (alias champion).")
-    else:
-        why = f": {result.why_not}" if result.why_not else ""
-        text = f"Version {result.version} is registered as challenger, not in service{why}"
-        out.print(text, markup=False, soft_wrap=True)
-
-
-def _print_places(out: Console, space: Workspace) -> None:
-    out.print("\nLook at")
-    out.print("  runs, plots, models   falcon ui    (MLflow on http://127.0.0.1:5000)")
-    for name, path in (
-        ("this run", space.state / "run_report.html"),
-        ("benchmark", space.output("benchmark") / "report.html"),
-        ("data docs", space.state / "data_docs" / "prepare" / "index.html"),
-    ):
-        out.print(f"  {name:<21} {path.relative_to(space.root)}", markup=False, highlight=False)
+        print_plain(out, f"  {mark}  {reason['name']}: {reason['said']}", colour)

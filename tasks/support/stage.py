@@ -12,12 +12,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from falcon.config import Settings
 from falcon.errors import UserError
-from falcon.monitor import ConsoleMonitor
+from falcon.monitor import Advance, ConsoleMonitor, Monitor, RelayMonitor
+from falcon.monitor.relay import RELAY
 from tasks.support.check_report import CheckReport
 from tasks.support.dvc import dependencies
 from tasks.support.files import read_json, write_json
@@ -33,12 +35,20 @@ TIME = "time/"
 """Metrics of this prefix are seconds: tracked, but kept out of DVC's outputs."""
 
 
-class StageMonitor(ConsoleMonitor):
-    """Progress goes to the console, metrics of each step go to the run."""
+class StageMonitor:
+    """Progress goes to the console, or to the process that shows it; metrics of each step go to
+    the run."""
 
     def __init__(self, run: TrackedRun) -> None:
-        super().__init__()
+        relays = os.environ.get(RELAY) == "relay"
+        self._shown: Monitor = RelayMonitor() if relays else ConsoleMonitor()
         self._run = run
+
+    def progress(
+        self, description: str, total: int, done: int = 0
+    ) -> AbstractContextManager[Advance]:
+        """A piece of work."""
+        return self._shown.progress(description, total, done)
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Send the metrics of a step to MLflow."""
@@ -115,7 +125,8 @@ def run_stage(name: str) -> None:
         result = run(stage)
         worked = time.monotonic() - begun
         inputs.require_unchanged()
-        _finish(stage, result, {"work_s": worked, "stage": time.monotonic() - started})
+        with stage.monitor.progress("recording the results", 0):
+            _finish(stage, result, {"work_s": worked, "stage": time.monotonic() - started})
     # Only after the run has ended well: a training's checkpoints are removed here.
     if hasattr(module, "clean_up"):
         module.clean_up(space, settings)

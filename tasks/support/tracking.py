@@ -59,7 +59,9 @@ class Tracker:
         prepare_database(self.uri, space.state)
 
     def _warn(self, text: str) -> None:
-        _console.print(f"MLflow: {text}", style="yellow", markup=False, highlight=False)
+        _console.print(
+            f"MLflow: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
 
     @property
     def client(self) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -52,6 +53,13 @@ class Done:
     @property
     def all(self) -> str:
         return self.out + self.err
+
+    def how(self, stage: str) -> str:
+        """What a run said of a stage: "ran", "unchanged", "restored"; "" where it did not end."""
+        row = re.search(
+            rf"^  {stage} +(unchanged|restored|[\d:]+)  (?!failed|interr)", self.out, re.M
+        )
+        return "" if row is None else row[1] if row[1].isalpha() else "ran"
 
     @property
     def said(self) -> list[str]:

@@ -59,9 +59,9 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(
     for stage, when, moment in KILLS:
         popen = Moment(FLOW, event="subprocess.Popen", text=f"'--single-item', '{stage}'")
         done = clone.killed("run", at=moment or popen, PREFECT_API_URL=prefect_url)
-        kept = [name for name in STAGES if f"{name}: up to date" in done.all]
+        kept = [name for name in STAGES if done.how(name) == "unchanged"]
         assert kept == ended, f"{stage} {when}"  # what had ended is not done again
-        ended += [name for name in STAGES if f"{name}: ran" in done.all]
+        ended += [name for name in STAGES if done.how(name) == "ran"]
     clone.falcon("run", PREFECT_API_URL=prefect_url).ok()
     now = clone.whole(before)
     new = [clone.client().get_run(run) for run in set(now.runs) - set(before.runs)]

@@ -16,7 +16,7 @@ def test_a_launched_training_is_accepted_and_not_made_again(clone: Clone) -> Non
     clone.forget("train")
     words = f"{sys.executable} -m torch.distributed.run --nproc_per_node 2"
     launcher = f"machine.launcher={words} --master_addr 127.0.0.1 --master_port {free_port()}"
-    assert "train: ran" in clone.falcon("stage", "train", "--set", launcher).ok().out
+    assert clone.falcon("stage", "train", "--set", launcher).ok().how("train") == "ran"
     metrics = json.loads((clone.space.output("train") / "metrics.json").read_text())
     assert metrics["processes"] == 2
-    assert "train: up to date" in clone.falcon("stage", "train").ok().out
+    assert clone.falcon("stage", "train").ok().how("train") == "unchanged"

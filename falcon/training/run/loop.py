@@ -14,7 +14,7 @@ from falcon.config import Settings
 from falcon.feedback import make_judge
 from falcon.generation.make import make_generator
 from falcon.memory import LongTermMemory
-from falcon.monitor import Monitor
+from falcon.monitor import Monitor, MovingMean
 from falcon.problems.problem import Problem
 from falcon.rollout import Solver
 from falcon.sandbox import Sandbox
@@ -60,7 +60,8 @@ def train(
     digest = setup.training_digest(settings, problems, memory.digest(), folders.start)
     settings = setup.settings_of_process(settings, processes)
     since = time.perf_counter()
-    policy = setup.load_policy(settings, folders.start)
+    with monitor.progress("loading the model", 0):
+        policy = setup.load_policy(settings, folders.start)
     if processes.size > 1 and (settings.machine.shard or kind == "FSDP"):
         setup.shard_backbone(settings, policy, processes)
     loading = time.perf_counter() - since
@@ -68,7 +69,8 @@ def train(
     tasks = setup.tasks_of_process(settings, training, processes.size)
     prompts = [policy.prompts.encode(problem) for problem in training]
     since = time.perf_counter()
-    logger.info("memory: %s", check_memory(settings, policy, prompts, tasks))
+    with monitor.progress("measuring memory", 0):
+        logger.info("memory: %s", check_memory(settings, policy, prompts, tasks))
     checking = time.perf_counter() - since
     # The accelerator wraps nothing: every process has all adapters and sums gradients by hand.
     optimizer = torch.optim.AdamW(
@@ -98,8 +100,12 @@ def train(
 def repeat(run: TrainingRun, validation: Sequence[Problem], supervised: int) -> None:
     """Iterate to the last step; ``supervised`` updates were made before the first."""
     t, progress, clock = run.settings.train, run.progress, run.method.solver.clock
-    with run.monitor.progress("train", t.steps) as bar:
-        bar.advance(progress.step)
+    # A single step has other tasks than the one before, so it says little of where it goes.
+    reward, passed = (
+        MovingMean(row[name] for row in progress.history)
+        for name in ("reward/tests", "verdict/pass")
+    )
+    with run.monitor.progress("training steps", t.steps, done=progress.step) as bar:
         while progress.step < t.steps:
             step = progress.step
             set_rate(run.method.optimizer, t, supervised + step, supervised + t.steps)
@@ -111,8 +117,8 @@ def repeat(run: TrainingRun, validation: Sequence[Problem], supervised: int) -> 
             clock.add("log", since)  # counted with the next step
             bar.advance(
                 1,
-                reward=metrics["reward/tests"],
-                passed=metrics["verdict/pass"],
+                reward=reward.add(metrics["reward/tests"]),
+                passed=passed.add(metrics["verdict/pass"]),
                 tokens_per_s=metrics["tokens/drawn"] / max(times.get("time/generate", 0.0), 1e-9),
             )
 

@@ -23,8 +23,7 @@ def supervised_updates(run: TrainingRun, problems: Sequence[Problem]) -> int:
     if progress.supervised >= count:
         return count
     sampler = UniformSampler(referenced, run.settings.seed)
-    with run.monitor.progress("supervised", count) as bar:
-        bar.advance(progress.supervised)
+    with run.monitor.progress("supervised updates", count, progress.supervised) as bar:
         for step in range(count):
             batch = sampler.next(t.meta.tasks)
             if step < progress.supervised:
