@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from falcon.memory import LongTermMemory
     from falcon.problems.problem import Problem
     from falcon.sandbox import Sandbox
+    from falcon.sandbox.judging import Judging
     from falcon.sandbox.verdict import Verdict
 
 
@@ -38,30 +39,45 @@ class Examiner:
         self, drafts: Sequence[Sequence[Draft]], error_share: Mapping[str, float], monitor: Monitor
     ) -> list[list[Attempt]]:
         """Run the drafts in the sandbox and assess them, a problem's samples together."""
-        flat = [draft for group in drafts for draft in group]
-        verdicts = iter(self._run(flat, monitor))  # flat, so that all groups share the workers
+        with self.sandbox.judging() as judging:
+            numbers = [
+                [judging.add(Program(draft.program, draft.problem.tests)) for draft in group]
+                for group in drafts
+            ]
+            return self.assess(drafts, judging, numbers, error_share, monitor)
+
+    def assess(
+        self,
+        drafts: Sequence[Sequence[Draft]],
+        judging: Judging,
+        numbers: Sequence[Sequence[int]],
+        error_share: Mapping[str, float],
+        monitor: Monitor,
+    ) -> list[list[Attempt]]:
+        """Wait for the verdicts on drafts, handed in under these numbers, and assess all."""
+        verdicts = self._wait(judging, sum(map(len, drafts)), monitor)
         since = time.perf_counter()
+        flat = [draft for group in drafts for draft in group]
         references = [(d.program, next(iter(d.problem.solutions), "")) for d in flat]
         self.judge.prepare(references)  # all at once: a language model answers in batches
         attempts = [
-            self._assess(group, [next(verdicts) for _ in group], error_share) for group in drafts
+            self._assess(group, [verdicts[number] for number in own], error_share)
+            for group, own in zip(drafts, numbers, strict=True)
         ]
         self.clock.add("feedback", since)
         return attempts
 
-    def _run(self, drafts: Sequence[Draft], monitor: Monitor) -> list[Verdict]:
+    def _wait(self, judging: Judging, count: int, monitor: Monitor) -> list[Verdict]:
         since = time.perf_counter()
-        with monitor.progress("execute", len(drafts)) as bar:
+        with monitor.progress("execute", count) as bar:
             shown = 0
 
             def show(finished: int) -> None:
                 nonlocal shown
-                rate = finished / (time.perf_counter() - since + 1e-9)
-                bar.advance(finished - shown, programs_per_s=rate)
+                bar.advance(finished - shown)
                 shown = finished
 
-            programs = [Program(draft.program, draft.problem.tests) for draft in drafts]
-            verdicts = list(self.sandbox.judge_all(programs, progress=show))
+            verdicts = judging.verdicts(show)
         self.clock.add("execute", since)
         return verdicts
 
@@ -114,9 +130,24 @@ class Solver(Writer):
         when a task alone is longer than a prompt may be.
         """
         recall_texts = [self.recall(p, memory, phase) for p in problems]
-        drafts = self.write(problems, recall_texts, draws, weights=weights, monitor=monitor)
         share = error_share or error_share_of(self.settings, memory)
-        return self._examiner.examine(drafts, share, monitor or SilentMonitor())
+        numbers: dict[tuple[int, int], int] = {}
+        with self._examiner.sandbox.judging() as judging:
+
+            def hand_in(place: int, draft: Draft) -> None:
+                program = Program(draft.program, draft.problem.tests)
+                numbers[place, draft.sample] = judging.add(program)
+
+            drafts = self.write(
+                problems, recall_texts, draws, weights=weights, monitor=monitor, on_draft=hand_in
+            )
+            in_order = [
+                [numbers[place, draft.sample] for draft in group]
+                for place, group in enumerate(drafts)
+            ]
+            return self._examiner.assess(
+                drafts, judging, in_order, share, monitor or SilentMonitor()
+            )
 
 
 def error_share_of(settings: Settings, memory: LongTermMemory | None) -> dict[str, float]:

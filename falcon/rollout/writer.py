@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -76,11 +76,13 @@ class Writer:
         *,
         weights: Weights = META_WEIGHTS,
         monitor: Monitor | None = None,
+        on_draft: Callable[[int, Draft], None] | None = None,
     ) -> list[list[Draft]]:
         """``draws.samples`` drafts for each problem, in order.
 
-        ``recall_texts`` stand before the tasks, one a problem, where they fit. Raises UserError
-        when a task alone is longer than a prompt may be.
+        ``recall_texts`` stand before the tasks, one a problem, where they fit. ``on_draft`` gets
+        the place of the problem and the draft, as soon as it is written. Raises UserError when a
+        task alone is longer than a prompt may be.
         """
         encoder = self.generator.prompts
         form = encoder.form
@@ -95,10 +97,16 @@ class Writer:
                 tokens += rows
                 bar.advance(0, tokens_per_s=tokens / (time.perf_counter() - since + 1e-9))
 
-            def done(prompt: int, sample: int, completion: Completion) -> None:
+            drafts: dict[tuple[int, int], Draft] = {}
+
+            def done(place: int, sample: int, completion: Completion) -> None:
+                draft = Draft.of(problems[place], sample, prompts[place], completion, form)
+                drafts[place, sample] = draft
+                if on_draft:
+                    on_draft(place, draft)
                 bar.advance(1)
 
-            groups = self.generator.generate(
+            self.generator.generate(
                 prompts,
                 draws,
                 weights=weights,
@@ -107,6 +115,6 @@ class Writer:
             )
         self.clock.add("generate", since)
         return [
-            [Draft.of(problem, i, ids, completion, form) for i, completion in enumerate(group)]
-            for problem, ids, group in zip(problems, prompts, groups, strict=True)
+            [drafts[place, sample] for sample in range(draws.samples)]
+            for place in range(len(problems))
         ]

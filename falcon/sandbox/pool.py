@@ -6,72 +6,18 @@ in the cache or comes from a worker.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
 
 from falcon.config import Settings
 from falcon.errors import SlotFault
 from falcon.files import cache_folder
-from falcon.sandbox.cache import FILE, VerdictCache, key_of, prefix
+from falcon.sandbox.cache import FILE, VerdictCache, prefix
 from falcon.sandbox.isolation import LAYERS, probe, require
-from falcon.sandbox.program import Program, suite_message
+from falcon.sandbox.judging import Jobs, Judging
+from falcon.sandbox.program import Program
 from falcon.sandbox.slot import Message, Slot
 from falcon.sandbox.verdict import Outcome, Verdict
-
-BATCH = 8  # programs sent to a slot at once, at most: each message costs both sides a wake-up
-_Messages = list[tuple[Message, bytes]]  # programs as they are sent, and digests of their suites
-
-
-@dataclass(frozen=True, slots=True)
-class QueuedJob:
-    """One program as it is sent, the digest of its suite, and where its verdict goes."""
-
-    message: Message
-    suite: bytes
-    verdict: Future[Verdict]
-
-
-class Jobs:
-    """Queues of jobs, one a slot. Safe to use from several threads.
-
-    Programs of one suite go to one slot as long as it keeps up, because its worker remembers the
-    suite. A slot with an empty queue takes from the longest one.
-    """
-
-    def __init__(self, slots: int) -> None:
-        self._queues: list[deque[QueuedJob]] = [deque() for _ in range(slots)]
-        self._ready = threading.Condition()
-        self._closed = False
-
-    def put(self, jobs: list[QueuedJob]) -> None:
-        """Add jobs to the queues of their suites."""
-        with self._ready:
-            for job in jobs:
-                place = int.from_bytes(job.suite[:8], "big") % len(self._queues)
-                self._queues[place].append(job)
-            self._ready.notify_all()
-
-    def take(self, slot: int) -> list[QueuedJob]:
-        """Wait for jobs; many at once while the queue is long, few near its end, so that slots
-        finish together. Empty once the queues are closed and done."""
-        with self._ready:
-            while not any(self._queues):
-                if self._closed:
-                    return []
-                self._ready.wait()
-            queue = self._queues[slot] or max(self._queues, key=len)
-            return [queue.popleft() for _ in range(min(BATCH, 1 + len(queue) // 4))]
-
-    def close(self) -> None:
-        """No more will come."""
-        with self._ready:
-            self._closed = True
-            self._ready.notify_all()
 
 
 class Sandbox:
@@ -120,62 +66,23 @@ class Sandbox:
 
         Raises UserError for a suite whose values are not plain data, before any is run.
         """
+        with self.judging() as handed_in:
+            for program in programs:  # first: a fault in one is found before any is run
+                handed_in.read(program.suite)
+            for program in programs:
+                handed_in.add(program)
+            return handed_in.verdicts(progress)
+
+    def judging(self) -> Judging:
+        """To hand in programs one by one, which are judged meanwhile."""
         if self._closed:
             raise RuntimeError("the sandbox is closed")
-        # The text of a suite is made and held once for all of its programs.
-        suites: dict[int, tuple[bytes, bytes]] = {}
-        messages: _Messages = []
-        for program in programs:
-            key = id(program.suite)
-            if key not in suites:
-                text = json.dumps(suite_message(program.suite)).encode()
-                suites[key] = text, hashlib.sha256(text).digest()
-            suite, suite_digest = suites[key]
-            fields = {"code": program.message} | ({"trace": True} if program.trace else {})
-            messages.append((Message(json.dumps(fields).encode(), suite), suite_digest))
-        if self._cache is None:
-            verdicts = self._run(messages, progress)
-            self._count(judged=len(verdicts))
-            return verdicts
-        return self._look_up(self._cache, messages, progress)
+        return Judging(self._jobs, self._cache, self._common, self._count)
 
-    def _look_up(
-        self, cache: VerdictCache, messages: _Messages, progress: Callable[[int], None] | None
-    ) -> list[Verdict]:
-        keys = [key_of(self._common, message.program, suite) for message, suite in messages]
-        verdicts = cache.find(list(dict.fromkeys(keys)))
-        new = {k: m for k, m in zip(keys, messages, strict=True) if k not in verdicts}
-        reused = len(messages) - len(new)
-        if progress and reused:
-            progress(reused)
-        report = (lambda done: progress(reused + done)) if progress else None
-        fresh = dict(zip(new, self._run(list(new.values()), report), strict=True))
-        cache.keep(fresh)
-        self._count(judged=len(fresh), reused=reused)
-        verdicts |= fresh
-        return [verdicts[key] for key in keys]
-
-    def _count(self, judged: int = 0, reused: int = 0) -> None:
+    def _count(self, judged: int, reused: int) -> None:
         with self._counting:
             self.judged += judged
             self.reused += reused
-
-    def _run(self, messages: _Messages, progress: Callable[[int], None] | None) -> list[Verdict]:
-        jobs = [QueuedJob(message, suite, Future()) for message, suite in messages]
-        futures = [job.verdict for job in jobs]
-        self._jobs.put(jobs)
-        pending = set(futures)
-        try:
-            while pending:
-                when = FIRST_COMPLETED if progress else ALL_COMPLETED
-                _, pending = wait(pending, return_when=when)
-                if progress:
-                    progress(len(futures) - len(pending))
-        except BaseException:  # Ctrl-C, say: what no slot has begun is not judged
-            for future in futures:
-                future.cancel()
-            raise
-        return [future.result() for future in futures]
 
     def _serve(self, number: int) -> None:
         slot: Slot | None = None

@@ -72,12 +72,7 @@ def train(
     with monitor.progress("measuring memory", 0):
         logger.info("memory: %s", check_memory(settings, policy, prompts, tasks))
     checking = time.perf_counter() - since
-    # The accelerator wraps nothing: every process has all adapters and sums gradients by hand.
-    optimizer = torch.optim.AdamW(
-        policy.bank.parameters(),
-        lr=settings.train.learning_rate,
-        weight_decay=settings.train.weight_decay,
-    )
+    optimizer = setup.make_optimizer(settings, policy)
     judge = make_judge(settings.feedback)
     with Sandbox(settings) as sandbox:
         method = METHODS[settings.train.method](

@@ -5,6 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from falcon.config import Settings
 from falcon.errors import UserError
 from falcon.policy.adapter import adapter_digest
@@ -108,3 +110,10 @@ def shard_backbone(settings: Settings, policy: Policy, processes: ProcessGroup) 
             hint="Take a multiple of the processes as train.meta.tasks, or another baseline.",
         )
     policy.shard()
+
+
+def make_optimizer(settings: Settings, policy: Policy) -> torch.optim.Optimizer:
+    """Of the meta weights. The accelerator wraps nothing: every process has all adapters and sums
+    gradients by hand."""
+    rate, decay = settings.train.learning_rate, settings.train.weight_decay
+    return torch.optim.AdamW(policy.bank.parameters(), lr=rate, weight_decay=decay)
