@@ -51,8 +51,6 @@ class LocalGenerator:
         ``stops`` are texts that end a completion, one tuple a prompt, in place of
         ``sampling.stop``. Raises UserError when the logits are not finite.
         """
-        if not prompts or not draws.samples:
-            return [[] for _ in prompts]
         policy, rows = self.policy, len(prompts) * draws.samples
         policy.bank.pack()
         layout = layout_for(policy, min(rows, draws.sampling.batch_size))
@@ -69,6 +67,7 @@ class LocalGenerator:
         ]
         results = _Results(len(prompts), draws.samples, listener)
         width = max(1, draws.sampling.batch_size // layout.lanes)
+        # Also without any prompt: other processes may wait for this one to gather the weights.
         with policy.gathered(), torch.inference_mode(), active_pairs(policy, weights) as pairs:
             work = []
             for share in shares(everything, layout.lanes):
@@ -141,10 +140,10 @@ def _own_tasks(share: list[Portion], stack: Pairs | None) -> tuple[list[Portion]
 
 def _run(work: Sequence[tuple[Lane, list[Portion]]], layout: Layout, results: _Results) -> None:
     """Run all lanes to their ends. The first failure of one ends all and is raised."""
-    if len(work) == 1:
-        lane, own = work[0]
-        with threads_of(layout):
-            lane.run(own, results.told)
+    if len(work) < 2:
+        for lane, own in work:
+            with threads_of(layout):
+                lane.run(own, results.told)
         return
 
     def one(lane: Lane, own: list[Portion]) -> None:

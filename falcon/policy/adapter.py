@@ -110,7 +110,7 @@ class RowTasks:
         # The row in each slot; an empty one repeats row 0, and nobody reads what comes of it.
         self.row = torch.zeros(tasks * self.most, dtype=torch.long, device=task.device)
         self.row[self.slot] = torch.arange(len(task), device=task.device)
-        self.laid_out = len(task) == len(self.row) and bool((self.row == self.slot).all())
+        self.laid_out = self.slot.tolist() == list(range(tasks * self.most))
 
     def by_task(self, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """The low-rank product of one token a row, [R, 1, in] -> [R, 1, out], task by task.

@@ -89,6 +89,26 @@ def test_fast_weights_generate_as_if_they_were_the_meta_weights(policy: Policy) 
             assert (together[i] == alone[i]) == (owner == task)
 
 
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_what_a_task_writes_does_not_depend_on_the_tasks_beside_it(
+    policy: Policy, samples: int
+) -> None:
+    """Prompts of one length keep their order: each order of tasks is another layout of rows."""
+    shortest = min(map(len, prompts_of(policy)))
+    prompts = [p[:shortest] for p in prompts_of(policy)]
+    pairs = own_weights(policy, 4)
+    for order in ((0, 1, 2, 3), (3, 2, 1, 0), (1, 0, 3, 2), (2, 0, 3, 1)):
+        draws = Draws(DRAWN, samples, 1, streams=order)
+        chosen = [prompts[i] for i in order]
+        found = LocalGenerator(policy).generate(chosen, draws, weights=Weights(pairs, tasks=order))
+        for i, group in zip(order, found, strict=True):
+            part = {name: (a[i : i + 1], b[i : i + 1]) for name, (a, b) in pairs.items()}
+            alone = LocalGenerator(policy).generate(
+                [prompts[i]], Draws(DRAWN, samples, 1, streams=[i]), weights=Weights(part)
+            )
+            assert group == alone[0]
+
+
 def test_folded_weights_are_the_same_function_and_leave_the_backbone_alone(
     policy: Policy,
 ) -> None:
