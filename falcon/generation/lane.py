@@ -75,8 +75,7 @@ class Lane:
         waiting = deque(self._split(portions))
         width = min(self._width, sum(len(r.samples) for r in waiting))
         longest = max(len(portion.ids) for portion in waiting)
-        most = self._draws.sampling.max_new_tokens
-        room = Room(min(width, len(waiting)), width, longest, most)
+        room = Room(min(width, len(waiting)), width, longest)
         batch = batch_of(self._policy, self._pairs, room)
         tokens = torch.zeros(0, dtype=torch.long)  # [R], drawn last and not fed yet
         while (waiting or self._at) and not told.stopped():

@@ -39,12 +39,11 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Room:
-    """What a batch may hold: prompts and rows at a time, tokens of a prompt and of a row."""
+    """What a batch may hold: prompts and rows at a time, tokens of a prompt."""
 
     prompts: int
     rows: int
     prompt_tokens: int
-    new_tokens: int
 
 
 class DecodingBatch(ABC):
@@ -80,6 +79,10 @@ class DecodingBatch(ABC):
     def advance(self, tokens: torch.Tensor) -> torch.Tensor:
         """Feed one token a slot, [R], and compute the next logits [R, V]. Those of empty slots
         mean nothing."""
+
+    @abstractmethod
+    def lengthen(self, tokens: int) -> None:
+        """Let every row count as if it had this many tokens: to see what memory that takes."""
 
     def tasks(self, tasks: Sequence[int]) -> RowTasks | None:
         """The tasks of rows, as the layers want them; None where the weights are not stacked."""
@@ -260,6 +263,11 @@ class Rows(DecodingBatch):
         self._lengths[:rows] += torch.tensor(self._live)
         return logits
 
+    def lengthen(self, tokens: int) -> None:
+        """Let every row count as if it had this many tokens: to see what memory that takes."""
+        self._lengths[: self.slots] = tokens
+        self._step = None
+
 
 def _size(live: int) -> int:
     """Slots for this many rows: few sizes, since the library keeps code for each."""
@@ -382,3 +390,6 @@ class FixedRows(DecodingBatch):
                 mask = self._mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
             logits: torch.Tensor = policy.model(attention_mask=mask, **given).logits[:, -1]
         return logits
+
+    def lengthen(self, tokens: int) -> None:
+        """Nothing: the library's caches hold what was written, and no more."""

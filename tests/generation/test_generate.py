@@ -117,7 +117,7 @@ def test_folded_weights_are_the_same_function_and_leave_the_backbone_alone(
     pairs = policy.bank.meta()
 
     def logits() -> torch.Tensor:
-        room = Room(len(prompts), len(prompts), max(len(p) for p in prompts), 1)
+        room = Room(len(prompts), len(prompts), max(len(p) for p in prompts))
         return batch_of(policy, pairs, room).add([Prompt(p, 1) for p in prompts])[1]
 
     with torch.inference_mode():
@@ -140,7 +140,7 @@ def test_prompts_read_in_several_passes_are_read_alike(
     prompts = [p * n for p, n in zip(prompts_of(causal), (5, 1, 3, 2), strict=True)]
     tasks = (2, 0, 1, 2)
     pairs = own_weights(causal, 3)
-    batch_of(causal, None, Room(1, 1, 1, 1))
+    batch_of(causal, None, Room(1, 1, 1))
     passes: list[int] = []
     causal.model.register_forward_pre_hook(
         lambda _model, _args, given: passes.append(given["input_ids"].numel()), with_kwargs=True
@@ -148,7 +148,7 @@ def test_prompts_read_in_several_passes_are_read_alike(
 
     def read(most: int) -> list[torch.Tensor]:
         monkeypatch.setitem(PASS_TOKENS, "cpu", most)
-        batch = batch_of(causal, pairs, Room(4, 8, max(len(p) for p in prompts), 2))
+        batch = batch_of(causal, pairs, Room(4, 8, max(len(p) for p in prompts)))
         found = [batch.add([Prompt(p, 2, t) for p, t in zip(prompts, tasks, strict=True)])[1]]
         found += [batch.advance(torch.full((8,), token)) for token in (7, 8)]
         return found

@@ -97,7 +97,7 @@ def test_rows_that_come_and_go_have_the_logits_of_plain_passes(
     causal: Policy, kind: str, seed: int
 ) -> None:
     choices = {"bare": None, "meta": causal.bank.meta(), "stacked": own_weights(causal, 3)}
-    life = Life(causal, choices[kind], Room(6, 12, 40, 200), seed)
+    life = Life(causal, choices[kind], Room(6, 12, 40), seed)
     assert isinstance(life.batch, Rows)
     life.add()
     for _ in range(70):
@@ -108,7 +108,7 @@ def test_rows_that_come_and_go_have_the_logits_of_plain_passes(
 
 @torch.inference_mode()
 def test_a_row_may_be_longer_than_its_first_room(causal: Policy) -> None:
-    life = Life(causal, None, Room(2, 2, 5, 90), 0)
+    life = Life(causal, None, Room(2, 2, 5), 0)
     life.add()
     life.random.random = lambda: 1.0  # type: ignore[method-assign]  no row ends, and none begins
     for _ in range(89):
@@ -122,7 +122,7 @@ def test_a_prompt_is_read_once_for_all_its_rows(causal: Policy) -> None:
         lambda _model, _args, given: passes.append(tuple(given["input_ids"].shape)),
         with_kwargs=True,
     )
-    batch = batch_of(causal, None, Room(1, 8, 20, 4))
+    batch = batch_of(causal, None, Room(1, 8, 20))
     passes.clear()
     batch.add([Prompt(list(range(5, 25)), 8)])
     assert passes == [(1, 20)]
@@ -136,7 +136,7 @@ def test_sliding_windows_begin_together_and_are_right(tmp_path: Path, window: in
         num_attention_heads=4, num_key_value_heads=2, sliding_window=window,
     )  # fmt: skip
     policy = load_tiny(tiny_of(MistralForCausalLM(config), tmp_path))
-    batch = batch_of(policy, None, Room(3, 6, 20, 30))
+    batch = batch_of(policy, None, Room(3, 6, 20))
     assert isinstance(batch, Rows if window is None else FixedRows)
     texts = {}
     slots, logits = batch.add([Prompt(list(range(5, 5 + n)), 2) for n in (20, 3, 12)])
@@ -161,3 +161,21 @@ def test_sliding_windows_begin_together_and_are_right(tmp_path: Path, window: in
 def test_a_model_with_full_attention_grows() -> None:
     assert grows(LlamaConfig(num_hidden_layers=1))
     assert not grows(MistralConfig(sliding_window=16))
+
+
+@torch.inference_mode()
+def test_rows_take_the_memory_of_their_longest_length(causal: Policy) -> None:
+    batch = batch_of(causal, None, Room(2, 8, 20))
+    assert isinstance(batch, Rows)
+    _, logits = batch.add([Prompt(list(range(5, 25)), 4), Prompt(list(range(5, 15)), 4)])
+    batch.advance(logits.argmax(-1))
+
+    def held() -> int:
+        return sum(
+            t.nbytes for layer in batch._cache._layers.values() for t in vars(layer).values()
+        )
+
+    short = held()
+    batch.lengthen(999)
+    batch.advance(logits.argmax(-1))
+    assert held() > 10 * short

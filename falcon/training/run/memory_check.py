@@ -148,14 +148,16 @@ def _begin_rows(settings: Settings, policy: Policy, prompt: Ids, tasks: int) -> 
     fast = policy.bank.stack(tasks) if meta.order and meta.evaluate_with == "adapted" else None
     for samples, pairs in ((meta.samples, None), (meta.evaluation_samples, fast)):
         count = max(1, min(tasks, s.batch_size // samples))
-        room = Room(count, count * samples, len(prompt), s.max_new_tokens)
+        room = Room(count, count * samples, len(prompt))
         with (
             policy.gathered(),
             torch.inference_mode(),
             active_pairs(policy, Weights(pairs)) as used,
         ):
-            batch = batch_of(policy, used, room)  # with room for every row at its longest
+            policy.bank.pack()
+            batch = batch_of(policy, used, room)
             _, logits = batch.add([Prompt(prompt, samples, i) for i in range(count)])
+            batch.lengthen(s.max_new_tokens - 1)
             batch.advance(logits.argmax(-1))
 
 
