@@ -204,9 +204,10 @@ def _run_chunks(
                     at_once=settings.train.meta.tasks,
                     clock=solver.clock,
                 )
+            draws = Draws.of(settings.benchmark, settings.benchmark.samples, chunk.seed)
             groups = solver.attempt(
                 chunk.problems,
-                Draws.of(settings.benchmark, settings.benchmark.samples, chunk.seed),
+                replace(draws, streams=chunk.streams),
                 memory=own_memory,
                 phase="eval",
                 weights=Weights(fast, use_adapter=use_adapter),

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from falcon.problems.problem import Problem
     from falcon.problems.trained_on import TrainedOn
 
+BATCHES = 4
+"""Batches of rows that a chunk fills, about: rows that end are replaced within a chunk alone, and an
+interruption costs the chunk that was being made."""
 BASE = "base"  # The policy that is the bare backbone: no adapter, no memory
 
 
@@ -34,6 +37,11 @@ class Chunk:
     problems: tuple[Problem, ...]
     seed: int
     key: str
+
+    @property
+    def streams(self) -> list[int]:
+        """The random numbers of each problem: by its name, so not by what stands beside it."""
+        return [int(digest(problem.id)[:11], 16) for problem in self.problems]  # 44 bits
 
 
 @dataclass
@@ -141,7 +149,7 @@ def make_plan(
     digests: Mapping[str, str],
     memory: LongTermMemory | None,
 ) -> list[Chunk]:
-    """Chunks of one batch each, sorted by length, so that the prompts of a batch are alike long."""
+    """Chunks of some batches each, sorted by length, so that prompts of a chunk are alike long."""
     from falcon import __version__
 
     b = settings.benchmark
@@ -158,17 +166,16 @@ def make_plan(
         # Which problems are scored does not change the samples of one.
         "sampling": b.model_dump(mode="json", exclude={"names", "limit", "difficulties"}),
     }
-    width = max(1, b.batch_size // b.samples)
+    width = max(1, BATCHES * b.batch_size // b.samples)
     chunks = []
     for policy, adapter in digests.items():
         recalled = recalls(settings, policy, memory)
         for name, problems in benchmarks.problems.items():
+            # Equal random numbers for every policy, as the comparison is paired.
+            seed = int(digest([settings.seed, name])[:15], 16)  # 60 bits
             order = sorted(problems, key=lambda p: (-len(p.statement), p.id))
             for first in range(0, len(order), width):
                 part = tuple(order[first : first + width])
-                ids = [p.id for p in part]
-                # Equal random numbers for every policy, as the comparison is paired.
-                seed = int(digest([settings.seed, name, ids])[:15], 16)  # 60 bits
                 contents = [p.model_dump(mode="json") for p in part]
                 key = digest([basis, adapter, recalled, seed, contents])
                 chunks.append(Chunk(policy, name, part, seed, key))

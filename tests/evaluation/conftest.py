@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from falcon.config import Settings
+from falcon.evaluation import plan
 from falcon.policy.adapter import attach, save_adapter
 from falcon.policy.backbone import load_backbone
 from falcon.problems import Problem
@@ -98,6 +99,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         optimiser.step()
     net.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk is one batch, so that a few problems make several."""
+    monkeypatch.setattr(plan, "BATCHES", 1)
 
 
 def settings_for(model: Path, **benchmark: object) -> Settings:

@@ -249,6 +249,26 @@ def test_limit_takes_problems_spread_over_the_benchmark(
     assert list(rows(out, "base")["problem_id"]) == ["builtin/f0", "builtin/f2", "builtin/f4"]
 
 
+def test_samples_of_a_problem_do_not_depend_on_which_others_are_scored(
+    model: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    many = [make_problem(f"f{i}", 2 + i % 2) for i in range(6)]
+    text = "\n".join(json.dumps(p.model_dump(mode="json")) for p in many)
+    (data_dir / "problems.jsonl").write_text(text + "\n")
+    settings = settings_for(model, samples=2, temperature=1.5, top_p=1.0, max_new_tokens=12)
+    found = {}
+    for limit, rows_at_once in ((0, 4), (3, 2)):
+        out = tmp_path / f"out-{limit}"
+        changes = {"benchmark.limit": limit, "benchmark.batch_size": rows_at_once}
+        run(settings.changed(changes), data_dir, out, {"base": None})
+        frame = rows(out, "base")
+        keys = zip(frame["problem_id"], frame["sample"], strict=True)
+        found[limit] = dict(zip(keys, frame["completion"], strict=True))
+    assert len(found[3]) == 6
+    assert found[3].items() <= found[0].items()
+    assert len(set(found[0].values())) > 6
+
+
 def test_difficulties_limit_what_is_scored(model: Path, data_dir: Path, tmp_path: Path) -> None:
     easy = settings_for(model, difficulties=["introductory"], max_new_tokens=8)
     run(easy, data_dir, tmp_path / "out", {"base": None})
