@@ -12,16 +12,19 @@ import logging
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 if TYPE_CHECKING:
     from falcon.policy.policy import Policy
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 logger = logging.getLogger("falcon.lanes")
 
@@ -118,3 +121,26 @@ def _time(policy: Policy, layout: Layout, rows: int) -> float:
     with ThreadPoolExecutor(layout.lanes) as pool:
         once()  # the library makes its code for these shapes
         return statistics.median(once() for _ in range(7))
+
+
+def in_lanes(layout: Layout, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """``work`` of each item, in order, as many at a time as there are lanes.
+
+    A failure is raised in its place; what is not begun by then is not done.
+    """
+    if layout.lanes == 1:
+        yield from map(work, items)
+        return
+
+    def one(item: T) -> R:
+        with threads_of(layout):
+            return work(item)
+
+    with ThreadPoolExecutor(layout.lanes, thread_name_prefix="lane") as pool:
+        futures = [pool.submit(one, item) for item in items]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()

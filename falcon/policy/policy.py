@@ -111,6 +111,12 @@ class Policy:
         """Inside, all weights are there and each process makes as many passes as it likes."""
         return self._shards.gathered() if self._shards else nullcontext()
 
+    @property
+    def in_step(self) -> bool:
+        """Whether training passes must be made one after the other: all processes gather weights
+        in each, or blocks are told to recompute for the time of one."""
+        return self._shards is not None or self._recompute is not None
+
     def passes(self, own: int) -> int:
         """Training passes to make where this process needs ``own``: the most that any needs.
 

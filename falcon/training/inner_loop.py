@@ -15,6 +15,7 @@ import torch
 
 from falcon.config import Settings
 from falcon.policy.adapter import Pairs
+from falcon.policy.lanes import Layout, in_lanes, layout_for
 from falcon.policy.likelihood import Group, score
 from falcon.policy.policy import Policy
 from falcon.training.batches.items import Item
@@ -38,20 +39,29 @@ def accumulate(
         if total is not None:
             total.backward()  # type: ignore[no-untyped-call]
         return report
-    reports = []
     batches = loss_batches(items, settings, packed=policy.packs)
     missing = policy.passes(len(batches)) - len(batches)
-    for rows in batches:
-        part = _PartOfStack.of(pairs, rows) if _stacked(pairs) else None
-        used, renumbered = (part.pairs, part.renumbered(rows)) if part else (pairs, rows)
-        total, report = batch_loss(policy, items, renumbered, used, settings)
+
+    def one(rows: list[Group]) -> tuple[_Part, LossReport]:
+        part = _Part.of(pairs, rows)
+        total, report = batch_loss(policy, items, part.renumbered(rows), part.pairs, settings)
         if total.requires_grad:
             total.backward()  # type: ignore[no-untyped-call]
-        if part:
-            part.add_gradients_to(pairs)
+        return part, report
+
+    reports = []
+    for part, report in in_lanes(update_layout(policy, len(batches)), one, batches):
+        part.add_gradients_to(pairs)  # in order: the sum does not depend on who ends first
         reports.append(report)
     _make_empty_passes(policy, missing, pairs)
     return merge(reports)
+
+
+def update_layout(policy: Policy, batches: int) -> Layout:
+    """How many micro-batches are worked on at once: one where passes are not each for itself."""
+    if policy.in_step or batches < 2:
+        return Layout(1, torch.get_num_threads())
+    return layout_for(policy, batches)
 
 
 def _total_loss(
@@ -74,7 +84,7 @@ def _make_empty_passes(policy: Policy, count: int, pairs: Pairs) -> None:
         return
     pad = int(policy.tokenizer.pad_token_id)
     rows = [Group((pad,), ((pad,),), 0, (0,))]
-    used = _PartOfStack.of(pairs, rows).pairs if _stacked(pairs) else pairs
+    used = _Part.of(pairs, rows).pairs if _stacked(pairs) else pairs
     for _ in range(count):
         nothing = 0.0 * score(policy, rows, used, temperature=1.0, top_p=1.0).log_probs.sum()
         if nothing.requires_grad:
@@ -86,41 +96,45 @@ def _stacked(pairs: Pairs) -> bool:
 
 
 @dataclass(frozen=True)
-class _PartOfStack:
-    """The fast weights of the M tasks of one micro-batch, as leaves [M, ...] of their own.
+class _Part:
+    """The weights that one micro-batch needs, as leaves of its own.
 
-    A gradient of the whole stack [N, ...] for every micro-batch would be mostly zeros to write
-    and add.
+    Of a stack, those of its M tasks [M, ...]: a gradient of the whole stack [N, ...] for every
+    micro-batch would be mostly zeros to write and add.
     """
 
-    tasks: list[int]  # [M], places in the stack
+    tasks: list[int]  # [M], places in the stack; empty where there is none
     pairs: Pairs
 
     @classmethod
-    def of(cls, stack: Pairs, rows: Sequence[Group]) -> _PartOfStack:
+    def of(cls, pairs: Pairs, rows: Sequence[Group]) -> _Part:
         """The part that these rows need, tasks in the order of their first rows."""
-        tasks = list(dict.fromkeys(row.task for row in rows))
-        pairs = {
-            name: (a.detach()[tasks].requires_grad_(), b.detach()[tasks].requires_grad_())
-            for name, (a, b) in stack.items()
-        }
-        return cls(tasks, pairs)
+        tasks = list(dict.fromkeys(row.task for row in rows)) if _stacked(pairs) else []
+
+        def own(tensor: torch.Tensor) -> torch.Tensor:
+            tensor = tensor.detach()
+            return (tensor[tasks] if tasks else tensor).requires_grad_()
+
+        return cls(tasks, {name: (own(a), own(b)) for name, (a, b) in pairs.items()})
 
     def renumbered(self, rows: Sequence[Group]) -> list[Group]:
         """The rows with their tasks' places in :attr:`tasks`."""
         place = {task: i for i, task in enumerate(self.tasks)}
-        return [replace(row, task=place[row.task]) for row in rows]
+        return [replace(row, task=place.get(row.task, 0)) for row in rows]
 
     @torch.no_grad()
-    def add_gradients_to(self, stack: Pairs) -> None:
-        """Add the gradients of this part to those of the whole stack."""
-        at = torch.tensor(self.tasks, device=next(iter(stack.values()))[0].device)
-        for whole, part in zip(tensors(stack), tensors(self.pairs), strict=True):
+    def add_gradients_to(self, pairs: Pairs) -> None:
+        """Add the gradients of this part to those of the whole."""
+        at = torch.tensor(self.tasks, device=next(iter(pairs.values()))[0].device)
+        for whole, part in zip(tensors(pairs), tensors(self.pairs), strict=True):
             if part.grad is None:
                 continue
             if whole.grad is None:
                 whole.grad = torch.zeros_like(whole)
-            whole.grad.index_add_(0, at, part.grad)  # [N, ...] += [M, ...] at the M places
+            if self.tasks:
+                whole.grad.index_add_(0, at, part.grad)  # [N, ...] += [M, ...] at the M places
+            else:
+                whole.grad.add_(part.grad)
 
 
 def adapt(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import torch
 
 from falcon.config import Settings
 from falcon.policy.adapter import Pairs
+from falcon.policy.lanes import Layout, in_lanes
 from falcon.policy.policy import Policy
+from falcon.training import inner_loop
 from falcon.training.batches.items import Item, Sample, attempt_rows, items_of
 from falcon.training.inner_loop import adapt, outer_gradient, tensors
 from falcon.training.objectives import batch_loss, loss_batches
@@ -290,3 +293,46 @@ def test_recomputed_activations_give_the_same_outer_gradient(
         gradients.append([p.grad.clone() for p in policy.bank.parameters() if p.grad is not None])
     assert len(gradients[0]) > 0
     assert distance(gradients[1], gradients[0]) < 1e-5
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_lanes_give_the_gradient_of_one_lane_to_the_bit(
+    tiny: dict[str, Path], order: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[str] = set()
+
+    def heard(*given: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        return batch_loss(*given)
+
+    def gradient(lanes: int) -> list[torch.Tensor]:
+        monkeypatch.setattr(inner_loop, "update_layout", lambda *_: Layout(lanes, 1))
+        monkeypatch.setattr(inner_loop, "batch_loss", heard)
+        threads.clear()
+        policy = load(tiny, "causal", order)
+        settings = settings_of(tiny, order).changed({"train.micro_batch_tokens": 256})
+        fast = adapt(policy, items_for(policy), 3, settings)[0] if order else None
+        outer_gradient(policy, items_for(policy, outer=True), fast, settings)
+        assert len(threads) == lanes
+        return [t.grad.clone() for t in tensors(policy.bank.meta()) if t.grad is not None]
+
+    alone, together = gradient(1), gradient(2)
+    assert alone
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_a_lane_that_fails_is_heard_and_passes_in_step_have_one(
+    tiny: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(number: int) -> int:
+        if number == 2:
+            raise ValueError("two")
+        return number
+
+    made = in_lanes(Layout(2, 1), broken, range(5))
+    assert [next(made), next(made)] == [0, 1]
+    with pytest.raises(ValueError, match="two"):
+        next(made)
+    policy = load(tiny, "causal", 1)
+    policy.recompute()
+    assert inner_loop.update_layout(policy, 9).lanes == 1

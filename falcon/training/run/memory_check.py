@@ -23,7 +23,7 @@ from falcon.policy.decoding import Prompt, Room, batch_of
 from falcon.policy.policy import Policy
 from falcon.problems.problem import Problem
 from falcon.training.batches.items import LOSSES, Ids, Item, Sample, items_of
-from falcon.training.inner_loop import adapt, outer_gradient, tensors
+from falcon.training.inner_loop import adapt, outer_gradient, tensors, update_layout
 from falcon.training.objectives import loss_batches
 from falcon.training.run.device_memory import DeviceMemory, peak, peak_of, reset_peak
 from falcon.training.run.setup import load_policy, split_problems, tasks_of_process
@@ -168,8 +168,10 @@ def _update(settings: Settings, policy: Policy, prompts: Sequence[Ids], tasks: i
         for prompt in prompts:
             items = [item for task in range(tasks) for item in _items(settings, task, prompt)]
             if order != 2:
-                largest = loss_batches(items, settings, packed=policy.packs)[0]
-                items = [items[tag] for row in largest for tag in row.tags]
+                batches = loss_batches(items, settings, packed=policy.packs)
+                at_once = update_layout(policy, len(batches)).lanes
+                rows = [row for batch in batches[:at_once] for row in batch]
+                items = [items[tag] for row in rows for tag in row.tags]
             fast = adapt(policy, items, tasks, settings)[0] if order else None
             outer_gradient(policy, items, fast, settings)
         _ = _moments(policy)
