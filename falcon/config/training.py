@@ -76,7 +76,8 @@ class TrainSettings(Section):
     weight_decay: float = Field(0.05, ge=0)
     clip_norm: float = Field(1.0, gt=0)
     micro_batch_tokens: int = Field(1536, ge=256)
-    """Padded tokens of one forward pass: bounds memory whatever the lengths."""
+    """Padded tokens of one forward pass: bounds memory whatever the lengths. On a CPU, as many
+    passes are made at once as there are lanes."""
     gradient_checkpointing: bool = False
     """Activations are computed again in the backward pass: less memory, about a third more time."""
     validate_every: int = Field(10, ge=0)
