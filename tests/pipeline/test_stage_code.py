@@ -49,7 +49,7 @@ def comment(text: str) -> str:
         "falcon/problems/overlap_report.py": set(),
         "falcon/cli/main.py": set(),
         "falcon/policy/fetch.py": set(),
-        "falcon/monitor.py": set(),
+        "falcon/monitor/protocol.py": set(),
         "falcon/listing.py": set(),
         "falcon/comparison/arms.py": set(),
         "falcon/evaluation/rescore.py": set(),
