@@ -228,7 +228,7 @@ def _attend_step(
     layer.row_keys[step.rows, ..., step.position] = key[:, :, 0]
     layer.row_values[step.rows, :, step.position] = value[:, :, 0]
     q = query.reshape(rows, groups, heads // groups, width)
-    out, peak, mass = _part(
+    own, own_mass = _part(
         q,
         layer.row_keys[:rows],
         layer.row_values[:rows],
@@ -236,23 +236,18 @@ def _attend_step(
         scale,
     )
     keys, values = layer.prompt_keys[: step.prompts], layer.prompt_values[: step.prompts]
-    if step.gather is None:
-        shared_out, shared_peak, shared_mass = _part(q, keys, values, step.prompt_bias, scale)
+    if step.gather is None or step.scatter is None:
+        shared, shared_mass = _part(q, keys, values, step.prompt_bias, scale)
     else:
         # The rows of a prompt stand beside the heads of a group: [P, K, n * G, d].
         n = len(step.gather) // step.prompts
         laid = q[step.gather].view(step.prompts, n, groups, heads // groups, width)
         laid = laid.transpose(1, 2).flatten(2, 3)
-        shared_out, shared_peak, shared_mass = (
-            part.view(step.prompts, groups, n, heads // groups, -1)
-            .transpose(1, 2)
-            .flatten(0, 1)[step.scatter]
-            for part in _part(laid, keys, values, step.prompt_bias, scale)
-        )
-    highest = torch.maximum(peak, shared_peak)  # [R, K, G, 1]
-    weight, shared_weight = torch.exp(peak - highest), torch.exp(shared_peak - highest)
-    total = mass * weight + shared_mass * shared_weight
-    out = (out * weight + shared_out * shared_weight) / total
+        found = torch.cat(_part(laid, keys, values, step.prompt_bias, scale), dim=-1)
+        found = found.view(step.prompts, groups, n, heads // groups, -1)
+        found = found.transpose(1, 2).flatten(0, 1)[step.scatter]  # [R, K, G, d + 1]
+        shared, shared_mass = found[..., :-1], found[..., -1:]
+    out = torch.lerp(own, shared, torch.sigmoid(shared_mass - own_mass))
     return out.reshape(rows, 1, heads, -1).to(query.dtype)
 
 
@@ -262,10 +257,10 @@ def _part(
     values: torch.Tensor,
     bias: torch.Tensor,
     scale: float,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(values weighted by exp(score - peak), peak, sum of these weights) of every query."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean of values by the softmax of scores, [..., d], and the logarithm of the sum of
+    exponentials that it divides by, [..., 1]; both in float32."""
     scores = torch.add(bias, torch.matmul(query, keys), alpha=scale)  # float32, as the bias is
-    peak = scores.amax(-1, keepdim=True)
-    weights = scores.sub_(peak).exp_()
-    mass = weights.sum(-1, keepdim=True)
-    return torch.matmul(weights.to(values.dtype), values), peak, mass
+    mass = torch.logsumexp(scores, -1, keepdim=True)
+    weights = torch.softmax(scores, -1)
+    return torch.matmul(weights.to(values.dtype), values).float(), mass
