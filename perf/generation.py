@@ -32,6 +32,7 @@ def main() -> int:
     """Print tokens a second, and ratios."""
     import torch
 
+    from falcon import env
     from falcon.config import PolicySettings
     from falcon.generation.completion import Draws, Sampling, Weights
     from falcon.generation.local import LocalGenerator
@@ -39,6 +40,7 @@ def main() -> int:
     from falcon.policy.policy import Policy
     from falcon.problems import load_benchmark
 
+    env.apply()
     names = [a for a in sys.argv[1:] if not a.startswith("--")]
     model = names[0] if names else PolicySettings().model
     rounds = int(names[1]) if len(names) > 1 else 3
