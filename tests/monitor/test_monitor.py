@@ -9,7 +9,6 @@ import pty
 import re
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -18,31 +17,11 @@ from rich.console import Console
 from falcon.monitor import ConsoleMonitor, MovingMean, RelayMonitor
 from falcon.monitor.relay import is_relayed, relayed
 from falcon.monitor.work import Work, clock, line
+from tests.growing_log import GrowingLog
 
 
-class Lines(io.StringIO):
-    """What a log gets; :meth:`wait` until it has some lines."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.changed = threading.Condition()
-
-    def write(self, text: str) -> int:
-        with self.changed:
-            self.changed.notify_all()
-            return super().write(text)
-
-    def lines(self) -> list[str]:
-        return self.getvalue().splitlines()
-
-    def wait(self, count: int) -> list[str]:
-        with self.changed:
-            assert self.changed.wait_for(lambda: len(self.lines()) >= count, timeout=60)
-            return self.lines()
-
-
-def on_log(every: float) -> tuple[ConsoleMonitor, Lines]:
-    log = Lines()
+def on_log(every: float) -> tuple[ConsoleMonitor, GrowingLog]:
+    log = GrowingLog()
     return ConsoleMonitor(Console(file=log, width=40), every=every), log
 
 
@@ -143,7 +122,7 @@ def test_work_of_another_process_is_relayed_whole() -> None:
 
 
 def test_work_that_advances_is_relayed_between_its_ends() -> None:
-    log = Lines()
+    log = GrowingLog()
     monitor = RelayMonitor(log, every=0.01)
     with monitor.progress("generate", 100_000) as bar:
         states = []

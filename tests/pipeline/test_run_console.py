@@ -8,7 +8,6 @@ import logging
 import re
 import subprocess
 import sys
-import threading
 
 import pytest
 from pipeline_workspace import sh
@@ -21,41 +20,27 @@ from tasks.support.run_console import RunConsole, shown
 from tasks.support.stage_output import StageOutput, log_file
 from tasks.support.stage_summary import decision_text, stage_lines
 from tasks.support.workspace import Workspace
+from tests.growing_log import GrowingLog
 
 GENERATE = f'{MARK}[{{"description": "generate", "total": 8, "done": 3, "begun": 3}}]'
-
-
-class Log(io.StringIO):
-    """A log that can be waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.changed = threading.Condition()
-
-    def write(self, text: str) -> int:
-        with self.changed:
-            self.changed.notify_all()
-            return super().write(text)
-
-    def wait(self, pattern: str) -> None:
-        with self.changed:
-            assert self.changed.wait_for(lambda: re.search(pattern, self.getvalue()), timeout=60)
 
 
 def test_a_log_has_rows_of_what_has_ended_and_lines_of_what_is_under_way(
     space: Workspace,
 ) -> None:
-    log, told = Log(), list[str]()
+    log, told = GrowingLog(), list[str]()
     with RunConsole(Console(file=log), every=0.01) as console:
         console.head("falcon run", space.settings(), space.root)
         with StageOutput(space, "rollout", told.append, every=0.01) as output:
-            log.wait(r"  rollout +at 0:0\d  getting ready\n")  # before the process says anything
+            log.wait_for(
+                r"  rollout +at 0:0\d  getting ready\n"
+            )  # before the process says anything
             output.take(GENERATE)
             output.take("Loading weights: 100%|####| 272/272")
             output.take("warning: the server of the memory is away")
-            log.wait(r"  rollout +at 0:0\d  generate 3/8\n")
+            log.wait_for(r"  rollout +at 0:0\d  generate 3/8\n")
             output.take(f"{MARK}[]")
-            log.wait(r"  rollout +at 0:0\d  data and checks\n")
+            log.wait_for(r"  rollout +at 0:0\d  data and checks\n")
         console.finished("rollout", "ran", 75.0, ["4 programs, 25 % passed", "a second line"])
         console.finished("train", "up to date", 0.0, ["2 steps"])
         logging.getLogger("prefect.flow_runs").warning("Prefect is away")
@@ -116,10 +101,10 @@ def test_a_terminal_has_bars_below_the_rows_and_both_fit_into_it(space: Workspac
 
 
 def test_the_log_of_prefect_stands_alone_when_it_is_asked_for(space: Workspace) -> None:
-    log, told = Log(), Log()
+    log, told = GrowingLog(), GrowingLog()
     with RunConsole(Console(file=log), every=0.001, verbose=True):
         with StageOutput(space, "seed", told.write, every=0.001):
-            told.wait("getting ready")
+            told.wait_for("getting ready")
         logging.getLogger("prefect.task_runs").warning("said by Prefect's own handler")
     assert log.getvalue() == ""
 

