@@ -6,7 +6,6 @@ environment variable that the settings name and is written nowhere.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING
 from falcon.config import CriticSettings
 from falcon.critics.answers import Answers
 from falcon.critics.critic import Question, Usage
-from falcon.errors import CriticFault, UserError
+from falcon.errors import CriticFault
+from falcon.generation.connection import secret
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -52,7 +52,7 @@ class EndpointCritic:
         self.version = f"t0-{settings.max_tokens}"
         self.usage = Usage()
         self._answers = Answers(folder / "answers.jsonl", f"{self.name}/{self.version}")
-        self._key = _key(settings.key_env)
+        self._key = secret(settings.key_env, "feedback.critic.key_env")
         self._pace = _Pace(settings.requests_per_minute)
         self._counting = threading.Lock()  # guards usage
         self._client: OpenAI | None = None
@@ -114,15 +114,3 @@ class EndpointCritic:
         with self._counting:
             self.usage.faults += 1
         return CriticFault(message)
-
-
-def _key(name: str) -> str:
-    if not name:
-        return "none"  # local servers need no key, but the client does
-    key = os.environ.get(name, "")
-    if not key:
-        raise UserError(
-            f"{name} is not set.",
-            hint="Export the key under that name, or set feedback.critic.key_env to another.",
-        )
-    return key

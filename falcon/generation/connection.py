@@ -32,7 +32,7 @@ class Connection:
     def __init__(self, url: str, key_env: str = "", retries: int = RETRIES) -> None:
         self.root = url.rstrip("/").removesuffix("/v1")
         self.shown = without_passwords(self.root)
-        self._key = _key(key_env)
+        self._key = secret(key_env, "policy.key_env")
         self._retries = retries
         self._client: OpenAI | None = None
 
@@ -90,13 +90,15 @@ _HINTS = {
 }
 
 
-def _key(name: str) -> str:
+def secret(name: str, setting: str) -> str:
+    """The key in an environment variable. Raises UserError, naming the setting that names the
+    variable, where it is not set."""
     if not name:
         return "none"  # local servers need no key, but the client does
     key = os.environ.get(name, "")
     if not key:
         raise UserError(
             f"{name} is not set.",
-            hint="Export the key under that name, or set policy.key_env to another.",
+            hint=f"Export the key under that name, or set {setting} to another.",
         )
     return key

@@ -2,7 +2,7 @@
 
 :mod:`falcon.generation.local` writes with a policy of this process,
 :mod:`falcon.generation.server` with a model elsewhere. What a generator keeps is
-tested by one suite for all of them (``tests/generation/conformance.py``).
+tested by one suite for all of them (``tests/generation/generator_suite.py``).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import torch
 
 from falcon.errors import UserError
 from falcon.generation.completion import Completion, Draws, End
+from falcon.generation.generator import Listener
 from falcon.policy.decoding import DecodingBatch, Prompt, Room, batch_of
 from falcon.policy.nucleus import nucleus, pick
 
@@ -48,16 +49,6 @@ class _Row:
     log_probs: list[float] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Told:
-    """What a lane calls: ``tokens`` drawn, a ``completion`` of (prompt, sample); ``stopped`` says
-    whether another lane has failed."""
-
-    tokens: Callable[[int], None]
-    completion: Callable[[int, int, Completion], None]
-    stopped: Callable[[], bool]
-
-
 class Lane:
     """Draws completions of ``portions``, at most ``rows`` at a time, under ``pairs``."""
 
@@ -70,17 +61,22 @@ class Lane:
         self._may_end: dict[tuple[int, tuple[str, ...]], bool] = {}
 
     @torch.inference_mode()
-    def run(self, portions: Sequence[Portion], told: Told) -> None:
-        """Write all. Raises UserError when logits are not finite."""
+    def run(
+        self, portions: Sequence[Portion], listener: Listener, stopped: Callable[[], bool]
+    ) -> None:
+        """Write all, unless ``stopped`` says that another lane has failed.
+
+        Raises UserError when logits are not finite.
+        """
         waiting = deque(self._split(portions))
         width = min(self._width, sum(len(r.samples) for r in waiting))
         longest = max(len(portion.ids) for portion in waiting)
         room = Room(min(width, len(waiting)), width, longest)
         batch = batch_of(self._policy, self._pairs, room)
         tokens = torch.zeros(0, dtype=torch.long)  # [R], drawn last and not fed yet
-        while (waiting or self._at) and not told.stopped():
+        while (waiting or self._at) and not stopped():
             if added := self._next(waiting, batch):
-                tokens = self._begin(batch, added, tokens, told)
+                tokens = self._begin(batch, added, tokens, listener)
             if moved := batch.squeeze():
                 for old, new in moved.items():
                     self._at[new] = self._at.pop(old)
@@ -89,7 +85,7 @@ class Lane:
             if self._at:
                 slots = sorted(self._at)
                 logits = batch.advance(tokens)
-                tokens[slots] = self._draw(batch, slots, logits[slots], told)
+                tokens[slots] = self._draw(batch, slots, logits[slots], listener)
 
     def _split(self, portions: Sequence[Portion]) -> list[Portion]:
         """Portions of at most as many samples as there are rows."""
@@ -116,7 +112,11 @@ class Lane:
         return added
 
     def _begin(
-        self, batch: DecodingBatch, added: Sequence[Portion], tokens: torch.Tensor, told: Told
+        self,
+        batch: DecodingBatch,
+        added: Sequence[Portion],
+        tokens: torch.Tensor,
+        listener: Listener,
     ) -> torch.Tensor:
         """Read the prompts of new rows and draw the first token of each."""
         slots, logits = batch.add([Prompt(r.ids, len(r.samples), r.task) for r in added])
@@ -124,7 +124,7 @@ class Lane:
         self._at.update(zip(slots, rows, strict=True))
         grown = torch.zeros(batch.slots, dtype=torch.long)
         grown[: len(tokens)] = tokens
-        grown[slots] = self._draw(batch, slots, logits, told)
+        grown[slots] = self._draw(batch, slots, logits, listener)
         return grown
 
     def _uniforms(self, prompt: int, sample: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -136,7 +136,7 @@ class Lane:
         return generator.random(draws.sampling.max_new_tokens, dtype=np.float32)
 
     def _draw(
-        self, batch: DecodingBatch, slots: Sequence[int], logits: torch.Tensor, told: Told
+        self, batch: DecodingBatch, slots: Sequence[int], logits: torch.Tensor, listener: Listener
     ) -> torch.Tensor:
         """The next token of each row, [n, V] -> [n]; rows that end with it leave."""
         rows = [self._at[slot] for slot in slots]
@@ -145,7 +145,7 @@ class Lane:
             log_p = torch.log_softmax(logits.float(), -1).gather(-1, drawn.unsqueeze(-1))
             for row, value in zip(rows, log_p.squeeze(-1).tolist(), strict=True):
                 row.log_probs.append(value)
-        told.tokens(len(rows))
+        listener.on_tokens(len(rows))
         drawn = drawn.cpu()
         for slot, row, token in zip(slots, rows, drawn.tolist(), strict=True):
             end = self._end(row, token)
@@ -155,7 +155,7 @@ class Lane:
                 end_id = token if end == "end" else None
                 text, ids = self._policy.decode(row.ids), tuple(row.ids)
                 completion = Completion(ids, text, end, end_id, tuple(row.log_probs))
-                told.completion(row.portion.place, row.sample, completion)
+                listener.on_completion(row.portion.place, row.sample, completion)
         return drawn
 
     def _tokens(self, logits: torch.Tensor, rows: Sequence[_Row]) -> torch.Tensor:

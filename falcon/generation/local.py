@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,9 @@ import torch
 
 from falcon.generation.completion import META_WEIGHTS, Completion, Draws, Weights
 from falcon.generation.generator import SILENT, Listener
-from falcon.generation.lane import Lane, Portion, Told
-from falcon.policy.adapter import Pairs, cast
-from falcon.policy.lanes import Layout, layout_for, threads_of
+from falcon.generation.lane import Lane, Portion
+from falcon.policy.adapter import Pairs, cast, is_stacked
+from falcon.policy.lanes import in_lanes, layout_for
 
 if TYPE_CHECKING:
     from falcon.policy.policy import Policy
@@ -71,10 +70,10 @@ class LocalGenerator:
         with policy.gathered(), torch.inference_mode(), active_pairs(policy, weights) as pairs:
             work = []
             for share in shares(everything, layout.lanes):
-                own, own_pairs = _own_tasks(share, pairs if weights.fast else None)
-                lane = Lane(policy, own_pairs if weights.fast else pairs, draws, width)
-                work.append((lane, own))
-            _run(work, layout, results)
+                own, own_pairs = _own_tasks(share, pairs)
+                work.append((Lane(policy, own_pairs, draws, width), own))
+            for _ in in_lanes(layout, results.take_from, work, stop=results.stop):
+                pass
         return results.groups()
 
 
@@ -85,8 +84,7 @@ class _Results:
         self._all: list[list[Completion | None]] = [[None] * samples for _ in range(prompts)]
         self._listener = listener
         self._one_at_a_time = threading.Lock()
-        self._failed = threading.Event()
-        self.told = Told(self._tokens, self._completion, self._failed.is_set)
+        self._stopped = threading.Event()
 
     def _tokens(self, n: int) -> None:
         with self._one_at_a_time:
@@ -97,9 +95,14 @@ class _Results:
             self._all[prompt][sample] = completion
             self._listener.on_completion(prompt, sample, completion)
 
+    def take_from(self, work: tuple[Lane, list[Portion]]) -> None:
+        """Run a lane to its end."""
+        lane, own = work
+        lane.run(own, Listener(self._tokens, self._completion), self._stopped.is_set)
+
     def stop(self) -> None:
         """Let every lane end at its next step."""
-        self._failed.set()
+        self._stopped.set()
 
     def groups(self) -> list[list[Completion]]:
         """All completions, in order."""
@@ -127,41 +130,16 @@ def shares(portions: Sequence[Portion], lanes: int) -> list[list[Portion]]:
     return [share for share in dealt if share]
 
 
-def _own_tasks(share: list[Portion], stack: Pairs | None) -> tuple[list[Portion], Pairs | None]:
-    """A share with its tasks numbered from 0, and the part of the stack [M, ...] they write by."""
-    if stack is None:
-        return share, None
+def _own_tasks(share: list[Portion], pairs: Pairs | None) -> tuple[list[Portion], Pairs | None]:
+    """A share and the weights that write it: of a stack the part [M, ...] of its own tasks, which
+    are numbered from 0 then."""
+    if pairs is None or not is_stacked(pairs):
+        return share, pairs
     used = sorted({portion.task for portion in share})
     place = {task: n for n, task in enumerate(used)}
-    part = {name: (a[used], b[used]) for name, (a, b) in stack.items()}
+    part = {name: (a[used], b[used]) for name, (a, b) in pairs.items()}
     renumbered = [Portion(r.place, r.ids, r.samples, r.stop, place[r.task]) for r in share]
     return renumbered, part
-
-
-def _run(work: Sequence[tuple[Lane, list[Portion]]], layout: Layout, results: _Results) -> None:
-    """Run all lanes to their ends. The first failure of one ends all and is raised."""
-    if len(work) < 2:
-        for lane, own in work:
-            with threads_of(layout):
-                lane.run(own, results.told)
-        return
-
-    def one(lane: Lane, own: list[Portion]) -> None:
-        try:
-            with threads_of(layout):
-                lane.run(own, results.told)
-        except BaseException:
-            results.stop()
-            raise
-
-    with ThreadPoolExecutor(len(work), thread_name_prefix="lane") as pool:
-        try:
-            futures = [pool.submit(one, lane, own) for lane, own in work]
-            for future in futures:
-                future.result()
-        except BaseException:  # Ctrl-C, say: the pool waits for its threads
-            results.stop()
-            raise
 
 
 @contextmanager

@@ -255,6 +255,11 @@ class _Use(AbstractContextManager[None]):
         self._bank.active, self._bank.rows = self._before.pop()
 
 
+def is_stacked(pairs: Pairs) -> bool:
+    """Whether pairs have the leading task dimension: fast weights, A [N, r, in]."""
+    return next(iter(pairs.values()))[0].dim() == 3
+
+
 def cast(pairs: Pairs, dtype: torch.dtype) -> Pairs:
     """Detached copies in another precision: cast once before many forward passes."""
     return {n: (a.detach().to(dtype), b.detach().to(dtype)) for n, (a, b) in pairs.items()}

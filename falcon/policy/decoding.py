@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from falcon.policy.adapter import RowTasks, is_stacked
 from falcon.policy.attention import ATTENTION, cached
 from falcon.policy.kv_cache import KeyValues
 
 if TYPE_CHECKING:
-    from falcon.policy.adapter import Pairs, RowTasks
+    from falcon.policy.adapter import Pairs
     from falcon.policy.policy import Policy
 
 PASS_TOKENS = {"cpu": 2048}
@@ -52,7 +53,7 @@ class DecodingBatch(ABC):
     def __init__(self, policy: Policy, pairs: Pairs | None) -> None:
         self.policy = policy
         self.pairs = pairs
-        self.stacked = pairs is not None and next(iter(pairs.values()))[0].dim() == 3
+        self.stacked = pairs is not None and is_stacked(pairs)
 
     @property
     @abstractmethod
@@ -86,8 +87,6 @@ class DecodingBatch(ABC):
 
     def tasks(self, tasks: Sequence[int]) -> RowTasks | None:
         """The tasks of rows, as the layers want them; None where the weights are not stacked."""
-        from falcon.policy.adapter import RowTasks
-
         if not self.stacked or self.pairs is None:
             return None
         count = len(next(iter(self.pairs.values()))[0])

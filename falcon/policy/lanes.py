@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -57,7 +58,8 @@ def threads_of(layout: Layout) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-_chosen: dict[tuple[int, int], Layout] = {}
+_chosen: WeakKeyDictionary[Policy, dict[int, Layout]] = WeakKeyDictionary()
+"""By number of lanes."""
 _choosing = threading.Lock()
 
 
@@ -68,10 +70,10 @@ def layout_for(policy: Policy, rows: int) -> Layout:
         return Layout(1, cores)
     lanes = max(1, min(cores, rows))
     with _choosing:
-        key = (id(policy.model), lanes)
-        if key not in _chosen:
-            _chosen[key] = _measured(policy, lanes, cores, rows)
-        return _chosen[key]
+        own = _chosen.setdefault(policy, {})
+        if lanes not in own:
+            own[lanes] = _measured(policy, lanes, cores, rows)
+        return own[lanes]
 
 
 def _measured(policy: Policy, lanes: int, cores: int, rows: int) -> Layout:
@@ -123,24 +125,38 @@ def _time(policy: Policy, layout: Layout, rows: int) -> float:
         return statistics.median(once() for _ in range(7))
 
 
-def in_lanes(layout: Layout, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+def in_lanes(
+    layout: Layout,
+    work: Callable[[T], R],
+    items: Sequence[T],
+    stop: Callable[[], None] = lambda: None,
+) -> Iterator[R]:
     """``work`` of each item, in order, as many at a time as there are lanes.
 
-    A failure is raised in its place; what is not begun by then is not done.
+    A failure is raised in its place; what is not begun by then is not done. ``stop`` is called
+    before it waits for what is, so that this can end at once.
     """
-    if layout.lanes == 1:
-        yield from map(work, items)
-        return
 
     def one(item: T) -> R:
-        with threads_of(layout):
-            return work(item)
+        try:
+            with threads_of(layout):
+                return work(item)
+        except BaseException:
+            stop()
+            raise
 
-    with ThreadPoolExecutor(layout.lanes, thread_name_prefix="lane") as pool:
+    lanes = min(layout.lanes, len(items))
+    if lanes < 2:
+        yield from map(one, items)
+        return
+    with ThreadPoolExecutor(lanes, thread_name_prefix="lane") as pool:
         futures = [pool.submit(one, item) for item in items]
         try:
             for future in futures:
                 yield future.result()
+        except BaseException:  # Ctrl-C, say, in the thread that waits
+            stop()
+            raise
         finally:
             for future in futures:
                 future.cancel()

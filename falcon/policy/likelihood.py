@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from falcon.policy.adapter import is_stacked
 from falcon.policy.nucleus import entropy, log_prob
 
 if TYPE_CHECKING:
@@ -125,8 +126,9 @@ def score(
 
 
 def _row_task(policy: Policy, rows: Sequence[Group], pairs: Pairs | None) -> torch.Tensor | None:
-    stacked = pairs is not None and next(iter(pairs.values()))[0].dim() == 3
-    return torch.tensor([row.task for row in rows], device=policy.device) if stacked else None
+    if pairs is None or not is_stacked(pairs):
+        return None
+    return torch.tensor([row.task for row in rows], device=policy.device)
 
 
 def _forward_packed(

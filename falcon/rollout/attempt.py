@@ -40,10 +40,7 @@ class Examiner:
     ) -> list[list[Attempt]]:
         """Run the drafts in the sandbox and assess them, a problem's samples together."""
         with self.sandbox.judging() as judging:
-            numbers = [
-                [judging.add(Program(draft.program, draft.problem.tests)) for draft in group]
-                for group in drafts
-            ]
+            numbers = [[judging.add(_submission(draft)) for draft in group] for group in drafts]
             return self.assess(drafts, judging, numbers, error_share, monitor)
 
     def assess(
@@ -103,6 +100,10 @@ class Examiner:
         ]
 
 
+def _submission(draft: Draft) -> Program:
+    return Program(draft.program, draft.problem.tests)
+
+
 class Solver(Writer):
     """Generator, sandbox and judge together: all that an attempt at a problem needs."""
 
@@ -135,8 +136,7 @@ class Solver(Writer):
         with self._examiner.sandbox.judging() as judging:
 
             def hand_in(place: int, draft: Draft) -> None:
-                program = Program(draft.program, draft.problem.tests)
-                numbers[place, draft.sample] = judging.add(program)
+                numbers[place, draft.sample] = judging.add(_submission(draft))
 
             drafts = self.write(
                 problems, recall_texts, draws, weights=weights, monitor=monitor, on_draft=hand_in

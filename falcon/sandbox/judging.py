@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from falcon.sandbox.cache import VerdictCache, key_of
 from falcon.sandbox.program import Program, suite_message
+from falcon.sandbox.slot import Message
 
 if TYPE_CHECKING:
-    from falcon.sandbox.slot import Message
     from falcon.sandbox.verdict import Verdict
     from falcon.suite import Suite
 
@@ -47,12 +47,11 @@ class Jobs:
         self._ready = threading.Condition()
         self._closed = False
 
-    def put(self, jobs: list[QueuedJob]) -> None:
-        """Add jobs to the queues of their suites."""
+    def put(self, job: QueuedJob) -> None:
+        """Add a job to the queue of its suite."""
         with self._ready:
-            for job in jobs:
-                place = int.from_bytes(job.suite[:8], "big") % len(self._queues)
-                self._queues[place].append(job)
+            place = int.from_bytes(job.suite[:8], "big") % len(self._queues)
+            self._queues[place].append(job)
             self._ready.notify_all()
 
     def take(self, slot: int) -> list[QueuedJob]:
@@ -124,10 +123,8 @@ class Judging(AbstractContextManager["Judging"]):
         if self._cache is not None and (kept := self._cache.find([key])):
             future.set_result(kept[key])
             return future
-        from falcon.sandbox.slot import Message
-
         self._new[key] = future
-        self._jobs.put([QueuedJob(Message(code, suite), digest, future)])
+        self._jobs.put(QueuedJob(Message(code, suite), digest, future))
         return future
 
     def verdicts(self, progress: Callable[[int], None] | None = None) -> list[Verdict]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from falcon.config import Settings
-from falcon.policy.adapter import Pairs
+from falcon.policy.adapter import Pairs, is_stacked
 from falcon.policy.lanes import Layout, in_lanes, layout_for
 from falcon.policy.likelihood import Group, score
 from falcon.policy.policy import Policy
@@ -84,15 +84,11 @@ def _make_empty_passes(policy: Policy, count: int, pairs: Pairs) -> None:
         return
     pad = int(policy.tokenizer.pad_token_id)
     rows = [Group((pad,), ((pad,),), 0, (0,))]
-    used = _Part.of(pairs, rows).pairs if _stacked(pairs) else pairs
+    used = _Part.of(pairs, rows).pairs
     for _ in range(count):
         nothing = 0.0 * score(policy, rows, used, temperature=1.0, top_p=1.0).log_probs.sum()
         if nothing.requires_grad:
             nothing.backward()  # type: ignore[no-untyped-call]
-
-
-def _stacked(pairs: Pairs) -> bool:
-    return next(iter(pairs.values()))[0].dim() == 3  # [N, r, in] and not [r, in]
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,7 @@ class _Part:
     @classmethod
     def of(cls, pairs: Pairs, rows: Sequence[Group]) -> _Part:
         """The part that these rows need, tasks in the order of their first rows."""
-        tasks = list(dict.fromkeys(row.task for row in rows)) if _stacked(pairs) else []
+        tasks = list(dict.fromkeys(row.task for row in rows)) if is_stacked(pairs) else []
 
         def own(tensor: torch.Tensor) -> torch.Tensor:
             tensor = tensor.detach()

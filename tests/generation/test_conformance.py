@@ -12,7 +12,7 @@ from falcon.generation.connection import Connection
 from falcon.generation.local import LocalGenerator
 from falcon.generation.server import ServerGenerator
 from falcon.policy.policy import Policy
-from tests.generation.conformance import Subject, every_check
+from tests.generation.generator_suite import Subject, every_check
 from tests.generation.servers import transformers_server
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from falcon.errors import UserError
 from falcon.generation import local
 from falcon.generation.completion import Completion, Draws, Sampling, Weights
 from falcon.generation.generator import Listener
-from falcon.generation.lane import Portion
+from falcon.generation.lane import Lane, Portion
 from falcon.generation.local import LocalGenerator, shares
 from falcon.policy.lanes import Layout, layout_for, threads_of
 from falcon.policy.policy import Policy
@@ -25,6 +26,10 @@ TEXTS = ("def add(a, b):\n", "if x", "print('yes')\n", "return total + ", "for x
 def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(local, "layout_for", lambda *_: Layout(request.param, 1))
     return int(request.param)
+
+
+def threads_of_lanes() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("lane")]
 
 
 def written(
@@ -41,15 +46,20 @@ def test_lanes_write_what_one_lane_writes(
     policy: Policy, samples: int, stacked: bool, lanes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = Weights(own_weights(policy, 5)) if stacked else Weights()
-    threads = set()
+    run, begun = Lane.run, []
+
+    def counted(lane: Lane, *given: Any) -> None:
+        begun.append(lane)
+        run(lane, *given)
+
+    monkeypatch.setattr(Lane, "run", counted)
     heard: dict[tuple[int, int], Completion] = {}
 
     def hear(prompt: int, sample: int, completion: Completion) -> None:
-        threads.add(threading.current_thread().name)
         heard[prompt, sample] = completion
 
     found = written(policy, samples, Listener(on_completion=hear), weights)
-    assert len(threads) == min(lanes, 5 * samples)
+    assert len(begun) == len(set(begun)) == min(lanes, 5 * samples)
     assert heard == {(i, k): c for i, group in enumerate(found) for k, c in enumerate(group)}
     monkeypatch.setattr(local, "layout_for", lambda *_: Layout(1, 1))
     assert found == written(policy, samples, Listener(), weights)
@@ -72,10 +82,9 @@ def test_work_is_dealt_out_evenly() -> None:
 def test_one_lane_that_fails_ends_all(policy: Policy, lanes: int) -> None:
     with torch.no_grad():
         policy.bank.a[0].fill_(float("nan"))
-    before = threading.active_count()
     with pytest.raises(UserError, match="NaN or infinite logits"):
         written(policy, 4, Listener(), Weights())
-    assert threading.active_count() == before
+    assert not threads_of_lanes()
 
 
 def test_an_interrupt_ends_all_lanes_soon(policy: Policy, lanes: int) -> None:
@@ -87,10 +96,9 @@ def test_an_interrupt_ends_all_lanes_soon(policy: Policy, lanes: int) -> None:
         if drawn > 10:
             raise KeyboardInterrupt
 
-    before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         written(policy, 40, Listener(on_tokens=interrupt), Weights())
-    assert threading.active_count() == before
+    assert not threads_of_lanes()
     assert drawn < 200  # of some 4,000
 
 

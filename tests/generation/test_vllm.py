@@ -17,7 +17,7 @@ from falcon.policy.policy import Policy
 from falcon.prompts.characters import Characters
 from falcon.prompts.encode import PromptEncoder
 from falcon.prompts.forms import FORMS
-from tests.generation.conformance import GREEDY, Subject, every_check
+from tests.generation.generator_suite import GREEDY, Subject, every_check
 from tests.generation.servers import vllm_server
 from tests.models import load_tiny, own_weights, stir, tiny_causal
 from tests.training.setups import make_settings, run_training

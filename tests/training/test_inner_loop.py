@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
 from typing import Any
@@ -299,16 +300,18 @@ def test_recomputed_activations_give_the_same_outer_gradient(
 def test_lanes_give_the_gradient_of_one_lane_to_the_bit(
     tiny: dict[str, Path], order: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    threads: set[str] = set()
-
-    def heard(*given: Any) -> Any:
-        threads.add(threading.current_thread().name)
-        return batch_loss(*given)
-
     def gradient(lanes: int) -> list[torch.Tensor]:
+        threads: set[str] = set()
+        calls, met = itertools.count(), threading.Barrier(lanes)
+
+        def heard(*given: Any) -> Any:
+            threads.add(threading.current_thread().name)
+            if next(calls) < lanes:
+                met.wait(timeout=60)  # as many are at work at once as there are lanes
+            return batch_loss(*given)
+
         monkeypatch.setattr(inner_loop, "update_layout", lambda *_: Layout(lanes, 1))
         monkeypatch.setattr(inner_loop, "batch_loss", heard)
-        threads.clear()
         policy = load(tiny, "causal", order)
         settings = settings_of(tiny, order).changed({"train.micro_batch_tokens": 256})
         fast = adapt(policy, items_for(policy), 3, settings)[0] if order else None
