@@ -59,7 +59,7 @@ screenshots: venv
 
 # The processor's own kernels would write numbers that other machines do not repeat.
 references: venv
-	env $$($(BIN)/python -m tests.training.trajectories --pins) $(BIN)/python -m tests.training.trajectories tests/training/reference
+	env $$($(BIN)/python -m tests.training.trajectories --pins) $(BIN)/python -m tests.training.trajectories
 	$(BIN)/python -m tests.sandbox.verdicts
 
 venv: $(STAMP)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from falcon.config import PolicySettings
-from falcon.policy.adapter import Pairs
+from falcon.policy.pairs import Pairs
 from falcon.policy.policy import Policy
 
 CORPUS = (

@@ -13,7 +13,13 @@ from falcon.config import settings_at
 from falcon.problems.overlap import find_overlap
 from falcon.problems.overlap_report import pair_lines, require_suffix, table_rows, write_overlap
 from falcon.problems.problem import Problem
-from falcon.problems.sources import find_problem, load_any, load_held_out, load_training
+from falcon.problems.sources import (
+    find_problem,
+    load_any,
+    load_file,
+    load_held_out,
+    load_training,
+)
 
 app = typer.Typer(help="Look at problems, and check files of them.", no_args_is_help=True)
 
@@ -133,6 +139,47 @@ def overlap(
         typer.echo(f"{out}", err=True)
     if result.pairs:
         raise typer.Exit(1)  # so that a script can refuse the data
+
+
+@app.command()
+def rate(
+    path: Annotated[Path, Argument(help="A file of problems in FALCON's own form.")],
+    model: Annotated[str, Option(help="Package, folder or hub name; default: policy.model.")] = "",
+    samples: Annotated[int, Option(min=1, help="Programs that are written a problem.")] = 8,
+    out: Annotated[Path | None, Option(help="The file with rates; default: PATH itself.")] = None,
+) -> None:
+    """How often a model passes each problem, written into the file as `pass_rates`.
+
+    Programs are drawn as in training (the section `sampling`), by the bare model. Interrupted, the
+    same command goes on where it was.
+    """
+    from rich.console import Console
+
+    from falcon.evaluation.pass_rates import measure_pass_rates, write_pass_rates
+    from falcon.monitor import ConsoleMonitor
+
+    root = env.find_root()
+    settings = settings_at(root)
+    if model:
+        settings = settings.changed({"policy.model": model})
+    problems = load_file(path)
+    work = env.state_dir(root) / "pass_rates"
+    monitor = ConsoleMonitor(Console(stderr=True))
+    rates = measure_pass_rates(settings, problems, samples, work, monitor)
+    write_pass_rates(path, out or path, settings.policy.model, rates)
+    for line in _pad(_spread(list(rates.values()))):
+        typer.echo(line)
+
+
+def _spread(rates: Sequence[float]) -> list[tuple[str, ...]]:
+    """How many problems have which rate, as rows of a table."""
+    parts = [(i / 10, (i + 1) / 10) for i in range(10)]
+    counts = [sum(low <= rate < high for rate in rates) for low, high in parts]
+    counts[-1] += sum(rate == 1 for rate in rates)
+    rows = [
+        (f"{low:.0%} to {high:.0%}", str(n)) for (low, high), n in zip(parts, counts, strict=True)
+    ]
+    return [("PASS RATE", "PROBLEMS"), *rows]
 
 
 @app.command()

@@ -93,7 +93,7 @@ def run_benchmark(
     distinct = {name: digest for name, digest in digests.items() if name not in same}
     plan = make_plan(settings, benchmarks, distinct, memory)
     store = ChunkStore(folders.work)
-    times = _fill(settings, benchmarks.form, plan, store, policies, memory, monitor)
+    times = make_samples(settings, benchmarks.form, plan, store, policies, memory, monitor)
     rows = _rows(plan, store, benchmarks, list(policies), same)
     frame = sample_table(rows)
     about = {
@@ -137,7 +137,7 @@ def _open(settings: Settings, form: Form) -> tuple[Generator, Callable[[Path], N
     return LocalGenerator(policy), partial(load_adapter, policy.bank, policy.backbone)
 
 
-def _fill(
+def make_samples(
     settings: Settings,
     form: Form,
     plan: Sequence[Chunk],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from falcon.config import BenchmarkSettings, SamplingSettings
-    from falcon.policy.adapter import Pairs
+    from falcon.policy.pairs import Pairs
 
 
 @dataclass(frozen=True)

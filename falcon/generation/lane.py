@@ -22,7 +22,7 @@ from falcon.policy.decoding import DecodingBatch, Prompt, Room, batch_of
 from falcon.policy.nucleus import nucleus, pick
 
 if TYPE_CHECKING:
-    from falcon.policy.adapter import Pairs
+    from falcon.policy.pairs import Pairs
     from falcon.policy.policy import Policy
 
 _TAIL = 12

@@ -1,28 +1,37 @@
 """The local generator: completions by a policy of this process, in lanes that work side by side.
 
-A lane (:mod:`falcon.generation.lane`) is a thread with a batch of its own. On processor cores,
-lanes of one thread each do without the waiting for each other at every small product that makes
-a team of threads slow, most of all where something else runs on the machine.
+A lane (:mod:`falcon.generation.lane`) has a batch of its own. On processor cores, lanes of one
+thread each do without the waiting for each other at every small product that makes a team of
+threads slow, most of all where something else runs on the machine. They are processes
+(:mod:`falcon.generation.processes`), or threads where a process cannot be forked.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from falcon.generation.completion import META_WEIGHTS, Completion, Draws, Weights
 from falcon.generation.generator import SILENT, Listener
 from falcon.generation.lane import Lane, Portion
-from falcon.policy.adapter import Pairs, cast, is_stacked
-from falcon.policy.lanes import in_lanes, layout_for
+from falcon.generation.processes import Tell, in_processes
+from falcon.policy.decoding import can_refill
+from falcon.policy.lanes import Layout, in_lanes, layout_for
+from falcon.policy.pairs import Pairs, cast, is_stacked
 
 if TYPE_CHECKING:
     from falcon.policy.policy import Policy
     from falcon.prompts.encode import PromptEncoder
+
+logger = logging.getLogger("falcon.lanes")
+
+_forks = True
+"""Whether lanes of this process can be processes: until one does not begin."""
 
 
 class LocalGenerator:
@@ -51,7 +60,7 @@ class LocalGenerator:
         ``sampling.stop``. Raises UserError when the logits are not finite.
         """
         policy, rows = self.policy, len(prompts) * draws.samples
-        policy.bank.pack()
+        policy.pack()
         layout = layout_for(policy, min(rows, draws.sampling.batch_size))
         tasks = weights.tasks or range(len(prompts))
         everything = [
@@ -72,9 +81,41 @@ class LocalGenerator:
             for share in shares(everything, layout.lanes):
                 own, own_pairs = _own_tasks(share, pairs)
                 work.append((Lane(policy, own_pairs, draws, width), own))
-            for _ in in_lanes(layout, results.take_from, work, stop=results.stop):
-                pass
+            if not self._in_processes(work, layout, results):
+                for _ in in_lanes(layout, results.take_from, work, stop=results.stop):
+                    pass
         return results.groups()
+
+    def _in_processes(
+        self, work: Sequence[tuple[Lane, list[Portion]]], layout: Layout, results: _Results
+    ) -> bool:
+        """Run each lane in a process of its own, where that can be done."""
+        global _forks
+        policy = self.policy
+        if len(work) < 2 or layout.threads > 1 or not _forks:
+            return False
+        can_refill(policy)  # found out here once, not in every process
+        layer = next(m for m in policy.model.modules() if isinstance(m, torch.nn.Linear))
+        given = torch.zeros(1, layer.in_features, dtype=layer.weight.dtype)
+
+        def begin() -> None:
+            torch.set_num_threads(1)  # the library's team of threads is not there after a fork
+            torch.nn.functional.linear(given, layer.weight)
+            policy.decode([0])
+
+        def run(item: tuple[Lane, list[Portion]], tell: Tell) -> None:
+            lane, own = item
+            lane.run(own, _told_by(tell), lambda: False)
+
+        _forks = in_processes(work, begin, run, results.hear)
+        if not _forks:
+            logger.warning("processes do not start here: lanes are threads, which is slower")
+        return _forks
+
+
+def _told_by(tell: Tell) -> Listener:
+    """A listener that tells another process."""
+    return Listener(tell, lambda *completion: tell(completion))
 
 
 class _Results:
@@ -99,6 +140,13 @@ class _Results:
         """Run a lane to its end."""
         lane, own = work
         lane.run(own, Listener(self._tokens, self._completion), self._stopped.is_set)
+
+    def hear(self, told: Any) -> None:
+        """What the lane of another process tells: a number of tokens, or a completion."""
+        if isinstance(told, int):
+            self._tokens(told)
+        else:
+            self._completion(*told)
 
     def stop(self) -> None:
         """Let every lane end at its next step."""
@@ -153,4 +201,4 @@ def active_pairs(policy: Policy, weights: Weights) -> Iterator[Pairs | None]:
     # One adapter for all rows can be added to the frozen weights once instead of at each token.
     fold = not weights.fast and dtype == torch.float32
     with policy.bank.fold(pairs) if fold else nullcontext():
-        yield pairs
+        yield policy.bank.joined(pairs)

@@ -17,7 +17,7 @@ from falcon.errors import UserError
 from falcon.generation.connection import Connection, Unanswered
 
 if TYPE_CHECKING:
-    from falcon.policy.adapter import Pairs
+    from falcon.policy.pairs import Pairs
     from falcon.policy.policy import Policy
 
 

@@ -27,7 +27,7 @@ from falcon.generation.lora_endpoint import on_server, written
 from falcon.prompts.characters import Characters
 
 if TYPE_CHECKING:
-    from falcon.policy.adapter import Pairs
+    from falcon.policy.pairs import Pairs
     from falcon.policy.policy import Policy
     from falcon.prompts.encode import PromptEncoder
 

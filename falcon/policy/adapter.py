@@ -21,15 +21,12 @@ import torch
 from torch import nn
 
 from falcon.errors import UserError
-from falcon.policy.packing import packed, product
+from falcon.policy.pairs import Pairs, RowTasks, with_low_rank
 from falcon.policy.peft_files import CONFIG, PREFIX, WEIGHTS, read_lora, scaling_of
+from falcon.policy.siblings import Siblings, seen_in
 
 if TYPE_CHECKING:
     from falcon.policy.backbone import Backbone
-
-Pair = tuple[torch.Tensor, torch.Tensor]
-Pairs = dict[str, Pair]
-"""Layer name -> (A, B), with or without the leading task dimension."""
 
 # LoRA starts B at zero, where A has no gradient, so a single inner step could not move A. This
 # much changes the function far less than the backbone's own rounding in bfloat16.
@@ -43,7 +40,7 @@ class AdaptedLinear(nn.Module):
         super().__init__()
         self.base = base
         self.name = name
-        self.packed: torch.Tensor | None = None  # see :meth:`AdapterBank.pack`
+        self.siblings: Siblings | None = None  # see :meth:`AdapterBank.pack`
         # Past nn.Module's own setattr, which would make the bank a child of each of its layers.
         object.__setattr__(self, "_bank", bank)
 
@@ -62,65 +59,11 @@ class AdaptedLinear(nn.Module):
         bank: AdapterBank = self._bank  # type: ignore[assignment]
         if bank.folded is not None:
             return nn.functional.linear(x, bank.folded[self.name], self.base.bias)
-        if self.packed is not None and not torch.is_grad_enabled():
-            y = product(x, self.packed, self.base.bias)
-        else:
-            y = self.base(x)
-        if bank.active is None:
-            return y
-        return _with_low_rank(y, x, bank.active[self.name], bank.scale, bank.rows)
-
-
-def _with_low_rank(
-    y: torch.Tensor, x: torch.Tensor, pair: Pair, scale: float, rows: RowTasks | None
-) -> torch.Tensor:
-    """y + scale * x A^T B^T, with one pair or each row's own; y is read and written once."""
-    a, b = pair if pair[0].dtype == x.dtype else (t.to(x.dtype) for t in pair)
-    if a.dim() == 2:  # one pair for all rows
-        low = nn.functional.linear(x, a).flatten(0, -2)  # [R * L, r]
-        return torch.addmm(y.flatten(0, -2), low, b.t(), alpha=scale).view_as(y)
-    if rows is None:
-        raise ValueError("fast weights are in use but no row says which task it belongs to")
-    if rows.task.numel() != len(x):
-        raise ValueError(f"{rows.task.numel()} row tasks for {len(x)} rows")
-    if x.shape[1] == 1 and len(x) >= len(a):  # decoding: a token a row
-        return torch.add(y, rows.by_task(x, a, b), alpha=scale)
-    if not rows.in_order:
-        a, b = a[rows.task], b[rows.task]  # [R, r, in], [R, out, r]
-    return torch.baddbmm(y, torch.bmm(x, a.transpose(1, 2)), b.transpose(1, 2), alpha=scale)
-
-
-class RowTasks:
-    """Which task each row belongs to, and its slot when rows are laid out as [N, most].
-
-    ``in_order``: row i belongs to task i, and there are no others. ``most``: rows of the task
-    that has most; tasks with fewer leave slots empty.
-    """
-
-    def __init__(self, task: torch.Tensor, tasks: int) -> None:
-        self.task = task
-        self.in_order = len(task) == tasks and task.tolist() == list(range(tasks))
-        counts = torch.bincount(task, minlength=tasks)
-        self.most = int(counts.max())
-        order = torch.argsort(task, stable=True)  # rows by task
-        first = (counts.cumsum(0) - counts)[task[order]]  # where the row's task begins in `order`
-        within = torch.arange(len(task), device=task.device) - first  # number within its task
-        self.slot = torch.empty_like(task)  # [R]
-        self.slot[order] = task[order] * self.most + within
-        # The row in each slot; an empty one repeats row 0, and nobody reads what comes of it.
-        self.row = torch.zeros(tasks * self.most, dtype=torch.long, device=task.device)
-        self.row[self.slot] = torch.arange(len(task), device=task.device)
-        self.laid_out = self.slot.tolist() == list(range(tasks * self.most))
-
-    def by_task(self, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """The low-rank product of one token a row, [R, 1, in] -> [R, 1, out], task by task.
-
-        Copying a pair for each row would read more memory than the backbone itself.
-        """
-        slots = x[:, 0] if self.laid_out else x[:, 0].index_select(0, self.row)  # [N * most, in]
-        low = torch.bmm(slots.view(len(a), self.most, -1), a.transpose(1, 2))  # [N, most, r]
-        out = torch.bmm(low, b.transpose(1, 2)).flatten(0, 1)
-        return (out if self.laid_out else out.index_select(0, self.slot)).unsqueeze(1)
+        if self.siblings is not None and not torch.is_grad_enabled() and bank.joins(self.siblings):
+            y = self.siblings.output(self.name, x, bank.adapted)
+            if y is not None:
+                return y
+        return bank.adapted(self.base(x), x, self.name)
 
 
 class _InUse(threading.local):
@@ -148,6 +91,7 @@ class AdapterBank(nn.Module):
         self.a = nn.ParameterList()
         self.b = nn.ParameterList()
         self._in_use = _InUse()
+        self._packed = False
         self.folded: dict[str, torch.Tensor] | None = None
 
     @property
@@ -185,7 +129,7 @@ class AdapterBank(nn.Module):
 
     def clear(self) -> None:
         """Forget all layers and their pairs."""
-        self.names, self._layers = [], []
+        self.names, self._layers, self._packed = [], [], False
         self.a, self.b = nn.ParameterList(), nn.ParameterList()
 
     def meta(self) -> Pairs:
@@ -210,16 +154,37 @@ class AdapterBank(nn.Module):
             row_task = RowTasks(row_task, len(next(iter(pairs.values()))[0]) if pairs else 0)
         return _Use(self, pairs, row_task)
 
+    def adapted(self, y: torch.Tensor, x: torch.Tensor, name: str) -> torch.Tensor:
+        """y, what the frozen layer ``name`` makes of x, with the product of the pair in use."""
+        if self.active is None:
+            return y
+        return with_low_rank(y, x, self.active[name], self.scale, self.rows)
+
+    def joins(self, siblings: Siblings) -> bool:
+        """Whether the pairs in use are joined to those of siblings."""
+        return self.active is None or siblings.key in self.active
+
+    def joined(self, pairs: Pairs) -> Pairs:
+        """Pairs with those of siblings, for passes without gradients."""
+        found = {layer.siblings.key: layer.siblings for layer in self._layers if layer.siblings}
+        return pairs | {key: siblings.join(pairs) for key, siblings in found.items()}
+
     def again(self) -> AbstractContextManager[None]:
         """A block in which the layers read what they read now, whatever they read by then."""
         return _Use(self, self.active, self.rows)
 
-    def pack(self) -> None:
+    def pack(self, model: nn.Module) -> None:
         """Let passes without gradients use packed copies of the frozen weights, where there are
         such. They take as much memory again."""
-        for layer in self._layers:
-            if layer.packed is None:
-                layer.packed = packed(layer.weight)
+        if self._packed or not self._layers:
+            return
+        self._packed = True
+        by_name = {layer.name: layer for layer in self._layers}
+        for names in seen_in(model, self.names):
+            layers = [by_name[name] for name in names]
+            siblings = Siblings.of(layers)
+            for layer in layers:
+                layer.siblings = siblings
 
     @contextmanager
     def fold(self, pairs: Pairs) -> Iterator[None]:
@@ -253,16 +218,6 @@ class _Use(AbstractContextManager[None]):
 
     def __exit__(self, *_: object) -> None:
         self._bank.active, self._bank.rows = self._before.pop()
-
-
-def is_stacked(pairs: Pairs) -> bool:
-    """Whether pairs have the leading task dimension: fast weights, A [N, r, in]."""
-    return next(iter(pairs.values()))[0].dim() == 3
-
-
-def cast(pairs: Pairs, dtype: torch.dtype) -> Pairs:
-    """Detached copies in another precision: cast once before many forward passes."""
-    return {n: (a.detach().to(dtype), b.detach().to(dtype)) for n, (a, b) in pairs.items()}
 
 
 def linear_names(backbone: Backbone, targets: tuple[str, ...]) -> list[str]:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from falcon.policy.adapter import RowTasks, is_stacked
 from falcon.policy.attention import ATTENTION, cached
 from falcon.policy.kv_cache import KeyValues
+from falcon.policy.pairs import RowTasks, is_stacked
 
 if TYPE_CHECKING:
-    from falcon.policy.adapter import Pairs
+    from falcon.policy.pairs import Pairs
     from falcon.policy.policy import Policy
 
 PASS_TOKENS = {"cpu": 2048}
@@ -95,15 +95,18 @@ class DecodingBatch(ABC):
 
 def batch_of(policy: Policy, pairs: Pairs | None, room: Room) -> DecodingBatch:
     """An empty batch of the kind that suits the model."""
+    return (Rows if can_refill(policy) else FixedRows)(policy, pairs, room)
+
+
+def can_refill(policy: Policy) -> bool:
+    """Whether rows may come and go: every layer attends to all tokens, by our own function. It is
+    tried once."""
     if policy.refills is None:
         policy.refills = _refills(policy)
-    if policy.refills:
-        return Rows(policy, pairs, room)
-    return FixedRows(policy, pairs, room)
+    return policy.refills
 
 
 def _refills(policy: Policy) -> bool:
-    """Whether rows may come and go: every layer attends to all tokens, by our own function."""
     config = policy.model.config
     if policy.kind != "causal" or config._attn_implementation != ATTENTION or not policy.packs:
         return False

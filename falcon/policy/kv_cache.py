@@ -11,8 +11,10 @@ T tokens of the longest row, d the width of a head.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -22,8 +24,7 @@ _STEP = 32
 
 @dataclass
 class _Layer:
-    """Of one layer: keys [P, K, d, L] and values [P, K, L, d] of prompts, [R, K, d, T] and
-    [R, K, T, d] of rows. Keys lie as the product with queries reads them fastest."""
+    """Of one layer: keys and values [P, K, L, d] of prompts, and [R, K, T, d] of rows."""
 
     prompt_keys: torch.Tensor
     prompt_values: torch.Tensor
@@ -34,18 +35,18 @@ class _Layer:
         """Make the buffers as long as their longest texts: of a part of one, the library makes a
         copy before each product."""
         if self.row_values.shape[2] != step.longest_row:
-            self.row_keys = _resized(self.row_keys, 3, step.longest_row)
-            self.row_values = _resized(self.row_values, 2, step.longest_row)
+            self.row_keys = _resized(self.row_keys, step.longest_row)
+            self.row_values = _resized(self.row_values, step.longest_row)
         if self.prompt_values.shape[2] != step.longest_prompt:
-            self.prompt_keys = _resized(self.prompt_keys, 3, step.longest_prompt)
-            self.prompt_values = _resized(self.prompt_values, 2, step.longest_prompt)
+            self.prompt_keys = _resized(self.prompt_keys, step.longest_prompt)
+            self.prompt_values = _resized(self.prompt_values, step.longest_prompt)
 
 
-def _resized(buffer: torch.Tensor, dimension: int, length: int) -> torch.Tensor:
-    """A copy of a buffer that is shorter or longer in one dimension."""
-    kept = min(buffer.shape[dimension], length)
-    new = buffer.new_zeros(*buffer.shape[:dimension], length, *buffer.shape[dimension + 1 :])
-    new.narrow(dimension, 0, kept).copy_(buffer.narrow(dimension, 0, kept))
+def _resized(buffer: torch.Tensor, length: int) -> torch.Tensor:
+    """A copy of a buffer [*, K, n, d] for texts of ``length`` tokens."""
+    kept = min(buffer.shape[2], length)
+    new = buffer.new_zeros(*buffer.shape[:2], length, buffer.shape[3])
+    new[:, :, :kept] = buffer[:, :, :kept]
     return new
 
 
@@ -92,8 +93,8 @@ class KeyValues:
     def move_rows(self, source: int, target: int, length: int) -> None:
         """Copy a row's first ``length`` tokens into another slot."""
         for layer in self._layers.values():
-            layer.row_keys[target, ..., :length] = layer.row_keys[source, ..., :length]
-            layer.row_values[target, :, :length] = layer.row_values[source, :, :length]
+            for tensor in (layer.row_keys, layer.row_values):
+                tensor[target, :, :length] = tensor[source, :, :length]
 
     def move_prompt(self, source: int, target: int) -> None:
         """Copy a prompt into another slot."""
@@ -117,9 +118,9 @@ class KeyValues:
         n = key.shape[2]
         into = torch.tensor(self._into, device=key.device)
         if n > kept.prompt_values.shape[2]:
-            kept.prompt_keys = _resized(kept.prompt_keys, 3, _rounded(n))
-            kept.prompt_values = _resized(kept.prompt_values, 2, _rounded(n))
-        kept.prompt_keys[into, ..., :n] = key.transpose(2, 3)
+            kept.prompt_keys = _resized(kept.prompt_keys, _rounded(n))
+            kept.prompt_values = _resized(kept.prompt_values, _rounded(n))
+        kept.prompt_keys[into, :, :n] = key
         kept.prompt_values[into, :, :n] = value
         # Padding is on the right, and a token sees only what is on its left.
         groups = query.shape[1] // key.shape[1]
@@ -133,9 +134,9 @@ class KeyValues:
         heads, width, value_width = key.shape[1], key.shape[3], value.shape[3]
         # Zeros, and not what the memory held: a NaN times a weight of 0 is NaN.
         return _Layer(
-            key.new_zeros(prompts, heads, width, length),
+            key.new_zeros(prompts, heads, length, width),
             key.new_zeros(prompts, heads, length, value_width),
-            key.new_zeros(rows, heads, width, _STEP),
+            key.new_zeros(rows, heads, _STEP, width),
             key.new_zeros(rows, heads, _STEP, value_width),
         )
 
@@ -225,33 +226,33 @@ def _attend_step(
     """
     rows, heads, _, width = query.shape
     groups = key.shape[1]
-    layer.row_keys[step.rows, ..., step.position] = key[:, :, 0]
+    layer.row_keys[step.rows, :, step.position] = key[:, :, 0]
     layer.row_values[step.rows, :, step.position] = value[:, :, 0]
+    # The heads of a group stand where tokens stand elsewhere: all of them read the same keys.
     q = query.reshape(rows, groups, heads // groups, width)
-    own, own_mass = _part(
-        q,
-        layer.row_keys[:rows],
-        layer.row_values[:rows],
-        step.row_bias,
-        scale,
-    )
+    part = fused_part if can_fuse(query) else plain_part
+    own, own_mass = part(q, layer.row_keys[:rows], layer.row_values[:rows], step.row_bias, scale)
     keys, values = layer.prompt_keys[: step.prompts], layer.prompt_values[: step.prompts]
     if step.gather is None or step.scatter is None:
-        shared, shared_mass = _part(q, keys, values, step.prompt_bias, scale)
+        shared, shared_mass = part(q, keys, values, step.prompt_bias, scale)
     else:
         # The rows of a prompt stand beside the heads of a group: [P, K, n * G, d].
         n = len(step.gather) // step.prompts
         laid = q[step.gather].view(step.prompts, n, groups, heads // groups, width)
         laid = laid.transpose(1, 2).flatten(2, 3)
-        found = torch.cat(_part(laid, keys, values, step.prompt_bias, scale), dim=-1)
-        found = found.view(step.prompts, groups, n, heads // groups, -1)
-        found = found.transpose(1, 2).flatten(0, 1)[step.scatter]  # [R, K, G, d + 1]
-        shared, shared_mass = found[..., :-1], found[..., -1:]
-    out = torch.lerp(own, shared, torch.sigmoid(shared_mass - own_mass))
+        found = part(laid, keys, values, step.prompt_bias, scale)
+        shared, shared_mass = (
+            each.view(step.prompts, groups, n, heads // groups, *each.shape[3:])
+            .transpose(1, 2)
+            .flatten(0, 1)[step.scatter]
+            for each in found
+        )
+    share = torch.sigmoid(shared_mass - own_mass).unsqueeze(-1)  # of the prompt, [R, K, G, 1]
+    out = torch.lerp(own.float(), shared.float(), share)
     return out.reshape(rows, 1, heads, -1).to(query.dtype)
 
 
-def _part(
+def plain_part(
     query: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
@@ -259,8 +260,47 @@ def _part(
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The mean of values by the softmax of scores, [..., d], and the logarithm of the sum of
-    exponentials that it divides by, [..., 1]; both in float32."""
-    scores = torch.add(bias, torch.matmul(query, keys), alpha=scale)  # float32, as the bias is
-    mass = torch.logsumexp(scores, -1, keepdim=True)
+    exponentials that it divides by, [...], in float32."""
+    scores = torch.matmul(query, keys.transpose(2, 3)).float() * scale + bias
+    mass = torch.logsumexp(scores, -1)
     weights = torch.softmax(scores, -1)
-    return torch.matmul(weights.to(values.dtype), values).float(), mass
+    return torch.matmul(weights.to(values.dtype), values), mass
+
+
+def fused_part(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    bias: torch.Tensor,
+    scale: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As :func:`plain_part`, by one operation: what the library's own attention is made of."""
+    out: tuple[torch.Tensor, torch.Tensor] = _flash(
+        query, keys, values, 0.0, False, attn_mask=bias.to(query.dtype), scale=scale
+    )
+    return out
+
+
+def _flash(*given: Any, **named: Any) -> Any:
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*given, **named)
+
+
+@functools.cache
+def _has_flash(dtype: torch.dtype) -> bool:
+    """Whether the operation, which is no public one, is there and gives what the plain one does."""
+    query = torch.tensor([[[[1.0, -1.0], [0.5, 2.0]]]]).to(dtype).tile(1, 1, 1, 8)
+    keys, bias = query.flip(3), torch.tensor([[[[0.0, -torch.inf]]]])
+    with torch.inference_mode():
+        try:
+            found = fused_part(query, keys, query, bias, 0.25)
+        except (AttributeError, RuntimeError, TypeError):
+            return False
+        wanted = plain_part(query, keys, query, bias, 0.25)
+    return all(
+        torch.allclose(a.float(), b.float(), atol=0.02) for a, b in zip(found, wanted, strict=True)
+    )
+
+
+def can_fuse(query: torch.Tensor) -> bool:
+    """Whether :func:`fused_part` works for such queries."""
+    return query.device.type == "cpu" and _has_flash(query.dtype)

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from falcon.policy.adapter import is_stacked
 from falcon.policy.nucleus import entropy, log_prob
+from falcon.policy.pairs import is_stacked
 
 if TYPE_CHECKING:
-    from falcon.policy.adapter import Pairs
+    from falcon.policy.pairs import Pairs
     from falcon.policy.policy import Policy
 
 Pieces = tuple[tuple[int, int, int, int], ...]

@@ -22,6 +22,7 @@ import torch
 from falcon.policy.adapter import AdapterBank, attach, load_adapter, save_adapter
 from falcon.policy.attention import packs
 from falcon.policy.backbone import Backbone, load_backbone
+from falcon.policy.packing import packed, product
 from falcon.policy.recompute import Recompute
 from falcon.policy.shards import Shards
 
@@ -50,6 +51,7 @@ class Policy:
         self.refills: bool | None = None
         """Whether rows of a batch may be replaced while others are written; None: not tried yet."""
         self._head = _Head()
+        self._packed_head: torch.Tensor | None = None
         self.model.get_output_embeddings().register_forward_pre_hook(self._select)
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
@@ -106,6 +108,20 @@ class Policy:
     def shard(self) -> None:
         """Split the frozen blocks over the processes. Raises UserError for a model that cannot."""
         self._shards = Shards(self.backbone)
+
+    def pack(self) -> None:
+        """Let passes without gradients use packed copies of all weights, on a CPU that has such."""
+        if self._shards is not None:
+            return  # a process has a part of them
+        self.bank.pack(self.model)
+        head = self.model.get_output_embeddings()
+        if self._packed_head is None and (form := packed(head.weight)) is not None:
+            self._packed_head, plain = form, head.forward
+
+            def forward(x: torch.Tensor) -> torch.Tensor:
+                return plain(x) if torch.is_grad_enabled() else product(x, form, head.bias)
+
+            head.forward = forward
 
     def gathered(self) -> AbstractContextManager[None]:
         """Inside, all weights are there and each process makes as many passes as it likes."""

@@ -54,6 +54,9 @@ class Problem(BaseModel):
     """Number of tests, from the first, that the original benchmark has (EvalPlus); 0: all."""
     solutions: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    pass_rates: dict[str, float] = {}
+    """By model: the share of its sampled programs that pass (:mod:`falcon.evaluation.pass_rates`).
+    Models without one were not measured."""
 
     @property
     def uses_stdin(self) -> bool:

@@ -41,6 +41,11 @@ def _load(path: Path, *formats: str, missing: str = PATH) -> list[Problem]:
     return _whole(path, inspect_file(path, *formats, missing=missing))
 
 
+def load_file(path: Path) -> list[Problem]:
+    """All problems of a file in FALCON's own form. Raises UserError for a malformed file."""
+    return _load(path, "own")
+
+
 def _load_builtin(data_dir: Path) -> list[Problem]:
     return _load(data_dir / BUILTIN, "own", missing=_PULL)
 

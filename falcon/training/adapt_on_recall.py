@@ -16,7 +16,7 @@ import torch
 from falcon.config import Settings
 from falcon.memory import LongTermMemory
 from falcon.memory.recall import recall_hits, recalls_in
-from falcon.policy.adapter import Pairs, cast
+from falcon.policy.pairs import Pairs, cast
 from falcon.policy.policy import Policy
 from falcon.problems.problem import Problem
 from falcon.rollout import Clock, Phase

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from falcon.config import Settings
-from falcon.policy.adapter import Pairs, is_stacked
 from falcon.policy.lanes import Layout, in_lanes, layout_for
 from falcon.policy.likelihood import Group, score
+from falcon.policy.pairs import Pairs, is_stacked
 from falcon.policy.policy import Policy
 from falcon.training.batches.items import Item
 from falcon.training.objectives import LossReport, batch_loss, loss_batches, merge

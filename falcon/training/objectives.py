@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 
 from falcon.config import LossWeights, Settings
-from falcon.policy.adapter import Pairs
 from falcon.policy.likelihood import Group, micro_batches, score
+from falcon.policy.pairs import Pairs
 from falcon.policy.policy import Policy
 from falcon.training.batches.items import LOSSES, Item
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from falcon.errors import UserError
-from falcon.generation import local
+from falcon.generation import local, processes
 from falcon.generation.completion import Completion, Draws, Sampling, Weights
 from falcon.generation.generator import Listener
 from falcon.generation.lane import Lane, Portion
@@ -28,8 +33,16 @@ def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     return int(request.param)
 
 
-def threads_of_lanes() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("lane")]
+@pytest.fixture(params=["processes", "threads"], autouse=True)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(local, "_forks", request.param == "processes")
+    return str(request.param)
+
+
+def at_work() -> list[object]:
+    """Lanes that are there."""
+    threads = [each for each in threading.enumerate() if each.name.startswith("lane")]
+    return [*threads, *psutil.Process().children()]
 
 
 def written(
@@ -43,13 +56,20 @@ def written(
 @pytest.mark.parametrize("samples", [1, 4, 9])
 @pytest.mark.parametrize("stacked", [False, True])
 def test_lanes_write_what_one_lane_writes(
-    policy: Policy, samples: int, stacked: bool, lanes: int, monkeypatch: pytest.MonkeyPatch
+    policy: Policy,
+    samples: int,
+    stacked: bool,
+    lanes: int,
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     weights = Weights(own_weights(policy, 5)) if stacked else Weights()
-    run, begun = Lane.run, []
+    run = Lane.run
 
     def counted(lane: Lane, *given: Any) -> None:
-        begun.append(lane)
+        with open(tmp_path / "lanes", "a", encoding="ascii") as file:  # read by another process
+            file.write(f"{os.getpid()} {id(lane)}\n")
         run(lane, *given)
 
     monkeypatch.setattr(Lane, "run", counted)
@@ -59,7 +79,10 @@ def test_lanes_write_what_one_lane_writes(
         heard[prompt, sample] = completion
 
     found = written(policy, samples, Listener(on_completion=hear), weights)
-    assert len(begun) == len(set(begun)) == min(lanes, 5 * samples)
+    begun = [line.split() for line in (tmp_path / "lanes").read_text().splitlines()]
+    assert len(begun) == len({lane for _, lane in begun}) == min(lanes, 5 * samples)
+    assert len({process for process, _ in begun}) == (len(begun) if kind == "processes" else 1)
+    assert not at_work()
     assert heard == {(i, k): c for i, group in enumerate(found) for k, c in enumerate(group)}
     monkeypatch.setattr(local, "layout_for", lambda *_: Layout(1, 1))
     assert found == written(policy, samples, Listener(), weights)
@@ -84,7 +107,7 @@ def test_one_lane_that_fails_ends_all(policy: Policy, lanes: int) -> None:
         policy.bank.a[0].fill_(float("nan"))
     with pytest.raises(UserError, match="NaN or infinite logits"):
         written(policy, 4, Listener(), Weights())
-    assert not threads_of_lanes()
+    assert not at_work()
 
 
 def test_an_interrupt_ends_all_lanes_soon(policy: Policy, lanes: int) -> None:
@@ -98,8 +121,39 @@ def test_an_interrupt_ends_all_lanes_soon(policy: Policy, lanes: int) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         written(policy, 40, Listener(on_tokens=interrupt), Weights())
-    assert not threads_of_lanes()
+    assert not at_work()
     assert drawn < 200  # of some 4,000
+
+
+def test_a_process_that_is_killed_is_said(policy: Policy, lanes: int, kind: str) -> None:
+    if kind != "processes":
+        pytest.skip("threads are not killed")
+
+    def kill(_: int, __: int, ___: Completion) -> None:
+        children = psutil.Process().children()
+        if len(children) == lanes:
+            children[0].send_signal(signal.SIGKILL)
+
+    with pytest.raises(UserError, match=r"ended by signal 9.*batch_size"):
+        written(policy, 40, Listener(on_completion=kill), Weights())
+    assert not at_work()
+
+
+def test_where_processes_do_not_begin_lanes_are_threads(
+    causal: Policy, lanes: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind != "processes":
+        pytest.skip("they are threads already")
+    before = written(causal, 4, Listener(), Weights())
+    monkeypatch.setattr(processes, "BEGIN_S", 0.3)
+    monkeypatch.setattr(Policy, "decode", lambda *_: time.sleep(60))  # a lock that is never free
+    with monkeypatch.context() as patched:
+        patched.setattr(local, "in_lanes", lambda *_, **__: iter(()))
+        written(causal, 4, Listener(), Weights())
+    assert not local._forks
+    monkeypatch.undo()
+    assert not at_work()
+    assert before == written(causal, 4, Listener(), Weights())
 
 
 def test_a_division_into_lanes_is_chosen_once_and_changes_no_setting(causal: Policy) -> None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, MistralConfig, MistralForCausalLM
 
-from falcon.policy.adapter import Pairs
 from falcon.policy.attention import grows
 from falcon.policy.decoding import FixedRows, Prompt, Room, Rows, batch_of
+from falcon.policy.pairs import Pairs
 from falcon.policy.policy import Policy
 from tests.models import load_tiny, of_task, own_weights, tiny_of
 

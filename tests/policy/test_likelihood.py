@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from falcon.policy.adapter import Pairs
 from falcon.policy.likelihood import Group, micro_batches, score
 from falcon.policy.nucleus import log_prob
+from falcon.policy.pairs import Pairs
 from falcon.policy.policy import Policy
 from tests.models import of_task, own_weights
 

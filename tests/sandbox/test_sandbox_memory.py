@@ -43,7 +43,15 @@ def fields(pid: int, name: str) -> Mapping[str, int]:
 
 
 def held(processes: list[psutil.Process]) -> int:
-    """MiB of processes: what each has of its own, its part of what is shared, its page tables."""
+    """MiB of processes: what each has of its own, its part of what is shared, its page tables.
+
+    They are read one after the other: where one ends meanwhile, its part of what is shared counts
+    twice. Of two readings that one is the larger, so the smaller counts.
+    """
+    return min(_held(processes), _held(processes))
+
+
+def _held(processes: list[psutil.Process]) -> int:
     total = 0
     for process in processes:
         with contextlib.suppress(OSError):  # it has ended

@@ -11,7 +11,7 @@ import torch
 
 from falcon.config import Settings
 from falcon.memory import Experience, HashEncoder, LongTermMemory
-from falcon.policy.adapter import Pairs
+from falcon.policy.pairs import Pairs
 from falcon.policy.policy import Policy
 from falcon.rollout import Solver
 from falcon.training.adapt_on_recall import adapted_weights, recalled_samples

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from falcon.config import Settings
-from falcon.policy.adapter import Pairs
 from falcon.policy.lanes import Layout, in_lanes
+from falcon.policy.pairs import Pairs
 from falcon.policy.policy import Policy
 from falcon.training import inner_loop
 from falcon.training.batches.items import Item, Sample, attempt_rows, items_of

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.trajectories import CASES, FOLDER, PINNED
+from tests.training.trajectories import CASES, FOLDER, PINNED, own_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(900)  # about 75 s of one quiet core
@@ -35,7 +35,9 @@ def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_training_repeats_its_reference_bit_for_bit(name: str, repeated: Path) -> None:
-    wanted = json.loads((FOLDER / f"{name}.json").read_text())
+    if not own_folder().is_dir():
+        pytest.skip(f"no references of this processor's maker; there are {os.listdir(FOLDER)}")
+    wanted = json.loads((own_folder() / f"{name}.json").read_text())
     got = json.loads((repeated / f"{name}.json").read_text())
     for step, (a, b) in enumerate(zip(wanted["steps"], got["steps"], strict=True)):
         changed = {
@@ -46,4 +48,6 @@ def test_a_training_repeats_its_reference_bit_for_bit(name: str, repeated: Path)
 
 
 def test_no_reference_is_left_over() -> None:
-    assert {path.stem for path in FOLDER.glob("*.json")} == set(CASES)
+    assert any(FOLDER.iterdir())
+    for maker in FOLDER.iterdir():
+        assert {path.stem for path in maker.iterdir()} == set(CASES)

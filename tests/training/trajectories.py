@@ -1,8 +1,9 @@
 """Reference trajectories: short trainings of tiny models, written down to the last bit.
 
 ``make references`` writes those that are committed beside this file. Arithmetic is pinned to what
-every x86-64 processor has, so that the numbers do not depend on the machine. A change that is
-meant to change numbers replaces the files in a commit that says so.
+every x86-64 processor has, so that the numbers do not depend on the machine but for the maker of
+its processor, by which MKL chooses kernels whatever it is told. A change that is meant to change
+numbers replaces the files of one maker and removes the other's, in a commit that says so.
 """
 
 from __future__ import annotations
@@ -33,6 +34,14 @@ PINNED = {
     "HF_HUB_OFFLINE": "1",
 }
 FOLDER = Path(__file__).parent / "reference"
+
+
+def own_folder() -> Path:
+    """Where the references of processors like this one are: AuthenticAMD, GenuineIntel."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="ascii").splitlines()
+    return FOLDER / next(line.split()[-1] for line in lines if line.startswith("vendor_id"))
+
+
 # A tiny model writes noise until it was shown short answers for a while; then some programs pass,
 # some crash and some fail, so that every reward and every loss is in the numbers.
 _PLAIN: dict[str, Any] = {
@@ -136,4 +145,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--pins"]:
         print(*(f"{name}={value}" for name, value in PINNED.items()))
     else:
-        main(Path(sys.argv[1]), sys.argv[2:])
+        main(Path(sys.argv[1]) if sys.argv[1:] else own_folder(), sys.argv[2:])

@@ -31,7 +31,7 @@ import torch
 
 from falcon.generation.completion import Weights
 from falcon.memory import Experience, Origin
-from falcon.policy.adapter import Pairs
+from falcon.policy.pairs import Pairs
 from falcon.problems.problem import Problem
 from falcon.rollout import Attempt
 from falcon.training.adapt_on_recall import into_weights, recalled_samples

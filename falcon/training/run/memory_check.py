@@ -18,8 +18,8 @@ from falcon.errors import UserError
 from falcon.generation.completion import Draws, Sampling, Weights
 from falcon.generation.local import LocalGenerator, active_pairs
 from falcon.memory.recall import recalls_in
-from falcon.policy.adapter import Pairs
 from falcon.policy.decoding import Prompt, Room, batch_of
+from falcon.policy.pairs import Pairs
 from falcon.policy.policy import Policy
 from falcon.problems.problem import Problem
 from falcon.training.batches.items import LOSSES, Ids, Item, Sample, items_of
@@ -146,6 +146,7 @@ def _begin_rows(settings: Settings, policy: Policy, prompt: Ids, tasks: int) -> 
     """As many rows as are generated together, at the length where the last token is drawn."""
     meta, s = settings.train.meta, settings.sampling
     fast = policy.bank.stack(tasks) if meta.order and meta.evaluate_with == "adapted" else None
+    policy.pack()
     for samples, pairs in ((meta.samples, None), (meta.evaluation_samples, fast)):
         count = max(1, min(tasks, s.batch_size // samples))
         room = Room(count, count * samples, len(prompt))
@@ -154,7 +155,6 @@ def _begin_rows(settings: Settings, policy: Policy, prompt: Ids, tasks: int) -> 
             torch.inference_mode(),
             active_pairs(policy, Weights(pairs)) as used,
         ):
-            policy.bank.pack()
             batch = batch_of(policy, used, room)
             _, logits = batch.add([Prompt(prompt, samples, i) for i in range(count)])
             batch.lengthen(s.max_new_tokens - 1)
