@@ -39,7 +39,7 @@ def run(stage: Stage) -> StageResult:
     from falcon.problems.problem import HELD_OUT
 
     settings, data = stage.settings, stage.space.data
-    problems = load_sources(settings.data, data)
+    problems = load_sources(settings.data, data, settings.policy.model)
     held_out = _held_out(problems, settings.benchmark.names, data)
     benchmark = {p.id for each in held_out.values() for p in each} - {p.id for p in problems}
     start = time.perf_counter()

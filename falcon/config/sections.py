@@ -22,10 +22,21 @@ class DataSettings(Section):
     sources: tuple[str, ...] = ("builtin",)  # Problem sources: `builtin`, `mbpp:PATH`, `jsonl:PATH`
     difficulties: tuple[str, ...] = ("introductory", "interview", "competition")
     """Difficulties kept for training; benchmarks keep all."""
+    pass_rates: tuple[float, float] = (0.0, 1.0)
+    """Training and validation problems are kept if the share of its programs by which
+    ``policy.model`` passes them lies in this range, ends included; so are those of which the file
+    does not say it. What a model always or never solves teaches it nothing."""
     leak_ngram: int = Field(13, ge=3)
     """A held-out and a training problem that share so many words in a row are a leak."""
     leak_similarity: float = Field(0.97, gt=0, le=1)
     """So are two whose statements' embeddings have at least this cosine."""
+
+    @field_validator("pass_rates")
+    @classmethod
+    def _check_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1] <= 1:
+            raise ValueError("two shares from 0 to 1, the lower one first")
+        return value
 
 
 class PolicySettings(Section):

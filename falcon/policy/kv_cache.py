@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -24,7 +23,8 @@ _STEP = 32
 
 @dataclass
 class _Layer:
-    """Of one layer: keys and values [P, K, L, d] of prompts, and [R, K, T, d] of rows."""
+    """Of one layer: keys and values [P, K, L, d] of prompts; of rows keys [R, K, d, T], as the
+    product with few queries reads them fastest, and values [R, K, T, d]."""
 
     prompt_keys: torch.Tensor
     prompt_values: torch.Tensor
@@ -35,18 +35,18 @@ class _Layer:
         """Make the buffers as long as their longest texts: of a part of one, the library makes a
         copy before each product."""
         if self.row_values.shape[2] != step.longest_row:
-            self.row_keys = _resized(self.row_keys, step.longest_row)
-            self.row_values = _resized(self.row_values, step.longest_row)
+            self.row_keys = _resized(self.row_keys, 3, step.longest_row)
+            self.row_values = _resized(self.row_values, 2, step.longest_row)
         if self.prompt_values.shape[2] != step.longest_prompt:
-            self.prompt_keys = _resized(self.prompt_keys, step.longest_prompt)
-            self.prompt_values = _resized(self.prompt_values, step.longest_prompt)
+            self.prompt_keys = _resized(self.prompt_keys, 2, step.longest_prompt)
+            self.prompt_values = _resized(self.prompt_values, 2, step.longest_prompt)
 
 
-def _resized(buffer: torch.Tensor, length: int) -> torch.Tensor:
-    """A copy of a buffer [*, K, n, d] for texts of ``length`` tokens."""
-    kept = min(buffer.shape[2], length)
-    new = buffer.new_zeros(*buffer.shape[:2], length, buffer.shape[3])
-    new[:, :, :kept] = buffer[:, :, :kept]
+def _resized(buffer: torch.Tensor, dimension: int, length: int) -> torch.Tensor:
+    """A copy of a buffer that is shorter or longer in one dimension."""
+    kept = min(buffer.shape[dimension], length)
+    new = buffer.new_zeros(*buffer.shape[:dimension], length, *buffer.shape[dimension + 1 :])
+    new.narrow(dimension, 0, kept).copy_(buffer.narrow(dimension, 0, kept))
     return new
 
 
@@ -93,8 +93,8 @@ class KeyValues:
     def move_rows(self, source: int, target: int, length: int) -> None:
         """Copy a row's first ``length`` tokens into another slot."""
         for layer in self._layers.values():
-            for tensor in (layer.row_keys, layer.row_values):
-                tensor[target, :, :length] = tensor[source, :, :length]
+            layer.row_keys[target, ..., :length] = layer.row_keys[source, ..., :length]
+            layer.row_values[target, :, :length] = layer.row_values[source, :, :length]
 
     def move_prompt(self, source: int, target: int) -> None:
         """Copy a prompt into another slot."""
@@ -118,8 +118,8 @@ class KeyValues:
         n = key.shape[2]
         into = torch.tensor(self._into, device=key.device)
         if n > kept.prompt_values.shape[2]:
-            kept.prompt_keys = _resized(kept.prompt_keys, _rounded(n))
-            kept.prompt_values = _resized(kept.prompt_values, _rounded(n))
+            kept.prompt_keys = _resized(kept.prompt_keys, 2, _rounded(n))
+            kept.prompt_values = _resized(kept.prompt_values, 2, _rounded(n))
         kept.prompt_keys[into, :, :n] = key
         kept.prompt_values[into, :, :n] = value
         # Padding is on the right, and a token sees only what is on its left.
@@ -136,7 +136,7 @@ class KeyValues:
         return _Layer(
             key.new_zeros(prompts, heads, length, width),
             key.new_zeros(prompts, heads, length, value_width),
-            key.new_zeros(rows, heads, _STEP, width),
+            key.new_zeros(rows, heads, width, _STEP),
             key.new_zeros(rows, heads, _STEP, value_width),
         )
 
@@ -226,12 +226,14 @@ def _attend_step(
     """
     rows, heads, _, width = query.shape
     groups = key.shape[1]
-    layer.row_keys[step.rows, :, step.position] = key[:, :, 0]
+    layer.row_keys[step.rows, ..., step.position] = key[:, :, 0]
     layer.row_values[step.rows, :, step.position] = value[:, :, 0]
     # The heads of a group stand where tokens stand elsewhere: all of them read the same keys.
     q = query.reshape(rows, groups, heads // groups, width)
-    part = fused_part if can_fuse(query) else plain_part
-    own, own_mass = part(q, layer.row_keys[:rows], layer.row_values[:rows], step.row_bias, scale)
+    own, own_mass = plain_part(
+        q, layer.row_keys[:rows], layer.row_values[:rows], step.row_bias, scale
+    )
+    part = fused_part if can_fuse(query) else _plain_prompt_part
     keys, values = layer.prompt_keys[: step.prompts], layer.prompt_values[: step.prompts]
     if step.gather is None or step.scatter is None:
         shared, shared_mass = part(q, keys, values, step.prompt_bias, scale)
@@ -252,19 +254,35 @@ def _attend_step(
     return out.reshape(rows, 1, heads, -1).to(query.dtype)
 
 
+Part = tuple[torch.Tensor, torch.Tensor]
+"""The mean of values by the softmax of scores, [..., d], and the logarithm of the sum of
+exponentials that it divides by, [...], in float32."""
+
+
 def plain_part(
     query: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
     bias: torch.Tensor,
     scale: float,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean of values by the softmax of scores, [..., d], and the logarithm of the sum of
-    exponentials that it divides by, [...], in float32."""
-    scores = torch.matmul(query, keys.transpose(2, 3)).float() * scale + bias
-    mass = torch.logsumexp(scores, -1)
-    weights = torch.softmax(scores, -1)
-    return torch.matmul(weights.to(values.dtype), values), mass
+) -> Part:
+    """Attention of queries [..., d] to keys [..., d, n]."""
+    scores = torch.add(bias, torch.matmul(query, keys), alpha=scale)  # float32, as the bias is
+    top = scores.amax(-1, keepdim=True)
+    weights = scores.sub_(top).exp_()
+    total = weights.sum(-1, keepdim=True)
+    mean = torch.matmul(weights.to(values.dtype), values) / total
+    return mean, (top + total.log()).squeeze(-1)
+
+
+def _plain_prompt_part(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    bias: torch.Tensor,
+    scale: float,
+) -> Part:
+    return plain_part(query, keys.transpose(2, 3), values, bias, scale)
 
 
 def fused_part(
@@ -273,16 +291,13 @@ def fused_part(
     values: torch.Tensor,
     bias: torch.Tensor,
     scale: float,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """As :func:`plain_part`, by one operation: what the library's own attention is made of."""
-    out: tuple[torch.Tensor, torch.Tensor] = _flash(
+) -> Part:
+    """As :func:`plain_part` for keys [..., n, d], by one operation: what the library's own attention
+    is made of. It is faster for many queries and slower for few."""
+    out: Part = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         query, keys, values, 0.0, False, attn_mask=bias.to(query.dtype), scale=scale
     )
     return out
-
-
-def _flash(*given: Any, **named: Any) -> Any:
-    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*given, **named)
 
 
 @functools.cache
@@ -295,7 +310,7 @@ def _has_flash(dtype: torch.dtype) -> bool:
             found = fused_part(query, keys, query, bias, 0.25)
         except (AttributeError, RuntimeError, TypeError):
             return False
-        wanted = plain_part(query, keys, query, bias, 0.25)
+        wanted = _plain_prompt_part(query, keys, query, bias, 0.25)
     return all(
         torch.allclose(a.float(), b.float(), atol=0.02) for a, b in zip(found, wanted, strict=True)
     )

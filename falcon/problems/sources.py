@@ -135,10 +135,11 @@ def _load_source(name: str, data_dir: Path) -> list[Problem]:
     )
 
 
-def load_sources(data: DataSettings, data_dir: Path) -> list[Problem]:
+def load_sources(data: DataSettings, data_dir: Path, model: str = "") -> list[Problem]:
     """Problems of all ``data.sources``, in that order, whatever their split.
 
-    ``data.difficulties`` filters all but the test split. Relative paths count from the
+    ``data.difficulties`` filters all but the test split, ``data.pass_rates`` those to train on and
+    to validate on, by what was measured of ``model``. Relative paths count from the
     working folder. Raises UserError for an unknown source or difficulty, a malformed file
     and an id that two sources share.
     """
@@ -159,7 +160,13 @@ def load_sources(data: DataSettings, data_dir: Path) -> list[Problem]:
                 )
             origin[problem.id] = name
             problems.append(problem)
-    return [p for p in problems if p.split is Split.TEST or p.difficulty in data.difficulties]
+    return [p for p in problems if p.split is Split.TEST or _is_wanted(p, data, model)]
+
+
+def _is_wanted(problem: Problem, data: DataSettings, model: str) -> bool:
+    low, high = data.pass_rates
+    suits = problem.split is Split.DEMO or low <= problem.pass_rates.get(model, low) <= high
+    return suits and problem.difficulty in data.difficulties
 
 
 def load_demonstrations(name: str) -> list[Problem]:

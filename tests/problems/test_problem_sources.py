@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from falcon.config import DataSettings
 from falcon.errors import UserError
@@ -41,6 +42,27 @@ def test_difficulties_filter_all_but_the_test_split(tmp_path, make_row, write):
         "test_competition",
         "test_introductory",
     }
+
+
+def test_pass_rates_of_the_model_filter_what_is_trained_and_validated_on(tmp_path, make_row, write):
+    rates = {"never": 0.0, "some": 0.125, "half": 0.5, "always": 1.0}
+    rows = [
+        make_row(f"{split}_{name}", split=split, pass_rates={"this": rate, "other": 0.5})
+        for split in Split
+        for name, rate in rates.items()
+    ]
+    write(tmp_path / "problems.jsonl", [*rows, make_row("unmeasured")])
+    data = DataSettings(pass_rates=(0.125, 0.5))
+
+    def kept(model: str) -> set[str]:
+        return {p.id.removeprefix("builtin/") for p in load_sources(data, tmp_path, model)}
+
+    every = {f"{split}_{name}" for split in Split for name in rates} | {"unmeasured"}
+    sides = {f"{split}_{name}" for split in ("train", "valid") for name in ("never", "always")}
+    assert kept("this") == every - sides
+    assert kept("other") == kept("a model of which nothing is known") == every
+    with pytest.raises(ValidationError, match="lower one first"):
+        DataSettings(pass_rates=(0.5, 0.1))
 
 
 def test_mbpp_has_the_standard_splits(tmp_path, make_mbpp, write):
