@@ -58,10 +58,12 @@ def codal(o: CodalOptions) -> None:
     from falcon.evaluation.chunks import ChunkStore
     from falcon.monitor import ConsoleMonitor
     from falcon.policy.adapter import adapter_digest
+    from falcon.policy.peft_files import base_of
     from falcon.problems.codal import load_codal
 
     root = find_root()
-    settings = with_options(settings_at(root), o.model, o.judge_model, o.judge_url, o.judgements)
+    model = o.model or (base_of(o.adapter) if o.adapter and not o.rescore else "")
+    settings = with_options(settings_at(root), model, o.judge_model, o.judge_url, o.judgements)
     folder = o.out or state_dir(root) / "codal"
     critic = make_critic(o.judge, settings.feedback.critic, folder / "judgements")
     monitor = ConsoleMonitor(Console(stderr=True))

@@ -14,7 +14,6 @@ from typer import Argument, Option
 from falcon.cli.options import takes
 from falcon.config import settings_at
 from falcon.env import find_root, state_dir
-from falcon.errors import UserError
 
 if TYPE_CHECKING:
     from falcon.evaluation.benchmark import BenchmarkResult
@@ -37,7 +36,7 @@ class EvaluateOptions:
     ] = ""
     adapter: Annotated[
         Path | None,
-        Option(help="A PEFT folder, scored beside its base model."),
+        Option(help="A PEFT folder, scored beside the model that it names, or --model."),
     ] = None
     limit: Annotated[int, Option(min=0, help="Problems of each benchmark; 0: all.")] = 0
     samples: Annotated[int, Option(min=1, help="Programs a problem; 1 is greedy.")] = 1
@@ -73,6 +72,8 @@ def evaluate(o: EvaluateOptions) -> None:
     folder = o.out or state_dir(root) / "evaluation"
     values = {f"benchmark.{k}": getattr(o, k) for k in ("limit", "samples")}
     values |= {f"policy.{k}": v for k in _OF_POLICY if (v := getattr(o, k))}  # if given
+    if o.adapter is not None and not (o.model or o.server or o.rescore):
+        values |= _base_model(o.adapter)
     if o.max_new_tokens:
         values["benchmark.max_new_tokens"] = o.max_new_tokens
     settings = settings_at(root).changed({"benchmark.names": o.benchmarks, **values})
@@ -80,8 +81,6 @@ def evaluate(o: EvaluateOptions) -> None:
     if o.rescore:
         result = again(settings, data_dir=root / "data", memory=None, out=folder, monitor=monitor)
     else:
-        if o.adapter is not None and not o.adapter.is_dir():
-            raise UserError(f"{o.adapter}: there is no such folder.", hint="Give a PEFT folder.")
         policies = {"base": None} if o.adapter is None else {"base": None, "trained": o.adapter}
         result = run_benchmark(
             settings,
@@ -94,6 +93,14 @@ def evaluate(o: EvaluateOptions) -> None:
     if settings.policy.server:  # which one depends on what is here
         typer.echo(f"prompts: {result.scores['prompt_version']}", err=True)
     typer.echo(f"{folder / 'report.html'}", err=True)  # a pipe gets the table alone
+
+
+def _base_model(adapter: Path) -> dict[str, str]:
+    """As a setting: the model that the adapter's folder names, if it names one."""
+    from falcon.policy.peft_files import base_of
+
+    named = base_of(adapter)
+    return {"policy.model": named} if named else {}
 
 
 def show(result: BenchmarkResult) -> None:

@@ -88,6 +88,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def base_of(folder: Path) -> str:
+    """The model that an adapter was trained on, as its files name it; "" if they do not.
+
+    Raises UserError when it is no adapter that can be loaded.
+    """
+    return str(read_config(folder).get("base_model_name_or_path") or "")
+
+
 def _require_lora(file: Path, config: Mapping[str, Any]) -> None:
     kind = config.get("peft_type")
     if kind != "LORA":

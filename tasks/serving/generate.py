@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from falcon.config import PolicySettings, Settings
+from falcon.config import Settings
 from falcon.errors import UserError, without_passwords
 from falcon.service import ModelFiles, Service, read_model_settings, request_problem
 from falcon.suite import CodeSuite, StdinSuite, Suite
@@ -191,18 +191,6 @@ def _entry_point(suite: Suite | None) -> str:
     return suite.entry_point
 
 
-def adapter_settings(folder: Path, base: PolicySettings, model: str = "") -> PolicySettings:
-    """``base`` with the model that an adapter's folder names, or with ``model``.
-
-    Raises UserError when it is no adapter that can be loaded.
-    """
-    from falcon.policy.peft_files import read_config
-
-    card = read_config(folder)
-    named = model or str(card.get("base_model_name_or_path") or base.model)
-    return base.model_copy(update={"model": named})
-
-
 def choose(space: Workspace, settings: Settings, request: Request) -> Served:
     """The model for a request: the one it names, else the model in service, else the base model.
 
@@ -225,7 +213,10 @@ def _named(space: Workspace, settings: Settings, request: Request) -> Served:
     if request.server or policy.server:
         return _behind(settings, request)
     if adapter is not None:
-        policy = adapter_settings(adapter, policy, request.model)
+        from falcon.policy.peft_files import base_of
+
+        named = request.model or base_of(adapter) or policy.model
+        policy = policy.model_copy(update={"model": named})
         source = f"{policy.model} with {adapter}"
     else:
         policy = policy.model_copy(update={"model": request.model or policy.model})

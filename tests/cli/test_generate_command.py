@@ -10,8 +10,9 @@ import pytest
 from command_memory import experience, remember
 
 from falcon.errors import UserError
+from falcon.policy.peft_files import base_of
 from falcon.service import read_signature
-from tasks.serving.generate import Request, adapter_settings, read_request
+from tasks.serving.generate import Request, read_request
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from models import tiny_causal
@@ -234,14 +235,10 @@ def test_the_model_is_shown_the_examples(tests: Path) -> None:
 
 
 def test_an_adapter_of_another_kind_is_refused(tmp_path: Path) -> None:
-    from falcon.config import PolicySettings
-
     card = {"peft_type": "IA3", "target_modules": "all-linear"}
     (tmp_path / "adapter_config.json").write_text(json.dumps(card))
     with pytest.raises(UserError, match="peft_type is IA3: not a LoRA adapter"):
-        adapter_settings(tmp_path, PolicySettings())
+        base_of(tmp_path)
     card = {"peft_type": "LORA", "r": 3, "lora_alpha": 6, "base_model_name_or_path": "its-own"}
     (tmp_path / "adapter_config.json").write_text(json.dumps(card))
-    found = adapter_settings(tmp_path, PolicySettings(max_prompt_tokens=99), "m")
-    assert (found.model, found.max_prompt_tokens) == ("m", 99)
-    assert adapter_settings(tmp_path, PolicySettings()).model == "its-own"
+    assert base_of(tmp_path) == "its-own"

@@ -81,6 +81,7 @@ def test_samples_that_are_missing_or_of_another_benchmark_are_named(
 
 def test_the_command_scores_a_model_and_scores_it_again(
     model: Path,
+    broken: Path,
     data_dir: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -114,3 +115,8 @@ def test_the_command_scores_a_model_and_scores_it_again(
     assert "there is no benchmark `nothing`" in capsys.readouterr().err
     assert cli.run(["evaluate", "builtin", "--adapter", "/no/such/adapter"]) == 2
     assert "/no/such/adapter" in capsys.readouterr().err
+    # Beside the model that it was trained on, whatever the settings have.
+    assert cli.run(["evaluate", "builtin", "--adapter", str(broken), "--out", "own"]) == 0
+    scores = json.loads((root / "own" / "scores.json").read_text())
+    assert scores["model"] == str(model)
+    assert scores["policies"].keys() == {"base", "trained"}
