@@ -37,6 +37,9 @@ class CodalOptions:
     ] = None
     reference: Annotated[str, Option(help="Whose responses are the references.")] = ""
     model: Annotated[str, Option(help="Model under test; default: the settings'.")] = ""
+    server: Annotated[
+        str, Option(help="Address of a server that has --model; no model is loaded here.")
+    ] = ""
     adapter: Annotated[Path | None, Option(help="A PEFT folder on that model.")] = None
     limit: Annotated[int, Option(min=0, help="Instructions a preference; 0: all.")] = 0
     max_new_tokens: Annotated[int, Option(min=8, help="Longest response.")] = 1024
@@ -58,12 +61,10 @@ def codal(o: CodalOptions) -> None:
     from falcon.evaluation.chunks import ChunkStore
     from falcon.monitor import ConsoleMonitor
     from falcon.policy.adapter import adapter_digest
-    from falcon.policy.peft_files import base_of
     from falcon.problems.codal import load_codal
 
     root = find_root()
-    model = o.model or (base_of(o.adapter) if o.adapter and not o.rescore else "")
-    settings = with_options(settings_at(root), model, o.judge_model, o.judge_url, o.judgements)
+    settings = with_options(settings_at(root), o)
     folder = o.out or state_dir(root) / "codal"
     critic = make_critic(o.judge, settings.feedback.critic, folder / "judgements")
     monitor = ConsoleMonitor(Console(stderr=True))
@@ -87,12 +88,15 @@ def codal(o: CodalOptions) -> None:
     show(scores, critic, folder / bench.RESPONSES)
 
 
-def with_options(
-    settings: Settings, model: str, judge: str, url: str, answers: Path | None
-) -> Settings:
+def with_options(settings: Settings, o: CodalOptions) -> Settings:
     """The settings with what the command line says instead; empty: nothing."""
-    critic = {"model": judge, "url": url, "recorded": str(answers or "")}
-    values = {"policy.model": model} | {f"feedback.critic.{k}": v for k, v in critic.items()}
+    from falcon.policy.peft_files import base_of
+
+    critic = {"model": o.judge_model, "url": o.judge_url, "recorded": str(o.judgements or "")}
+    values = {"policy.model": o.model, "policy.server": o.server}
+    values |= {f"feedback.critic.{key}": value for key, value in critic.items()}
+    if o.adapter is not None and not (o.model or o.server or o.rescore):
+        values["policy.model"] = base_of(o.adapter)
     return settings.changed({key: value for key, value in values.items() if value})
 
 

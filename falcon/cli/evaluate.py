@@ -25,7 +25,7 @@ class EvaluateOptions:
 
     benchmarks: Annotated[
         list[str],
-        Argument(help="humaneval, builtin, mbpp:PATH, evalplus:PATH; several may be named."),
+        Argument(help="humaneval, builtin, mbpp:PATH, jsonl:PATH, ...; several may be named."),
     ]
     model: Annotated[str, Option(help="Package, folder or hub name; default: the settings'.")] = ""
     server: Annotated[

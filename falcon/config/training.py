@@ -102,7 +102,7 @@ class BenchmarkSettings(Section):
     """What policies are scored on, and how."""
 
     names: tuple[str, ...] = ("humaneval", "builtin")
-    """Benchmarks: ``humaneval``, ``builtin`` (its test split), ``mbpp:PATH``."""
+    """Benchmarks: ``humaneval``, ``builtin`` (its test split), ``mbpp:PATH``, ``jsonl:PATH``."""
     difficulties: tuple[str, ...] = ()  # Difficulties scored; empty: all
     limit: int = Field(0, ge=0)  # Problems of each benchmark, evenly spread; 0: all
     samples: int = Field(1, ge=1)  # 1: greedy; more: sampled, for pass@k

@@ -10,9 +10,8 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from falcon.config import Settings
-    from falcon.generation.generator import Generator
     from falcon.memory import LongTermMemory
     from falcon.problems.trained_on import TrainedOn
     from falcon.prompts.forms import Form
@@ -120,23 +118,6 @@ def _digest(folder: Path) -> str:
     return adapter_digest(folder)
 
 
-def _open(settings: Settings, form: Form) -> tuple[Generator, Callable[[Path], None]]:
-    """What writes, and how it takes the adapter of a folder."""
-    if settings.policy.server:
-        from falcon.generation.make import connect
-
-        server = connect(settings.policy)
-        server.prompts = replace(server.prompts, form=form)
-        return server, server.adopt
-    from falcon.generation.local import LocalGenerator
-    from falcon.policy.adapter import load_adapter
-    from falcon.policy.policy import Policy
-
-    policy = Policy.load(settings.policy, seed=settings.seed)
-    policy.form = form  # with its worked examples, which a policy does not know
-    return LocalGenerator(policy), partial(load_adapter, policy.bank, policy.backbone)
-
-
 def make_samples(
     settings: Settings,
     form: Form,
@@ -151,11 +132,13 @@ def make_samples(
     if not missing:
         return {}
     from falcon.feedback import make_judge
+    from falcon.generation.make import open_generator
     from falcon.rollout import Solver
     from falcon.sandbox import Sandbox
 
     since = time.perf_counter()
-    generator, take_adapter = _open(settings, form)
+    generator, take_adapter = open_generator(settings.policy, settings.seed)
+    generator.ask(form)  # with its worked examples, which a policy does not know
     for adapter in filter(None, policies.values()):
         take_adapter(adapter)  # refused before any work, not after it
     loading = time.perf_counter() - since

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from falcon.config import PolicySettings
+    from falcon.generation.generator import Generator
     from falcon.monitor import Monitor
-    from falcon.policy.policy import Policy
+    from falcon.prompts.encode import PromptEncoder
 
 MAX_NEW_TOKENS = 1024
 _CHUNK = 8  # instructions written, or judged, between two saves
@@ -86,24 +87,27 @@ def respond(plan: Plan, work: Path, monitor: Monitor) -> list[Row]:
     store = ChunkStore(work)
     missing = [(k, part) for k, part in zip(keys, parts, strict=True) if k not in store]
     if missing:
-        from falcon.policy.policy import Policy
+        from falcon.generation.make import open_generator
 
-        policy = Policy.load(plan.policy, adapter=plan.adapter)
+        generator, take_adapter = open_generator(plan.policy)
+        if plan.adapter is not None:
+            take_adapter(plan.adapter)
         with monitor.progress("respond", sum(len(part) for _, part in missing)) as bar:
             for key, part in missing:
-                store.write(key, _written(policy, plan, part))
+                store.write(key, _written(generator, plan, part))
                 bar.advance(len(part))
     return [row for key in keys for row in store.read(key)]
 
 
-def _written(policy: Policy, plan: Plan, part: Sequence[Instruction]) -> list[Row]:
+def _written(generator: Generator, plan: Plan, part: Sequence[Instruction]) -> list[Row]:
     from falcon.generation.completion import Draws, Sampling, Weights
-    from falcon.generation.local import LocalGenerator
 
-    prompts = [policy.encode(_prompt(policy, each)) for each in part]
+    encoder = generator.prompts
+    texts = [_prompt(encoder, each) for each in part]
+    prompts = [encoder.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     sampling = Sampling(0.0, 1.0, plan.max_new_tokens, plan.batch_size)
     weights = Weights(use_adapter=plan.adapter is not None)
-    rows = LocalGenerator(policy).generate(prompts, Draws(sampling), weights=weights)
+    rows = generator.generate(prompts, Draws(sampling), weights=weights)
     return [
         {
             "id": each.id,
@@ -116,13 +120,13 @@ def _written(policy: Policy, plan: Plan, part: Sequence[Instruction]) -> list[Ro
     ]
 
 
-def _prompt(policy: Policy, instruction: Instruction) -> str:
+def _prompt(encoder: PromptEncoder, instruction: Instruction) -> str:
     task = task_of(instruction.preference, instruction.text)
-    if not policy.chat:
+    if not encoder.form.chat:
         return f"{task}\n\n"
     # An empty system turn, as in the benchmark: without one a template may add its own.
     turns = [{"role": "system", "content": ""}, {"role": "user", "content": task}]
-    template = policy.tokenizer.apply_chat_template
+    template = encoder.tokenizer.apply_chat_template
     return str(template(turns, tokenize=False, add_generation_prompt=True))
 
 

@@ -56,12 +56,13 @@ class Benchmarks:
 
 
 def benchmark_names(sources: Sequence[str]) -> list[str]:
-    """Short names of ``benchmark.names``: "mbpp" for "mbpp:PATH"; with the file's stem if two
-    share one."""
-    plain = [source.partition(":")[0] for source in sources]
+    """Short names of ``benchmark.names``: "mbpp" for "mbpp:PATH", "mine" for "jsonl:mine.jsonl";
+    with the file's stem if two share one."""
+    parts = [source.partition(":")[::2] for source in sources]  # (kind, path)
+    plain = [Path(path).stem if kind == "jsonl" else kind for kind, path in parts]
     return [
-        name if plain.count(name) == 1 else f"{name}-{Path(source.partition(':')[2]).stem}"
-        for name, source in zip(plain, sources, strict=True)
+        f"{kind}-{Path(path).stem}" if path and plain.count(name) > 1 else name
+        for name, (kind, path) in zip(plain, parts, strict=True)
     ]
 
 

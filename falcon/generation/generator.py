@@ -17,6 +17,7 @@ from falcon.generation.completion import META_WEIGHTS, Completion, Draws, Weight
 if TYPE_CHECKING:
     from falcon.policy.policy import Policy
     from falcon.prompts.encode import PromptEncoder
+    from falcon.prompts.forms import Form
 
 
 def _nothing(*_: object) -> None:
@@ -50,6 +51,10 @@ class Generator(Protocol):
     @property
     def policy(self) -> Policy | None:
         """The policy of this process whose weights write; None where there is none here."""
+        ...
+
+    def ask(self, form: Form) -> None:
+        """From now on problems are put to the model in this form."""
         ...
 
     def generate(

@@ -27,6 +27,7 @@ from falcon.policy.pairs import Pairs, cast, is_stacked
 if TYPE_CHECKING:
     from falcon.policy.policy import Policy
     from falcon.prompts.encode import PromptEncoder
+    from falcon.prompts.forms import Form
 
 logger = logging.getLogger("falcon.lanes")
 
@@ -44,6 +45,10 @@ class LocalGenerator:
     def prompts(self) -> PromptEncoder:
         """How problems are put to the policy."""
         return self.policy.prompts
+
+    def ask(self, form: Form) -> None:
+        """From now on problems are put to the model in this form."""
+        self.policy.form = form
 
     def generate(
         self,

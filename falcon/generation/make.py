@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from falcon.generation.generator import Generator
@@ -39,3 +42,22 @@ def connect(settings: PolicySettings) -> ServerGenerator:
 
     server = Connection(settings.server, settings.key_env)
     return ServerGenerator(server, settings.model, load_prompts(settings))
+
+
+def open_generator(
+    settings: PolicySettings, seed: int = 0
+) -> tuple[Generator, Callable[[Path], None]]:
+    """What writes scores: the server of the settings, or the model, loaded here; and how it takes the
+    adapter of a folder, which then is its meta weights.
+
+    Raises UserError where the model is not there, or no server answers.
+    """
+    if settings.server:
+        server = connect(settings)
+        return server, server.adopt
+    from falcon.generation.local import LocalGenerator
+    from falcon.policy.adapter import load_adapter
+    from falcon.policy.policy import Policy
+
+    policy = Policy.load(settings, seed=seed)
+    return LocalGenerator(policy), partial(load_adapter, policy.bank, policy.backbone)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from falcon.policy.pairs import Pairs
     from falcon.policy.policy import Policy
     from falcon.prompts.encode import PromptEncoder
+    from falcon.prompts.forms import Form
 
 TRIES = 3
 """How often a sample is asked for whose answer holds none."""
@@ -62,6 +63,10 @@ class ServerGenerator:
         self.policy = policy
         self.dialect: Dialect = recognise(server)
         self._adopted: Path | None = None
+
+    def ask(self, form: Form) -> None:
+        """From now on problems are put to the model in this form."""
+        self.prompts = replace(self.prompts, form=form)
 
     def adopt(self, folder: Path | None) -> None:
         """From now on the adapter in ``folder`` is the meta weights (None: there is none)."""

@@ -185,8 +185,9 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
     ``humaneval`` (the installed package), ``humaneval:PATH``, ``humaneval-official`` alike (with
     the helpers of three prompts taken from the program), ``builtin`` (its test split),
     ``mbpp:PATH`` (tasks 11 to 510), ``evalplus:PATH`` (HumanEval+, MBPP+), ``apps:PATH`` (a
-    file or a folder), ``apps-unordered:PATH`` or ``leetcode:PATH``. Raises UserError for an
-    unknown name, a malformed file and a file without test problems.
+    file or a folder), ``apps-unordered:PATH``, ``leetcode:PATH`` or ``jsonl:PATH`` (the test split
+    of an own file). Raises UserError for an unknown name, a malformed file and a file without test
+    problems.
     """
     kind, path = _split_name(name, "benchmark.names")
     if name == "builtin":
@@ -203,14 +204,15 @@ def load_benchmark(name: str, data_dir: Path) -> list[Problem]:
             problems = [_unordered(problem) for problem in problems]
     elif kind == "leetcode" and path:
         problems = _load(Path(path), "leetcode")
+    elif kind == "jsonl" and path:
+        problems = load_file(Path(path))
     elif kind == "evalplus":
         problems = _load(require_path(path), "evalplus")
     else:
         raise UserError(
             f"`benchmark.names`: there is no benchmark `{name}`.",
             hint="Valid: humaneval, humaneval:PATH, humaneval-official, builtin, mbpp:PATH, "
-            "evalplus:PATH, apps:PATH,"
-            " leetcode:PATH.",
+            "evalplus:PATH, apps:PATH, leetcode:PATH, jsonl:PATH.",
         )
     test = [problem for problem in problems if problem.split is Split.TEST]
     if not test:

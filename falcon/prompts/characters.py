@@ -1,7 +1,8 @@
 """Characters: the tokenizer of prompts for a model whose own tokenizer is not here.
 
 Its token ids are code points, so a prompt stays a sequence of ids that decodes to its text. A
-server puts the text into its own template and tokens. Its own template is the text of the turns, and it has no special tokens.
+server puts the text into its own template and tokens. Its own template is the text of the turns,
+and it has no special tokens.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class Characters:
         return {"input_ids": [ord(character) for character in text]}
 
     def apply_chat_template(self, turns: Sequence[Mapping[str, str]], **_: object) -> str:
-        """The texts of the turns."""
-        return "\n\n".join(turn["content"] for turn in turns)
+        """The texts of the turns that have one."""
+        return "\n\n".join(turn["content"] for turn in turns if turn["content"])
 
     def decode(self, ids: Sequence[int], **_: object) -> str:
         """The text of code points."""

@@ -314,3 +314,5 @@ def test_an_absent_adapter_is_a_user_error_before_anything_is_run(
 def test_benchmarks_have_short_and_different_names() -> None:
     assert benchmark_names(["humaneval", "mbpp:data/m.jsonl"]) == ["humaneval", "mbpp"]
     assert benchmark_names(["mbpp:a/x.jsonl", "mbpp:b/y.json"]) == ["mbpp-x", "mbpp-y"]
+    assert benchmark_names(["jsonl:data/mine.jsonl", "jsonl:b.jsonl"]) == ["mine", "b"]
+    assert benchmark_names(["builtin", "jsonl:builtin.jsonl"]) == ["builtin", "jsonl-builtin"]

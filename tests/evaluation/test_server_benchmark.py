@@ -10,8 +10,10 @@ import pytest
 
 from falcon.config import Settings
 from falcon.errors import UserError
+from falcon.evaluation import codal
 from falcon.evaluation.benchmark import BenchmarkFolders, BenchmarkResult, run_benchmark
 from falcon.monitor import SilentMonitor
+from falcon.problems.codal import load_codal
 from tests.evaluation.conftest import settings_for
 from tests.generation.servers import transformers_server
 
@@ -68,3 +70,19 @@ def test_a_server_that_takes_no_adapters_is_named(
     with pytest.raises(UserError, match="does not take the adapter") as told:
         scored(settings, data_dir, tmp_path, still)
     assert "--enable-lora" in str(told.value.hint)
+
+
+@pytest.mark.parametrize("tokenizer", ["", "server"])
+def test_instructions_are_answered_there_as_here(
+    model: Path, tmp_path: Path, url: str, tokenizer: str
+) -> None:
+    instructions = tuple(load_codal("codal-style"))[:2]
+    here = codal.Plan(settings_for(model).policy, instructions, max_new_tokens=8)
+    behind = {"policy.server": url, "policy.tokenizer": tokenizer}
+    there = codal.Plan(settings_for(model).changed(behind).policy, instructions, max_new_tokens=8)
+    wanted = codal.respond(here, tmp_path / "here", SilentMonitor())
+    found = codal.respond(there, tmp_path / "there", SilentMonitor())
+    assert [row["id"] for row in found] == [row["id"] for row in wanted]
+    if not tokenizer:  # else the template gets no empty system turn
+        assert found == wanted
+    assert all(row["response"] for row in found)

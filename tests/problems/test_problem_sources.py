@@ -26,6 +26,16 @@ def test_builtin_keeps_rows_and_order(tmp_path, make_row, write):
     assert [p.id for p in load_benchmark("builtin", tmp_path)] == ["builtin/a"]
 
 
+def test_the_test_split_of_an_own_file_is_a_benchmark(tmp_path, make_row, write):
+    rows = [make_row("a", split="train"), make_row("b", split="test"), make_row("c", split="valid")]
+    path = write(tmp_path / "mine.jsonl", rows)
+    (problem,) = load_benchmark(f"jsonl:{path}", tmp_path)
+    assert problem.id == "builtin/b"
+    write(path, rows[:1])
+    with pytest.raises(UserError, match=r"mine\.jsonl` holds no problem of the test split"):
+        load_benchmark(f"jsonl:{path}", tmp_path)
+
+
 def test_difficulties_filter_all_but_the_test_split(tmp_path, make_row, write):
     rows = [
         make_row(f"{split}_{level}", split=split, difficulty=level)
