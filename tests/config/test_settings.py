@@ -36,13 +36,16 @@ def test_the_file_ships_the_profile_quick_and_full_is_the_class_defaults() -> No
 
 
 def test_a_profile_sets_every_key_that_any_profile_names() -> None:
-    assert profile_names(ROOT) == ["full", "gpu", "quick"]
+    assert profile_names(ROOT) == ["code", "full", "gpu", "quick"]
     values = {name: profile_values(ROOT, name) for name in profile_names(ROOT)}
     assert list(values["full"]) == list(values["gpu"]) == list(values["quick"])
     # Named by gpu alone: quick gets the class default, so nothing of gpu is left over.
     assert values["gpu"]["machine.workers"] == 12
     assert values["quick"]["machine.workers"] == Settings().machine.workers
     assert values["gpu"]["benchmark.limit"] == 0
+    # Named by code alone.
+    assert values["code"]["policy.model"] == "qwen2.5-coder-0.5b-instruct"
+    assert values["gpu"]["policy.model"] == Settings().policy.model
 
 
 def test_the_profile_of_settings_is_the_one_whose_values_all_hold() -> None:

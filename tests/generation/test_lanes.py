@@ -27,7 +27,7 @@ DRAWN = Sampling(1.0, 0.95, 24, 6)
 TEXTS = ("def add(a, b):\n", "if x", "print('yes')\n", "return total + ", "for x in xs:\n    ")
 
 
-@pytest.fixture(params=[2, 3, 8])
+@pytest.fixture(params=[2, 7])
 def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(local, "layout_for", lambda *_: Layout(request.param, 1))
     return int(request.param)
@@ -53,7 +53,7 @@ def written(
     return LocalGenerator(policy).generate(prompts, draws, weights=weights, listener=listener)
 
 
-@pytest.mark.parametrize("samples", [1, 4, 9])
+@pytest.mark.parametrize("samples", [1, 9])
 @pytest.mark.parametrize("stacked", [False, True])
 def test_lanes_write_what_one_lane_writes(
     policy: Policy,
