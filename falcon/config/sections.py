@@ -23,9 +23,9 @@ class DataSettings(Section):
     difficulties: tuple[str, ...] = ("introductory", "interview", "competition")
     """Difficulties kept for training; benchmarks keep all."""
     pass_rates: tuple[float, float] = (0.0, 1.0)
-    """Training and validation problems are kept if the share of its programs by which
-    ``policy.model`` passes them lies in this range, ends included; so are those of which the file
-    does not say it. What a model always or never solves teaches it nothing."""
+    """Training and validation problems are kept if the share of programs by which ``policy.model``
+    passes them, as their file says, lies in this range, ends included; with (0, 1) all are, also
+    those of which it is not known. What a model always or never solves teaches it nothing."""
     leak_ngram: int = Field(13, ge=3)
     """A held-out and a training problem that share so many words in a row are a leak."""
     leak_similarity: float = Field(0.97, gt=0, le=1)

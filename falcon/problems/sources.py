@@ -139,7 +139,7 @@ def load_sources(data: DataSettings, data_dir: Path, model: str = "") -> list[Pr
     """Problems of all ``data.sources``, in that order, whatever their split.
 
     ``data.difficulties`` filters all but the test split, ``data.pass_rates`` those to train on and
-    to validate on, by what was measured of ``model``. Relative paths count from the
+    to validate on, by what was measured of ``model``, if one is given. Relative paths count from the
     working folder. Raises UserError for an unknown source or difficulty, a malformed file
     and an id that two sources share.
     """
@@ -160,13 +160,27 @@ def load_sources(data: DataSettings, data_dir: Path, model: str = "") -> list[Pr
                 )
             origin[problem.id] = name
             problems.append(problem)
-    return [p for p in problems if p.split is Split.TEST or _is_wanted(p, data, model)]
+    kept = [p for p in problems if p.split is Split.TEST or p.difficulty in data.difficulties]
+    return _of_pass_rates(kept, data.pass_rates, model) if model else kept
 
 
-def _is_wanted(problem: Problem, data: DataSettings, model: str) -> bool:
-    low, high = data.pass_rates
-    suits = problem.split is Split.DEMO or low <= problem.pass_rates.get(model, low) <= high
-    return suits and problem.difficulty in data.difficulties
+def _of_pass_rates(
+    problems: list[Problem], limits: tuple[float, float], model: str
+) -> list[Problem]:
+    if limits == (0, 1):
+        return problems
+    low, high = limits
+    kept = [
+        p
+        for p in problems
+        if p.split not in (Split.TRAIN, Split.VALID) or low <= p.pass_rates.get(model, -1) <= high
+    ]
+    if not any(p.split is Split.TRAIN for p in kept):
+        raise UserError(
+            f"`data.pass_rates`: {model} has a rate from {low} to {high} on no training problem.",
+            hint="Measure some with `falcon problems rate FILE`, or set [0, 1].",
+        )
+    return kept
 
 
 def load_demonstrations(name: str) -> list[Problem]:

@@ -67,10 +67,13 @@ def test_pass_rates_of_the_model_filter_what_is_trained_and_validated_on(tmp_pat
     def kept(model: str) -> set[str]:
         return {p.id.removeprefix("builtin/") for p in load_sources(data, tmp_path, model)}
 
-    every = {f"{split}_{name}" for split in Split for name in rates} | {"unmeasured"}
+    every = {f"{split}_{name}" for split in Split for name in rates}
     sides = {f"{split}_{name}" for split in ("train", "valid") for name in ("never", "always")}
     assert kept("this") == every - sides
-    assert kept("other") == kept("a model of which nothing is known") == every
+    assert kept("other") == every
+    with pytest.raises(UserError, match=r"unknown has a rate from 0\.125 to 0\.5 on no training"):
+        kept("unknown")
+    assert len(load_sources(DataSettings(), tmp_path, "unknown")) == len(rows) + 1
     with pytest.raises(ValidationError, match="lower one first"):
         DataSettings(pass_rates=(0.5, 0.1))
 
