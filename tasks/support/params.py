@@ -172,7 +172,8 @@ def _node(value: Any) -> Any:
         items = CommentedSeq(map(_node, value))
         items.fa.set_flow_style()
         return items
-    # ruamel writes YAML 1.2, where `off` is text; DVC and we read it with other rules.
-    if isinstance(value, str) and yaml.safe_load(value or "''") != value:
+    # ruamel writes YAML 1.2, where `off` is text; DVC and we read it with other rules. A colon in
+    # a list is one that ruamel itself cannot read again.
+    if isinstance(value, str) and (":" in value or yaml.safe_load(value or "''") != value):
         return DoubleQuotedScalarString(value)
     return value

@@ -23,6 +23,7 @@ from tasks.support.params import freeze_settings, write_settings
 from tasks.support.provenance import read_marker
 from tasks.support.study import run_study
 from tasks.support.workspace import Workspace
+from tasks.support.yaml_file import read_yaml
 
 
 def study(space: Workspace) -> None:
@@ -157,6 +158,10 @@ def test_a_profile_is_written_into_the_file_and_nothing_of_another_is_left(
         assert profile_of(settings, shared.root) == "gpu"
         comments = [line.partition("#")[2] for line in before.splitlines()]
         assert [line.partition("#")[2] for line in file.read_text().splitlines()] == comments
+        assert write_settings(shared, "code")
+        # As DVC reads it: a plain text with a colon in a list is none to it.
+        assert read_yaml(file)["data"]["sources"] == ["builtin", "jsonl:data/graded.jsonl"]
+        assert profile_of(shared.settings(), shared.root) == "code"
         assert write_settings(shared, "quick")
         assert profile_of(shared.settings(), shared.root) == "quick"
         assert shared.settings().machine.workers == 2
