@@ -21,6 +21,10 @@ PROFILES = Path("profiles")
 FREE = ("machine", "notify", "tracking")
 """Sections that change no result, so that no stage depends on them."""
 
+CHOSEN = ("policy.model", "data.sources", "benchmark.names")
+"""What a run is about, and not how large it is: a user's own choice outlasts a profile that does not
+name it."""
+
 CUSTOM = "custom"
 """The name of settings that are no profile's."""
 
@@ -85,11 +89,20 @@ def _own_values(file: Path) -> dict[str, Any]:
 def profile_values(root: Path, name: str) -> dict[str, Any]:
     """Values by dotted key: of each key that any profile names, ``name``'s, else the default.
 
-    Raises UserError for an unknown profile, and for an unknown key in any of the files.
+    A value of ``CHOSEN`` in params.yaml that is no profile's stays, so it is not among them. Raises
+    UserError for an unknown profile, and for an unknown key in any of the files.
     """
     own = _own_values(profile_file(root, name))
-    named = [key for other in profile_names(root) for key in _own_values(profile_file(root, other))]
-    return {key: own.get(key, defaults()[key]) for key in dict.fromkeys(named)}
+    others = [_own_values(profile_file(root, other)) for other in profile_names(root)]
+    named = dict.fromkeys(key for values in others for key in values)
+    file = root / "params.yaml"
+    present = leaves(read_tree(file)) if file.is_file() else {}
+
+    def stays(key: str) -> bool:
+        known = [defaults()[key], *(values[key] for values in others if key in values)]
+        return key in CHOSEN and key not in own and present.get(key, known[0]) not in known
+
+    return {key: own.get(key, defaults()[key]) for key in named if not stays(key)}
 
 
 def profile_of(settings: Settings, root: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -46,6 +47,22 @@ def test_a_profile_sets_every_key_that_any_profile_names() -> None:
     # Named by code alone.
     assert values["code"]["policy.model"] == "qwen2.5-coder-0.5b-instruct"
     assert values["gpu"]["policy.model"] == Settings().policy.model
+
+
+def test_a_model_of_ones_own_outlasts_profiles_that_name_none(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    file = tmp_path / PARAMS
+    file.write_text("policy: {model: mine}\ndata: {sources: ['jsonl:mine.jsonl']}\n")
+    for name in ("quick", "gpu", "full"):
+        settings = load_settings(file, name)
+        assert (settings.policy.model, settings.data.sources) == ("mine", ("jsonl:mine.jsonl",))
+        assert profile_of(settings, tmp_path) == name
+    code = load_settings(file, "code")
+    assert code.policy.model == "qwen2.5-coder-0.5b-instruct"
+    # What another profile has put there does not.
+    file.write_text(f"policy: {{model: {code.policy.model}}}\n")
+    assert load_settings(file, "quick").policy.model == Settings().policy.model
+    assert profile_of(load_settings(file), tmp_path) != "quick"
 
 
 def test_the_profile_of_settings_is_the_one_whose_values_all_hold() -> None:

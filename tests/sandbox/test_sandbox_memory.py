@@ -17,6 +17,8 @@ from falcon.suite import Call, CallSuite, CodeSuite, Run, StdinSuite, Suite
 
 LIMIT = 64  # MiB: `memory_mib` of these tests
 SPACE = LIMIT * 5 // 4 + 96  # address space beside what the interpreter has
+COPIED = 4
+"""Of pages that the interpreter shares until it writes to them: what it had already, as its own."""
 TABLES = 2 * (SPACE + 64)  # two pages of tables for each page, 64 MiB of an interpreter included
 HELPER = 512 * 5 // 4 + 96
 FROM_RIGHT = "def f(*given):\n    return 1"
@@ -26,8 +28,8 @@ STACK = body("sys.setrecursionlimit(10 ** 9)", "def g(n): return 1 + g(n + 1)", 
 STACKS = body("while True: threading.Thread(target=time.sleep, args=(9,), daemon=True).start()")
 PROGRAMS = {
     "heap": (HEAP, SPACE),
-    "shared mappings": (SHARED, SPACE),
-    "mappings that grow down": (GROWS_DOWN, SPACE),
+    "shared mappings": (SHARED, SPACE + COPIED),
+    "mappings that grow down": (GROWS_DOWN, SPACE + COPIED),
     "files without names": (FILES, 8 + 8),
     "page tables": (FAR_APART, SPACE + TABLES),
     "stack": (STACK, SPACE),
