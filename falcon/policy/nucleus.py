@@ -5,7 +5,11 @@ Training on the log-probability of another distribution biases the gradient, so 
 call what is here.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
+from torch.utils.checkpoint import checkpoint
 
 _HEAD = 64
 """Likeliest tokens that are tried first: nearly every nucleus is narrower."""
@@ -81,7 +85,7 @@ def log_prob(
     if plain is None:
         plain = torch.zeros_like(tokens, dtype=torch.bool)
     if top_p >= 1:
-        return _whole_log_prob(logits, tokens, _temperatures(plain, temperature))
+        return _in_blocks(_whole_log_prob, logits, tokens, _temperatures(plain, temperature))
     # Nearly every nucleus is a few tokens wide, and the gradient concerns those alone. Only rows
     # that need it pay for a softmax over the whole vocabulary, forward and backward.
     indices, kept, covered = _head(logits.detach(), temperature, top_p)
@@ -95,12 +99,31 @@ def log_prob(
     if not len(rest):
         return narrow_log_probs
     rest_logits, plain = logits[rest], plain[rest]
-    rest_log_probs = _whole_log_prob(rest_logits, tokens[rest], _temperatures(plain, temperature))
+    rest_log_probs = _in_blocks(
+        _whole_log_prob, rest_logits, tokens[rest], _temperatures(plain, temperature)
+    )
     wide = ((covered[rest] < top_p) & ~plain).nonzero().squeeze(-1)
-    for rows in torch.split(wide, _HEAD):  # a few at once: a wide nucleus sorts the vocabulary
-        cut = _wide_log_prob(rest_logits[rows], tokens[rest[rows]], temperature, top_p)
-        rest_log_probs = rest_log_probs.index_put((rows,), cut)
+    if len(wide):
+        cut = partial(_wide_log_prob, temperature=temperature, top_p=top_p)
+        wide_log_probs = _in_blocks(cut, rest_logits[wide], tokens[rest[wide]])
+        rest_log_probs = rest_log_probs.index_put((wide,), wide_log_probs)
     return narrow_log_probs.index_put((rest,), rest_log_probs)
+
+
+def _in_blocks(
+    function: Callable[..., torch.Tensor], logits: torch.Tensor, *given: torch.Tensor
+) -> torch.Tensor:
+    """``function`` of [P, V] and what else there is for each row, -> [P], some rows at a time.
+
+    What a block keeps for its gradient, several times its logits in float32, is computed again.
+    """
+    parts = []
+    for some in zip(*(torch.split(each, _HEAD) for each in (logits, *given)), strict=True):
+        if torch.is_grad_enabled():
+            parts.append(checkpoint(function, *some, use_reentrant=False, preserve_rng_state=False))
+        else:
+            parts.append(function(*some))
+    return torch.cat(parts)
 
 
 def _temperatures(plain: torch.Tensor, temperature: float) -> torch.Tensor:
