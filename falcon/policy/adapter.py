@@ -91,7 +91,6 @@ class AdapterBank(nn.Module):
         self.a = nn.ParameterList()
         self.b = nn.ParameterList()
         self._in_use = _InUse()
-        self._packed = False
         self.folded: dict[str, torch.Tensor] | None = None
 
     @property
@@ -129,7 +128,7 @@ class AdapterBank(nn.Module):
 
     def clear(self) -> None:
         """Forget all layers and their pairs."""
-        self.names, self._layers, self._packed = [], [], False
+        self.names, self._layers = [], []
         self.a, self.b = nn.ParameterList(), nn.ParameterList()
 
     def meta(self) -> Pairs:
@@ -176,9 +175,8 @@ class AdapterBank(nn.Module):
     def pack(self, model: nn.Module) -> None:
         """Let passes without gradients use packed copies of the frozen weights, where there are
         such. They take as much memory again."""
-        if self._packed or not self._layers:
+        if self._layers[0].siblings is not None:
             return
-        self._packed = True
         by_name = {layer.name: layer for layer in self._layers}
         for names in seen_in(model, self.names):
             layers = [by_name[name] for name in names]

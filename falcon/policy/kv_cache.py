@@ -230,19 +230,18 @@ def _attend_step(
     layer.row_values[step.rows, :, step.position] = value[:, :, 0]
     # The heads of a group stand where tokens stand elsewhere: all of them read the same keys.
     q = query.reshape(rows, groups, heads // groups, width)
-    own, own_mass = plain_part(
-        q, layer.row_keys[:rows], layer.row_values[:rows], step.row_bias, scale
-    )
-    part = fused_part if can_fuse(query) else _plain_prompt_part
-    keys, values = layer.prompt_keys[: step.prompts], layer.prompt_values[: step.prompts]
+    own, own_mass = part(q, layer.row_keys[:rows], layer.row_values[:rows], step.row_bias, scale)
+    fused = can_fuse(query)
+    keys = layer.prompt_keys[: step.prompts].transpose(2, 3)
+    values = layer.prompt_values[: step.prompts]
     if step.gather is None or step.scatter is None:
-        shared, shared_mass = part(q, keys, values, step.prompt_bias, scale)
+        shared, shared_mass = part(q, keys, values, step.prompt_bias, scale, fused=fused)
     else:
         # The rows of a prompt stand beside the heads of a group: [P, K, n * G, d].
         n = len(step.gather) // step.prompts
         laid = q[step.gather].view(step.prompts, n, groups, heads // groups, width)
         laid = laid.transpose(1, 2).flatten(2, 3)
-        found = part(laid, keys, values, step.prompt_bias, scale)
+        found = part(laid, keys, values, step.prompt_bias, scale, fused=fused)
         shared, shared_mass = (
             each.view(step.prompts, groups, n, heads // groups, *each.shape[3:])
             .transpose(1, 2)
@@ -254,19 +253,33 @@ def _attend_step(
     return out.reshape(rows, 1, heads, -1).to(query.dtype)
 
 
-Part = tuple[torch.Tensor, torch.Tensor]
-"""The mean of values by the softmax of scores, [..., d], and the logarithm of the sum of
-exponentials that it divides by, [...], in float32."""
-
-
-def plain_part(
+def part(
     query: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
     bias: torch.Tensor,
     scale: float,
-) -> Part:
-    """Attention of queries [..., d] to keys [..., d, n]."""
+    *,
+    fused: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention of queries [..., d] to keys [..., d, n] and values [..., n, d].
+
+    Returns the mean of values by the softmax of scores, [..., d], and the logarithm of the sum of
+    exponentials that it divides by, [...], in float32. ``fused``: by one operation, what the
+    library's own attention is made of. It is faster for many queries and slower for few.
+    """
+    if fused:
+        out: tuple[torch.Tensor, torch.Tensor]
+        out = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query,
+            keys.transpose(2, 3),
+            values,
+            0.0,
+            False,
+            attn_mask=bias.to(query.dtype),
+            scale=scale,
+        )
+        return out
     scores = torch.add(bias, torch.matmul(query, keys), alpha=scale)  # float32, as the bias is
     top = scores.amax(-1, keepdim=True)
     weights = scores.sub_(top).exp_()
@@ -275,47 +288,22 @@ def plain_part(
     return mean, (top + total.log()).squeeze(-1)
 
 
-def _plain_prompt_part(
-    query: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    bias: torch.Tensor,
-    scale: float,
-) -> Part:
-    return plain_part(query, keys.transpose(2, 3), values, bias, scale)
-
-
-def fused_part(
-    query: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    bias: torch.Tensor,
-    scale: float,
-) -> Part:
-    """As :func:`plain_part` for keys [..., n, d], by one operation: what the library's own attention
-    is made of. It is faster for many queries and slower for few."""
-    out: Part = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, keys, values, 0.0, False, attn_mask=bias.to(query.dtype), scale=scale
-    )
-    return out
-
-
 @functools.cache
 def _has_flash(dtype: torch.dtype) -> bool:
     """Whether the operation, which is no public one, is there and gives what the plain one does."""
     query = torch.tensor([[[[1.0, -1.0], [0.5, 2.0]]]]).to(dtype).tile(1, 1, 1, 8)
-    keys, bias = query.flip(3), torch.tensor([[[[0.0, -torch.inf]]]])
+    keys, bias = query.flip(3).transpose(2, 3), torch.tensor([[[[0.0, -torch.inf]]]])
     with torch.inference_mode():
         try:
-            found = fused_part(query, keys, query, bias, 0.25)
+            found = part(query, keys, query, bias, 0.25, fused=True)
         except (AttributeError, RuntimeError, TypeError):
             return False
-        wanted = _plain_prompt_part(query, keys, query, bias, 0.25)
+        wanted = part(query, keys, query, bias, 0.25)
     return all(
         torch.allclose(a.float(), b.float(), atol=0.02) for a, b in zip(found, wanted, strict=True)
     )
 
 
 def can_fuse(query: torch.Tensor) -> bool:
-    """Whether :func:`fused_part` works for such queries."""
+    """Whether :func:`part` can be one operation for such queries."""
     return query.device.type == "cpu" and _has_flash(query.dtype)

@@ -113,15 +113,18 @@ class Policy:
         """Let passes without gradients use packed copies of all weights, on a CPU that has such."""
         if self._shards is not None:
             return  # a process has a part of them
-        self.bank.pack(self.model)
         head = self.model.get_output_embeddings()
-        if self._packed_head is None and (form := packed(head.weight)) is not None:
+        if self._packed_head is None:
+            form = packed(head.weight)
+            if form is None:
+                return
             self._packed_head, plain = form, head.forward
 
             def forward(x: torch.Tensor) -> torch.Tensor:
                 return plain(x) if torch.is_grad_enabled() else product(x, form, head.bias)
 
             head.forward = forward
+        self.bank.pack(self.model)
 
     def gathered(self) -> AbstractContextManager[None]:
         """Inside, all weights are there and each process makes as many passes as it likes."""

@@ -120,8 +120,8 @@ def test_the_fused_attention_is_the_plain_one(dtype: torch.dtype) -> None:
         pytest.skip("this build has no such operation")
     bias = torch.zeros(3, 1, 1, 40)
     bias[0, ..., 1:], bias[1, ..., 17:] = -torch.inf, -torch.inf
-    found = kv_cache.fused_part(query, keys, values, bias, 0.25)
-    wanted = kv_cache.plain_part(query, keys.transpose(2, 3), values, bias, 0.25)
+    found = kv_cache.part(query, keys.transpose(2, 3), values, bias, 0.25, fused=True)
+    wanted = kv_cache.part(query, keys.transpose(2, 3), values, bias, 0.25)
     for one, other in zip(found, wanted, strict=True):
         assert one.shape == other.shape
         assert torch.allclose(
