@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from typer import Argument, Option
 
-from falcon.cli.options import takes
+from falcon.cli.options import model_of, takes
 from falcon.config import Settings, settings_at
 from falcon.env import find_root, state_dir
 from falcon.errors import UserError
@@ -90,13 +90,9 @@ def codal(o: CodalOptions) -> None:
 
 def with_options(settings: Settings, o: CodalOptions) -> Settings:
     """The settings with what the command line says instead; empty: nothing."""
-    from falcon.policy.peft_files import base_of
-
     critic = {"model": o.judge_model, "url": o.judge_url, "recorded": str(o.judgements or "")}
-    values = {"policy.model": o.model, "policy.server": o.server}
+    values = {"policy.model": model_of(o), "policy.server": o.server}
     values |= {f"feedback.critic.{key}": value for key, value in critic.items()}
-    if o.adapter is not None and not (o.model or o.server or o.rescore):
-        values["policy.model"] = base_of(o.adapter)
     return settings.changed({key: value for key, value in values.items() if value})
 
 

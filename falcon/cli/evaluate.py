@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from typer import Argument, Option
 
-from falcon.cli.options import takes
+from falcon.cli.options import model_of, takes
 from falcon.config import settings_at
 from falcon.env import find_root, state_dir
 
@@ -54,7 +54,7 @@ class EvaluateOptions:
     ] = False
 
 
-_OF_POLICY = ("model", "server", "tokenizer", "prompt")
+_OF_POLICY = ("server", "tokenizer", "prompt")
 
 
 @takes(EvaluateOptions)
@@ -71,9 +71,8 @@ def evaluate(o: EvaluateOptions) -> None:
     root = find_root()
     folder = o.out or state_dir(root) / "evaluation"
     values = {f"benchmark.{k}": getattr(o, k) for k in ("limit", "samples")}
-    values |= {f"policy.{k}": v for k in _OF_POLICY if (v := getattr(o, k))}  # if given
-    if o.adapter is not None and not (o.model or o.server or o.rescore):
-        values |= _base_model(o.adapter)
+    named = {"model": model_of(o)} | {k: getattr(o, k) for k in _OF_POLICY}
+    values |= {f"policy.{k}": v for k, v in named.items() if v}  # if given
     if o.max_new_tokens:
         values["benchmark.max_new_tokens"] = o.max_new_tokens
     settings = settings_at(root).changed({"benchmark.names": o.benchmarks, **values})
@@ -93,14 +92,6 @@ def evaluate(o: EvaluateOptions) -> None:
     if settings.policy.server:  # which one depends on what is here
         typer.echo(f"prompts: {result.scores['prompt_version']}", err=True)
     typer.echo(f"{folder / 'report.html'}", err=True)  # a pipe gets the table alone
-
-
-def _base_model(adapter: Path) -> dict[str, str]:
-    """As a setting: the model that the adapter's folder names, if it names one."""
-    from falcon.policy.peft_files import base_of
-
-    named = base_of(adapter)
-    return {"policy.model": named} if named else {}
 
 
 def show(result: BenchmarkResult) -> None:

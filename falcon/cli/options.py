@@ -4,7 +4,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from functools import wraps
-from typing import Any, TypeVar, get_type_hints
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, get_type_hints
 
 R = TypeVar("R")
 
@@ -36,3 +37,29 @@ def takes(record: type[R]) -> Callable[[Callable[[R], None]], Callable[..., None
         return command
 
     return decorate
+
+
+class Tested(Protocol):
+    """Options that name what is scored."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def server(self) -> str: ...
+
+    @property
+    def adapter(self) -> Path | None: ...
+
+    @property
+    def rescore(self) -> bool: ...
+
+
+def model_of(o: Tested) -> str:
+    """The model that is scored: ``--model``, else the one that the adapter's folder names; "": the
+    settings' own."""
+    if o.model or o.server or o.adapter is None or o.rescore:
+        return o.model
+    from falcon.policy.peft_files import base_of
+
+    return base_of(o.adapter)

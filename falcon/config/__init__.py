@@ -7,6 +7,7 @@ knows the files of ``profiles/``.
 from falcon.config.profiles import (
     CUSTOM,
     FREE,
+    PARAMS,
     leaves,
     profile_names,
     profile_of,
@@ -14,7 +15,6 @@ from falcon.config.profiles import (
     read_tree,
 )
 from falcon.config.reading import (
-    PARAMS,
     Override,
     command_overrides,
     load_frozen,

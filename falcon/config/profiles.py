@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from falcon.config.settings import Settings, refuse_unknown
 from falcon.errors import UserError
 
+PARAMS = Path("params.yaml")
 PROFILES = Path("profiles")
 
 FREE = ("machine", "notify", "tracking")
@@ -95,7 +96,7 @@ def profile_values(root: Path, name: str) -> dict[str, Any]:
     own = _own_values(profile_file(root, name))
     others = [_own_values(profile_file(root, other)) for other in profile_names(root)]
     named = dict.fromkeys(key for values in others for key in values)
-    file = root / "params.yaml"
+    file = root / PARAMS
     present = leaves(read_tree(file)) if file.is_file() else {}
 
     def stays(key: str) -> bool:

@@ -12,11 +12,9 @@ from typing import Any
 
 import yaml
 
-from falcon.config.profiles import FREE, profile_file, profile_values, read_tree
+from falcon.config.profiles import FREE, PARAMS, profile_file, profile_values, read_tree
 from falcon.config.settings import Settings, nested, overlay, refuse_unknown, validated
 from falcon.errors import UserError
-
-PARAMS = Path("params.yaml")
 
 PREFIX = "FALCON_SET__"  # of variables that override settings: FALCON_SET__TRAIN__STEPS=3
 

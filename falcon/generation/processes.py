@@ -9,7 +9,6 @@ teams of threads for its products: the library's team is not there after a fork.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import os
 import pickle
@@ -23,6 +22,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from falcon.errors import UserError
+from falcon.sandbox.confined.jail import linux
 
 T = TypeVar("T")
 Tell = Callable[[Any], None]
@@ -30,7 +30,6 @@ Tell = Callable[[Any], None]
 BEGIN_S = 30.0
 """A process that has not begun after so long never will: at the fork another thread held a lock,
 which nobody in the new process can give back."""
-_DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
 
 @dataclass
@@ -131,7 +130,7 @@ def _send_failure(link: Connection, error: BaseException) -> None:
 
 def _settle(link: Connection, parent: int) -> None:
     """What a fork shares with its parent is left alone."""
-    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died meanwhile
         os._exit(1)
     gc.disable()  # objects of the parent are not to be finalised twice
