@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +38,15 @@ class Portion:
     samples: Sequence[int]
     stop: tuple[str, ...] = ()
     task: int = 0
+    read: bool = False  # the prompt has been read already, for earlier samples
+
+    def first(self, samples: int) -> Portion:
+        """The part with so many samples."""
+        return replace(self, samples=self.samples[:samples])
+
+    def after(self, samples: int) -> Portion:
+        """What is left when they have begun."""
+        return replace(self, samples=self.samples[samples:], read=True)
 
 
 @dataclass
@@ -76,7 +85,8 @@ class Lane:
         tokens = torch.zeros(0, dtype=torch.long)  # [R], drawn last and not fed yet
         while (waiting or self._at) and not stopped():
             if added := self._next(waiting, batch):
-                tokens = self._begin(batch, added, tokens, listener)
+                later = len(waiting[0].samples) if waiting and waiting[0].read else 0
+                tokens = self._begin(batch, added, later, tokens, listener)
             if moved := batch.squeeze():
                 for old, new in moved.items():
                     self._at[new] = self._at.pop(old)
@@ -89,42 +99,58 @@ class Lane:
 
     def _split(self, portions: Sequence[Portion]) -> list[Portion]:
         """Portions of at most as many samples as there are rows."""
-        parts = []
-        for r in portions:
-            for first in range(0, len(r.samples), self._width):
-                samples = r.samples[first : first + self._width]
-                parts.append(Portion(r.place, r.ids, samples, r.stop, r.task))
-        return parts
+        return [
+            replace(r, samples=r.samples[first : first + self._width])
+            for r in portions
+            for first in range(0, len(r.samples), self._width)
+        ]
 
     def _next(self, waiting: deque[Portion], batch: DecodingBatch) -> list[Portion]:
-        """Portions that there is room for now; a few at once, so that passes are not tiny."""
-        free = self._width - len(self._at)
-        if self._at and free < max(self._width // 8, len(waiting[0].samples) if waiting else 0):
+        """What there is room for now, taken from ``waiting``. All samples of a prompt need not
+        begin at once. New prompts are read a few at once, so that passes are not tiny."""
+        if batch.slots and not batch.refills:
             return []
+        free = self._width - len(self._at)
+        enough = self._width // 8 if self._at else 0
         added: list[Portion] = []
-        while (
-            waiting
-            and len(waiting[0].samples) <= free
-            and batch.can_add(len(waiting[0].samples) + sum(len(r.samples) for r in added))
-        ):
-            added.append(waiting.popleft())
+        while waiting and free:
+            portion, samples = waiting[0], len(waiting[0].samples)
+            left = sum(len(r.samples) for r in waiting)
+            if not portion.read and free < min(enough, left):
+                break
+            if samples > free and not batch.refills:
+                break
+            added.append(portion.first(free))
+            waiting.popleft()
+            if samples > free:
+                waiting.appendleft(portion.after(free))
             free -= len(added[-1].samples)
+            enough = 0
         return added
 
     def _begin(
         self,
         batch: DecodingBatch,
         added: Sequence[Portion],
+        later: int,
         tokens: torch.Tensor,
         listener: Listener,
     ) -> torch.Tensor:
-        """Read the prompts of new rows and draw the first token of each."""
-        slots, logits = batch.add([Prompt(r.ids, len(r.samples), r.task) for r in added])
+        """Read the prompts of new rows and draw the first token of each. ``later``: samples of the
+        last prompt that will begin later."""
+        slots: list[int] = []
+        logits: list[torch.Tensor] = []
+        if added[0].read:
+            slots, more = batch.more(len(added[0].samples))
+            logits.append(more)
+        if prompts := [Prompt(r.ids, len(r.samples), r.task) for r in added if not r.read]:
+            places, first = batch.add(prompts, later)
+            slots, logits = slots + places, [*logits, first]
         rows = [_Row(r, s, self._uniforms(r.place, s)) for r in added for s in r.samples]
         self._at.update(zip(slots, rows, strict=True))
         grown = torch.zeros(batch.slots, dtype=torch.long)
         grown[: len(tokens)] = tokens
-        grown[slots] = self._draw(batch, slots, logits, listener)
+        grown[slots] = self._draw(batch, slots, torch.cat(logits), listener)
         return grown
 
     def _uniforms(self, prompt: int, sample: int) -> np.ndarray[Any, np.dtype[np.float32]]:

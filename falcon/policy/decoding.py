@@ -60,13 +60,22 @@ class DecodingBatch(ABC):
     def slots(self) -> int:
         """Slots in use or left empty by rows that ended: R."""
 
+    @property
     @abstractmethod
-    def can_add(self, rows: int) -> bool:
-        """Whether a prompt with this many rows may be added now."""
+    def refills(self) -> bool:
+        """Whether rows may be added while others are being decoded, and :meth:`more` of the last
+        prompt."""
 
     @abstractmethod
-    def add(self, prompts: Sequence[Prompt]) -> tuple[list[int], torch.Tensor]:
-        """Read prompts. The slots of the new rows, in order, and their next logits [new, V]."""
+    def add(self, prompts: Sequence[Prompt], later: int = 0) -> tuple[list[int], torch.Tensor]:
+        """Read prompts. The slots of the new rows, in order, and their next logits [new, V].
+
+        ``later``: rows of the last prompt that :meth:`more` will add.
+        """
+
+    @abstractmethod
+    def more(self, rows: int) -> tuple[list[int], torch.Tensor]:
+        """Add rows of the prompt that was read last, without reading it again; as :meth:`add`."""
 
     @abstractmethod
     def end(self, slot: int) -> None:
@@ -146,6 +155,9 @@ class Rows(DecodingBatch):
         self._alive: list[int] = []  # live rows of each prompt's slot
         self._starts = torch.zeros(room.prompts, dtype=torch.long)  # tokens of each prompt
         self._task: list[int] = []  # of each prompt's slot
+        self._later = 0  # rows to come of the prompt that was read last, counted as live
+        self._last = 0  # its slot
+        self._last_logits = torch.empty(0)  # [1, V]
         self._step: Any = None  # made anew when rows came or went
         self._rows: RowTasks | None = None
 
@@ -154,12 +166,12 @@ class Rows(DecodingBatch):
         """Slots in use or left empty by rows that ended: R."""
         return len(self._prompt)
 
-    def can_add(self, rows: int) -> bool:
-        """Whether a prompt with this many rows may be added now."""
-        free = self._room.rows - sum(self._live)
-        return rows <= free and sum(n > 0 for n in self._alive) < self._room.prompts
+    @property
+    def refills(self) -> bool:
+        """Rows may be added at any time."""
+        return True
 
-    def add(self, prompts: Sequence[Prompt]) -> tuple[list[int], torch.Tensor]:
+    def add(self, prompts: Sequence[Prompt], later: int = 0) -> tuple[list[int], torch.Tensor]:
         """Read prompts. The slots of the new rows, in order, and their next logits [new, V]."""
         places = [self._place(prompt) for prompt in prompts]
         logits = []
@@ -170,8 +182,18 @@ class Rows(DecodingBatch):
         for prompt, place in zip(prompts, places, strict=True):
             slots += [self._slot(place) for _ in range(prompt.rows)]
         self._step = None
+        self._last, self._last_logits, self._later = places[-1], logits[-1][-1:], later
+        self._alive[self._last] += later
         repeats = torch.tensor([p.rows for p in prompts], device=logits[0].device)
         return slots, torch.cat(logits).repeat_interleave(repeats, dim=0)
+
+    def more(self, rows: int) -> tuple[list[int], torch.Tensor]:
+        """Add rows of the prompt that was read last, without reading it again."""
+        if rows > self._later:
+            raise ValueError(f"{rows} more rows of a prompt that is kept for {self._later}")
+        self._later -= rows
+        self._step = None
+        return [self._slot(self._last) for _ in range(rows)], self._last_logits.expand(rows, -1)
 
     def _place(self, prompt: Prompt) -> int:
         """A free slot for a prompt."""
@@ -245,6 +267,7 @@ class Rows(DecodingBatch):
                 self._starts[new] = self._starts[old]
         del self._alive[len(used) :], self._task[len(used) :]
         place = {old: new for new, old in enumerate(used)}
+        self._last = place.get(self._last, 0)
         # A row that ended may belong to a prompt that is gone: what it computes means nothing.
         self._prompt = [place.get(old, 0) for old in self._prompt]
 
@@ -307,18 +330,25 @@ class FixedRows(DecodingBatch):
         """Slots in use or left empty by rows that ended: R."""
         return len(self._live)
 
-    def can_add(self, rows: int) -> bool:
-        """Whether a prompt with this many rows may be added now."""
-        return not self._live and rows <= self._room.rows
+    @property
+    def refills(self) -> bool:
+        """All rows begin together."""
+        return False
 
-    def add(self, prompts: Sequence[Prompt]) -> tuple[list[int], torch.Tensor]:
+    def add(self, prompts: Sequence[Prompt], later: int = 0) -> tuple[list[int], torch.Tensor]:
         """Read prompts. The slots of the new rows, in order, and their next logits [new, V]."""
+        if self._live or later:
+            raise ValueError("rows of this model begin together")
         repeats = torch.tensor([p.rows for p in prompts], device=self.policy.device)
         self._task = [p.task for p in prompts for _ in range(p.rows)]
         self._live = [True] * len(self._task)
         self._rows = self.tasks(self._task)
         start = self._start_seq2seq if self.policy.kind == "seq2seq" else self._start_causal
         return list(range(self.slots)), start(prompts, repeats)
+
+    def more(self, rows: int) -> tuple[list[int], torch.Tensor]:
+        """Nothing can be added later."""
+        raise ValueError("rows of this model begin together")
 
     def _start_causal(self, prompts: Sequence[Prompt], repeats: torch.Tensor) -> torch.Tensor:
         from transformers.cache_utils import DynamicCache

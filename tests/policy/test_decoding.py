@@ -31,17 +31,20 @@ class Life:
         self.random = random.Random(seed)
         self.batch = batch_of(policy, pairs, room)
         self.texts: dict[int, tuple[list[int], int]] = {}  # by slot: all tokens, and the task
-        self.begun = self.moved = 0
+        self.later: list[tuple[list[int], int]] = []  # rows to come of the last prompt
+        self.begun = self.moved = self.added_later = 0
 
     def token(self) -> int:
         return self.random.randrange(5, 300)
 
     def add(self) -> None:
-        prompts = []
+        if self.later:
+            self.add_later()
+            return
+        prompts: list[Prompt] = []
         free = self.room.rows - len(self.texts)
         while (
             free
-            and self.batch.can_add(sum(p.rows for p in prompts) + 1)
             and len(prompts) < self.random.randint(1, 3)
             and len(prompts) + len({tuple(t[:3]) for t, _ in self.texts.values()}) < 3
         ):
@@ -52,12 +55,25 @@ class Life:
             prompts.append(Prompt(ids, rows, self.random.randrange(3)))
         if not prompts:
             return
-        slots, logits = self.batch.add(prompts)
-        assert len(set(slots)) == sum(p.rows for p in prompts)
+        later = self.random.randint(0, 3)
+        self.later = [(list(prompts[-1].ids), prompts[-1].task) for _ in range(later)]
+        slots, logits = self.batch.add(prompts, later)
+        self.check_new(slots, logits, [(p.ids, p.task) for p in prompts for _ in range(p.rows)])
+
+    def add_later(self) -> None:
+        n = min(self.random.randint(1, len(self.later)), self.room.rows - len(self.texts))
+        rows, self.later = self.later[:n], self.later[n:]
+        slots, logits = self.batch.more(n)
+        self.check_new(slots, logits, rows)
+        self.added_later += n
+
+    def check_new(
+        self, slots: list[int], logits: torch.Tensor, rows: list[tuple[Sequence[int], int]]
+    ) -> None:
+        assert len(set(slots)) == len(logits) == len(rows)
         assert not set(slots) & set(self.texts)
-        rows = [(list(p.ids), p.task) for p in prompts for _ in range(p.rows)]
-        for slot, row, found in zip(slots, rows, logits, strict=True):
-            self.texts[slot] = row
+        for slot, (ids, task), found in zip(slots, rows, logits, strict=True):
+            self.texts[slot] = list(ids), task
             self.check(slot, found)
         self.begun += len(slots)
 
@@ -104,6 +120,7 @@ def test_rows_that_come_and_go_have_the_logits_of_plain_passes(
         life.step()
     assert life.begun > 25
     assert life.moved > 0
+    assert life.added_later > 0
 
 
 @torch.inference_mode()
@@ -124,8 +141,12 @@ def test_a_prompt_is_read_once_for_all_its_rows(causal: Policy) -> None:
     )
     batch = batch_of(causal, None, Room(1, 8, 20))
     passes.clear()
-    batch.add([Prompt(list(range(5, 25)), 8)])
+    batch.add([Prompt(list(range(5, 25)), 3)], later=5)
+    batch.more(4)
+    batch.more(1)
     assert passes == [(1, 20)]
+    with pytest.raises(ValueError, match="kept for 0"):
+        batch.more(1)
 
 
 @pytest.mark.parametrize("window", [None, 8])
