@@ -229,7 +229,7 @@ class Rows(DecodingBatch):
         ends = [n - 1 + i * ids.shape[1] for i, n in enumerate(lengths)]
         self._cache.reading(places, lengths)
         tasks = self.tasks([prompt.task for prompt in prompts])
-        with policy.bank.use(self.pairs, tasks), cached(self._cache), policy.head_at(ends):
+        with policy.bank.use(self.pairs, tasks), cached(self._cache), policy.head.at(ends):
             return _forward(policy, ids, positions)[0]
 
     def end(self, slot: int) -> None:

@@ -14,7 +14,8 @@ the model, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -116,13 +117,39 @@ def score(
     ``plain`` names the tags to score at temperature 1 without a nucleus: text that the policy
     did not draw. Entropy is at ``temperature`` throughout.
     """
+    head = policy.head
+    made = _forward(policy, rows, pairs, head.at if head.is_last is False else head.before)
+    if head.is_last is None and made.states is not None and len(made.states):
+        head.is_last = head.makes(made.states, made.logits)
+    if made.states is not None and not head.is_last:
+        made = _forward(policy, rows, pairs, head.at)
+    flags = [tag in plain for tag, _, start, end in made.pieces for _ in range(start, end)]
+    plain_tokens = torch.tensor(flags, dtype=torch.bool, device=made.logits.device)  # [P]
+    if made.states is not None:
+        values = head.score(made.states, made.tokens, temperature, top_p, plain_tokens)
+        return Scored(*values, made.pieces)
+    log_probs = log_prob(made.logits, made.tokens, temperature, top_p, plain_tokens)
+    return Scored(log_probs, entropy(made.logits.detach(), temperature), made.pieces)
+
+
+Seeing = Callable[[list[int]], AbstractContextManager[list[torch.Tensor] | None]]
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """Logits of the completion tokens; or of the first of them alone, and the states of all."""
+
+    logits: torch.Tensor  # [P, V] or [1, V]
+    states: torch.Tensor | None  # [P, H]
+    tokens: torch.Tensor  # [P]
+    pieces: Pieces
+
+
+def _forward(policy: Policy, rows: Sequence[Group], pairs: Pairs | None, seeing: Seeing) -> _Pass:
+    """A pass in which the head sees the completion tokens as ``seeing`` says."""
     forward = _forward_seq2seq if policy.kind == "seq2seq" else _forward_packed
     with policy.training_pass():
-        logits, tokens, pieces = forward(policy, rows, pairs)  # [P, V], [P]
-    flags = [tag in plain for tag, _, start, end in pieces for _ in range(start, end)]
-    plain_tokens = torch.tensor(flags, dtype=torch.bool, device=logits.device)  # [P]
-    log_probs = log_prob(logits, tokens, temperature, top_p, plain_tokens)
-    return Scored(log_probs, entropy(logits.detach(), temperature), pieces)
+        return forward(policy, rows, pairs, seeing)
 
 
 def _row_task(policy: Policy, rows: Sequence[Group], pairs: Pairs | None) -> torch.Tensor | None:
@@ -132,9 +159,9 @@ def _row_task(policy: Policy, rows: Sequence[Group], pairs: Pairs | None) -> tor
 
 
 def _forward_packed(
-    policy: Policy, rows: Sequence[Group], pairs: Pairs | None
-) -> tuple[torch.Tensor, torch.Tensor, Pieces]:
-    """Logits [P, V] and ids [P] of the completion tokens. A row is: prompt, completion 1, 2, ..."""
+    policy: Policy, rows: Sequence[Group], pairs: Pairs | None, seeing: Seeing
+) -> _Pass:
+    """A row is: prompt, completion 1, 2, ..."""
     if not policy.packs:
         rows = [single for row in rows for single in _singly(row)]
     length = max(row.length for row in rows)
@@ -166,14 +193,15 @@ def _forward_packed(
     # The library makes its own mask of a plain one, with all that the model's layers want.
     mask = _segment_mask(segment, policy.compute_dtype) if policy.packs else (segment >= 0).long()
     device = policy.device
-    with policy.bank.use(pairs, _row_task(policy, rows, pairs)), policy.head_at(source):
+    with policy.bank.use(pairs, _row_task(policy, rows, pairs)), seeing(source) as states:
         out = policy.model(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             position_ids=positions.to(device),
             use_cache=False,
         )
-    return out.logits[0], torch.tensor(target, device=device), tuple(pieces)
+    tokens = torch.tensor(target, device=device)
+    return _Pass(out.logits[0], states[0] if states else None, tokens, tuple(pieces))
 
 
 def _segment_mask(segment: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -189,9 +217,9 @@ def _segment_mask(segment: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _forward_seq2seq(
-    policy: Policy, rows: Sequence[Group], pairs: Pairs | None
-) -> tuple[torch.Tensor, torch.Tensor, Pieces]:
-    """Logits [P, V] and ids [P] of the completion tokens; each completion is a decoder row."""
+    policy: Policy, rows: Sequence[Group], pairs: Pairs | None, seeing: Seeing
+) -> _Pass:
+    """Each completion is a decoder row."""
     from transformers.modeling_outputs import BaseModelOutput
 
     ids, mask = policy.pad([row.prompt for row in rows], left=False)
@@ -215,7 +243,7 @@ def _forward_seq2seq(
         index += [row_index * width + t for t in range(len(completion))]
         target += completion
     fast_rows = None if row_task is None else row_task[owner]
-    with policy.bank.use(pairs, fast_rows), policy.head_at(index):
+    with policy.bank.use(pairs, fast_rows), seeing(index) as states:
         out = policy.model(
             encoder_outputs=BaseModelOutput(last_hidden_state=hidden[owner]),  # a copy a row
             attention_mask=mask[owner],
@@ -223,4 +251,5 @@ def _forward_seq2seq(
             decoder_attention_mask=decoder_mask,
             use_cache=False,
         )
-    return out.logits[0], torch.tensor(target, device=policy.device), tuple(pieces)
+    tokens = torch.tensor(target, device=policy.device)
+    return _Pass(out.logits[0], states[0] if states else None, tokens, tuple(pieces))

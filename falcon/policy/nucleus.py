@@ -5,11 +5,9 @@ Training on the log-probability of another distribution biases the gradient, so 
 call what is here.
 """
 
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 _HEAD = 64
 """Likeliest tokens that are tried first: nearly every nucleus is narrower."""
@@ -85,45 +83,62 @@ def log_prob(
     if plain is None:
         plain = torch.zeros_like(tokens, dtype=torch.bool)
     if top_p >= 1:
-        return _in_blocks(_whole_log_prob, logits, tokens, _temperatures(plain, temperature))
+        return _whole_log_prob(logits, tokens, _temperatures(plain, temperature))
     # Nearly every nucleus is a few tokens wide, and the gradient concerns those alone. Only rows
     # that need it pay for a softmax over the whole vocabulary, forward and backward.
-    indices, kept, covered = _head(logits.detach(), temperature, top_p)
-    inside = (indices == tokens.unsqueeze(-1)).logical_and(kept).any(-1)  # [P]
-    scaled = logits.gather(-1, torch.cat([indices, tokens.unsqueeze(-1)], dim=-1)).float()
-    scaled = scaled / temperature  # [P, K + 1]: the head, and last the token itself
-    mass = torch.logsumexp(scaled[:, :-1].masked_fill(~kept, -torch.inf), dim=-1)
-    narrow_log_probs = scaled[:, -1] - mass  # [P], right where the nucleus lies in the head
-    narrow = (covered >= top_p).logical_and(inside).logical_and(~plain)
-    rest = (~narrow).nonzero().squeeze(-1)
+    part = narrow(logits, tokens, temperature, top_p, plain)
+    rest = (~part.rows).nonzero().squeeze(-1)
     if not len(rest):
-        return narrow_log_probs
+        return part.log_probs
     rest_logits, plain = logits[rest], plain[rest]
-    rest_log_probs = _in_blocks(
-        _whole_log_prob, rest_logits, tokens[rest], _temperatures(plain, temperature)
-    )
-    wide = ((covered[rest] < top_p) & ~plain).nonzero().squeeze(-1)
+    rest_log_probs = _whole_log_prob(rest_logits, tokens[rest], _temperatures(plain, temperature))
+    wide = ((part.covered[rest] < top_p) & ~plain).nonzero().squeeze(-1)
     if len(wide):
-        cut = partial(_wide_log_prob, temperature=temperature, top_p=top_p)
-        wide_log_probs = _in_blocks(cut, rest_logits[wide], tokens[rest[wide]])
+        wide_log_probs = _wide_log_prob(rest_logits[wide], tokens[rest[wide]], temperature, top_p)
         rest_log_probs = rest_log_probs.index_put((wide,), wide_log_probs)
-    return narrow_log_probs.index_put((rest,), rest_log_probs)
+    return part.log_probs.index_put((rest,), rest_log_probs)
 
 
-def _in_blocks(
-    function: Callable[..., torch.Tensor], logits: torch.Tensor, *given: torch.Tensor
-) -> torch.Tensor:
-    """``function`` of [P, V] and what else there is for each row, -> [P], some rows at a time.
+@dataclass(frozen=True)
+class Narrow:
+    """Rows by the K likeliest tokens and their own; right where the nucleus lies in those."""
 
-    What a block keeps for its gradient, several times its logits in float32, is computed again.
-    """
-    parts = []
-    for some in zip(*(torch.split(each, _HEAD) for each in (logits, *given)), strict=True):
-        if torch.is_grad_enabled():
-            parts.append(checkpoint(function, *some, use_reentrant=False, preserve_rng_state=False))
-        else:
-            parts.append(function(*some))
-    return torch.cat(parts)
+    ids: torch.Tensor  # [P, K + 1]: the likeliest, and last the token itself
+    scaled: torch.Tensor  # [P, K + 1]: logits at temperature T
+    kept: torch.Tensor  # [P, K]: which are in the nucleus
+    covered: torch.Tensor  # [P]: mass of the likeliest
+    rows: torch.Tensor  # [P]: for which rows that is right
+
+    @property
+    def log_probs(self) -> torch.Tensor:
+        """log p of the tokens, [P]."""
+        return self.scaled[:, -1] - torch.logsumexp(self._nucleus, dim=-1)
+
+    @property
+    def _nucleus(self) -> torch.Tensor:
+        return self.scaled[:, :-1].masked_fill(~self.kept, -torch.inf)
+
+    def slopes(self, temperature: float) -> torch.Tensor:
+        """d log p / d logit of ``ids``, [P, K + 1]; a token that stands there twice has two."""
+        return torch.nn.functional.pad(-torch.softmax(self._nucleus, -1), (0, 1), value=1.0).div(
+            temperature
+        )
+
+
+def narrow(
+    logits: torch.Tensor,
+    tokens: torch.Tensor,
+    temperature: float,
+    top_p: float,
+    plain: torch.Tensor,
+) -> Narrow:
+    """What :func:`log_prob` needs where the nucleus is narrow."""
+    likeliest, kept, covered = _head(logits.detach(), temperature, top_p)
+    inside = (likeliest == tokens.unsqueeze(-1)).logical_and(kept).any(-1)  # [P]
+    ids = torch.cat([likeliest, tokens.unsqueeze(-1)], dim=-1)
+    scaled = logits.gather(-1, ids).float() / temperature
+    rows = (covered >= top_p).logical_and(inside).logical_and(~plain)
+    return Narrow(ids, scaled, kept, covered, rows)
 
 
 def _temperatures(plain: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -10,19 +10,18 @@ Shapes: R rows, L tokens of the longest row, V vocabulary.
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from falcon.policy.adapter import AdapterBank, attach, load_adapter, save_adapter
 from falcon.policy.attention import packs
 from falcon.policy.backbone import Backbone, load_backbone
-from falcon.policy.packing import packed, product
+from falcon.policy.head import Head
 from falcon.policy.recompute import Recompute
 from falcon.policy.shards import Shards
 
@@ -31,14 +30,12 @@ if TYPE_CHECKING:
     from falcon.prompts.forms import Form
 
 
-class _Head(threading.local):
-    positions: torch.Tensor | None = None
-
-
 class Policy:
     """A backbone with one adapter bank. ``bank.parameters()`` is everything that is trained."""
 
-    def __init__(self, backbone: Backbone, bank: AdapterBank) -> None:
+    def __init__(
+        self, backbone: Backbone, bank: AdapterBank, *, second_order: bool = False
+    ) -> None:
         self.backbone = backbone
         self.bank = bank
         self.model = backbone.model
@@ -50,9 +47,7 @@ class Policy:
         self._shards: Shards | None = None
         self.refills: bool | None = None
         """Whether rows of a batch may be replaced while others are written; None: not tried yet."""
-        self._head = _Head()
-        self._packed_head: torch.Tensor | None = None
-        self.model.get_output_embeddings().register_forward_pre_hook(self._select)
+        self.head = Head(self.model.get_output_embeddings(), once=not second_order)
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
         # A model may end with more tokens than its tokenizer names: the end of a turn, of a text.
@@ -78,7 +73,7 @@ class Policy:
         bank = attach(backbone, rank=s.lora_rank, alpha=s.lora_alpha, targets=targets, seed=seed)
         if adapter is not None:
             load_adapter(bank, backbone, adapter)
-        return cls(backbone, bank)
+        return cls(backbone, bank, second_order=second_order)
 
     @property
     def form(self) -> Form:
@@ -113,18 +108,8 @@ class Policy:
         """Let passes without gradients use packed copies of all weights, on a CPU that has such."""
         if self._shards is not None:
             return  # a process has a part of them
-        head = self.model.get_output_embeddings()
-        if self._packed_head is None:
-            form = packed(head.weight)
-            if form is None:
-                return
-            self._packed_head, plain = form, head.forward
-
-            def forward(x: torch.Tensor) -> torch.Tensor:
-                return plain(x) if torch.is_grad_enabled() else product(x, form, head.bias)
-
-            head.forward = forward
-        self.bank.pack(self.model)
+        if self.head.pack():
+            self.bank.pack(self.model)
 
     def gathered(self) -> AbstractContextManager[None]:
         """Inside, all weights are there and each process makes as many passes as it likes."""
@@ -174,26 +159,6 @@ class Policy:
         for tensor in self.bank.parameters():
             state.update(tensor.detach().cpu().numpy().tobytes())
         return state.hexdigest()[:12]
-
-    @contextmanager
-    def head_at(self, index: list[int]) -> Iterator[None]:
-        """Let the output head see only these positions of the flattened rows, as [1, P, H].
-
-        With a vocabulary of tens of thousands the logits fill the memory, and most positions
-        (prompts, padding) need none. In this thread alone.
-        """
-        self._head.positions = torch.tensor(index, device=self.device)
-        try:
-            yield
-        finally:
-            self._head.positions = None
-
-    def _select(self, _: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
-        if self._head.positions is None:
-            return None
-        hidden = inputs[0]  # [R, L, H]
-        chosen = hidden.reshape(-1, hidden.shape[-1])[self._head.positions]
-        return (chosen.unsqueeze(0), *inputs[1:])
 
     def pad(
         self, rows: Sequence[Sequence[int]], *, left: bool

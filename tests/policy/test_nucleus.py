@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import pytest
 import torch
 
-from falcon.policy import nucleus as nucleus_module
 from falcon.policy.nucleus import log_prob, nucleus, pick
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -3.0])
@@ -106,26 +104,3 @@ def test_rows_with_a_wide_nucleus_have_the_probabilities_and_gradients_of_the_de
         wanted = -cut(logits[row].detach(), 0.7, 0.9)
         wanted[tokens[row]] += 1
         torch.testing.assert_close(gradient[row], wanted / 0.7, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("top_p", [0.9, 1.0])
-def test_blocks_of_rows_change_neither_values_nor_derivatives(
-    top_p: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    generator = torch.Generator().manual_seed(0)
-    start = torch.randn(150, 300, generator=generator, dtype=torch.double)
-    tokens = torch.randint(0, 300, (150,), generator=generator)
-    plain = torch.rand(150, generator=generator) < 0.3
-    weights = torch.randn(150, generator=generator)
-
-    def all_of_it() -> tuple[torch.Tensor, ...]:
-        logits = start.clone().requires_grad_()
-        found = nucleus_module.log_prob(torch.tanh(logits), tokens, 0.7, top_p, plain)
-        (first,) = torch.autograd.grad((found * weights).sum(), logits, create_graph=True)
-        (second,) = torch.autograd.grad(first.square().sum(), logits)
-        return found.detach(), first.detach(), second
-
-    blocks = all_of_it()
-    monkeypatch.setattr(nucleus_module, "_in_blocks", lambda function, *given: function(*given))
-    for a, b in zip(blocks, all_of_it(), strict=True):
-        assert torch.equal(a, b)
