@@ -18,7 +18,8 @@ import torch
 from falcon.errors import UserError
 from falcon.generation.completion import Completion, Draws, End
 from falcon.generation.generator import Listener
-from falcon.policy.decoding import DecodingBatch, Prompt, Room, batch_of
+from falcon.policy.decoding import batch_of
+from falcon.policy.decoding_batch import DecodingBatch, Prompt, Room
 from falcon.policy.nucleus import nucleus, pick
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from falcon.generation.budget import rows_that_fit
 from falcon.generation.completion import META_WEIGHTS, Completion, Draws, Weights
 from falcon.generation.generator import SILENT, Listener
 from falcon.generation.lane import Lane, Portion
 from falcon.generation.processes import Tell, in_processes
-from falcon.policy.decoding import can_refill
 from falcon.policy.lanes import Layout, in_lanes, layout_for
 from falcon.policy.pairs import Pairs, cast, is_stacked
 
@@ -64,9 +64,8 @@ class LocalGenerator:
         ``stops`` are texts that end a completion, one tuple a prompt, in place of
         ``sampling.stop``. Raises UserError when the logits are not finite.
         """
-        policy, rows = self.policy, len(prompts) * draws.samples
+        policy = self.policy
         policy.pack()
-        layout = layout_for(policy, min(rows, draws.sampling.batch_size))
         tasks = weights.tasks or range(len(prompts))
         everything = [
             Portion(
@@ -79,9 +78,11 @@ class LocalGenerator:
             for i, ids in enumerate(prompts)
         ]
         results = _Results(len(prompts), draws.samples, listener)
-        width = max(1, draws.sampling.batch_size // layout.lanes)
         # Also without any prompt: other processes may wait for this one to gather the weights.
         with policy.gathered(), torch.inference_mode(), active_pairs(policy, weights) as pairs:
+            most = rows_that_fit(policy, prompts, draws)
+            layout = layout_for(policy, min(len(prompts) * draws.samples, most))
+            width = max(1, most // layout.lanes)
             work = []
             for share in shares(everything, layout.lanes):
                 own, own_pairs = _own_tasks(share, pairs)
@@ -99,7 +100,6 @@ class LocalGenerator:
         policy = self.policy
         if len(work) < 2 or layout.threads > 1 or not _forks:
             return False
-        can_refill(policy)  # found out here once, not in every process
         layer = next(m for m in policy.model.modules() if isinstance(m, torch.nn.Linear))
         given = torch.zeros(1, layer.in_features, dtype=layer.weight.dtype)
 

@@ -70,6 +70,15 @@ class KeyValues:
         """Layers that have been here so far."""
         return len(self._layers)
 
+    @property
+    def token_bytes(self) -> int:
+        """Bytes that a token's keys and values take in those layers."""
+        return sum(
+            kept[0, :, 0].nbytes
+            for layer in self._layers.values()
+            for kept in (layer.prompt_keys, layer.prompt_values)
+        )
+
     def reading(self, slots: Sequence[int], lengths: Sequence[int]) -> None:
         """The next pass reads prompts into these slots; they are padded on the right."""
         self._into, self._step = list(slots), None

@@ -47,6 +47,8 @@ class Policy:
         self._shards: Shards | None = None
         self.refills: bool | None = None
         """Whether rows of a batch may be replaced while others are written; None: not tried yet."""
+        self.token_bytes = 0
+        """Bytes that a token's keys and values take, where rows may be replaced."""
         self.head = Head(self.model.get_output_embeddings(), once=not second_order)
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]

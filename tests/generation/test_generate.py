@@ -7,7 +7,8 @@ from falcon.errors import UserError
 from falcon.generation.completion import Completion, Draws, Sampling, Weights
 from falcon.generation.generator import Listener
 from falcon.generation.local import LocalGenerator
-from falcon.policy.decoding import PASS_TOKENS, Prompt, Room, batch_of
+from falcon.policy.decoding import PASS_TOKENS, batch_of
+from falcon.policy.decoding_batch import Prompt, Room
 from falcon.policy.policy import Policy
 from tests.models import of_task, own_weights
 

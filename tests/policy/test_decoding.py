@@ -11,7 +11,9 @@ import torch
 from transformers import LlamaConfig, MistralConfig, MistralForCausalLM
 
 from falcon.policy.attention import grows
-from falcon.policy.decoding import FixedRows, Prompt, Room, Rows, batch_of
+from falcon.policy.decoding import Rows, batch_of
+from falcon.policy.decoding_batch import Prompt, Room
+from falcon.policy.fixed_rows import FixedRows
 from falcon.policy.pairs import Pairs
 from falcon.policy.policy import Policy
 from tests.models import load_tiny, of_task, own_weights, tiny_of

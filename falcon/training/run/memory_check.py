@@ -15,10 +15,12 @@ import torch
 
 from falcon.config import Settings
 from falcon.errors import UserError
+from falcon.generation.budget import rows_that_fit
 from falcon.generation.completion import Draws, Sampling, Weights
 from falcon.generation.local import LocalGenerator, active_pairs
 from falcon.memory.recall import recalls_in
-from falcon.policy.decoding import Prompt, Room, batch_of
+from falcon.policy.decoding import batch_of
+from falcon.policy.decoding_batch import Prompt, Room
 from falcon.policy.pairs import Pairs
 from falcon.policy.policy import Policy
 from falcon.problems.problem import Problem
@@ -148,13 +150,14 @@ def _begin_rows(settings: Settings, policy: Policy, prompt: Ids, tasks: int) -> 
     fast = policy.bank.stack(tasks) if meta.order and meta.evaluate_with == "adapted" else None
     policy.pack()
     for samples, pairs in ((meta.samples, None), (meta.evaluation_samples, fast)):
-        count = max(1, min(tasks, s.batch_size // samples))
-        room = Room(count, count * samples, len(prompt))
+        draws = Draws(Sampling.of(s, ()), samples, settings.seed)
         with (
             policy.gathered(),
             torch.inference_mode(),
             active_pairs(policy, Weights(pairs)) as used,
         ):
+            count = max(1, min(tasks, rows_that_fit(policy, [prompt], draws) // samples))
+            room = Room(count, count * samples, len(prompt))
             batch = batch_of(policy, used, room)
             _, logits = batch.add([Prompt(prompt, samples, i) for i in range(count)])
             batch.lengthen(s.max_new_tokens - 1)
