@@ -59,7 +59,7 @@ def check_memory(
     loaded = peak(device)
     with _out_of_memory_is_named(policy):
         generation = peak_of(lambda: _begin_rows(settings, policy, longest, tasks), device)
-        # Short prompts leave room for more completions in a micro-batch, so for more logits.
+        # Short prompts leave room for more completions in a micro-batch, so maybe for more logits.
         update = peak_of(lambda: _update(settings, policy, (longest, shortest), tasks), device)
     reset_peak(device)
     return DeviceMemory(device.type, loaded, generation, update)
@@ -165,7 +165,8 @@ def _begin_rows(settings: Settings, policy: Policy, prompt: Ids, tasks: int) -> 
 
 
 def _update(settings: Settings, policy: Policy, prompts: Sequence[Ids], tasks: int) -> None:
-    """Inner and outer step on the fullest micro-batch; for order 2, whose graph is one, on all."""
+    """The outer step on the fullest micro-batch, which takes no less than the inner one. For order
+    2, whose graph is one, both on all."""
     order = settings.train.meta.order
     with _gradients_dropped(policy):
         for prompt in prompts:
@@ -175,8 +176,12 @@ def _update(settings: Settings, policy: Policy, prompts: Sequence[Ids], tasks: i
                 at_once = update_layout(policy, len(batches)).lanes
                 rows = [row for batch in batches[:at_once] for row in batch]
                 items = [items[tag] for row in rows for tag in row.tags]
-            fast = adapt(policy, items, tasks, settings)[0] if order else None
+            fast = policy.bank.stack(tasks) if order == 1 else None
+            if order == 2:
+                fast = adapt(policy, items, tasks, settings)[0]
             outer_gradient(policy, items, fast, settings)
+            if policy.head.is_last:  # logits of all completions are never there: as many tokens
+                break
         _ = _moments(policy)
 
 
