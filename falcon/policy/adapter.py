@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,11 +153,14 @@ class AdapterBank(nn.Module):
             row_task = RowTasks(row_task, len(next(iter(pairs.values()))[0]) if pairs else 0)
         return _Use(self, pairs, row_task)
 
-    def adapted(self, y: torch.Tensor, x: torch.Tensor, name: str) -> torch.Tensor:
-        """y, what the frozen layer ``name`` makes of x, with the product of the pair in use."""
+    def adapted(
+        self, y: torch.Tensor, x: torch.Tensor, name: str, sizes: Sequence[int] = ()
+    ) -> torch.Tensor:
+        """y, what the frozen layer ``name`` makes of x, with the product of the pair in use.
+        ``sizes``: the outputs of siblings, whose pair is joined."""
         if self.active is None:
             return y
-        return with_low_rank(y, x, self.active[name], self.scale, self.rows)
+        return with_low_rank(y, x, self.active[name], self.scale, self.rows, sizes)
 
     def joins(self, siblings: Siblings) -> bool:
         """Whether the pairs in use are joined to those of siblings."""

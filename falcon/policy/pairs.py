@@ -3,6 +3,8 @@ product with rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -22,9 +24,18 @@ def cast(pairs: Pairs, dtype: torch.dtype) -> Pairs:
 
 
 def with_low_rank(
-    y: torch.Tensor, x: torch.Tensor, pair: Pair, scale: float, rows: RowTasks | None
+    y: torch.Tensor,
+    x: torch.Tensor,
+    pair: Pair,
+    scale: float,
+    rows: RowTasks | None,
+    sizes: Sequence[int] = (),
 ) -> torch.Tensor:
-    """y + scale * x A^T B^T, with one pair or each row's own; y is read and written once."""
+    """y + scale * x A^T B^T, with one pair or each row's own; y is read and written once.
+
+    ``sizes``: of stacks, the outputs of siblings whose pairs are joined: A [N, n r, in] and B
+    [N, r, sum of out].
+    """
     a, b = pair if pair[0].dtype == x.dtype else (t.to(x.dtype) for t in pair)
     if a.dim() == 2:  # one pair for all rows
         low = nn.functional.linear(x, a).flatten(0, -2)  # [R * L, r]
@@ -33,11 +44,23 @@ def with_low_rank(
         raise ValueError("fast weights are in use but no row says which task it belongs to")
     if rows.task.numel() != len(x):
         raise ValueError(f"{rows.task.numel()} row tasks for {len(x)} rows")
+    parts = torch.split(b, list(sizes), -1) if sizes else (b.transpose(1, 2),)  # [N, r, out] each
     if x.shape[1] == 1 and len(x) >= len(a):  # decoding: a token a row
-        return torch.add(y, rows.by_task(x, a, b), alpha=scale)
+        return torch.add(y, rows.by_task(x, a, parts), alpha=scale)
     if not rows.in_order:
         a, b = a[rows.task], b[rows.task]  # [R, r, in], [R, out, r]
+    if sizes:
+        low, parts = torch.bmm(x, a.transpose(1, 2)), torch.split(b, list(sizes), -1)
+        return torch.add(y, _outputs(low, parts), alpha=scale)
     return torch.baddbmm(y, torch.bmm(x, a.transpose(1, 2)), b.transpose(1, 2), alpha=scale)
+
+
+def _outputs(low: torch.Tensor, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Each part of low [*, m, n r] by its own [*, r, out], side by side: [*, m, sum of out]."""
+    if len(parts) == 1:
+        return torch.bmm(low, parts[0])
+    columns = torch.split(low, parts[0].shape[1], -1)
+    return torch.cat([torch.bmm(c, part) for c, part in zip(columns, parts, strict=True)], -1)
 
 
 class RowTasks:
@@ -62,12 +85,14 @@ class RowTasks:
         self.row[self.slot] = torch.arange(len(task), device=task.device)
         self.laid_out = self.slot.tolist() == list(range(tasks * self.most))
 
-    def by_task(self, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    def by_task(
+        self, x: torch.Tensor, a: torch.Tensor, parts: Sequence[torch.Tensor]
+    ) -> torch.Tensor:
         """The low-rank product of one token a row, [R, 1, in] -> [R, 1, out], task by task.
 
         Copying a pair for each row would read more memory than the backbone itself.
         """
         slots = x[:, 0] if self.laid_out else x[:, 0].index_select(0, self.row)  # [N * most, in]
         low = torch.bmm(slots.view(len(a), self.most, -1), a.transpose(1, 2))  # [N, most, r]
-        out = torch.bmm(low, b.transpose(1, 2)).flatten(0, 1)
+        out = _outputs(low, parts).flatten(0, 1)
         return (out if self.laid_out else out.index_select(0, self.slot)).unsqueeze(1)

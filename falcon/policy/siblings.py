@@ -31,7 +31,7 @@ class Layer(Protocol):
     def bias(self) -> torch.Tensor | None: ...
 
 
-Add = Callable[[torch.Tensor, torch.Tensor, str], torch.Tensor]
+Add = Callable[[torch.Tensor, torch.Tensor, str, Sequence[int]], torch.Tensor]
 
 
 class Siblings:
@@ -55,11 +55,12 @@ class Siblings:
     def output(self, name: str, x: torch.Tensor, add: Add) -> torch.Tensor | None:
         """What the layer ``name`` makes of ``x``; None if its first sibling saw another input.
 
-        The first one computes it for all: ``add(y, x, key)`` adds the low-rank product of the
-        joined pair to y [..., sum of out].
+        The first one computes it for all: ``add(y, x, key, sizes)`` adds the low-rank product of
+        the joined pair to y [..., sum of out].
         """
         if name == self.names[0]:
-            y = add(product(x, self._form, self._bias), x, self.key)
+            sizes = self._sizes if len(self.names) > 1 else ()
+            y = add(product(x, self._form, self._bias), x, self.key, sizes)
             parts = zip(self.names, torch.split(y, self._sizes, -1), strict=True)
             self._kept.x, self._kept.parts = x, dict(parts)
         elif getattr(self._kept, "x", None) is not x:
@@ -70,17 +71,20 @@ class Siblings:
         return part
 
     def join(self, pairs: Pairs) -> Pair:
-        """The pairs of all layers as one: A [*, n r, in], and B [*, sum of out, n r] with a block
-        for each."""
+        """The pairs of all layers as one: A [n r, in], and B [sum of out, n r] with a block for
+        each. Stacked, A [N, n r, in] and B [N, r, sum of out]: there the zeros between blocks would
+        take as long to read as the adapters."""
         own = [pairs[name] for name in self.names]
         if len(own) == 1:
             return own[0]
         a = torch.cat([a for a, _ in own], -2)
-        b = a.new_zeros(*own[0][1].shape[:-2], sum(self._sizes), a.shape[-2])
+        if a.dim() == 3:
+            return a, torch.cat([b.transpose(1, 2) for _, b in own], -1)
+        b = a.new_zeros(sum(self._sizes), a.shape[-2])
         row = column = 0
         for _, part in own:
             out, rank = part.shape[-2:]
-            b[..., row : row + out, column : column + rank] = part
+            b[row : row + out, column : column + rank] = part
             row, column = row + out, column + rank
         return a, b
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from falcon.policy import kv_cache, siblings
-from falcon.policy.pairs import Pairs, cast
+from falcon.policy.pairs import Pairs, RowTasks, cast, with_low_rank
 from falcon.policy.policy import Policy
 from falcon.policy.siblings import Siblings, seen_in
 from tests.models import load_tiny, own_weights, stir, tiny_seq2seq
@@ -127,3 +127,21 @@ def test_the_fused_attention_is_the_plain_one(dtype: torch.dtype) -> None:
         assert torch.allclose(
             one.float(), other.float(), atol=1e-5 if dtype == torch.float32 else 0.03
         )
+
+
+@pytest.mark.parametrize("tokens", [1, 4])  # decoding, and reading a prompt
+@pytest.mark.parametrize("tasks", [[0, 1, 2], [2, 0, 2, 1, 2, 0]])
+def test_joined_stacks_are_each_rows_own_pairs(
+    causal: Policy, tokens: int, tasks: list[int]
+) -> None:
+    layers = causal.bank._layers[:3]
+    pairs = own_weights(causal, 3)
+    sizes = [layer.weight.shape[0] for layer in layers]
+    x = torch.randn(len(tasks), tokens, layers[0].weight.shape[1])
+    y = torch.randn(len(tasks), tokens, sum(sizes))
+    joined = Siblings(layers, torch.empty(0)).join(pairs)
+    found = with_low_rank(y, x, joined, 0.5, RowTasks(torch.tensor(tasks), 3), sizes)
+    for row, task in enumerate(tasks):
+        own = [pairs[layer.name] for layer in layers]
+        wanted = torch.cat([x[row] @ a[task].T @ b[task].T for a, b in own], -1)
+        assert torch.allclose(found[row], y[row] + 0.5 * wanted, atol=1e-5)
