@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from falcon.errors import UserError
-from falcon.policy.pairs import Pairs, RowTasks, with_low_rank
+from falcon.policy.pairs import Pairs, RowTasks, is_stacked, turned, with_low_rank
 from falcon.policy.peft_files import CONFIG, PREFIX, WEIGHTS, read_lora, scaling_of
 from falcon.policy.siblings import Siblings, seen_in
 
@@ -167,7 +167,9 @@ class AdapterBank(nn.Module):
         return self.active is None or siblings.key in self.active
 
     def joined(self, pairs: Pairs) -> Pairs:
-        """Pairs with those of siblings, for passes without gradients."""
+        """Pairs with those of siblings, laid out for passes without gradients."""
+        if is_stacked(pairs):
+            pairs = {name: (a, turned(b)) for name, (a, b) in pairs.items()}
         found = {layer.siblings.key: layer.siblings for layer in self._layers if layer.siblings}
         return pairs | {key: siblings.join(pairs) for key, siblings in found.items()}
 
