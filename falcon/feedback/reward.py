@@ -35,6 +35,10 @@ class Reward(BaseModel):
     reason: str
 
 
+COPIED = frozenset({"visible-tests"})
+"""Tripwires of a program that contains tests it was shown."""
+
+
 class Feedback(BaseModel):
     """The whole feedback on one program: F of the tuple (D, W, T, F).
 
@@ -49,6 +53,12 @@ class Feedback(BaseModel):
     error_line: int = 0
     error_message: str = ""
     tripwires: tuple[str, ...] = ()
+
+    @property
+    def tripped(self) -> bool:
+        """Whether the program shows a sign of tampering. Models of code often end an answer with
+        the examples as a check of their own; hidden tests decide, so that gains nothing."""
+        return bool(set(self.tripwires) - COPIED)
 
     def value(self, term: str) -> float | None:
         """The value of a term, or None if it is absent."""

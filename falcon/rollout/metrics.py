@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from falcon.feedback.reward import COPIED
+
 if TYPE_CHECKING:
     from falcon.rollout.records import Attempt
 
 HACKING = {
     "padding": frozenset({"dead-code-padding"}),
     "comments": frozenset({"comment-stuffing"}),
-    "copied_tests": frozenset({"visible-tests"}),
+    "copied_tests": COPIED,
     "example_table": frozenset({"example-table"}),
 }
 """Ways to please a judge or the tests without solving the task; all other signs are tampering."""
@@ -41,7 +43,7 @@ def outcome_metrics(attempts: Sequence[Attempt]) -> dict[str, float]:
         metrics[f"reward/{term}"] = sum(values) / max(len(values), 1)
     judge_faults = sum(a.feedback.value("style") is None for a in judged)
     metrics["judge/fault_rate"] = judge_faults / n
-    metrics["tamper_rate"] = sum(bool(a.feedback.tripwires) for a in judged) / n
+    metrics["tamper_rate"] = sum(a.feedback.tripped for a in judged) / n
     for name, signs in (("tamper", None), *HACKING.items()):
         metrics[f"hacking/{name}"] = sum(_signs(a, signs) for a in judged) / n
     metrics["tokens/mean"] = sum(len(a.completion.ids) for a in judged) / n

@@ -89,7 +89,7 @@ def attempt_row(attempt: Attempt) -> dict[str, object]:
         "n_fail": v.n_fail,
         "reward": attempt.reward,
         **{term: f.value(term) for term in ("coarse", "error", "style", "complexity", "negative")},
-        "tripped": bool(f.tripwires),
+        "tripped": f.tripped,
         "tokens": attempt.completion.tokens,
         "cpu_s": v.cpu_s,
     }

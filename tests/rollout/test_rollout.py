@@ -23,6 +23,7 @@ from falcon.rollout import (
     roll_out,
     spread,
 )
+from falcon.rollout.records import Attempt
 from falcon.sandbox import Sandbox
 from falcon.sandbox.verdict import Outcome
 from tests.training.setups import (
@@ -169,6 +170,19 @@ def test_ways_to_please_are_counted_apart(causal: Policy) -> None:
         "hacking/example_table": 0.0,
     }
     assert found["tamper_rate"] == 0.75
+
+
+def test_a_check_with_the_examples_is_no_tampering(causal: Policy) -> None:
+    honest, spying = attempts_of(causal, [("def f(x):\n    return x\n", "1/3", 0)] * 2)
+
+    def showing(attempt: Attempt, *signs: str) -> Attempt:
+        feedback = attempt.feedback.model_copy(update={"tripwires": signs})
+        return replace(attempt, feedback=feedback)
+
+    attempts = [showing(honest, "visible-tests"), showing(spying, "frames", "visible-tests")]
+    found = outcome_metrics(attempts)
+    assert (found["tamper_rate"], found["hacking/copied_tests"]) == (0.5, 1.0)
+    assert [row["tripped"] for row in map(attempt_row, attempts)] == [False, True]
 
 
 def test_spread_is_even_and_in_order() -> None:
