@@ -22,7 +22,7 @@ from falcon.generation.generator import SILENT, Listener
 from falcon.generation.lane import Lane, Portion
 from falcon.generation.processes import Tell, in_processes
 from falcon.policy.lanes import Layout, in_lanes, layout_for
-from falcon.policy.pairs import Pairs, cast, is_stacked
+from falcon.policy.pairs import Pairs, cast, is_stacked, of_tasks
 
 if TYPE_CHECKING:
     from falcon.policy.policy import Policy
@@ -190,9 +190,8 @@ def _own_tasks(share: list[Portion], pairs: Pairs | None) -> tuple[list[Portion]
         return share, pairs
     used = sorted({portion.task for portion in share})
     place = {task: n for n, task in enumerate(used)}
-    part = {name: (a[used], b[used]) for name, (a, b) in pairs.items()}
     renumbered = [Portion(r.place, r.ids, r.samples, r.stop, place[r.task]) for r in share]
-    return renumbered, part
+    return renumbered, of_tasks(pairs, used)
 
 
 @contextmanager

@@ -14,9 +14,10 @@ from falcon.policy.attention import ATTENTION, cached
 from falcon.policy.decoding_batch import DecodingBatch, Prompt, Room
 from falcon.policy.fixed_rows import FixedRows
 from falcon.policy.kv_cache import KeyValues
+from falcon.policy.pairs import RowTasks, of_tasks
 
 if TYPE_CHECKING:
-    from falcon.policy.pairs import Pairs, RowTasks
+    from falcon.policy.pairs import Pairs
     from falcon.policy.policy import Policy
 
 PASS_TOKENS = {"cpu": 2048}
@@ -83,6 +84,8 @@ class Rows(DecodingBatch):
         self._last_logits = torch.empty(0)  # [1, V]
         self._step: Any = None  # made anew when rows came or went
         self._rows: RowTasks | None = None
+        self._stack: list[int] = []  # tasks of the pairs that steps use
+        self._stack_pairs = pairs
 
     @property
     def slots(self) -> int:
@@ -200,16 +203,30 @@ class Rows(DecodingBatch):
         lengths = self._lengths[:rows]
         if self._step is None:
             self._step = self._cache.step(self._prompt, lengths, len(self._alive), policy.device)
-            self._rows = self.tasks([self._task[place] for place in self._prompt])
+            self._rows = self._tasks_left([self._task[place] for place in self._prompt])
         else:
             self._step = self._step.advanced(lengths)
         self._cache.writing(self._step)
         positions = (self._starts[self._prompt] + lengths).unsqueeze(1)  # [R, 1]
-        with policy.bank.use(self.pairs, self._rows), cached(self._cache):
+        with policy.bank.use(self._stack_pairs, self._rows), cached(self._cache):
             logits = _forward(policy, tokens.unsqueeze(1), positions)[:, -1]
         # An empty slot writes to the same place again and again: it must not outgrow the buffer.
         self._lengths[:rows] += torch.tensor(self._live)
         return logits
+
+    def _tasks_left(self, tasks: list[int]) -> RowTasks | None:
+        """The tasks of rows. Stacked weights of tasks that have no row any more would be read at
+        each step all the same, so they are left out once they are half of the stack."""
+        if not self.stacked or self.pairs is None:
+            return None
+        left = set(tasks)
+        if not left <= set(self._stack) or 2 * len(left) <= len(self._stack):
+            every = range(len(next(iter(self.pairs.values()))[0]))
+            self._stack = sorted(left) if 2 * len(left) <= len(every) else list(every)
+            self._stack_pairs = of_tasks(self.pairs, self._stack)
+        place = {task: n for n, task in enumerate(self._stack)}
+        rows = torch.tensor([place[task] for task in tasks], device=self.policy.device)
+        return RowTasks(rows, len(self._stack))
 
     def lengthen(self, tokens: int) -> None:
         """Let every row count as if it had this many tokens: to see what memory that takes."""

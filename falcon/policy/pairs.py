@@ -23,6 +23,13 @@ def cast(pairs: Pairs, dtype: torch.dtype) -> Pairs:
     return {n: (a.detach().to(dtype), b.detach().to(dtype)) for n, (a, b) in pairs.items()}
 
 
+def of_tasks(pairs: Pairs, tasks: list[int]) -> Pairs:
+    """The part of a stack with these tasks, in their order; the stack itself where that is all."""
+    if tasks == list(range(len(next(iter(pairs.values()))[0]))):
+        return pairs
+    return {name: (a[tasks], b[tasks]) for name, (a, b) in pairs.items()}
+
+
 def turned(b: torch.Tensor) -> torch.Tensor:
     """The same B [N, out, r] with its outputs side by side in memory: for a few rows a task the
     product with it takes half the time."""

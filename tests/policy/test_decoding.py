@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -124,6 +125,40 @@ def test_rows_that_come_and_go_have_the_logits_of_plain_passes(
     assert life.begun > 25
     assert life.moved > 0
     assert life.added_later > 0
+
+
+@torch.inference_mode()
+def test_weights_of_tasks_without_rows_are_not_read(causal: Policy) -> None:
+    weights = own_weights(causal, 4)
+    batch = batch_of(causal, weights, Room(5, 5, 8))
+    slots, logits = batch.add([Prompt([5, 9, 30 + task], 1, task) for task in (0, 1, 2, 3)])
+    stacks: list[int] = []
+    use = causal.bank.use
+
+    def watched(pairs: Pairs | None, rows: Any = None) -> Any:
+        stacks.append(len(next(iter(pairs.values()))[0]) if pairs else 0)
+        return use(pairs, rows)
+
+    causal.bank.use = watched  # type: ignore[method-assign]
+    batch.advance(logits.argmax(-1))
+    batch.end(slots[0])
+    batch.end(slots[3])
+    moved = batch.squeeze()
+    token = torch.tensor([7] * batch.slots)
+    found = batch.advance(token)
+    assert stacks == [4, 2]
+    row = moved.get(slots[2], slots[2])
+    ids = [5, 9, 32, int(logits[2].argmax()), 7]
+    torch.testing.assert_close(
+        found[row], plain(causal, ids, of_task(weights, 2)), rtol=1e-3, atol=1e-4
+    )
+    (slot,), first = batch.add([Prompt([8, 9], 1, 0)])  # a task that was left out comes back
+    ids, token = [8, 9, int(first.argmax())], torch.tensor([7] * batch.slots)
+    token[slot] = ids[-1]
+    found = batch.advance(token)
+    torch.testing.assert_close(
+        found[slot], plain(causal, ids, of_task(weights, 0)), rtol=1e-3, atol=1e-4
+    )
 
 
 @torch.inference_mode()
