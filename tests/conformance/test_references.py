@@ -48,7 +48,8 @@ def test_plain_exec_tells_right_from_wrong(tests: Suite) -> None:
     assert run_plainly(problem("a", "raise SystemExit(0)", tests), 20) != "pass"
     endless = f"while True: pass  # {uuid4()}"
     assert run_plainly(problem("a", endless, tests), 1) == "timeout"
-    assert not [p for p in psutil.process_iter(["cmdline"]) if endless in _words(p)]  # is left
+    killed = [p for p in psutil.process_iter(["cmdline"]) if endless in _words(p)]
+    assert not psutil.wait_procs(killed, timeout=10)[1]  # is left
 
 
 def test_what_does_not_pass_on_both_sides_is_listed(tmp_path: Path, capsys: Any) -> None:
