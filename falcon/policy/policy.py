@@ -49,7 +49,8 @@ class Policy:
         """Whether rows of a batch may be replaced while others are written; None: not tried yet."""
         self.token_bytes = 0
         """Bytes that a token's keys and values take, where rows may be replaced."""
-        self.head = Head(self.model.get_output_embeddings(), once=not second_order)
+        head = self.model.get_output_embeddings()
+        self.head = Head(head, self.model.config, once=not second_order)
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
         # A model may end with more tokens than its tokenizer names: the end of a turn, of a text.

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import Gemma2Config, Gemma2ForCausalLM
+from transformers import CohereConfig, CohereForCausalLM, Gemma2Config, Gemma2ForCausalLM
 
 from falcon.policy.head import Head
 from falcon.policy.likelihood import Group, score
@@ -84,10 +84,11 @@ def test_a_gradient_of_the_gradient_is_refused() -> None:
         first.sum().backward()
 
 
-def test_a_model_that_bends_its_logits_is_scored_by_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cap", [0.5, 30.0])  # 30 hardly changes the logits of so small a model
+def test_a_model_that_bends_its_logits_is_scored_by_them(tmp_path: Path, cap: float) -> None:
     config = Gemma2Config(
         vocab_size=360, hidden_size=32, intermediate_size=48, num_hidden_layers=2, head_dim=8,
-        num_attention_heads=4, num_key_value_heads=2, final_logit_softcapping=0.5,
+        num_attention_heads=4, num_key_value_heads=2, final_logit_softcapping=cap,
     )  # fmt: skip
     policy = load_tiny(tiny_of(Gemma2ForCausalLM(config), tmp_path))
     prompt, completion = (5, 9, 31), (70, 12, 44)
@@ -104,3 +105,18 @@ def test_a_model_that_bends_its_logits_is_scored_by_them(tmp_path: Path) -> None
 def test_tiny_models_are_scored_by_states(causal: Policy) -> None:
     score(causal, [Group((5,), ((9,),), 0, (0,))], None, temperature=1.0, top_p=1.0)
     assert causal.head.is_last
+
+
+def test_a_model_that_scales_its_logits_is_scored_by_them(tmp_path: Path) -> None:
+    config = CohereConfig(
+        vocab_size=360, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, logit_scale=0.25,
+    )  # fmt: skip
+    policy = load_tiny(tiny_of(CohereForCausalLM(config), tmp_path))
+    row = Group((5, 9, 31), ((70, 12, 44),), 0, (0,))
+    found = score(policy, [row], None, temperature=0.8, top_p=1.0).log_probs
+    assert policy.head.is_last is False  # seen in the pass
+    with torch.no_grad(), policy.bank.use(None):
+        logits = policy.model(input_ids=torch.tensor([(5, 9, 31, 70, 12, 44)])).logits[0, 2:-1]
+    wanted = torch.log_softmax(logits / 0.8, -1).gather(-1, torch.tensor([(70, 12, 44)]).T)
+    torch.testing.assert_close(found, wanted.squeeze(-1), rtol=0, atol=1e-5)
