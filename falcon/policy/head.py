@@ -141,23 +141,32 @@ class Head:
         logits = self._module(states)
         values = torch.zeros(len(states), device=states.device)
         slopes = torch.zeros(states.shape if with_slopes else 0, device=states.device)
-        rest = torch.ones_like(plain)
+        whole, wide = torch.ones_like(plain), torch.zeros_like(plain)
         if top_p < 1:
             part = narrow(logits, tokens, temperature, top_p, plain)
-            rest = ~part.rows
+            wide = (part.covered < top_p).logical_and(~plain)
+            whole = ~part.rows & ~wide
             values[part.rows] = part.log_probs[part.rows]
             if with_slopes:
                 rows = weight[part.ids[part.rows]].float()  # [P, K + 1, H]
                 slope = part.slopes(temperature)[part.rows]  # [P, K + 1]
                 slopes[part.rows] = torch.bmm(slope.unsqueeze(1), rows).squeeze(1)
-        if bool(rest.any()):
+        if bool(whole.any()):
+            # d log p(t) / d state is (W_t - the mean row of W by p) / T.
+            heat = torch.where(plain[whole], 1.0, temperature).unsqueeze(-1)
+            log_p = torch.log_softmax(logits[whole].float() / heat, dim=-1)
+            values[whole] = log_p.gather(-1, tokens[whole].unsqueeze(-1)).squeeze(-1)
+            if with_slopes:
+                mean = log_p.exp_().to(weight.dtype) @ weight
+                slopes[whole] = (weight[tokens[whole]].float() - mean.float()) / heat
+        if bool(wide.any()):
             with torch.enable_grad():
-                leaf = logits[rest].requires_grad_(with_slopes)
-                value = log_prob(leaf, tokens[rest], temperature, top_p, plain[rest])
-            values[rest] = value.detach()
+                leaf = logits[wide].requires_grad_(with_slopes)
+                value = log_prob(leaf, tokens[wide], temperature, top_p)
+            values[wide] = value.detach()
             if with_slopes:
                 (gradient,) = torch.autograd.grad(value, leaf, torch.ones_like(value))
-                slopes[rest] = (gradient @ weight).float()
+                slopes[wide] = (gradient @ weight).float()
         return values, entropy(logits, temperature), slopes
 
 
