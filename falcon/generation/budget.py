@@ -34,11 +34,13 @@ def rows_that_fit(policy: Policy, prompts: Sequence[Sequence[int]], draws: Draws
     wanted = draws.sampling.batch_size
     if not prompts or not can_refill(policy):
         return wanted
-    longest = max(len(ids) for ids in prompts)
-    # A prompt is kept once for all of its samples.
-    tokens = draws.sampling.max_new_tokens + longest / draws.samples
-    row = policy.token_bytes * tokens + 4 * policy.model.config.get_text_config().vocab_size
-    fitting = max(1, int(SHARE * free_bytes(policy.device) / row))
+    new, old = draws.sampling.max_new_tokens, max(len(ids) for ids in prompts)
+    row = policy.token_bytes * new + 4 * policy.model.config.get_text_config().vocab_size
+    prompt = policy.token_bytes * old  # kept once for all of its rows
+    free = SHARE * free_bytes(policy.device)
+    fitting = int((free - len(prompts) * prompt) / row)
+    if fitting < len(prompts):
+        fitting = max(1, int(free / (row + prompt)))
     if fitting < min(wanted, len(prompts) * draws.samples):
         logger.warning(
             "memory for %d rows at a time: fewer than the %d of batch_size", fitting, wanted

@@ -30,8 +30,9 @@ def test_fewer_rows_are_written_at_a_time_where_memory_is_short(
     torch.set_num_threads(1)  # one lane, in this process
     draws = Draws(Sampling(1.0, 1.0, 12, 64), 8, 1)
     wanted = LocalGenerator(causal).generate(PROMPTS, draws)
-    row = causal.token_bytes * (12 + 20 / 8) + 4 * causal.model.config.vocab_size
-    monkeypatch.setattr(budget, "free_bytes", lambda _device: int(3.5 * row / budget.SHARE))
+    row = causal.token_bytes * 12 + 4 * causal.model.config.vocab_size
+    free = (3.5 * row + 2 * 20 * causal.token_bytes) / budget.SHARE
+    monkeypatch.setattr(budget, "free_bytes", lambda _device: int(free))
     seen: list[int] = []
     handle = rows_of_passes(causal, seen)
     with caplog.at_level(logging.WARNING):
