@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from falcon.config import set_overrides
+
 OPS = Path(__file__).parent / "ops"
 
 pytest.register_assert_rewrite("tests.ops.clone")  # it has assertions, and no name of a test
@@ -65,10 +67,12 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _environment() -> Iterator[None]:
     """What a file's tests or a library set in the environment (``mlflow.set_tracking_uri`` does) is
-    not there for the next file's; nor is the tracker of this clone, which imports set."""
+    not there for the next file's; nor is the tracker of this clone, which imports set, nor a
+    ``--set`` of a command that ran in this process."""
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     before = dict(os.environ)
     yield
+    set_overrides([])
     os.environ.clear()
     os.environ.update(before)
 

@@ -360,5 +360,5 @@ LONG = "def f(n):\n    return list(range(n))\ndef s(n):\n    return 'x' * n\ndef
     ids=["list", "text", "assert", "oracle", "length", "not said"],
 )
 def test_results_may_be_as_long_as_the_tests_say(suite: Suite, want: str) -> None:
-    with Sandbox(small(memory_mib=256, workers=1)) as sandbox:
+    with Sandbox(small(memory_mib=256, workers=1, cpu_seconds=2.0)) as sandbox:
         assert sandbox.judge(Program(LONG, suite)).outcome.value == want
