@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from falcon.errors import UserError
-from falcon.policy.pairs import Pairs, RowTasks, is_stacked, turned, with_low_rank
+from falcon.policy.pairs import Pairs, RowTasks, is_stacked, stack_size, turned, with_low_rank
 from falcon.policy.peft_files import CONFIG, PREFIX, WEIGHTS, read_lora, scaling_of
 from falcon.policy.siblings import Siblings, seen_in
 
@@ -150,7 +150,7 @@ class AdapterBank(nn.Module):
     ) -> AbstractContextManager[None]:
         """Let the layers read ``pairs`` inside the block (None: the bare backbone)."""
         if isinstance(row_task, torch.Tensor):
-            row_task = RowTasks(row_task, len(next(iter(pairs.values()))[0]) if pairs else 0)
+            row_task = RowTasks(row_task, stack_size(pairs) if pairs else 0)
         return _Use(self, pairs, row_task)
 
     def adapted(

@@ -14,7 +14,7 @@ from falcon.policy.attention import ATTENTION, cached
 from falcon.policy.decoding_batch import DecodingBatch, Prompt, Room
 from falcon.policy.fixed_rows import FixedRows
 from falcon.policy.kv_cache import KeyValues
-from falcon.policy.pairs import RowTasks, of_tasks
+from falcon.policy.pairs import RowTasks, of_tasks, stack_size
 
 if TYPE_CHECKING:
     from falcon.policy.pairs import Pairs
@@ -27,7 +27,7 @@ several times as long: activations leave the processor's caches."""
 
 def batch_of(policy: Policy, pairs: Pairs | None, room: Room) -> DecodingBatch:
     """An empty batch of the kind that suits the model."""
-    return (Rows if can_refill(policy) else FixedRows)(policy, pairs, room)
+    return Rows(policy, pairs, room) if can_refill(policy) else FixedRows(policy, pairs)
 
 
 def can_refill(policy: Policy) -> bool:
@@ -71,7 +71,6 @@ class Rows(DecodingBatch):
 
     def __init__(self, policy: Policy, pairs: Pairs | None, room: Room) -> None:
         super().__init__(policy, pairs)
-        self._room = room
         self._cache = KeyValues(room.prompts, room.rows, room.prompt_tokens)
         self._prompt: list[int] = []  # the prompt's slot of each row
         self._live: list[bool] = []
@@ -221,7 +220,7 @@ class Rows(DecodingBatch):
             return None
         left = set(tasks)
         if not left <= set(self._stack) or 2 * len(left) <= len(self._stack):
-            every = range(len(next(iter(self.pairs.values()))[0]))
+            every = range(stack_size(self.pairs))
             self._stack = sorted(left) if 2 * len(left) <= len(every) else list(every)
             self._stack_pairs = of_tasks(self.pairs, self._stack)
         place = {task: n for n, task in enumerate(self._stack)}

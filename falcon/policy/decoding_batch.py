@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from falcon.policy.pairs import RowTasks, is_stacked
+from falcon.policy.pairs import RowTasks, is_stacked, stack_size
 
 if TYPE_CHECKING:
     from falcon.policy.pairs import Pairs
@@ -93,5 +93,5 @@ class DecodingBatch(ABC):
         """The tasks of rows, as the layers want them; None where the weights are not stacked."""
         if not self.stacked or self.pairs is None:
             return None
-        count = len(next(iter(self.pairs.values()))[0])
-        return RowTasks(torch.tensor(list(tasks), device=self.policy.device), count)
+        rows = torch.tensor(list(tasks), device=self.policy.device)
+        return RowTasks(rows, stack_size(self.pairs))

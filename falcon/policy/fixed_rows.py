@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from falcon.policy.decoding_batch import DecodingBatch, Prompt, Room
+from falcon.policy.decoding_batch import DecodingBatch, Prompt
 
 if TYPE_CHECKING:
     from falcon.policy.pairs import Pairs, RowTasks
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 class FixedRows(DecodingBatch):
     """Rows that begin together. Caches are the library's own."""
 
-    def __init__(self, policy: Policy, pairs: Pairs | None, room: Room) -> None:
+    def __init__(self, policy: Policy, pairs: Pairs | None) -> None:
         super().__init__(policy, pairs)
-        self._room = room
         self._live: list[bool] = []
         self._rows: RowTasks | None = None
         self._task: list[int] = []

@@ -18,6 +18,11 @@ def is_stacked(pairs: Pairs) -> bool:
     return next(iter(pairs.values()))[0].dim() == 3
 
 
+def stack_size(pairs: Pairs) -> int:
+    """The tasks N of a stack."""
+    return len(next(iter(pairs.values()))[0])
+
+
 def cast(pairs: Pairs, dtype: torch.dtype) -> Pairs:
     """Detached copies in another precision: cast once before many forward passes."""
     return {n: (a.detach().to(dtype), b.detach().to(dtype)) for n, (a, b) in pairs.items()}
@@ -25,7 +30,7 @@ def cast(pairs: Pairs, dtype: torch.dtype) -> Pairs:
 
 def of_tasks(pairs: Pairs, tasks: list[int]) -> Pairs:
     """The part of a stack with these tasks, in their order; the stack itself where that is all."""
-    if tasks == list(range(len(next(iter(pairs.values()))[0]))):
+    if tasks == list(range(stack_size(pairs))):
         return pairs
     return {name: (a[tasks], b[tasks]) for name, (a, b) in pairs.items()}
 
