@@ -274,6 +274,14 @@ def test_limits_come_from_the_settings() -> None:
         assert over.outcome is Outcome.OUTPUT_LIMIT
 
 
+def test_an_answer_that_comes_with_too_much_output_is_no_tampering() -> None:
+    printed = "x" * 103_000  # its last part fits into the pipe, so the program ends meanwhile
+    programs = [Program(f"print('x' * 103000)  # {i}", text("", printed)) for i in range(60)]
+    with Sandbox(small(workers=2, output_kib=100)) as sandbox:
+        outcomes = {verdict.outcome for verdict in sandbox.judge_all(programs)}
+    assert outcomes == {Outcome.OUTPUT_LIMIT}
+
+
 def test_verdicts_come_in_the_order_given(sandbox: Sandbox) -> None:
     programs = []
     for i in range(30):

@@ -114,7 +114,7 @@ class Execution:
         self.child.begin_test()  # it was idle until now
         self.child.send(nonce + payload)
         self._new_answer()
-        frame = self._next()
+        frame = self._next(nonce)
         if frame is not None and frame[: 1 + NONCE] == Reply.CALLBACK + nonce:
             return ProgramAnswer(frame[1 + NONCE :], None, False, asks=True)
         return self._answered(frame, self._nonces.pop())
@@ -122,7 +122,8 @@ class Execution:
     def load(self) -> Ending | None:
         """Wait until the program is loaded. The ending of all tests where it fails to."""
         self._await_prelude()
-        ending = self._expect(Reply.LOADED, self._next(), self._nonces.popleft())
+        nonce = self._nonces.popleft()
+        ending = self._expect(Reply.LOADED, self._next(nonce), nonce)
         self.loading = self.lines
         if ending is None:
             self.child.begin_test()
@@ -131,7 +132,8 @@ class Execution:
     def answer(self) -> ProgramAnswer:
         """Wait for the answer to the next of all requests."""
         self._new_answer()
-        return self._answered(self._next(), self._nonces.popleft())
+        nonce = self._nonces.popleft()
+        return self._answered(self._next(nonce), nonce)
 
     def _new_answer(self) -> None:
         self.lines = set()
@@ -149,14 +151,16 @@ class Execution:
         """Run a whole program to the end of its process: whether it says that it is done, and
         the ending where it says something else."""
         self._await_prelude()
-        frame = self._next()
         nonce = self._nonces.popleft()
-        ending = self._expect(Reply.DONE, frame, nonce) if frame is not None else None
+        frame = self._next(nonce)
+        if frame is None:
+            return False, None
+        ending = self._expect(Reply.DONE, frame, nonce)
         if ending == _OTHER_QUESTION:
             self.child.kill(ending)
         while self._next() is not None:
             ending = violation("more than one ending")
-        return frame is not None, ending
+        return True, ending
 
     def _expect(self, kind: bytes, frame: bytes | None, nonce: bytes) -> Ending | None:
         """None for an answer of this kind with this nonce, else the ending it stands for."""
@@ -169,8 +173,9 @@ class Execution:
             self._runner.violation = self._runner.violation or ending
         return ending
 
-    def _next(self) -> bytes | None:
-        """The next answer, None at the end; lines that ran before it go into ``lines``."""
+    def _next(self, nonce: bytes = b"") -> bytes | None:
+        """The next answer, which should have this ``nonce`` (none: no answer should come), None at
+        the end; lines that ran before it go into ``lines``."""
         frame = self.child.next_frame()
         while self._runner.traced and frame is not None and frame[:1] == Reply.TRACE:
             try:
@@ -182,8 +187,8 @@ class Execution:
                 self.lines |= {n for n in traced if type(n) is int and 0 < n <= last}
             frame = self.child.next_frame()
         part = self.child.unread if frame is None else b""
-        # Its end may cut an answer of ours off, which begins as it should.
-        if part and not (self._nonces and part.endswith(self._nonces[0])):
+        # Its end may cut the answer off, and after a kill it is not taken; it begins as it should.
+        if part and not (nonce and part.endswith(nonce)):
             self.child.breaks("what it sent last is no answer")
         return frame
 
