@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -65,7 +65,6 @@ class LocalGenerator:
         ``sampling.stop``. Raises UserError when the logits are not finite.
         """
         policy = self.policy
-        policy.pack()
         tasks = weights.tasks or range(len(prompts))
         everything = [
             Portion(
@@ -199,10 +198,14 @@ def active_pairs(policy: Policy, weights: Weights) -> Iterator[Pairs | None]:
     """The adapter pairs of ``weights`` in the backbone's precision; None for the bare backbone."""
     dtype = policy.compute_dtype
     if not weights.fast and not weights.use_adapter:
+        policy.pack()
         yield None
         return
     pairs = cast(weights.fast or policy.bank.meta(), dtype)
     # One adapter for all rows can be added to the frozen weights once instead of at each token.
-    fold = not weights.fast and dtype == torch.float32
-    with policy.bank.fold(pairs) if fold else nullcontext():
-        yield policy.bank.joined(pairs)
+    if not weights.fast and dtype == torch.float32:
+        with policy.fold(pairs):
+            yield pairs
+        return
+    policy.pack()
+    yield policy.bank.joined(pairs)

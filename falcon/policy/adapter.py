@@ -57,10 +57,11 @@ class AdaptedLinear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[R, L, in] -> [R, L, out]."""
         bank: AdapterBank = self._bank  # type: ignore[assignment]
-        if bank.folded is not None:
+        if self.name in bank.folded:
             return nn.functional.linear(x, bank.folded[self.name], self.base.bias)
-        if self.siblings is not None and not torch.is_grad_enabled() and bank.joins(self.siblings):
-            y = self.siblings.output(self.name, x, bank.adapted)
+        siblings = None if torch.is_grad_enabled() else self.siblings
+        if siblings is not None and (siblings.adapted or bank.joins(siblings)):
+            y = siblings.output(self.name, x, bank.adapted)
             if y is not None:
                 return y
         return bank.adapted(self.base(x), x, self.name)
@@ -91,7 +92,8 @@ class AdapterBank(nn.Module):
         self.a = nn.ParameterList()
         self.b = nn.ParameterList()
         self._in_use = _InUse()
-        self.folded: dict[str, torch.Tensor] | None = None
+        self.folded: dict[str, torch.Tensor] = {}
+        self._groups: list[list[str]] = []  # of siblings, once they were looked for
 
     @property
     def active(self) -> Pairs | None:
@@ -180,31 +182,51 @@ class AdapterBank(nn.Module):
     def pack(self, model: nn.Module) -> None:
         """Let passes without gradients use packed copies of the frozen weights, where there are
         such. They take as much memory again."""
-        if self._layers[0].siblings is not None:
+        if any(layer.siblings for layer in self._layers):
             return
-        by_name = {layer.name: layer for layer in self._layers}
-        for names in seen_in(model, self.names):
-            layers = [by_name[name] for name in names]
+        for layers in self._families(model):
             siblings = Siblings.of(layers)
             for layer in layers:
                 layer.siblings = siblings
 
+    def _families(self, model: nn.Module) -> list[list[AdaptedLinear]]:
+        """Layers that read the same input. They are looked for once."""
+        self._groups = self._groups or seen_in(model, self.names)
+        by_name = {layer.name: layer for layer in self._layers}
+        return [[by_name[name] for name in names] for names in self._groups]
+
+    def unpack(self) -> None:
+        """Give the packed copies up."""
+        for layer in self._layers:
+            layer.siblings = None
+
     @contextmanager
-    def fold(self, pairs: Pairs) -> Iterator[None]:
+    def fold(self, pairs: Pairs, packing: nn.Module | None = None) -> Iterator[None]:
         """Let the layers use W + scale B A inside the block, for many passes without gradients.
 
         A pass then costs as much as one of the bare backbone. The frozen weights stay as they
         are, so the sums take as much memory again. Float32 only: bfloat16 would round the sum.
+        ``packing``: the model, if the sums are to be packed where that pays.
         """
+        self.unpack()
+        families = self._families(packing) if packing else [[layer] for layer in self._layers]
         with torch.no_grad():
-            self.folded = {}
-            for layer in self._layers:
-                a, b = pairs[layer.name]
-                self.folded[layer.name] = torch.addmm(layer.weight, b, a, alpha=self.scale)
+            for layers in families:
+                sums = [
+                    torch.addmm(layer.weight, b, a, alpha=self.scale)
+                    for layer in layers
+                    for a, b in (pairs[layer.name],)
+                ]
+                siblings = Siblings.of(layers, sums) if packing else None
+                for layer, summed in zip(layers, sums, strict=True):
+                    layer.siblings = siblings
+                    if siblings is None:
+                        self.folded[layer.name] = summed
         try:
             yield
         finally:
-            self.folded = None
+            self.folded = {}
+            self.unpack()
 
 
 class _Use(AbstractContextManager[None]):

@@ -39,6 +39,7 @@ class Head:
         self._module: Any = module
         self._seen = _Seen()
         self._form: torch.Tensor | None = None
+        self._plain: Any = None  # the module's own pass, once another stands in its place
         useful = once and isinstance(module, torch.nn.Linear) and not _bends(config)
         self.is_last: bool | None = None if useful else False
         """Whether logits are what it makes, with nothing after it; None: not tried yet. False as
@@ -48,18 +49,19 @@ class Head:
     def pack(self) -> bool:
         """Let passes without gradients use a packed copy. False where there is none."""
         if self._form is None:
-            form = packed(self._module.weight)
-            if form is None:
-                return False
-            self._form, plain = form, self._module.forward
+            self._form = packed(self._module.weight)
+        if self._plain is None and self._form is not None:
+            self._plain, self._module.forward = self._module.forward, self._forward
+        return self._form is not None
 
-            def forward(x: torch.Tensor) -> torch.Tensor:
-                if torch.is_grad_enabled():
-                    return plain(x)  # type: ignore[no-any-return]
-                return product(x, form, self._module.bias)
+    def unpack(self) -> None:
+        """Give the packed copy up."""
+        self._form = None
 
-            self._module.forward = forward
-        return True
+    def _forward(self, x: torch.Tensor) -> Any:
+        if torch.is_grad_enabled() or self._form is None:
+            return self._plain(x)
+        return product(x, self._form, self._module.bias)
 
     @contextmanager
     def at(self, index: Sequence[int]) -> Iterator[None]:

@@ -27,6 +27,7 @@ from falcon.policy.shards import Shards
 
 if TYPE_CHECKING:
     from falcon.config import PolicySettings
+    from falcon.policy.pairs import Pairs
     from falcon.prompts.forms import Form
 
 
@@ -100,7 +101,10 @@ class Policy:
         self._recompute = Recompute(self.backbone, self.bank)
 
     def training_pass(self) -> AbstractContextManager[None]:
-        """A block of forward passes that a gradient is taken through."""
+        """A block of forward passes that a gradient is taken through. They take most memory, so
+        packed copies are given up before."""
+        if torch.is_grad_enabled():
+            self.unpack()
         return self._recompute.on() if self._recompute else nullcontext()
 
     def shard(self) -> None:
@@ -109,10 +113,22 @@ class Policy:
 
     def pack(self) -> None:
         """Let passes without gradients use packed copies of all weights, on a CPU that has such."""
-        if self._shards is not None:
-            return  # a process has a part of them
-        if self.head.pack():
+        if self._packs_weights():
             self.bank.pack(self.model)
+
+    def fold(self, pairs: Pairs) -> AbstractContextManager[None]:
+        """A block of passes without gradients to whose weights ``pairs`` are added: see
+        :meth:`AdapterBank.fold`. They are packed as in :meth:`pack`."""
+        return self.bank.fold(pairs, self.model if self._packs_weights() else None)
+
+    def _packs_weights(self) -> bool:
+        # Of split weights a process has a part.
+        return self._shards is None and self.head.pack()
+
+    def unpack(self) -> None:
+        """Give packed copies up: they take as much memory as the weights."""
+        self.head.unpack()
+        self.bank.unpack()
 
     def gathered(self) -> AbstractContextManager[None]:
         """Inside, all weights are there and each process makes as many passes as it likes."""

@@ -35,9 +35,13 @@ Add = Callable[[torch.Tensor, torch.Tensor, str, Sequence[int]], torch.Tensor]
 
 
 class Siblings:
-    """Layers with one input, and their frozen weights packed as one."""
+    """Layers with one input, and their weights packed as one: the frozen ones, or with the pair in
+    use added (``adapted``)."""
 
-    def __init__(self, layers: Sequence[Layer], form: torch.Tensor) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], form: torch.Tensor, *, adapted: bool = False
+    ) -> None:
+        self.adapted = adapted
         self.names = [layer.name for layer in layers]
         self.key = "+".join(self.names)
         """Under which the joined pair stands beside those of the layers."""
@@ -47,10 +51,14 @@ class Siblings:
         self._kept = threading.local()
 
     @classmethod
-    def of(cls, layers: Sequence[Layer]) -> Siblings | None:
-        """None where weights are not packed on this machine."""
-        form = packed(torch.cat([layer.weight.detach() for layer in layers]))
-        return None if form is None else cls(layers, form)
+    def of(
+        cls, layers: Sequence[Layer], sums: Sequence[torch.Tensor] | None = None
+    ) -> Siblings | None:
+        """Of the frozen weights, or of ``sums``, to which the pair in use is added. None where
+        weights are not packed."""
+        weights = sums or [layer.weight.detach() for layer in layers]
+        form = packed(torch.cat(weights))  # type: ignore[arg-type]
+        return None if form is None else cls(layers, form, adapted=sums is not None)
 
     def output(self, name: str, x: torch.Tensor, add: Add) -> torch.Tensor | None:
         """What the layer ``name`` makes of ``x``; None if its first sibling saw another input.
@@ -60,7 +68,8 @@ class Siblings:
         """
         if name == self.names[0]:
             sizes = self._sizes if len(self.names) > 1 else ()
-            y = add(product(x, self._form, self._bias), x, self.key, sizes)
+            y = product(x, self._form, self._bias)
+            y = y if self.adapted else add(y, x, self.key, sizes)
             parts = zip(self.names, torch.split(y, self._sizes, -1), strict=True)
             self._kept.x, self._kept.parts = x, dict(parts)
         elif getattr(self._kept, "x", None) is not x:

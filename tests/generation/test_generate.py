@@ -125,7 +125,7 @@ def test_folded_weights_are_the_same_function_and_leave_the_backbone_alone(
         apart = logits()
         with policy.bank.fold(pairs):
             folded = policy.bank.folded
-            assert folded is not None
+            assert folded
             assert set(folded) == set(policy.bank.names)
             torch.testing.assert_close(logits(), apart)
             for sum_of in folded.values():

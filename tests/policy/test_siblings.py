@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,17 +11,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from falcon.policy import kv_cache, siblings
+from falcon.policy import kv_cache, packing, siblings
 from falcon.policy.pairs import Pairs, RowTasks, cast, with_low_rank
 from falcon.policy.policy import Policy
 from falcon.policy.siblings import Siblings, seen_in
 from tests.models import load_tiny, own_weights, stir, tiny_seq2seq
 
 
-@pytest.fixture
-def packed(folders: dict[str, Path]) -> Policy:
-    """A model in bfloat16 whose weights are packed."""
-    policy = load_tiny(folders["causal"], dtype="bfloat16")
+@pytest.fixture(params=["float32", "bfloat16"])
+def packed(
+    folders: dict[str, Path], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Policy:
+    """A model whose weights are packed."""
+    monkeypatch.setattr(packing, "SMALLEST", 0)
+    policy = load_tiny(folders["causal"], dtype=request.param)
     stir(policy)
     policy.pack()
     if policy.bank._layers[0].siblings is None:
@@ -69,7 +74,8 @@ def test_they_give_what_the_layers_give(
 ) -> None:
     bank = packed.bank
     pairs = {"bare": None, "one": bank.meta(), "stacked": own_weights(packed, 3)}[kind]
-    own = None if pairs is None else cast(pairs, torch.bfloat16)
+    dtype = bank._layers[0].weight.dtype
+    own = None if pairs is None else cast(pairs, dtype)
     with counted(monkeypatch) as widths:
         found = logits(packed, None if own is None else bank.joined(own))
     assert len(widths) == 8  # 4 a block, where there are 7 layers
@@ -77,15 +83,33 @@ def test_they_give_what_the_layers_give(
         layer.siblings = None
     wanted = logits(packed, own)
     scale = wanted.abs().max()
-    assert (found - wanted).abs().max() < 0.03 * scale  # the precision is 0.008
+    close = 1e-5 if dtype == torch.float32 else 0.03  # the precision is 0.008
+    assert (found - wanted).abs().max() < close * scale
     if pairs is not None:
         assert (wanted - logits(packed, None)).abs().max() > 0.1 * scale
+
+
+def test_sums_are_packed_as_well(packed: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    dtype = packed.bank._layers[0].weight.dtype
+    pairs = cast(own_weights(packed, 1), dtype)
+    pair = {name: (a[0], b[0]) for name, (a, b) in pairs.items()}
+    packed.unpack()
+    wanted = logits(packed, pair)
+    with packed.fold(pair):
+        assert not packed.bank.folded
+        with counted(monkeypatch) as widths:
+            found = logits(packed, pair)
+        assert len(widths) == 8
+    close = 1e-5 if dtype == torch.float32 else 0.06  # the sum is rounded as well
+    assert (found - wanted).abs().max() < close * wanted.abs().max()
+    assert (wanted - logits(packed, None)).abs().max() > 0.1 * wanted.abs().max()
+    assert not any(layer.siblings for layer in packed.bank._layers)
 
 
 def test_pairs_that_are_not_joined_are_used_layer_by_layer(
     packed: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pairs = cast(packed.bank.meta(), torch.bfloat16)
+    pairs = cast(packed.bank.meta(), packed.bank._layers[0].weight.dtype)
     with counted(monkeypatch) as widths:
         found = logits(packed, pairs)
     assert len(widths) == 4  # those that have no sibling
@@ -94,12 +118,34 @@ def test_pairs_that_are_not_joined_are_used_layer_by_layer(
 
 def test_another_input_is_not_answered_with_the_first_ones(packed: Policy) -> None:
     query, key, _ = packed.bank._layers[:3]
-    same, other = torch.randn(2, 4, 1, query.weight.shape[1]).bfloat16()
+    same, other = torch.randn(2, 4, 1, query.weight.shape[1]).to(query.weight.dtype)
     with torch.inference_mode(), packed.bank.use(None):
         query(same)
         assert torch.allclose(key(other), key.base(other), atol=0.05)
         query(same)
         assert torch.allclose(key(same), key.base(same), atol=0.05)
+
+
+def test_a_pass_for_a_gradient_gives_the_copies_up(
+    packed: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = logits(packed, None)
+    copies = [weakref.ref(layer.siblings) for layer in packed.bank._layers]
+    with packed.training_pass():
+        pass
+    gc.collect()
+    assert not any(copy() for copy in copies)
+    with counted(monkeypatch) as widths:
+        assert torch.allclose(logits(packed, None), before, atol=0.1)
+        assert not widths
+        packed.pack()
+        assert torch.equal(logits(packed, None), before)
+        assert len(widths) == 8
+
+
+def test_small_weights_are_not_worth_a_copy(causal: Policy) -> None:
+    causal.pack()
+    assert not any(layer.siblings for layer in causal.bank._layers)
 
 
 def test_joined_pairs_are_the_pairs_of_all(causal: Policy) -> None:

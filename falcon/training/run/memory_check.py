@@ -148,7 +148,6 @@ def _begin_rows(settings: Settings, policy: Policy, prompt: Ids, tasks: int) -> 
     """As many rows as are generated together, at the length where the last token is drawn."""
     meta, s = settings.train.meta, settings.sampling
     fast = policy.bank.stack(tasks) if meta.order and meta.evaluate_with == "adapted" else None
-    policy.pack()
     for samples, pairs in ((meta.samples, None), (meta.evaluation_samples, fast)):
         draws = Draws(Sampling.of(s, ()), samples, settings.seed)
         with (
