@@ -35,6 +35,11 @@ _forks = True
 """Whether lanes of this process can be processes: until one does not begin."""
 
 
+_MANY = 8
+"""Samples of a prompt for each lane from which on all lanes write some: a lane that does not read
+the prompt saves about as much as one sample takes."""
+
+
 class LocalGenerator:
     """Writes with a policy of this process."""
 
@@ -164,21 +169,24 @@ class _Results:
 def shares(portions: Sequence[Portion], lanes: int) -> list[list[Portion]]:
     """Portions dealt out to lanes, longest prompts first, so that lanes have about equal work.
 
-    What does not come out even is dealt out by samples.
+    What does not come out even is dealt out by samples, and so are prompts of many samples: some
+    prompts get answers ten times as long as others, which nobody knows before.
     """
     order = sorted(portions, key=lambda r: (-len(r.ids), r.place))
-    whole = len(order) // lanes * lanes
+    few = [r for r in order if len(r.samples) < _MANY * lanes]
+    whole = len(few) // lanes * lanes
     dealt: list[list[Portion]] = [[] for _ in range(lanes)]
-    for n, portion in enumerate(order[:whole]):
+    for n, portion in enumerate(few[:whole]):
         turn, lane = divmod(n, lanes)
         # There and back, or one lane would have the longer prompt of every turn.
         dealt[lane if turn % 2 == 0 else lanes - 1 - lane].append(portion)
-    single = [(r, s) for r in order[whole:] for s in r.samples]
-    for lane in range(lanes):
-        first, end = (len(single) * n // lanes for n in (lane, lane + 1))
-        for r in order[whole:]:
-            if samples := [s for owner, s in single[first:end] if owner is r]:
-                dealt[lane].append(Portion(r.place, r.ids, samples, r.stop, r.task))
+    for together in (few[whole:], *([r] for r in order if r not in few)):
+        single = [(r, s) for r in together for s in r.samples]
+        for lane in range(lanes):
+            first, end = (len(single) * n // lanes for n in (lane, lane + 1))
+            for r in together:
+                if samples := [s for owner, s in single[first:end] if owner is r]:
+                    dealt[lane].append(Portion(r.place, r.ids, samples, r.stop, r.task))
     return [share for share in dealt if share]
 
 

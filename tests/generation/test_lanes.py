@@ -97,6 +97,9 @@ def test_work_is_dealt_out_evenly() -> None:
         assert max(rows) - min(rows) <= 4
         found = sorted((p.place, s) for share in dealt for p in share for s in p.samples)
         assert found == [(i, s) for i in range(13) for s in range(4)]
+    # Some prompts get long answers: many samples of one are written by all lanes.
+    many = shares([Portion(0, [0], range(21)), *portions], 2)
+    assert [sum(len(p.samples) for p in share if not p.place) for share in many] == [12, 13]
     # The longest prompts do not all go to one lane.
     tokens = [sum(len(p.ids) for p in share) for share in shares(portions[1:], 2)]
     assert max(tokens) < 1.1 * min(tokens)
