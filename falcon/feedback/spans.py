@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from falcon.feedback.reward import Reward, Span
+from falcon.prompts.excerpt import Piece
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -57,14 +58,14 @@ def first_occurrence(program: str, line: int) -> Span | None:
 def token_rewards(
     rewards: Iterable[Reward],
     offsets: Sequence[tuple[int, int]],
-    program_start: int,
+    pieces: Sequence[Piece],
     *,
     whole_completion: bool = False,
 ) -> dict[str, list[float]]:
     """The reward of each token of the completion by term: [T] floats, 0.0 outside of the span.
 
-    ``offsets`` are characters in the completion, one pair a token; the program begins at its
-    character ``program_start``. A token gets a reward when it has a character in the span, or
+    ``offsets`` are characters in the completion, one pair a token; ``pieces`` say where the
+    program's characters stand in it. A token gets a reward when it has a character in the span, or
     when it is empty and lies in the span or at its end. With ``whole_completion``, all tokens of
     the completion get a reward of the program as a whole, text around the program and end token
     included (eq. 7: S = 0, E = T). Two rewards of one term add up.
@@ -78,10 +79,22 @@ def token_rewards(
         if whole_completion and span.whole:
             row[:] = [value + reward.value for value in row]
             continue
-        low, high = span.start + program_start, span.end + program_start  # in the completion
+        ranges = _in_completion(span, pieces)
         for at, (start, end) in enumerate(offsets):
             # Half-open ranges overlap; an empty token has no character to overlap with.
-            inside = low <= start <= high if start == end else start < high and end > low
-            if inside:
+            if any(
+                low <= start <= high if start == end else start < high and end > low
+                for low, high in ranges
+            ):
                 row[at] += reward.value
     return by_term
+
+
+def _in_completion(span: Span, pieces: Sequence[Piece]) -> list[tuple[int, int]]:
+    """The characters of the completion that a span of the program stands for."""
+    ranges = []
+    for piece in pieces:
+        low, high = max(span.start, piece.at), min(span.end, piece.at + piece.length)
+        if low < high or (low == high and span.start == span.end):
+            ranges.append((piece.source + low - piece.at, piece.source + high - piece.at))
+    return ranges

@@ -1,10 +1,9 @@
 """Tail: what stands behind the program in an answer to a function problem.
 
 Small models add examples (prints, asserts, loops that read input) which end the program before a
-test runs, or are cut in the middle of one. Only the end is cut off, so that the program stays one
-slice of its completion and rewards find their tokens. Definitions and imports stay; another
-statement goes only if what the definitions do cannot depend on it. In doubt it stays. Nothing is
-run.
+test runs, or are cut in the middle of one. Only the end is cut off. Definitions and imports stay;
+another statement goes only if what the definitions do cannot depend on it. In doubt it stays.
+Nothing is run.
 """
 
 from __future__ import annotations
@@ -60,11 +59,12 @@ def program_end(code: str, problem: Problem, least: int = 0) -> int:
     if kept == len(body):
         return end
     last = body[kept - 1].end_lineno or 0  # from 1, so this is the place of the next line
-    starts = _line_starts(code[:end])
+    starts = line_starts(code[:end])
     return max(least, starts[last] if last < len(starts) else end)
 
 
-def _line_starts(code: str) -> list[int]:
+def line_starts(code: str) -> list[int]:
+    """The character at which each line begins, as CPython counts lines."""
     return [0, *(match.end() for match in _LINE_END.finditer(code))]
 
 
@@ -75,7 +75,7 @@ def _unbroken(code: str, name: str, least: int) -> tuple[int, ast.Module | None]
         return len(code), tree if _defines(tree, name) else None
     except SyntaxError as fault:
         broken = fault.lineno or 0
-    starts = _line_starts(code)
+    starts = line_starts(code)
     # What contains the broken line cannot parse.
     for start in reversed(starts[:broken] if broken else starts):
         if not code[start : start + 1].strip():

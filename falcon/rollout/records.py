@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from falcon.feedback.reward import Feedback
     from falcon.generation.completion import Completion
     from falcon.problems.problem import Problem
+    from falcon.prompts.excerpt import Piece
     from falcon.prompts.forms import Form
     from falcon.sandbox.verdict import Verdict
 
@@ -28,7 +29,7 @@ class Draft:
     prompt_ids: tuple[int, ...]  # [P]
     completion: Completion  # its ids [T]
     program: str
-    program_start: int  # character of the completion where it begins; negative behind a starter
+    pieces: tuple[Piece, ...]  # where its characters stand in the completion
     prompt_version: str  # of the form in which the problem was put
 
     @classmethod
@@ -37,7 +38,7 @@ class Draft:
     ) -> Draft:
         """The draft that a completion of a prompt ``ids`` holds."""
         cut = form.extract(completion.text, problem)
-        return cls(problem, sample, ids, completion, cut.program, cut.start, form.version)
+        return cls(problem, sample, ids, completion, cut.program, cut.pieces, form.version)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from test_token_offsets import BYTES, UNIGRAM
 
 from falcon.config import Settings
 from falcon.feedback import decoded, negative_reward, token_offsets, token_rewards
+from falcon.prompts.excerpt import Piece
 from falcon.sandbox import Program, Sandbox
 from falcon.suite import Call, CallSuite, Run, StdinSuite, Suite
 
@@ -57,7 +58,7 @@ def test_tokens_of_the_line_that_failed(
     assert text == answer
     offsets = token_offsets(tokenizer, ids)
     start = text.index("```python\n") + len("```python\n")
-    row = token_rewards([reward], offsets, start)["negative"]
+    row = token_rewards([reward], offsets, [Piece(0, start, len(program))])["negative"]
     earning = [pair for pair, value in zip(offsets, row, strict=True) if value]
     assert set(row) == {0.0, -0.5}
     low, high = earning[0][0], earning[-1][1]

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from falcon.feedback import Reward, Span, decoded, token_offsets, token_rewards
 from falcon.feedback.offsets import byte_offsets
+from falcon.prompts.excerpt import Piece
 
 TEXT = 'def f(x):\n    return "héé🙂 日本語"\n\n\nprint( f( 1 ) )\n'
 
@@ -168,7 +169,9 @@ def test_tokens_of_a_span_are_the_text_it_covers(ids: list[int], data: st.DataOb
     start = data.draw(st.integers(0, len(text)))
     span = Span(start=start, end=data.draw(st.integers(start, len(text))))
     offsets = token_offsets(BYTES, ids)
-    row = token_rewards([Reward(term="t", value=1.0, span=span, reason="")], offsets, 0)["t"]
+    row = token_rewards(
+        [Reward(term="t", value=1.0, span=span, reason="")], offsets, [Piece(0, 0, span.end)]
+    )["t"]
     earning = [pair for pair, value in zip(offsets, row, strict=True) if value]
     covered = {at for pair in earning for at in range(*pair)}
     assert covered >= set(range(span.start, span.end))

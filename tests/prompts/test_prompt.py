@@ -7,6 +7,7 @@ import pytest
 from falcon.errors import UserError
 from falcon.policy.policy import Policy
 from falcon.prompts.encode import PromptEncoder
+from falcon.prompts.excerpt import Piece
 from falcon.prompts.extraction import extract
 from falcon.prompts.forms import FORMS, task_text
 from tests.prompts.addition import make
@@ -47,7 +48,7 @@ STARTER = 'import math\n\n\ndef helper(x):\n    return x\n\n\ndef add(a, b):\n  
 def test_extraction(completion: str, program: str) -> None:
     found = extract(completion, make())
     assert found.program == program
-    assert completion[found.start : found.start + len(program)] == program
+    assert "".join(completion[s : s + n] for _, s, n in found.pieces) == program
 
 
 def test_block_that_defines_the_entry_point_is_chosen_whole_name_only() -> None:
@@ -57,16 +58,16 @@ def test_block_that_defines_the_entry_point_is_chosen_whole_name_only() -> None:
     assert extract(completion, make()).program == f"async {CODE}\n"
 
 
-def test_program_without_entry_point_is_the_first_block() -> None:
+def test_program_without_entry_point_is_the_last_block() -> None:
     completion = "```python\nprint(1)\n```\n```python\nprint(2)\n```"
-    assert extract(completion, make(**STDIN)).program == "print(1)\n"
+    assert extract(completion, make(**STDIN)).program == "print(2)\n"
 
 
 def test_body_alone_continues_the_starter() -> None:
     completion = "    return a + b\n```"
     found = extract(completion, make(starter=STARTER))
     assert found.program == f"{STARTER}    return a + b\n"
-    assert found.start == -len(STARTER)
+    assert found.pieces == (Piece(len(STARTER), 0, len("    return a + b\n")),)
     bare = extract(completion, make(starter=STARTER.rstrip("\n")))
     assert bare.program == found.program
 
@@ -76,8 +77,7 @@ def test_whole_function_gets_the_imports_and_helpers_of_the_starter() -> None:
     found = extract(completion, make(starter=STARTER))
     preamble = STARTER[: STARTER.index("def add")]
     assert found.program == f"{preamble}{CODE}\n"
-    at = found.program.index("return a + b")
-    assert completion[found.start + at :].startswith("return a + b")
+    assert found.pieces == (Piece(len(preamble), 0, len(CODE) + 1),)
     compile(found.program, "program", "exec")
 
 
@@ -86,9 +86,9 @@ def test_whole_function_gets_the_imports_and_helpers_of_the_starter() -> None:
 def test_start_maps_every_character(before: str, starter: str) -> None:
     completion = f"{before}{CODE}\n```\nDone"
     found = extract(completion, make(starter=starter))
-    own = found.program.index("def add")
-    for i in range(own, len(found.program)):
-        assert found.program[i] == completion[found.start + i]
+    (piece,) = found.pieces
+    assert found.program[piece.at :] == f"{CODE}\n"
+    assert completion[piece.source :][: piece.length] == f"{CODE}\n"
 
 
 def test_task_text_shows_starter_statement_and_examples_once() -> None:

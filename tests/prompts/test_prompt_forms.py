@@ -47,7 +47,7 @@ def test_a_prompt_of_humaneval_is_continued_as_it_is(tmp_path: Path) -> None:
         for stop in form.stops(problem):
             found = form.extract(f"{body}{stop} more\ndef f(): pass", problem)
             assert found.program == f"{row['prompt']}{body}\n"
-            assert found.start == -len(row["prompt"])
+            assert found.pieces[0][:2] == (len(row["prompt"]), 0)
         assert form.target(problem, problem.solutions[0]) == body
     assert form.stops(problem) == ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
     assert form.text(None, problem, "Recalled.\n\n") == f"Recalled.\n\n{row['prompt']}"
@@ -60,7 +60,7 @@ def test_mbpp_without_a_starter_follows_a_doc_string_of_task_and_first_test() ->
     )
     for stop in ("\nassert add", '\n"""', "\nprint(1)", "\nif x:", "\nclass A:", "\n```"):
         found = form.extract(f"{CODE}{stop}\ndef more(): pass", problem)
-        assert (found.program, found.start) == (f"{CODE}\n", 0)
+        assert (found.program, found.pieces[0].source) == (f"{CODE}\n", 0)
     both = f"import math\n{CODE}\ndef twice(a):\n    return add(a, a)\n"
     assert form.extract(both, problem).program == both
     assert form.target(problem, f"{CODE}\n\n") == CODE
@@ -163,7 +163,7 @@ def test_a_model_may_open_its_own_block(chat: Policy) -> None:
     answer = f"Sure:\n\n```python\n{CODE}\n```\n\n### Explanation\n```python\nadd(1, 2)\n```"
     found = form.extract(answer, problem)
     assert found.program == f"{CODE}\n"
-    assert answer[found.start :].startswith(CODE)
+    assert answer[found.pieces[0].source :].startswith(CODE)
     assert form.extract(form.target(problem, f"\n{CODE}\n"), problem).program == f"{CODE}\n"
 
 

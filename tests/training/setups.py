@@ -15,6 +15,7 @@ from falcon.memory.experience import Experience, TaskDetails
 from falcon.monitor import Monitor, SilentMonitor
 from falcon.policy.policy import Policy
 from falcon.problems import Problem
+from falcon.prompts.excerpt import Piece
 from falcon.rollout import Attempt
 from falcon.sandbox.verdict import CaseResult, ErrorInfo, Outcome, Verdict
 from falcon.training import TrainingFolders, TrainResult, train
@@ -128,7 +129,7 @@ def attempts_of(
                 (5, 6, 7),
                 completion,
                 program,
-                len(before),
+                (Piece(0, len(before), len(program)),),
                 "test-1",
                 verdict,
                 assessed,

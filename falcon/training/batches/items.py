@@ -17,6 +17,7 @@ import torch
 from falcon.feedback import token_offsets, token_rewards
 from falcon.feedback.reward import TERMS, Reward
 from falcon.policy.policy import Policy
+from falcon.prompts.excerpt import Piece
 from falcon.rollout import Attempt
 from falcon.training.advantages import advantages
 
@@ -52,9 +53,9 @@ class Item:
 
 
 def _term_rows(
-    policy: Policy, rewards: Sequence[Reward], ids: Ids, count: int, start: int
+    policy: Policy, rewards: Sequence[Reward], ids: Ids, count: int, pieces: Sequence[Piece]
 ) -> torch.Tensor:
-    """Rewards at the tokens, [J, ``count``]; the program begins at character ``start``.
+    """Rewards at the tokens, [J, ``count``]; ``pieces`` say where the program's characters stand.
 
     ``count`` is one more than ``ids`` where an end token follows them.
     """
@@ -63,7 +64,7 @@ def _term_rows(
         # The end token has no characters. It earns what is earned by all of the program.
         end = offsets[-1][1] if offsets else 0
         offsets = [*offsets, (end, end)]
-    rows = token_rewards(rewards, offsets, start, whole_completion=True)
+    rows = token_rewards(rewards, offsets, pieces, whole_completion=True)
     zero = [0.0] * len(offsets)
     return torch.tensor([rows.get(name, zero) for name in LOSSES], dtype=torch.float32)  # [J, T]
 
@@ -71,7 +72,7 @@ def _term_rows(
 def attempt_rows(policy: Policy, attempt: Attempt, baseline: Mapping[str, float]) -> torch.Tensor:
     """Advantages at the tokens of an attempt, [J, T]."""
     rewards, written = advantages(attempt.feedback.rewards, baseline), attempt.completion
-    return _term_rows(policy, rewards, written.ids, len(written.drawn), attempt.program_start)
+    return _term_rows(policy, rewards, written.ids, len(written.drawn), attempt.pieces)
 
 
 def sl_sample(policy: Policy, prompt: Ids, target: str) -> Sample:
@@ -100,7 +101,8 @@ def experience_sample(
     else:
         # The prompt ends with the program's first lines (the starter): it begins before `text`.
         start = -max(0, program.rfind(text.rstrip()))
-    rows = _term_rows(policy, rewards, ids, len(ids), start)
+    pieces = [Piece(0, start, len(program))]
+    rows = _term_rows(policy, rewards, ids, len(ids), pieces)
     return Sample(prompt, ids, rows, on_policy=False)
 
 

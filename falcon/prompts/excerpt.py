@@ -1,0 +1,63 @@
+"""Excerpts: programs put together from slices of an answer, with the place of each character."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Piece(NamedTuple):
+    """``length`` characters of a program from its character ``at`` on, which stand in the answer
+    from character ``source`` on."""
+
+    at: int
+    source: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A text and its pieces, in order. What no piece covers is not of the answer."""
+
+    text: str
+    pieces: tuple[Piece, ...] = ()
+
+    @classmethod
+    def of(cls, source: str, ranges: Iterable[tuple[int, int]]) -> Excerpt:
+        """Slices [start, end) of a source, one behind the other."""
+        return sum((cls.slice(source, start, end) for start, end in ranges), cls(""))
+
+    @classmethod
+    def slice(cls, source: str, start: int, end: int) -> Excerpt:
+        """One slice [start, end) of a source."""
+        return cls(source[start:end], (Piece(0, start, end - start),))
+
+    def __add__(self, other: Excerpt) -> Excerpt:
+        """Both, and neighbours in the answer as one piece."""
+        pieces = list(self.pieces)
+        for at, source, length in other.pieces:
+            piece = Piece(at + len(self.text), source, length)
+            if pieces and _follows(pieces[-1], piece):
+                piece = Piece(*pieces[-1][:2], pieces[-1].length + length)
+                pieces.pop()
+            pieces.append(piece)
+        return Excerpt(self.text + other.text, tuple(pieces))
+
+    def cut(self, start: int, end: int) -> Excerpt:
+        """Its characters [start, end)."""
+        pieces = []
+        for at, source, length in self.pieces:
+            low, high = max(at, start), min(at + length, end)
+            if low < high:
+                pieces.append(Piece(low - start, source + low - at, high - low))
+        return Excerpt(self.text[start:end], tuple(pieces))
+
+    def moved(self, by: int) -> Excerpt:
+        """The same text of a source with ``by`` characters more in front."""
+        pieces = tuple(Piece(at, source + by, length) for at, source, length in self.pieces)
+        return Excerpt(self.text, pieces)
+
+
+def _follows(one: Piece, other: Piece) -> bool:
+    return (one.at + one.length, one.source + one.length) == (other.at, other.source)
