@@ -103,6 +103,8 @@ def show(result: BenchmarkResult) -> None:
         for benchmark, score in results["suites"].items():
             passed = percent(score["tests_passed"], "mean")
             cut = "-" if score["truncated"] is None else f"{score['truncated']:.1%}"
+            if rescued := score.get("rescued"):
+                cut += f" ({rescued:.1%} pass)"
             rows = [(benchmark, policy, score, passed, cut, _verdicts(score["verdicts"]))]
             rows += [(f"  {name}", "", part, "", "", "") for name, part in _parts(score)]
             for name, who, part, *rest in rows:

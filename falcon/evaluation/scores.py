@@ -32,7 +32,7 @@ for what memory recalls and keeps; the scores and the gate compare the reward of
 APPS_SHARES = {Difficulty.INTRODUCTORY: 0.2, Difficulty.INTERVIEW: 0.6, Difficulty.COMPETITION: 0.2}
 """Problems of each level in APPS's test split (1000, 3000 and 1000)."""
 
-COUNTED = ("faults", "tampered", "tokens", "truncated")
+COUNTED = ("faults", "tampered", "tokens", "truncated", "rescued")
 """Plain figures of a policy on a benchmark, for a tracker."""
 
 DIGITS = 6  # decimals of every stored number
@@ -79,6 +79,14 @@ def _share_of_tests(frame: pd.DataFrame) -> pd.Series[float]:
 def _share_cut(frame: pd.DataFrame) -> float | None:
     """The share of answers that the length limit cut."""
     return rounded(1 - frame["finished"].astype(bool).mean()) if len(frame) else None
+
+
+def _share_rescued(frame: pd.DataFrame) -> float | None:
+    """The share of answers that the length limit cut and whose program passes all the same: what
+    was cut off was behind its function."""
+    cut = ~frame["finished"].astype(bool)
+    passed = frame["outcome"] == Outcome.PASS.value
+    return rounded((cut & passed).mean()) if len(frame) else None
 
 
 class Scorer:
@@ -138,6 +146,7 @@ class Scorer:
             "tampered": int(good["tripped"].sum()),
             "tokens": rounded(good["tokens"].mean()) if len(good) else None,
             "truncated": _share_cut(good),
+            "rescued": _share_rescued(good),
         }
 
     def _base(self, good: pd.DataFrame, most: int) -> dict[str, Any]:
@@ -230,7 +239,7 @@ def flat_metrics(scores: dict[str, Any]) -> dict[str, float]:
             at = f"{benchmark}/{policy}"
             metrics |= {f"{at}/{k}": v["value"] for k, v in s.items() if k.startswith("pass@")}
             metrics |= {f"{at}/{name}": s[name]["mean"] for name in TERMS}
-            metrics |= {f"{at}/{name}": s[name] for name in COUNTED}
+            metrics |= {f"{at}/{name}": s[name] for name in COUNTED if name in s}
     for pair, by_benchmark in scores["comparisons"].items():
         for benchmark, s in by_benchmark.items():
             for name in ("pass_rate", *TERMS):

@@ -24,7 +24,15 @@ def test_scores_of_a_benchmark_by_hand() -> None:
     assert found["reward"]["mean"] == pytest.approx((2 + 3 * 0.35 - 0.6 - 2) / 8)
     assert found["tokens"] == 13.5
     assert found["tampered"] == 1
-    assert found["truncated"] == 0.25
+    assert (found["truncated"], found["rescued"]) == (0.25, 0.0)
+
+
+def test_answers_that_were_cut_and_pass_are_counted_apart() -> None:
+    frame = samples.frame()
+    passed = (frame["policy"] == "base") & (frame["outcome"] == "pass")
+    frame.loc[passed & (frame["suite"] == "humaneval"), "finished"] = False
+    found = samples.scores(frame)["policies"]["base"]["suites"]["humaneval"]
+    assert (found["truncated"], found["rescued"]) == (0.5, 0.25)
 
 
 def test_ranks_of_programs_are_no_part_of_scores() -> None:
