@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,6 +53,9 @@ class EvaluateOptions:
     rescore: Annotated[
         bool, Option("--rescore", help="Judge the samples in the folder again; no model is loaded.")
     ] = False
+    as_json: Annotated[
+        bool, Option("--json", help="Print the scores as one JSON object, as in scores.json.")
+    ] = False
 
 
 _OF_POLICY = ("server", "tokenizer", "prompt")
@@ -88,7 +92,10 @@ def evaluate(o: EvaluateOptions) -> None:
             policies=policies,
             monitor=monitor,
         )
-    show(result)
+    if o.as_json:
+        typer.echo(json.dumps(result.scores))
+    else:
+        show(result)
     if settings.policy.server:  # which one depends on what is here
         typer.echo(f"prompts: {result.scores['prompt_version']}", err=True)
     typer.echo(f"{folder / 'report.html'}", err=True)  # a pipe gets the table alone

@@ -51,6 +51,18 @@ def test_evaluating_needs_neither_torch_nor_weights(here: Path) -> None:
     assert scores["server"] == server.url
 
 
+def test_scores_as_json(here: Path, falcon: Falcon) -> None:
+    problem = json.dumps(PROBLEM | {"split": "test"})
+    (here / "data" / "problems.jsonl").write_text(problem + "\n")
+    with chat_server(say) as server:
+        words = ("evaluate", "builtin", "--server", server.url, "--model", "some/model")
+        done = falcon(*words, "--out", "scored", "--json")
+    assert done.code == 0, done.err
+    scores = json.loads(done.out)
+    assert scores["policies"]["base"]["suites"]["builtin"]["pass@1"]["value"] == 1.0
+    assert scores == json.loads((here / "scored" / "scores.json").read_text())
+
+
 def test_generating_at_a_server(here: Path, falcon: Falcon) -> None:
     (here / "t.py").write_text("assert double(2) == 4\n")
     words = ("generate", "Double a number.", "--signature", "def double(x)", "--tests", "t.py")
