@@ -10,6 +10,7 @@ import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from markdown_it import MarkdownIt
 
@@ -19,6 +20,9 @@ _SPOKEN = re.compile(
     re.MULTILINE,
 )
 _MARKS = re.compile(r"^\[(/?)PYTHON\]", re.MULTILINE)
+
+_LATER = 4
+"""Fences in a doc string that are tried as lines of the code, at most."""
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -45,7 +49,9 @@ def blocks(text: str, *, anywhere: bool = False) -> list[Block]:
 
     ``anywhere``: a fence may stand behind words, and as far to the right as it likes.
     """
-    known = _SPOKEN.sub(_on_its_own_line, text) if anywhere else text
+    known = with_fences(text)
+    if anywhere:
+        known = _SPOKEN.sub(_on_its_own_line, known)
     lines = [(m.start(), m.end()) for m in _LINE.finditer(known) if m.group()]
     found = []
     for token in _parser(indented=not anywhere).parse(known.replace("\0", " ")):
@@ -63,7 +69,7 @@ def blocks(text: str, *, anywhere: bool = False) -> list[Block]:
 
 
 def with_fences(text: str) -> str:
-    """The marks of CodeLlama as fences of the same length."""
+    """The same text with the marks of CodeLlama as fences of the same length."""
     return _MARKS.sub(lambda mark: "```      " if mark.group(1) else "```py   ", text)
 
 
@@ -86,6 +92,6 @@ def _code_start(text: str, line: tuple[int, int], own: str) -> int:
 def _later(
     text: str, lines: list[tuple[int, int]], first: int, end: int, fence: str
 ) -> Iterator[Ranges]:
-    for n in range(end, min(len(lines), end + 200)):
-        if text[slice(*lines[n])].strip() == fence:
-            yield tuple(lines[first:n])
+    closing = (n for n in range(end, len(lines)) if text[slice(*lines[n])].strip() == fence)
+    for n in islice(closing, _LATER):
+        yield tuple(lines[first:n])

@@ -56,7 +56,7 @@ def extract(completion: str, problem: Problem) -> Extraction:
     behind a function are cut off (:mod:`falcon.prompts.tail`).
     """
     begin = answer_start(completion)
-    answer = with_fences(completion[begin:])
+    answer = completion[begin:]
     best: tuple[int, Excerpt, list[Excerpt]] | None = None
     for codes in _readings(answer):
         ranked = [(_rank(code, problem), code) for code in codes]
@@ -78,8 +78,8 @@ _WHOLE = 2
 def _readings(answer: str) -> Iterator[list[Excerpt]]:
     """The codes of an answer, each time read in another way."""
     whole = Excerpt.slice(answer, 0, len(answer))
-    fence = _ANY_FENCE.search(answer)
-    bare = _BARE_FENCE.search(answer)
+    marked = with_fences(answer)
+    fence, bare = _ANY_FENCE.search(marked), _BARE_FENCE.search(marked)
     # A first fence with nothing but words before it closes a block that the prompt opened.
     closing = fence is not None and bare is not None and bare.start() == fence.start()
     own = _codes(answer, blocks(answer))

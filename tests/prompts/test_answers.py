@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from falcon.prompts.extraction import extract
 from tests.prompts.addition import make
@@ -46,6 +48,25 @@ def test_future_imports_stay_in_front_of_what_the_prompt_has() -> None:
     compile(found.program, "program", "exec")
     covered = "".join(found.program[at : at + n] for at, _, n in found.pieces)
     assert covered == f"from __future__ import annotations\n\n{ADD}"
+
+
+BITS = (
+    *("```", "~~~", "```python\n", "\n```\n", "> ", "- ", "1. ", "\t", "    ", "\n", "\r\n", "\r"),
+    *("<think>", "</think>", "[PYTHON]\n", "[/PYTHON]\n", ">>> ", "... ", "\0", "é✓", '"""', "`x`"),
+    *(ADD, "import math\n", "from __future__ import annotations\n", "print(add(1, 2))\n", "words "),
+)
+
+
+@given(st.lists(st.sampled_from(BITS), max_size=40))
+def test_pieces_are_where_they_say(bits: list[str]) -> None:
+    answer = "".join(bits)
+    for changes in ({}, {"starter": f"import math\n\n{ADD}"}, STDIN):
+        found = extract(answer, make(**changes))
+        end = 0
+        for at, source, length in found.pieces:
+            assert end <= at < at + length <= len(found.program)
+            assert found.program[at : at + length] == answer[source : source + length]
+            end = at + length
 
 
 @pytest.mark.parametrize(
