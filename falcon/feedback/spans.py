@@ -92,9 +92,6 @@ def token_rewards(
 
 def _in_completion(span: Span, pieces: Sequence[Piece]) -> list[tuple[int, int]]:
     """The characters of the completion that a span of the program stands for."""
-    ranges = []
-    for piece in pieces:
-        low, high = max(span.start, piece.at), min(span.end, piece.at + piece.length)
-        if low < high or (low == high and span.start == span.end):
-            ranges.append((piece.source + low - piece.at, piece.source + high - piece.at))
-    return ranges
+    least = min(1, span.end - span.start)  # an empty span is a place between characters
+    parts = (piece.within(span.start, span.end) for piece in pieces)
+    return [(p.source, p.source + p.length) for p in parts if p.length >= least]

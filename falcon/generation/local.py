@@ -174,13 +174,14 @@ def shares(portions: Sequence[Portion], lanes: int) -> list[list[Portion]]:
     """
     order = sorted(portions, key=lambda r: (-len(r.ids), r.place))
     few = [r for r in order if len(r.samples) < _MANY * lanes]
+    many = [r for r in order if len(r.samples) >= _MANY * lanes]
     whole = len(few) // lanes * lanes
     dealt: list[list[Portion]] = [[] for _ in range(lanes)]
     for n, portion in enumerate(few[:whole]):
         turn, lane = divmod(n, lanes)
         # There and back, or one lane would have the longer prompt of every turn.
         dealt[lane if turn % 2 == 0 else lanes - 1 - lane].append(portion)
-    for together in (few[whole:], *([r] for r in order if r not in few)):
+    for together in (few[whole:], *([r] for r in many)):
         single = [(r, s) for r in together for s in r.samples]
         for lane in range(lanes):
             first, end = (len(single) * n // lanes for n in (lane, lane + 1))

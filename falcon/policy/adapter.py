@@ -200,6 +200,9 @@ class AdapterBank(nn.Module):
         for layer in self._layers:
             layer.siblings = None
 
+    def _with_pair(self, w: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return torch.addmm(w, b, a, alpha=self.scale)
+
     @contextmanager
     def fold(self, pairs: Pairs, packing: nn.Module | None = None) -> Iterator[None]:
         """Let the layers use W + scale B A inside the block, for many passes without gradients.
@@ -212,11 +215,7 @@ class AdapterBank(nn.Module):
         families = self._families(packing) if packing else [[layer] for layer in self._layers]
         with torch.no_grad():
             for layers in families:
-                sums = [
-                    torch.addmm(layer.weight, b, a, alpha=self.scale)
-                    for layer in layers
-                    for a, b in (pairs[layer.name],)
-                ]
+                sums = [self._with_pair(layer.weight, *pairs[layer.name]) for layer in layers]
                 siblings = Siblings.of(layers, sums) if packing else None
                 for layer, summed in zip(layers, sums, strict=True):
                     layer.siblings = siblings

@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _SPOKEN = re.compile(
-    r"^(?=.*\w)(?P<words>.*?\S[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?:python3?|py)[ \t]*$",
+    r"^(?=.*\w)(?P<words>.*?\S[ \t]*)(?:`{3,}|~{3,})[ \t]*(?:python3?|py)[ \t]*$",
     re.MULTILINE,
 )
 _MARKS = re.compile(r"^\[(/?)PYTHON\]", re.MULTILINE)

@@ -15,6 +15,11 @@ class Piece(NamedTuple):
     source: int
     length: int
 
+    def within(self, start: int, end: int) -> Piece:
+        """Its part in the program's characters [start, end); of no length or less: none."""
+        low, high = max(self.at, start), min(self.at + self.length, end)
+        return Piece(low, self.source + low - self.at, high - low)
+
 
 @dataclass(frozen=True)
 class Excerpt:
@@ -46,12 +51,9 @@ class Excerpt:
 
     def cut(self, start: int, end: int) -> Excerpt:
         """Its characters [start, end)."""
-        pieces = []
-        for at, source, length in self.pieces:
-            low, high = max(at, start), min(at + length, end)
-            if low < high:
-                pieces.append(Piece(low - start, source + low - at, high - low))
-        return Excerpt(self.text[start:end], tuple(pieces))
+        parts = (piece.within(start, end) for piece in self.pieces)
+        pieces = tuple(part._replace(at=part.at - start) for part in parts if part.length > 0)
+        return Excerpt(self.text[start:end], pieces)
 
     def moved(self, by: int) -> Excerpt:
         """The same text of a source with ``by`` characters more in front."""

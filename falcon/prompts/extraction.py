@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from falcon.problems.syntax import defined_names, parse
 from falcon.prompts.blocks import Block, Ranges, blocks, with_fences
 from falcon.prompts.excerpt import Excerpt, Piece
-from falcon.prompts.tail import line_starts, program_end
+from falcon.prompts.tail import line_edges, program_end
 from falcon.prompts.thought import answer_start
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _OPENED = "```python\n"
 _CODE = frozenset({"", "python", "python3", "py", "python2", "pycon", "starlark"})
-_BARE_FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*\r?$", re.MULTILINE)
-_ANY_FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})(?P<info>.*)$", re.MULTILINE)
+_BARE = re.compile(r"[ \t]*\r?")
 _LEADING_FENCE = re.compile(r"\s*(?:`{3,}|~{3,})[ \t]*\w*[ \t]*\r?\n")
 _GLUED_FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*$", re.MULTILINE)
 _CONSOLE = re.compile(r"^(?:>>> ?|\.\.\. ?)", re.MULTILINE)
@@ -57,18 +57,19 @@ def extract(completion: str, problem: Problem) -> Extraction:
     """
     begin = answer_start(completion)
     answer = completion[begin:]
-    best: tuple[int, Excerpt, list[Excerpt]] | None = None
+    best: tuple[int, Excerpt, list[Excerpt]] = -1, Excerpt.slice(answer, 0, len(answer)), []
     for codes in _readings(answer):
         ranked = [(_rank(code, problem), code) for code in codes]
         top = max((rank for rank, _ in ranked), default=0)
-        if ranked and (best is None or top > best[0]):
+        if ranked and top > best[0]:
             # Of drafts the last; of blocks that are none of them, the first.
             fitting = [code for rank, code in ranked if rank == top]
             best = top, fitting[-1 if top else 0], [code for _, code in ranked]
         if top == _WHOLE:
             break
-    _, code, others = best or (0, Excerpt.slice(answer, 0, len(answer)), [])
-    return _assembled(code.moved(begin), [other.moved(begin) for other in others], problem)
+    rank, code, others = best
+    others = [other.moved(begin) for other in others]
+    return _assembled(code.moved(begin), others, problem, defines=rank > 0)
 
 
 _WHOLE = 2
@@ -78,29 +79,29 @@ _WHOLE = 2
 def _readings(answer: str) -> Iterator[list[Excerpt]]:
     """The codes of an answer, each time read in another way."""
     whole = Excerpt.slice(answer, 0, len(answer))
-    marked = with_fences(answer)
-    fence, bare = _ANY_FENCE.search(marked), _BARE_FENCE.search(marked)
-    # A first fence with nothing but words before it closes a block that the prompt opened.
-    closing = fence is not None and bare is not None and bare.start() == fence.start()
-    own = _codes(answer, blocks(answer))
-    opened = [
-        code.moved(-len(_OPENED)) for code in _codes(_OPENED + answer, blocks(_OPENED + answer))
-    ]
+    fence = _FENCE.search(with_fences(answer))
     if fence is None:
         yield [whole]
-    elif closing and answer[: fence.start()].strip():
-        yield opened
-        yield own
+    # A first fence that names no language, behind words, closes a block that the prompt opened.
+    elif _BARE.fullmatch(fence["info"]) and answer[: fence.start()].strip():
+        yield _opened(answer)
+        yield _codes(answer)
     else:
-        yield own
-        yield opened
-    yield _codes(answer, blocks(answer, anywhere=True))
+        yield _codes(answer)
+        yield _opened(answer)
+    yield _codes(answer, anywhere=True)
     if fence is None and (first := _FIRST_CODE.search(answer)):
         yield [whole.cut(first.start(), len(answer))]  # behind words
 
 
-def _codes(text: str, found: Sequence[Block]) -> list[Excerpt]:
-    """The code of each block that may be Python."""
+def _opened(answer: str) -> list[Excerpt]:
+    """The codes of an answer to a prompt that opened a block."""
+    return [code.moved(-len(_OPENED)) for code in _codes(_OPENED + answer)]
+
+
+def _codes(text: str, *, anywhere: bool = False) -> list[Excerpt]:
+    """The code of each block that may be Python; ``anywhere`` as in :func:`blocks`."""
+    found = blocks(text, anywhere=anywhere)
     python = [block for block in found if block.info.split(" ")[0].strip("{.}") in _CODE]
     return [_repaired(text, block) for block in python or found]
 
@@ -127,9 +128,8 @@ def _of(text: str, ranges: Ranges) -> Excerpt:
 
 def _typed(code: Excerpt) -> Excerpt:
     """What was typed in a session of the interpreter, without what it printed."""
-    starts = [*line_starts(code.text), len(code.text)]
     typed = Excerpt("")
-    for start, end in pairwise(starts):
+    for start, end in pairwise(line_edges(code.text)):
         if prompt := _CONSOLE.match(code.text[start:end]):
             typed += code.cut(start + prompt.end(), end)
     return typed
@@ -163,19 +163,21 @@ def _does_something(code: str) -> bool:
     return any(not (isinstance(n, ast.Expr) and isinstance(n.value, plain)) for n in body)
 
 
-def _assembled(code: Excerpt, others: Sequence[Excerpt], problem: Problem) -> Extraction:
-    """The code behind what the prompt and other blocks have for it."""
-    name = problem.entry_point
+def _assembled(
+    code: Excerpt, others: Sequence[Excerpt], problem: Problem, *, defines: bool
+) -> Extraction:
+    """The code behind what the prompt and other blocks have for it. ``defines``: what is asked."""
     # An indented first line cannot begin a program, but it can go on with the starter's function.
-    body_alone = name and not _rank(code, problem) and code.text[:1] in (" ", "\t")
+    body_alone = problem.entry_point and not defines and code.text[:1] in (" ", "\t")
     if body_alone and problem.starter:
         starter = problem.starter if problem.starter.endswith("\n") else problem.starter + "\n"
         return _without_tail(Excerpt(starter), code, problem)
     first = _future_end(code.text)  # which must stay in front
     head, rest = code.cut(0, first), code.cut(first, len(code.text))
     before = Excerpt(_preamble(problem))
-    given = Excerpt(before.text + code.text)
-    return _without_tail(head + before + _needed(given, code, others, problem), rest, problem)
+    given = before.text + code.text
+    needed = _needed(given[: program_end(given, problem)], code, others)
+    return _without_tail(head + before + needed, rest, problem)
 
 
 def _preamble(problem: Problem) -> str:
@@ -196,21 +198,19 @@ def _future_end(code: str) -> int:
     except SyntaxError:
         return 0
     lines = [n.end_lineno or 0 for n in body if getattr(n, "module", "") == "__future__"]
-    starts = [*line_starts(code), len(code)]
-    return starts[lines[-1]] if lines else 0
+    return line_edges(code)[lines[-1]] if lines else 0
 
 
-def _needed(given: Excerpt, code: Excerpt, others: Sequence[Excerpt], problem: Problem) -> Excerpt:
-    """Imports, functions, classes and constants of other blocks that a program lacks."""
-    wanted = _unbound(given.text[: program_end(given.text, problem)])
+def _needed(program: str, code: Excerpt, others: Sequence[Excerpt]) -> Excerpt:
+    """Imports, functions, classes and constants of other blocks that a program of ``code`` lacks."""
+    wanted = _unbound(program)
     at = next((n for n, other in enumerate(others) if other == code), len(others))
     # What stands before the program first, and of that the last.
     order = [*reversed(others[:at]), *others[at + 1 :]]
     found, known = Excerpt(""), set[str]()
     while wanted:
         known |= wanted
-        parts = [part for other in order for part in _binding(other, wanted)]
-        text = sum((part for part in parts), Excerpt(""))
+        text = sum((part for other in order for part in _binding(other, wanted)), Excerpt(""))
         found = text + found
         wanted = _unbound(text.text) - known
     return found
@@ -222,13 +222,13 @@ def _binding(code: Excerpt, wanted: set[str]) -> Iterator[Excerpt]:
         tree = parse(code.text)
     except SyntaxError:
         return
-    starts = [*line_starts(code.text), len(code.text)]
+    edges = line_edges(code.text)
     for node in tree.body:
         bound = defined_names(ast.Module([node], []))
         if bound & wanted:
             wanted -= bound
             first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-            part = code.cut(starts[first - 1], starts[node.end_lineno or node.lineno])
+            part = code.cut(edges[first - 1], edges[node.end_lineno or node.lineno])
             yield part if part.text.endswith("\n") else part + Excerpt("\n")
 
 

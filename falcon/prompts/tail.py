@@ -59,13 +59,12 @@ def program_end(code: str, problem: Problem, least: int = 0) -> int:
     if kept == len(body):
         return end
     last = body[kept - 1].end_lineno or 0  # from 1, so this is the place of the next line
-    starts = line_starts(code[:end])
-    return max(least, starts[last] if last < len(starts) else end)
+    return max(least, line_edges(code[:end])[last])
 
 
-def line_starts(code: str) -> list[int]:
-    """The character at which each line begins, as CPython counts lines."""
-    return [0, *(match.end() for match in _LINE_END.finditer(code))]
+def line_edges(code: str) -> list[int]:
+    """The character at which each line begins, as CPython counts lines, and the end of the last."""
+    return [0, *(match.end() for match in _LINE_END.finditer(code)), len(code)]
 
 
 def _unbroken(code: str, name: str, least: int) -> tuple[int, ast.Module | None]:
@@ -75,7 +74,7 @@ def _unbroken(code: str, name: str, least: int) -> tuple[int, ast.Module | None]
         return len(code), tree if _defines(tree, name) else None
     except SyntaxError as fault:
         broken = fault.lineno or 0
-    starts = line_starts(code)
+    starts = line_edges(code)[:-1]
     # What contains the broken line cannot parse.
     for start in reversed(starts[:broken] if broken else starts):
         if not code[start : start + 1].strip():
